@@ -1,0 +1,274 @@
+"""What the paper leaves open, as named choices, and the two profiles that fix them all.
+
+The paper leaves eighteen points open that every implementation has to decide.  Each is one row
+of ``OPEN_POINTS`` and one field (or a few) of ``Conventions``; code that depends on a point takes
+the choice as an argument and cites the point by its number ("convention 9").
+
+``PAPER`` reads the paper as literally as it can be run; ``RELEASED`` does what the authors'
+published PyTorch code does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from fcpts_ref.errors import InputError
+
+Tie = Literal["pruned", "half"]
+MaskGradient = Literal["clipped"]
+ThresholdParameter = Literal["threshold", "sigmoid"]
+Density = Literal["kernel", "histogram"]
+Bandwidth = Literal["absolute", "relative"]
+AtTarget = Literal["negative", "zero"]
+BatchNormMode = Literal["training", "evaluation"]
+
+SURROGATE_WIDTH = 1.0
+"""Convention 2: the surrogate derivative of sgn(u) is 1 where -1 < u < 1, else 0."""
+
+SIGMOID_FLOOR = -30.0
+"""Convention 7: the logit s of a threshold is never initialised below this (t = 1e-13)."""
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """One choice for every open point.  The numbers are the rows of ``OPEN_POINTS``."""
+
+    tie: Tie = "pruned"  # 1
+    mask_gradient: MaskGradient = "clipped"  # 2
+    reconstruction_moves_thresholds: bool = True  # 3
+    mask_gradient_reaches_weights: bool = False  # 4
+    temperature: float = 1.0  # 5
+    reconstructs: Literal["logits"] = "logits"  # 6
+    threshold_parameter: ThresholdParameter = "threshold"  # 7
+    initial_allocation: str = "erk"  # 8
+    strict_rate: bool = False  # 9
+    density: Density = "kernel"  # 10
+    density_samples: int = 100  # 10
+    histogram_bins: int = 100  # 10
+    bandwidth: Bandwidth = "relative"  # 11
+    bandwidth_factor: float = 0.5  # 11
+    at_target: AtTarget = "negative"  # 12
+    control_weight: float = 1.0  # 13
+    layers: Literal["convolution and linear"] = "convolution and linear"  # 14
+    student_batch_norm: BatchNormMode = "training"  # 15
+    teacher_batch_norm: BatchNormMode = "evaluation"  # 15
+    learning_rate: float = 0.01  # 16, at a batch of 64: scaled by batch / 64
+    threshold_learning_rate: float = 0.01  # 16
+    momentum: float = 0.9  # 16
+    nesterov: bool = False  # 16
+    weight_decay: float = 3e-4  # 16, on weights and batch norm; never on thresholds
+    warmup_epochs: int = 1  # 16
+    calibration_images: int = 10_240  # 17
+    batch_size: int = 64  # 17
+    exact_rate: bool = True  # 18
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise InputError(
+                    f"convention {name!r} is {value!r}; expected one of "
+                    f"{', '.join(map(repr, allowed))}"
+                )
+
+    def with_choices(self, choices: Mapping[str, Any]) -> Conventions:
+        """The same conventions with some fields replaced.
+
+        Raises ``InputError`` for a name that is no convention or a value that is no choice.
+        """
+        known = {field.name for field in fields(self)}
+        unknown = sorted(set(choices) - known)
+        if unknown:
+            raise InputError(
+                f"unknown convention {unknown[0]!r}; the conventions are {', '.join(sorted(known))}"
+            )
+        return replace(self, **choices)
+
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "tie": ("pruned", "half"),
+    "mask_gradient": ("clipped",),
+    "reconstructs": ("logits",),
+    "threshold_parameter": ("threshold", "sigmoid"),
+    "density": ("kernel", "histogram"),
+    "bandwidth": ("absolute", "relative"),
+    "at_target": ("negative", "zero"),
+    "layers": ("convolution and linear",),
+    "student_batch_norm": ("training", "evaluation"),
+    "teacher_batch_norm": ("training", "evaluation"),
+}
+
+
+@dataclass(frozen=True)
+class OpenPoint:
+    """One row of the table: the question, and what either profile answers."""
+
+    number: int
+    fields: tuple[str, ...]
+    question: str
+    paper: str
+    released: str
+
+
+OPEN_POINTS: tuple[OpenPoint, ...] = (
+    OpenPoint(
+        1,
+        ("tie",),
+        "Is a weight with |w| = t pruned (sgn(0) in Eq. 1)?",
+        "yes: sgn is -1 unless its argument is positive",
+        "half: sign(0) = 0 gives that weight the mask 0.5",
+    ),
+    OpenPoint(
+        2,
+        ("mask_gradient",),
+        "What is dM/dt, the derivative of a step?",
+        "not given; the released surrogate is used",
+        "clipped straight-through: d sgn(u)/du := 1 where -1 < u < 1, else 0, so dM/dt = -0.5",
+    ),
+    OpenPoint(
+        3,
+        ("reconstruction_moves_thresholds",),
+        "Does L_rec move the thresholds (Eq. 9, 14)?",
+        "yes, summed over all weights of the layer, pruned ones included",
+        "no: masks are made with gradients switched off, thresholds move by L_c alone",
+    ),
+    OpenPoint(
+        4,
+        ("mask_gradient_reaches_weights",),
+        "Does the mask's dependence on W feed back into dL/dW?",
+        "not mentioned; no",
+        "no: dL/dW = M * dL/dW_sparse",
+    ),
+    OpenPoint(
+        5,
+        ("temperature",),
+        "At which temperature is the KL divergence of Eq. 4 taken?",
+        "1",
+        "4 on both sides, times its square; sum over classes, mean over the batch",
+    ),
+    OpenPoint(
+        6,
+        ("reconstructs",),
+        "Which outputs does L_rec compare?",
+        "the network's",
+        "the network's",
+    ),
+    OpenPoint(
+        7,
+        ("threshold_parameter",),
+        "What is learned: t, or a parameter behind it?",
+        "t itself, kept at 0 or above",
+        "s with t = sigmoid(s); s starts at -30 or above",
+    ),
+    OpenPoint(
+        8,
+        ("initial_allocation",),
+        "Where do the thresholds start?",
+        "ERK at the target rate; t = the largest pruned magnitude of the layer",
+        "the same",
+    ),
+    OpenPoint(
+        9,
+        ("strict_rate",),
+        "Which weights does the rate r count (Eq. 10)?",
+        "|w| <= t, which matches the masks of Eq. 1",
+        "|w| < t",
+    ),
+    OpenPoint(
+        10,
+        ("density", "density_samples", "histogram_bins"),
+        "How is the density p(w) estimated (Eq. 12)?",
+        "Gaussian kernels on 100 weights drawn anew each step",
+        "a histogram of all weights with 100 bins between their extremes, 0 outside",
+    ),
+    OpenPoint(
+        11,
+        ("bandwidth", "bandwidth_factor"),
+        "Is the bandwidth h = 0.5 in the weights' unit, or in standard deviations of the layer?",
+        "standard deviations: in the weights' unit the promised rate is missed",
+        "no bandwidth",
+    ),
+    OpenPoint(
+        12,
+        ("at_target",),
+        "What is dL_c/dr at exact equality (Eq. 8)?",
+        'negative ("otherwise")',
+        "0",
+    ),
+    OpenPoint(
+        13,
+        ("control_weight",),
+        "How are L_rec and L_c weighted (Eq. 5, 7)?",
+        "1 : 1",
+        "1 : 1",
+    ),
+    OpenPoint(
+        14,
+        ("layers",),
+        "Which layers are pruned?",
+        "the weight of every convolution and linear layer, first and last included",
+        "the same; biases and batch norm never",
+    ),
+    OpenPoint(
+        15,
+        ("student_batch_norm", "teacher_batch_norm"),
+        "Which statistics does batch norm use while calibrating?",
+        "not mentioned; the sparse network's batch statistics, the dense network's running ones",
+        "batch statistics in both; the sparse network's running statistics are updated",
+    ),
+    OpenPoint(
+        16,
+        (
+            "learning_rate",
+            "threshold_learning_rate",
+            "momentum",
+            "nesterov",
+            "weight_decay",
+            "warmup_epochs",
+        ),
+        "Which optimiser and schedule?",
+        '"gradient descent"; the released settings, thresholds with their own learning rate',
+        "SGD, momentum 0.9, learning rate 0.01 at batch 64, one warm-up epoch, cosine to 0, "
+        "weight decay 3e-4 on weights and batch norm",
+    ),
+    OpenPoint(
+        17,
+        ("calibration_images", "batch_size"),
+        "How many calibration images?",
+        "10k for its baseline; the same here",
+        "1,024 (16 batches of 64); its unused flag says 10,240",
+    ),
+    OpenPoint(
+        18,
+        ("exact_rate",),
+        "Is the global rate at the end exactly the target?",
+        '"promise a specified sparsity rate": yes, by one last projection',
+        "whatever L_c leaves, within about 0.001; projected here all the same, "
+        "with the rate before it reported",
+    ),
+)
+
+PAPER = Conventions()
+
+RELEASED = Conventions(
+    tie="half",
+    reconstruction_moves_thresholds=False,
+    temperature=4.0,
+    threshold_parameter="sigmoid",
+    strict_rate=True,
+    density="histogram",
+    at_target="zero",
+    teacher_batch_norm="training",
+    calibration_images=1_024,
+)
+
+PROFILES: dict[str, Conventions] = {"paper": PAPER, "released": RELEASED}
+
+
+def profile(name: str) -> Conventions:
+    """The conventions of a profile by its name, ``"paper"`` or ``"released"``."""
+    if name not in PROFILES:
+        raise InputError(f"unknown profile {name!r}; expected one of {', '.join(PROFILES)}")
+    return PROFILES[name]

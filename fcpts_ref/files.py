@@ -1,0 +1,142 @@
+"""Files that appear whole or not at all, and folders that one process writes to at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from fcpts_ref.errors import InputError
+
+LOCK_NAME = ".lock"
+_BLOCK = 1 << 20  # bytes read at a time when a file is hashed
+
+_REMEDIES = {
+    errno.ENOSPC: "no space left on the disk: free some space or choose another folder",
+    errno.EDQUOT: "the disk quota is used up: free some space or choose another folder",
+    errno.EFBIG: "the file would be larger than is allowed here: choose another folder",
+    errno.EACCES: "no permission: choose another folder or change its permissions",
+    errno.EPERM: "no permission: choose another folder or change its permissions",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.ENOENT: "its folder does not exist: create it first",
+    errno.ENOTDIR: "a part of the path is not a folder: correct the path",
+    errno.EISDIR: "there is a folder of that name: choose another name",
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+}
+
+
+def write_atomically(path: Path | str, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then put it in place of ``path``.
+
+    A reader sees the earlier file or the complete new one, also after a crash or a full
+    disk; on any failure the temporary file is removed and the earlier file kept.
+
+    Raises InputError, naming the path, the reason and a remedy, for every failure of the
+    file system, those that HDF5 reports as RuntimeError included.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        write(temporary)
+        _flush_to_disk(temporary)
+        os.replace(temporary, path)
+        _flush_to_disk(path.parent)
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _is_file_system_failure(error):
+            raise
+        raise InputError(describe_failure(f"cannot write {path}", error)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def describe_failure(what: str, error: Exception) -> str:
+    """Return the one-line message "what: reason: remedy" for a file-system error."""
+    number = getattr(error, "errno", None)
+    if number is None:  # HDF5 gives the number in its text only
+        number = next((n for n in _REMEDIES if os.strerror(n) in str(error)), None)
+    if number in _REMEDIES:
+        return f"{what}: {_REMEDIES[number]}"
+    reason = os.strerror(number) if number else " ".join(str(error).split())
+    return f"{what}: {reason}"
+
+
+def _is_file_system_failure(error: RuntimeError) -> bool:
+    return any(os.strerror(number) in str(error) for number in _REMEDIES)
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Wait until the file (or, where folders can be opened, the folder) is on the disk."""
+    if path.is_dir() and sys.platform == "win32":
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def file_sha256(path: Path | str) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits; OSError as the system gives it."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def lock_folder(path: Path | str) -> Iterator[None]:
+    """Keep other processes from writing to the folder ``path`` (created if absent).
+
+    The operating system holds the lock and drops it when the process ends, however it
+    ends: the file ``.lock`` that stays behind blocks nobody.  Raises InputError at once,
+    without waiting, when another process (or another block of this one) holds the lock.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise InputError(describe_failure(f"cannot write to folder {folder}", error)) from error
+    try:
+        try:
+            _acquire(descriptor)
+        except OSError as error:
+            raise InputError(
+                f"folder {folder} is in use by another process{_holder(descriptor)}: "
+                "wait for it to end or choose another folder"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)  # releases the lock
+
+
+def _holder(descriptor: int) -> str:
+    """Return " (process 1234)" if the lock file says so, else nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        return f" (process {int(os.read(descriptor, 20))})"
+    return ""
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _acquire(descriptor: int) -> None:
+        """Lock one byte far behind the text, so that others can still read who holds it."""
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+
+else:
+    import fcntl
+
+    def _acquire(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

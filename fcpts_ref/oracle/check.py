@@ -1,0 +1,128 @@
+"""Running the vectors against an implementation, and what came of every case."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fcpts_ref.oracle.adapters import Adapter, AdapterError, Rejected, Unsupported
+from fcpts_ref.oracle.compare import Difference, compare_output
+from fcpts_ref.oracle.vectors import Case, select_cases
+
+STATUSES = ("pass", "fail", "unsupported", "error", "skip")
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What came of one case."""
+
+    case: Case
+    status: str  # one of STATUSES
+    message: str = ""
+    difference: Difference | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What came of a run over many cases."""
+
+    adapter: str
+    argument: str  # command-line option that selects the adapter again
+    precision: str
+    results: tuple[Result, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many cases ended in each status."""
+        statuses = [result.status for result in self.results]
+        return {status: statuses.count(status) for status in STATUSES}
+
+    @property
+    def executed(self) -> int:
+        """How many cases the implementation gave an answer to, right or wrong."""
+        return self.counts["pass"] + self.counts["fail"]
+
+    @property
+    def ok(self) -> bool:
+        """Whether something ran and nothing failed.  Running nothing is no success."""
+        return self.executed > 0 and self.counts["fail"] == 0 and self.counts["error"] == 0
+
+    def reproduce(self, result: Result) -> str:
+        """The one line that repeats one case."""
+        precision = "" if self.precision == "float64" else f" --precision {self.precision}"
+        return f"fcpts-ref conform check {self.argument} --only {result.case.id}{precision}"
+
+
+def check(
+    adapter: Adapter,
+    cases: Iterable[Case],
+    *,
+    only: Iterable[str] = (),
+    skip: Iterable[str] = (),
+    precision: str = "float64",
+) -> Report:
+    """Run the chosen cases.  Patterns that match no case raise ``InputError``."""
+    cases = list(cases)
+    chosen, skipped = select_cases(cases, list(only), list(skip))
+    skipped_ids = {case.id for case in skipped}
+    chosen_ids = {case.id for case in chosen}
+    results = [
+        check_case(adapter, case, precision=precision)
+        if case.id in chosen_ids
+        else Result(case, "skip", "skipped on request")
+        for case in cases
+        if case.id in chosen_ids or case.id in skipped_ids
+    ]
+    return Report(adapter.name, adapter.argument, precision, tuple(results))
+
+
+def check_case(adapter: Adapter, case: Case, *, precision: str = "float64") -> Result:
+    """Run one case."""
+    start = time.perf_counter()
+    status, message, difference = _judge(adapter, case, precision)
+    return Result(case, status, message, difference, time.perf_counter() - start)
+
+
+def _judge(
+    adapter: Adapter, case: Case, precision: str
+) -> tuple[str, str, Difference | None]:
+    try:
+        outputs = adapter.run(case)
+    except Unsupported as error:
+        return "unsupported", str(error), None
+    except AdapterError as error:
+        return "error", str(error), None
+    except Rejected as error:
+        if case.reject is not None:
+            return "pass", "", None
+        return "fail", f"refused valid input: {error}", None
+    if case.reject is not None:
+        return "fail", f"accepted input that must be refused: {case.reject}", None
+    return _judge_outputs(outputs, case, precision)
+
+
+def _judge_outputs(
+    outputs: Mapping[str, Any], case: Case, precision: str
+) -> tuple[str, str, Difference | None]:
+    missing = [name for name in case.outputs if name not in outputs]
+    if missing:
+        return "fail", f"output {missing[0]!r} is missing; expected {', '.join(case.outputs)}", None
+    check_dtype = "DTYPE" in case.flags
+    differences = [
+        difference
+        for name, expected in case.outputs.items()
+        if (
+            difference := compare_output(
+                name, expected, outputs[name], precision=precision, check_dtype=check_dtype
+            )
+        )
+    ]
+    if not differences:
+        return "pass", "", None
+    worst = max(differences, key=lambda difference: difference.share)
+    return "fail", f"{worst.output}{worst.message}" if worst.message.startswith("[") else (
+        f"{worst.output} {worst.message}"
+    ), worst
