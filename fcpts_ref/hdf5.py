@@ -73,16 +73,17 @@ def open_hdf5(path: Path | str, format_name: str, version: int) -> Iterator[h5py
 def _describe_unreadable(path: Path, format_name: str, error: OSError) -> str:
     if error.errno is not None or not path.is_file():
         return describe_failure(f"cannot read {path}", error)
-    return f"{path} is not an HDF5 file or is cut short, expected a {format_name} file"
+    return f"{path} is not an HDF5 file or is cut short, expected the format {format_name!r}"
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    text = str(error.args[0]) if error.args else ""  # str() of a KeyError adds quotes
+    return (text.splitlines() or [type(error).__name__])[0][:200]
 
 
 def _check_format(file: h5py.File, format_name: str, version: int) -> None:
     if "format" not in file.attrs or read_text(file, "format") != format_name:
-        raise InputError(f"not a {format_name} file: give the path of one")
+        raise InputError(f"not of the format {format_name!r}: give the path of one")
     found = read_integer(file, "version")
     if not 1 <= found <= version:
         raise InputError(

@@ -94,8 +94,7 @@ def as_floats(
     images: NDArray[np.uint8], scale: int = 255, dtype: DTypeLike = np.float32
 ) -> np.ndarray:
     """Return uint8 images of any shape as floats in [0, 1]."""
-    dtype = np.dtype(dtype)
-    return images.astype(dtype) / dtype.type(scale)
+    return np.divide(images, scale, dtype=dtype)
 
 
 def _check_split(what: str, split: Split, classes: int, scale: int) -> None:
