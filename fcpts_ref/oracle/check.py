@@ -123,6 +123,4 @@ def _judge_outputs(
     if not differences:
         return "pass", "", None
     worst = max(differences, key=lambda difference: difference.share)
-    return "fail", f"{worst.output}{worst.message}" if worst.message.startswith("[") else (
-        f"{worst.output} {worst.message}"
-    ), worst
+    return "fail", f"{worst.output}{worst.message}", worst

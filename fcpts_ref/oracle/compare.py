@@ -43,13 +43,13 @@ def compare_output(
     try:
         got = np.asarray(actual)
     except (TypeError, ValueError) as error:
-        return Difference(name, "value", f"is no array: {error}")
+        return Difference(name, "value", f" is no array: {error}")
     if got.dtype.kind not in "biuf":
-        return Difference(name, "dtype", f"holds {got.dtype.name}; expected real numbers")
+        return Difference(name, "dtype", f" holds {got.dtype.name}; expected real numbers")
     if got.shape != want.shape:
-        return Difference(name, "shape", f"has shape {got.shape}; expected {want.shape}")
+        return Difference(name, "shape", f" has shape {got.shape}; expected {want.shape}")
     if check_dtype and got.dtype != want.dtype:
-        return Difference(name, "dtype", f"has dtype {got.dtype}; expected {want.dtype}")
+        return Difference(name, "dtype", f" has dtype {got.dtype}; expected {want.dtype}")
     return _compare_values(name, want, got, expected.rule, precision)
 
 

@@ -1,0 +1,142 @@
+"""The oracle's commands: ``conform list | check | explain`` and ``gradcheck``.
+
+``add_parsers`` mounts them on the command line's subparsers; each sets ``run``, a function of the
+parsed arguments that returns the exit code: 0 fine, 1 a check failed, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+OK, FAILED = 0, 1
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add ``conform`` and ``gradcheck`` to an ``argparse`` subparsers object."""
+    conform = subparsers.add_parser("conform", help="check an implementation against the vectors")
+    verbs = conform.add_subparsers(dest="verb", required=True, metavar="list|check|explain")
+    _add_list(verbs)
+    _add_check(verbs)
+    _add_explain(verbs)
+    _add_gradcheck(subparsers)
+
+
+def _add_vectors_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--vectors", type=Path, metavar="FOLDER", help="another folder of vectors"
+    )
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="ids, groups, operations or flags to run, like 'eq08*' (may be repeated)",
+    )
+    _add_vectors_option(parser)
+
+
+def _add_list(verbs: Any) -> None:
+    parser = verbs.add_parser("list", help="one line per case")
+    _add_selection(parser)
+    parser.set_defaults(run=run_list)
+
+
+def _add_check(verbs: Any) -> None:
+    parser = verbs.add_parser("check", help="run the cases against an implementation")
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--adapter", metavar="MODULE", help="Python module or .py file; 'reference'")
+    who.add_argument("--command", metavar="PROGRAM", help="a program: JSON in, JSON out")
+    parser.add_argument("--timeout", type=float, default=10.0, help="seconds a program may take")
+    _add_selection(parser)
+    parser.add_argument(
+        "--skip", action="append", default=[], metavar="PATTERN", help="cases to leave out"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float64", "float32"),
+        default="float64",
+        help="what the implementation computes in; float32 widens the tolerances accordingly",
+    )
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write a JSON report")
+    parser.set_defaults(run=run_check)
+
+
+def _add_explain(verbs: Any) -> None:
+    parser = verbs.add_parser("explain", help="everything about one case")
+    parser.add_argument("id")
+    parser.add_argument("--json", action="store_true", help="as a program would be given it")
+    _add_vectors_option(parser)
+    parser.set_defaults(run=run_explain)
+
+
+def _add_gradcheck(subparsers: Any) -> None:
+    parser = subparsers.add_parser("gradcheck", help="check the derivative of every layer")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--directions", type=int, default=3, help="random directions per input")
+    parser.set_defaults(run=run_gradcheck)
+
+
+def run_list(arguments: argparse.Namespace) -> int:
+    """``conform list``"""
+    from fcpts_ref.oracle.report import format_list
+    from fcpts_ref.oracle.vectors import load_cases, select_cases
+
+    print(format_list(select_cases(load_cases(arguments.vectors), arguments.only)[0]))
+    return OK
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """``conform check``"""
+    from fcpts_ref.oracle.adapters import CommandAdapter, load_python_adapter
+    from fcpts_ref.oracle.check import check
+    from fcpts_ref.oracle.report import format_report, make_json, make_junit
+    from fcpts_ref.oracle.vectors import load_cases
+
+    if arguments.command is not None:
+        adapter: Any = CommandAdapter(arguments.command, timeout=arguments.timeout)
+    else:
+        adapter = load_python_adapter(arguments.adapter)
+    report = check(
+        adapter,
+        load_cases(arguments.vectors),
+        only=arguments.only,
+        skip=arguments.skip,
+        precision=arguments.precision,
+    )
+    if arguments.junit is not None:
+        arguments.junit.write_text(make_junit(report), encoding="utf-8")
+    if arguments.json is not None:
+        arguments.json.write_text(make_json(report), encoding="utf-8")
+    print(format_report(report))
+    return OK if report.ok else FAILED
+
+
+def run_explain(arguments: argparse.Namespace) -> int:
+    """``conform explain``"""
+    import json
+
+    from fcpts_ref.errors import InputError
+    from fcpts_ref.oracle.report import format_case
+    from fcpts_ref.oracle.vectors import export_case, load_cases
+
+    cases = {case.id: case for case in load_cases(arguments.vectors)}
+    if arguments.id not in cases:
+        raise InputError(f"no case {arguments.id!r}; fcpts-ref conform list shows the ids")
+    case = cases[arguments.id]
+    print(json.dumps(export_case(case)) if arguments.json else format_case(case))
+    return OK
+
+
+def run_gradcheck(arguments: argparse.Namespace) -> int:
+    """``gradcheck``"""
+    from fcpts_ref.oracle.layer_gradients import check_all_layers, format_table
+
+    rows = check_all_layers(seed=arguments.seed, directions=arguments.directions)
+    print(format_table(rows))
+    return OK if rows and all(row.ok for row in rows) else FAILED

@@ -1,0 +1,176 @@
+"""A run of the checker as text for people, as JUnit XML and as JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+from fcpts_ref.oracle.check import Report, Result
+from fcpts_ref.oracle.compare import Difference
+from fcpts_ref.oracle.vectors import Case
+
+XML_FORBIDDEN = dict.fromkeys(i for i in range(32) if i not in (9, 10, 13))
+
+
+def format_report(report: Report, *, failures_shown: int = 20) -> str:
+    """The whole report: failures and errors in full, what is unsupported by name, the counts."""
+    bad = [r for r in report.results if r.status in ("fail", "error")]
+    lines = [line for result in bad[:failures_shown] for line in format_failure(report, result)]
+    if len(bad) > failures_shown:
+        lines.append(f"... and {len(bad) - failures_shown} more; --json FILE has them all")
+    unsupported = sorted({r.case.operation for r in report.results if r.status == "unsupported"})
+    if unsupported:
+        lines.append(f"unsupported operations: {', '.join(unsupported)}")
+    lines.append(format_counts(report))
+    return "\n".join(lines)
+
+
+def format_failure(report: Report, result: Result) -> list[str]:
+    """One failure or error: what, where, how far off, what it breaks, and how to repeat it."""
+    case, difference = result.case, result.difference
+    lines = [
+        f"{result.status.upper()} {case.id} {case.operation} ({case.source}): {case.comment}",
+        f"    {result.message}",
+    ]
+    if difference is not None and difference.problem == "value" and difference.size > 1:
+        lines.append(f"    {difference.wrong} of {difference.size} elements are wrong")
+    if case.conventions:
+        lines.append(f"    open points tested: {', '.join(map(str, case.conventions))}")
+    lines += [f"    {flag}: {note['effect']}" for flag, note in case.notes.items()]
+    return [*lines, f"    repeat: {report.reproduce(result)}", ""]
+
+
+def format_counts(report: Report) -> str:
+    """The last line: every status counted, and the verdict."""
+    counts = ", ".join(f"{count} {status}" for status, count in report.counts.items())
+    verdict = "conforms" if report.ok else "does not conform"
+    if report.executed == 0:
+        verdict = "nothing was executed, which is a failure"
+    elif report.ok and report.counts["unsupported"]:
+        verdict = "conforms in what it supports"
+    return f"{report.adapter} {verdict}: {counts}"
+
+
+def make_json(report: Report) -> str:
+    """The report as JSON; everything in it can be compared from run to run but the seconds."""
+    content = {
+        "format": "fcpts-conform/1",
+        "adapter": report.adapter,
+        "precision": report.precision,
+        "ok": report.ok,
+        "counts": report.counts,
+        "results": [_result_entry(report, result) for result in report.results],
+    }
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def _result_entry(report: Report, result: Result) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": result.case.id,
+        "operation": result.case.operation,
+        "status": result.status,
+        "seconds": round(result.seconds, 6),
+    }
+    if result.status != "pass":
+        entry |= {"message": result.message, "repeat": report.reproduce(result)}
+    if result.difference is not None:
+        entry["difference"] = _difference_entry(result.difference)
+    return entry
+
+
+def _difference_entry(difference: Difference) -> dict[str, Any]:
+    share = difference.share
+    return {
+        "output": difference.output,
+        "problem": difference.problem,
+        "index": list(difference.index),
+        "share_of_tolerance": share if share != float("inf") else "inf",
+        "wrong": difference.wrong,
+        "size": difference.size,
+    }
+
+
+def make_junit(report: Report) -> str:
+    """The report as JUnit XML, one test case per vector, one class per operation."""
+    counts = report.counts
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"fcpts conformance of {_clean(report.adapter)}",
+        tests=str(len(report.results)),
+        failures=str(counts["fail"]),
+        errors=str(counts["error"] + (report.executed == 0)),
+        skipped=str(counts["unsupported"] + counts["skip"]),
+        time=f"{sum(result.seconds for result in report.results):.3f}",
+    )
+    for result in report.results:
+        _add_test_case(suite, report, result)
+    if report.executed == 0:
+        test = ElementTree.SubElement(suite, "testcase", classname="fcpts", name="anything executed")
+        ElementTree.SubElement(test, "error", message="no case was executed")
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _add_test_case(suite: ElementTree.Element, report: Report, result: Result) -> None:
+    test = ElementTree.SubElement(
+        suite,
+        "testcase",
+        classname=f"fcpts.{result.case.operation}",
+        name=result.case.id,
+        time=f"{result.seconds:.6f}",
+    )
+    element = {"fail": "failure", "error": "error", "unsupported": "skipped", "skip": "skipped"}
+    if result.status in element:
+        child = ElementTree.SubElement(test, element[result.status], message=_clean(result.message))
+        if result.status in ("fail", "error"):
+            child.text = _clean("\n".join(format_failure(report, result)))
+
+
+def _clean(text: str) -> str:
+    return text.translate(XML_FORBIDDEN)
+
+
+def format_case(case: Case) -> str:
+    """One case for people: what it tests, why, its inputs, and how each output is compared."""
+    lines = [f"{case.id}  {case.operation}  ({case.source})", f"  {case.comment}"]
+    if case.conventions:
+        lines.append(f"  open points: {', '.join(map(str, case.conventions))}")
+    for flag, note in case.notes.items():
+        lines += [f"  {flag}: {note['why']}", f"    failing it: {note['effect']}"]
+    lines.append("  inputs")
+    lines += [f"    {name} = {_format_value(value)}" for name, value in case.inputs.items()]
+    if case.reject is not None:
+        return "\n".join([*lines, f"  must be refused: {case.reject}"])
+    lines.append("  outputs")
+    for name, expected in case.outputs.items():
+        rule = expected.rule
+        how = {
+            "exact": "exact",
+            "ulp": f"within {rule.ulp} units in the last place",
+            "close": f"within {rule.atol:g} + {rule.rtol:g} * |expected|",
+        }[rule.compare]
+        lines += [f"    {name} = {_format_value(expected.value)}", f"      {how}: {rule.reason}"]
+    return "\n".join(lines)
+
+
+def _format_value(value: Any) -> str:
+    import numpy as np
+
+    if isinstance(value, list) and value and isinstance(value[0], np.ndarray):
+        return "[" + ", ".join(_format_value(item) for item in value) + "]"
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    if value.ndim == 0:
+        return f"{value.dtype} {value.item()!r}"
+    body = np.array2string(value, precision=17, threshold=40, edgeitems=3).replace("\n", "\n      ")
+    return f"{value.dtype}{list(value.shape)} {body}"
+
+
+def format_list(cases: list[Case]) -> str:
+    """One line per case: id, operation, flags, comment."""
+    lines = [
+        f"{case.id:<20} {case.operation:<34} {' '.join(case.flags):<18} {case.comment}"
+        for case in cases
+    ]
+    operations = len({case.operation for case in cases})
+    return "\n".join([*lines, f"{len(cases)} cases of {operations} operations"])
