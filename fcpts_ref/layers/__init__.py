@@ -1,0 +1,83 @@
+"""The layers, in plain NumPy: forward and backward side by side, one file each.
+
+``x_forward(...)`` returns the value and a cache; ``x_backward(dvalue, cache)`` returns the
+gradients in the order of the inputs.  Images are (N, C, H, W); dtype in, dtype out.
+"""
+
+from fcpts_ref.layers.add import add_backward, add_forward
+from fcpts_ref.layers.batch_norm import batch_norm_backward, batch_norm_forward
+from fcpts_ref.layers.convolution import (
+    convolution_backward,
+    convolution_forward,
+    convolution_input_gradient,
+    convolution_weight_gradient,
+)
+from fcpts_ref.layers.flatten import flatten_backward, flatten_forward
+from fcpts_ref.layers.linear import linear_backward, linear_forward
+from fcpts_ref.layers.losses import (
+    cross_entropy_backward,
+    cross_entropy_forward,
+    kl_divergence_backward,
+    kl_divergence_forward,
+)
+from fcpts_ref.layers.normalise import normalise_backward, normalise_forward
+from fcpts_ref.layers.pooling import (
+    average_pool_backward,
+    average_pool_forward,
+    global_average_pool_backward,
+    global_average_pool_forward,
+    max_pool_backward,
+    max_pool_forward,
+)
+from fcpts_ref.layers.relu import relu6_backward, relu6_forward, relu_backward, relu_forward
+from fcpts_ref.layers.shortcut import (
+    subsample_backward,
+    subsample_forward,
+    zero_pad_backward,
+    zero_pad_forward,
+)
+from fcpts_ref.layers.softmax import (
+    log_softmax_backward,
+    log_softmax_forward,
+    softmax_backward,
+    softmax_forward,
+)
+
+__all__ = [
+    "add_backward",
+    "add_forward",
+    "average_pool_backward",
+    "average_pool_forward",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "convolution_backward",
+    "convolution_forward",
+    "convolution_input_gradient",
+    "convolution_weight_gradient",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "flatten_backward",
+    "flatten_forward",
+    "global_average_pool_backward",
+    "global_average_pool_forward",
+    "kl_divergence_backward",
+    "kl_divergence_forward",
+    "linear_backward",
+    "linear_forward",
+    "log_softmax_backward",
+    "log_softmax_forward",
+    "max_pool_backward",
+    "max_pool_forward",
+    "normalise_backward",
+    "normalise_forward",
+    "relu6_backward",
+    "relu6_forward",
+    "relu_backward",
+    "relu_forward",
+    "softmax_backward",
+    "softmax_forward",
+    "subsample_backward",
+    "subsample_forward",
+    "zero_pad_backward",
+    "zero_pad_forward",
+]

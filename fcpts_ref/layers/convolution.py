@@ -1,0 +1,187 @@
+"""Two-dimensional convolution (cross-correlation, as in every framework) and its two adjoints.
+
+Sizes: N images, C channels in, K out, H x W pixels in, P x Q out, R x S taps of the kernel,
+G groups.  With one group, stride (u, v), dilation (d, e) and x padded with zeros:
+
+    y[n, k, p, q] = bias[k] + sum over c, r, s of x[n, c, u p + d r, v q + e s] weight[k, c, r, s]
+
+Each function lays out the pixels that every tap reads ("columns") and multiplies matrices.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.errors import InputError
+
+Array = NDArray[Any]
+Pair = int | tuple[int, int]
+
+
+class Geometry(NamedTuple):
+    """How the kernel walks over the image; vertical, then horizontal."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+
+def geometry(stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1, groups: int = 1) -> Geometry:
+    """The four settings as pairs, checked.  Raises InputError for one that makes no sense."""
+    result = Geometry(_pair(stride), _pair(padding), _pair(dilation), groups)
+    if min(*result.stride, *result.dilation, groups) < 1 or min(result.padding) < 0:
+        raise InputError(
+            f"convolution has stride {stride}, padding {padding}, dilation {dilation}, groups "
+            f"{groups}; expected stride, dilation and groups >= 1 and padding >= 0"
+        )
+    return result
+
+
+def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
+    """How many places a kernel has along one side.  Raises InputError if it has none."""
+    reach = dilation * (kernel - 1) + 1
+    if size + 2 * padding < reach:
+        raise InputError(
+            f"a side of {size} pixels with padding {padding} is shorter than a kernel of reach "
+            f"{reach}; use a larger image, more padding or a smaller kernel"
+        )
+    return (size + 2 * padding - reach) // stride + 1
+
+
+def convolution_forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> tuple[Array, tuple[Any, ...]]:
+    """Convolution.
+
+    x: (N, C, H, W); weight: (K, C / groups, R, S); bias: (K,) or None.
+    Returns y (N, K, P, Q) and the cache for ``convolution_backward``.
+    Raises InputError for shapes that do not fit.
+    """
+    walk = geometry(stride, padding, dilation, groups)
+    _check(x.shape, weight.shape, walk)
+    columns, (P, Q) = _columns(x, weight.shape, walk)  # (N, G, C/G R S, P Q)
+    y = _matrices(weight, groups) @ columns  # (N, G, K/G, P Q)
+    y = y.reshape(x.shape[0], weight.shape[0], P, Q)
+    if bias is not None:
+        y = y + bias[:, np.newaxis, np.newaxis]
+    return y, (x, weight, bias is not None, walk)
+
+
+def convolution_backward(dy: Array, cache: tuple[Any, ...]) -> tuple[Array, Array, Array | None]:
+    """dy: (N, K, P, Q).  Returns dx, dweight, dbias, each like its input; None for no bias."""
+    x, weight, has_bias, walk = cache
+    dx = convolution_input_gradient(dy, weight, x.shape, **walk._asdict())
+    dweight = convolution_weight_gradient(dy, x, weight.shape, **walk._asdict())
+    return dx, dweight, dy.sum(axis=(0, 2, 3)) if has_bias else None
+
+
+def convolution_input_gradient(
+    dy: Array,
+    weight: Array,
+    input_shape: tuple[int, ...],
+    *,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Array:
+    """The adjoint by x: every tap sends its share of dy back to the pixel it read.
+
+    dy: (N, K, P, Q); weight: (K, C/groups, R, S); input_shape: (N, C, H, W), also of the result.
+    """
+    walk = geometry(stride, padding, dilation, groups)
+    _check(input_shape, weight.shape, walk)
+    N, C, H, W = input_shape
+    K, _, R, S = weight.shape
+    P, Q = dy.shape[2:]
+    dy_grouped = dy.reshape(N, groups, K // groups, P * Q)
+    dcolumns = _matrices(weight, groups).swapaxes(1, 2) @ dy_grouped  # (N, G, C/G R S, P Q)
+    dcolumns = dcolumns.reshape(N, C, R, S, P, Q)
+    (top, left), (down, right) = walk.padding, walk.stride
+    dx = np.zeros((N, C, H + 2 * top, W + 2 * left), dtype=dcolumns.dtype)
+    for r in range(R):
+        for s in range(S):
+            y0, x0 = r * walk.dilation[0], s * walk.dilation[1]
+            rows, columns = slice(y0, y0 + P * down, down), slice(x0, x0 + Q * right, right)
+            dx[:, :, rows, columns] += dcolumns[:, :, r, s]
+    return dx[:, :, top : top + H, left : left + W]
+
+
+def convolution_weight_gradient(
+    dy: Array,
+    x: Array,
+    weight_shape: tuple[int, ...],
+    *,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Array:
+    """The adjoint by the weight: dy against the pixels that every tap read.
+
+    dy: (N, K, P, Q); x: (N, C, H, W); weight_shape: (K, C/groups, R, S), also of the result.
+    """
+    walk = geometry(stride, padding, dilation, groups)
+    _check(x.shape, weight_shape, walk)
+    columns, (P, Q) = _columns(x, weight_shape, walk)
+    dy_grouped = dy.reshape(dy.shape[0], groups, weight_shape[0] // groups, P * Q)
+    dweight = (dy_grouped @ columns.swapaxes(2, 3)).sum(axis=0)  # (G, K/G, C/G R S)
+    return dweight.reshape(weight_shape)
+
+
+def _columns(
+    x: Array, weight_shape: tuple[int, ...], walk: Geometry
+) -> tuple[Array, tuple[int, int]]:
+    """The pixel that each tap reads at each place, (N, G, C/G R S, P Q), and (P, Q)."""
+    (top, left), (down, right), (d, e) = walk.padding, walk.stride, walk.dilation
+    R, S = weight_shape[2:]
+    reach = (d * (R - 1) + 1, e * (S - 1) + 1)
+    padded = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)))
+    view = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
+    view = view[:, :, ::down, ::right, ::d, ::e]  # (N, C, P, Q, R, S)
+    N, C, P, Q = view.shape[:4]
+    columns = view.transpose(0, 1, 4, 5, 2, 3)
+    return columns.reshape(N, walk.groups, C // walk.groups * R * S, P * Q), (P, Q)
+
+
+def _matrices(weight: Array, groups: int) -> Array:
+    """(K, C/G, R, S) as one matrix a group: (G, K/G, C/G R S)."""
+    K, features = weight.shape[0], weight[0].size
+    return weight.reshape(groups, K // groups, features)
+
+
+def _check(x_shape: tuple[int, ...], weight_shape: tuple[int, ...], walk: Geometry) -> None:
+    if len(x_shape) != 4 or len(weight_shape) != 4:
+        raise InputError(
+            f"convolution got x {x_shape} and weight {weight_shape}; expected (N, C, H, W) and "
+            "(K, C/groups, R, S)"
+        )
+    C, K = x_shape[1], weight_shape[0]
+    if weight_shape[1] * walk.groups != C or K % walk.groups:
+        raise InputError(
+            f"convolution got x {x_shape}, weight {weight_shape} and groups {walk.groups}; "
+            "expected weight.shape[1] * groups == C and K a multiple of groups"
+        )
+    for axis in (0, 1):
+        output_size(
+            x_shape[2 + axis],
+            weight_shape[2 + axis],
+            walk.stride[axis],
+            walk.padding[axis],
+            walk.dilation[axis],
+        )
+
+
+def _pair(value: Pair) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))

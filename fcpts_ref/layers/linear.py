@@ -1,0 +1,32 @@
+"""The linear layer: y = x W' + b."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fcpts_ref.errors import InputError
+
+Array = NDArray[Any]
+
+
+def linear_forward(
+    x: Array, weight: Array, bias: Array | None = None
+) -> tuple[Array, tuple[Any, ...]]:
+    """x: (N, C); weight: (K, C); bias: (K,) or None.  Returns y (N, K) and the cache.
+
+    Raises InputError for shapes that do not fit.
+    """
+    if x.ndim != 2 or weight.ndim != 2 or x.shape[1] != weight.shape[1]:
+        raise InputError(
+            f"linear layer got x {x.shape} and weight {weight.shape}; expected (N, C) and (K, C)"
+        )
+    y = x @ weight.T
+    return (y if bias is None else y + bias), (x, weight, bias is not None)
+
+
+def linear_backward(dy: Array, cache: tuple[Any, ...]) -> tuple[Array, Array, Array | None]:
+    """dy: (N, K).  Returns dx (N, C), dweight (K, C), dbias (K,) or None."""
+    x, weight, has_bias = cache
+    return dy @ weight, dy.T @ x, dy.sum(axis=0) if has_bias else None
