@@ -1,0 +1,1 @@
+"""Checkpoints of other programs: PyTorch files, safetensors, and how they name their arrays."""

@@ -1,0 +1,29 @@
+"""From the bytes of a checkpoint to array elements."""
+
+from __future__ import annotations
+
+import numpy as np
+
+BFLOAT16 = "bfloat16"  # has no NumPy dtype: read as float32, which holds every value exactly
+
+
+def item_size(kind: str) -> int:
+    """Return the bytes of one element of ``kind``, a NumPy type code such as "f4" or BFLOAT16."""
+    return 2 if kind == BFLOAT16 else np.dtype(kind).itemsize
+
+
+def decode_elements(
+    content: bytes | bytearray | memoryview, kind: str, *, big_endian: bool = False
+) -> np.ndarray:
+    """Return the elements in ``content`` as a new flat array in the machine's byte order.
+
+    ``len(content)`` must be a multiple of the item size.  A boolean is any byte but zero.
+    """
+    order = ">" if big_endian else "<"
+    if kind == BFLOAT16:
+        halves = np.frombuffer(content, order + "u2").astype(np.uint32)
+        return (halves << np.uint32(16)).view(np.float32)
+    if kind == "?":
+        return np.frombuffer(content, np.uint8).astype(np.bool_)
+    stored = np.frombuffer(content, order + kind)
+    return stored.astype(np.dtype(kind))

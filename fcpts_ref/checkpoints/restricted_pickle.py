@@ -1,0 +1,216 @@
+"""A reader of pickles that runs nothing in them.
+
+A pickle is a program for a small stack machine.  ``pickletools.genops`` splits it into its
+operations; this file gives the ones that make plain data their meaning.  Where a pickle names
+a function or class to be called, one of the caller's own constructors is called if it is
+registered under that name, and everything else is refused: nothing is ever imported.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from fcpts_ref.errors import InputError
+
+# One operation takes at most some hundred bytes of memory; a large checkpoint has some 10^5.
+MAX_OPERATIONS = 3_000_000
+
+Constructor = Callable[..., Any]
+
+
+class _Mark:
+    """Stands on the stack where a group of values begins."""
+
+
+_MARK = _Mark()
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A name admitted by the caller: called through its constructor, or plainly a name."""
+
+    name: str
+
+
+class Buildable:
+    """Base of what a constructor may return if the pickle may set its state (BUILD)."""
+
+    def set_state(self, state: Any) -> None:
+        raise InputError(f"state for {type(self).__name__}: refused")
+
+
+class OrderedDictionary(dict[Any, Any], Buildable):
+    """What collections.OrderedDict becomes: a dict, whose attributes are left out."""
+
+    def set_state(self, state: Any) -> None:
+        """torch keeps version numbers of modules in the attribute _metadata: not needed."""
+
+
+@dataclass
+class _Machine:
+    constructors: Mapping[str, Constructor | None]
+    persistent: Callable[[Any], Any] | None
+    stack: list[Any] = field(default_factory=list)
+    memo: dict[int, Any] = field(default_factory=dict)
+
+    def pop(self) -> Any:
+        value = self.stack.pop()
+        if value is _MARK:
+            raise InputError("a mark where a value is expected")
+        return value
+
+    def pop_group(self) -> list[Any]:
+        """Pop the values above the last mark, and the mark."""
+        group: list[Any] = []
+        while (value := self.stack.pop()) is not _MARK:
+            group.append(value)
+        return group[::-1]
+
+    def top(self, kind: type) -> Any:
+        if not isinstance(self.stack[-1], kind):
+            raise InputError(f"a {type(self.stack[-1]).__name__}, expected a {kind.__name__}")
+        return self.stack[-1]
+
+    def set_items(self, items: list[Any]) -> None:
+        target = self.top(dict)
+        if len(items) % 2:
+            raise InputError("a key without a value")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            # Nested tuples as keys could take exponential time to hash.
+            if not isinstance(key, str | bytes | int | float | None):
+                raise InputError(f"a {type(key).__name__} as a key: refused")
+            target[key] = value
+
+    def symbol(self, module: Any, name: Any) -> Symbol:
+        full_name = f"{module}.{name}"
+        if full_name not in self.constructors:
+            raise InputError(f"it names {full_name[:100]!r}, which is refused and was not run")
+        return Symbol(full_name)
+
+    def call(self) -> Any:
+        arguments, called = self.pop(), self.pop()
+        if not isinstance(called, Symbol) or not isinstance(arguments, tuple):
+            raise InputError("a call of something that is not a function: refused")
+        constructor = self.constructors[called.name]
+        if constructor is None:
+            raise InputError(f"a call of {called.name}: refused")
+        return constructor(*arguments)
+
+    def build(self) -> None:
+        state = self.pop()
+        self.top(Buildable).set_state(state)
+
+    def persistent_value(self) -> Any:
+        if self.persistent is None:
+            raise InputError("a reference to data outside the pickle: refused")
+        return self.persistent(self.pop())
+
+
+# Operations that push their own argument.
+_ARGUMENT = {
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
+    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
+    "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
+}  # fmt: skip
+
+# Operations that push a value made from the stack: (machine) -> value.
+_VALUE: dict[str, Callable[[_Machine], Any]] = {
+    "NONE": lambda m: None,
+    "NEWTRUE": lambda m: True,
+    "NEWFALSE": lambda m: False,
+    "MARK": lambda m: _MARK,
+    "DUP": lambda m: m.stack[-1],
+    "EMPTY_LIST": lambda m: [],
+    "EMPTY_TUPLE": lambda m: (),
+    "EMPTY_DICT": lambda m: {},
+    "LIST": lambda m: m.pop_group(),
+    "TUPLE": lambda m: tuple(m.pop_group()),
+    "TUPLE1": lambda m: (m.pop(),),
+    "TUPLE2": lambda m: (m.pop(), m.pop())[::-1],
+    "TUPLE3": lambda m: (m.pop(), m.pop(), m.pop())[::-1],
+    "STACK_GLOBAL": lambda m: m.symbol(*(m.pop(), m.pop())[::-1]),
+    "REDUCE": lambda m: m.call(),
+    "BINPERSID": lambda m: m.persistent_value(),
+}
+
+
+def _make_dictionary(machine: _Machine) -> None:
+    items = machine.pop_group()
+    machine.stack.append({})
+    machine.set_items(items)
+
+
+def _append(machine: _Machine, items: list[Any]) -> None:
+    machine.top(list).extend(items)
+
+
+# Operations that change what is on the stack: (machine) -> None.
+_CHANGE: dict[str, Callable[[_Machine], Any]] = {
+    "POP": lambda m: m.stack.pop(),
+    "POP_MARK": lambda m: m.pop_group(),
+    "APPEND": lambda m: _append(m, [m.pop()]),
+    "APPENDS": lambda m: _append(m, m.pop_group()),
+    "SETITEM": lambda m: m.set_items([m.pop(), m.pop()][::-1]),
+    "SETITEMS": lambda m: m.set_items(m.pop_group()),
+    "DICT": _make_dictionary,
+    "BUILD": lambda m: m.build(),
+    "MEMOIZE": lambda m: m.memo.__setitem__(len(m.memo), m.stack[-1]),
+}
+
+_NOTHING = {"PROTO", "FRAME"}
+_STORE = {"PUT", "BINPUT", "LONG_BINPUT"}
+_FETCH = {"GET", "BINGET", "LONG_BINGET"}
+
+
+def read_pickle(
+    stream: IO[bytes] | bytes,
+    constructors: Mapping[str, Constructor | None],
+    persistent: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Return the plain data in the pickle at the stream's position, and stop behind it.
+
+    ``constructors`` maps the full name of each admitted function or class to what is called
+    in its place (with the pickle's arguments, unchecked), or to None where the bare name may
+    appear but not be called.  ``persistent`` gives the value of a persistent id.
+
+    Python 2's byte strings come out as str, one character per byte (latin-1).
+
+    Raises InputError for a pickle that is broken, holds any other name, or asks for anything
+    but lists, tuples, dicts with plain keys, numbers, texts, bytes, None and what the
+    constructors make.
+    """
+    machine = _Machine(constructors, persistent)
+    position: int | None = 0
+    try:
+        for count, (operation, argument, begin) in enumerate(pickletools.genops(stream)):
+            position = begin
+            if count >= MAX_OPERATIONS:
+                raise InputError(f"more than {MAX_OPERATIONS} operations")
+            if operation.name == "STOP":
+                return machine.pop()
+            _step(machine, operation.name, argument)
+    except InputError as error:
+        raise InputError(f"pickle, near byte {position}: {error}") from error
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+        raise InputError(f"broken pickle, near byte {position}") from error
+    raise InputError("broken pickle: it has no end")
+
+
+def _step(machine: _Machine, name: str, argument: Any) -> None:
+    if name in _ARGUMENT:
+        machine.stack.append(argument)
+    elif name in _VALUE:
+        machine.stack.append(_VALUE[name](machine))
+    elif name in _CHANGE:
+        _CHANGE[name](machine)
+    elif name in _STORE:
+        machine.memo[argument] = machine.stack[-1]
+    elif name in _FETCH:
+        machine.stack.append(machine.memo[argument])
+    elif name == "GLOBAL":
+        machine.stack.append(machine.symbol(*argument.split(" ", 1)))
+    elif name not in _NOTHING:
+        raise InputError(f"operation {name}: refused")
