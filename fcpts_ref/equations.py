@@ -40,7 +40,7 @@ def mask(weight: ArrayLike, threshold: float, *, tie: Tie = "pruned") -> Array:
     unknown tie.
     """
     W = _finite(weight, "weight")
-    t = _threshold(threshold, W)
+    t = _threshold(threshold)
     if tie not in ("pruned", "half"):
         raise InputError(f"tie is {tie!r}; expected 'pruned' or 'half'")
     magnitude = np.abs(W)
@@ -207,7 +207,7 @@ def mask_threshold_gradient(weight: ArrayLike, threshold: float) -> Array:
     Arguments and errors as in ``mask``; returns an array like ``weight``.
     """
     W = _finite(weight, "weight")
-    u = np.abs(W) - _threshold(threshold, W)
+    u = np.abs(W) - _threshold(threshold)
     inside = np.abs(u) < SURROGATE_WIDTH
     return np.where(inside, W.dtype.type(-0.5), W.dtype.type(0))
 
@@ -225,7 +225,7 @@ def sparsity_rate(weight: ArrayLike, threshold: float, *, strict: bool = False) 
     Raises InputError for an empty layer, and as in ``mask``.
     """
     W = _samples(weight, "weight")
-    t = _threshold(threshold, W)
+    t = _threshold(threshold)
     magnitude = np.abs(W)
     pruned = np.count_nonzero(magnitude < t if strict else magnitude <= t)
     return W.dtype.type(pruned / W.size)
@@ -240,7 +240,7 @@ def sparsity_rate_integral(threshold: float, samples: ArrayLike, bandwidth: floa
     Raises InputError as in ``density``.
     """
     w, h = _kernel_arguments(samples, bandwidth)
-    t = _threshold(threshold, w)
+    t = w.dtype.type(_threshold(threshold))
     # Phi(b) - Phi(a) = Phi(-a) - Phi(-b): mirrored so that both arguments lie in the lower tail
     # where Phi keeps its relative precision.
     centre = np.abs(w)
@@ -367,10 +367,11 @@ def _samples(values: ArrayLike, name: str) -> Array:
     return array
 
 
-def _threshold(threshold: float, like: Array) -> Scalar:
+def _threshold(threshold: float) -> np.float64:
+    """The threshold in float64 whatever the weights are: comparing |w| with it is then exact."""
     if np.ndim(threshold) != 0 or not (np.isfinite(threshold) and threshold >= 0):
         raise InputError(f"threshold is {threshold}; expected one finite magnitude >= 0")
-    return like.dtype.type(threshold)
+    return np.float64(threshold)
 
 
 def _target(target: float) -> float:

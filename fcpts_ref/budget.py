@@ -1,0 +1,121 @@
+"""Meeting a budget exactly: how many weights go, which ones, and the thresholds that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.errors import InputError
+
+Array = NDArray[Any]
+
+
+def budget(target: float, size: int) -> int:
+    """round(target * size): how many of ``size`` weights are pruned at a target rate.
+
+    Raises InputError for a target outside [0, 1).
+    """
+    if not 0 <= target < 1:
+        raise InputError(
+            f"target is {target}; expected a sparsity rate in [0, 1): the share of weights set to "
+            "zero, such as 0.9"
+        )
+    return round(target * size)
+
+
+def threshold_of_count(weight: Array, count: int) -> float:
+    """The largest of the ``count`` smallest magnitudes (convention 8); 0 for a count of 0.
+
+    Pruning |w| <= t then takes ``count`` weights, and those that equal the threshold.
+    Raises InputError for a count outside [0, size].
+    """
+    if not 0 <= count <= weight.size:
+        raise InputError(f"count is {count}; the layer has {weight.size} weights")
+    if count == 0:
+        return 0.0
+    return float(np.partition(np.abs(weight), count - 1, axis=None)[count - 1])
+
+
+def mask_of_count(weight: Array, count: int) -> NDArray[np.bool_]:
+    """True for the weights that are kept when exactly ``count`` of the smallest go.
+
+    Of equal magnitudes the one that comes first in row-major order goes first.
+    Raises InputError for a count outside [0, size].
+    """
+    if not 0 <= count <= weight.size:
+        raise InputError(f"count is {count}; the layer has {weight.size} weights")
+    kept = np.ones(weight.size, dtype=np.bool_)
+    kept[np.argsort(np.abs(weight), axis=None, kind="stable")[:count]] = False
+    return kept.reshape(weight.shape)
+
+
+def projection_factor(weights: Sequence[Array], thresholds: Array, count: int) -> float:
+    """The one factor f such that pruning |w| <= f t in every layer takes ``count`` weights in all.
+
+    f lies in the middle between the count-th smallest |w| / t over all layers and the next, so
+    that no weight is at its threshold.  Equal ratios cannot be told apart by any factor: then
+    more or fewer than ``count`` go (``exact_masks`` breaks such ties).  A layer with t = 0 loses
+    nothing but exact zeros, whatever the factor.
+    weights: one array a layer; thresholds: (L,) at least 0.  Returns a float.
+    Raises InputError if the thresholds leave fewer than ``count`` weights to prune.
+    """
+    ratios = np.concatenate([_ratios(w, t) for w, t in zip(weights, thresholds, strict=True)])
+    if not 0 <= count < ratios.size:
+        raise InputError(
+            f"count is {count}; expected less than the {ratios.size} weights there are"
+        )
+    return factor_between(ratios, count)
+
+
+def factor_between(ratios: Array, count: int) -> float:
+    """The middle between the count-th smallest ratio and the next; ``ratios`` is not changed."""
+    if count == 0:
+        smallest = float(ratios.min())
+        return smallest / 2 if np.isfinite(smallest) else 1.0
+    lower, upper = np.partition(ratios, [count - 1, count])[count - 1 : count + 1]
+    if not np.isfinite(lower):
+        raise InputError(
+            f"only {np.count_nonzero(np.isfinite(ratios))} weights lie in layers with a threshold "
+            f"above 0; expected at least {count} to prune: use a lower target"
+        )
+    return float(lower + (upper - lower) / 2) if np.isfinite(upper) else float(2 * lower)
+
+
+def exact_masks(
+    weights: Mapping[str, Array], thresholds: Mapping[str, float], count: int
+) -> dict[str, NDArray[np.bool_]]:
+    """Masks (True = kept) that prune exactly ``count`` weights, those of the smallest |w| / t.
+
+    Ties go in the order of the layers, then row-major; the largest weight of every layer is kept,
+    so that no layer is emptied.
+    Raises InputError if ``count`` leaves less than one weight to every layer.
+    """
+    sizes = [w.size for w in weights.values()]
+    if count > sum(sizes) - len(sizes):
+        raise InputError(
+            f"pruning {count} of {sum(sizes)} weights would empty one of the {len(sizes)} layers; "
+            "use a lower target"
+        )
+    ratios = []
+    for name, weight in weights.items():
+        layer = _ratios(weight, thresholds[name])
+        layer[np.argmax(np.abs(weight), axis=None)] = np.inf
+        ratios.append(layer)
+    order = np.argsort(np.concatenate(ratios), kind="stable")
+    kept = np.ones(order.size, dtype=np.bool_)
+    kept[order[:count]] = False
+    parts = np.split(kept, np.cumsum(sizes)[:-1])
+    return {
+        name: part.reshape(w.shape) for (name, w), part in zip(weights.items(), parts, strict=True)
+    }
+
+
+def _ratios(weight: Array, threshold: float) -> Array:
+    """|w| / t in float64, (size,): 0 for a weight of 0, infinity for others where t = 0."""
+    magnitude = np.abs(weight.astype(np.float64)).ravel()
+    if threshold > 0:
+        return magnitude / threshold
+    return np.where(magnitude > 0, np.inf, 0.0)

@@ -1,0 +1,83 @@
+"""Optimisers as functions: a parameter and its state in, the new ones out; and the schedule."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.errors import InputError
+
+Array = NDArray[Any]
+
+
+def sgd_step(
+    parameter: Array,
+    gradient: Array,
+    velocity: Array,
+    *,
+    learning_rate: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+) -> tuple[Array, Array]:
+    """One step of stochastic gradient descent with momentum (convention 16).
+
+    g = gradient + weight_decay * parameter;  v = momentum * velocity + g;
+    parameter - learning_rate * (g + momentum * v if nesterov else v).
+    The velocity starts at 0 and holds no learning rate (PyTorch's convention).
+    All of one shape.  Returns the new parameter and velocity.
+    """
+    g = gradient + weight_decay * parameter
+    v = momentum * velocity + g
+    step = g + momentum * v if nesterov else v
+    return parameter - learning_rate * step, v
+
+
+def adam_step(
+    parameter: Array,
+    gradient: Array,
+    first: Array,
+    second: Array,
+    step: int,
+    *,
+    learning_rate: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> tuple[Array, Array, Array]:
+    """One step of Adam (Kingma and Ba, 2015, algorithm 1); weight decay is added to the gradient.
+
+    first, second: running means of the gradient and its square, 0 before step 1; step: from 1.
+    parameter - learning_rate * m / (sqrt(v) + epsilon), m and v corrected for their start at 0.
+    Returns the new parameter, first and second.  Raises InputError for a step below 1.
+    """
+    if step < 1:
+        raise InputError(f"Adam's step is {step}; expected to count from 1")
+    beta1, beta2 = betas
+    g = gradient + weight_decay * parameter
+    first = beta1 * first + (1 - beta1) * g
+    second = beta2 * second + (1 - beta2) * g * g
+    corrected_first = first / (1 - beta1**step)
+    corrected_second = second / (1 - beta2**step)
+    update = corrected_first / (np.sqrt(corrected_second) + epsilon)
+    return parameter - learning_rate * update, first, second
+
+
+def warmup_cosine(step: int, steps: int, warmup: int) -> float:
+    """The factor on the learning rate at a step, counted from 0, of ``steps`` in all.
+
+    It grows linearly over the first ``warmup`` steps, (step + 1) / warmup, so that the first step
+    already moves; then it falls as half a cosine from 1 at step ``warmup`` towards 0, which it
+    would reach at step ``steps`` (convention 16).
+    Raises InputError for a step outside [0, steps) or a negative warm-up.
+    """
+    if not 0 <= step < steps or warmup < 0:
+        raise InputError(
+            f"schedule got step {step} of {steps} with warm-up {warmup}; expected 0 <= step < steps"
+        )
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
