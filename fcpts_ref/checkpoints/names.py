@@ -22,6 +22,7 @@ VARIANTS = (
 # PyTorch's batch norm counts its batches; with a fixed momentum nothing reads the count.
 IGNORED_SUFFIX = "num_batches_tracked"
 
+MAX_PREFIXES = 3  # that one name may bear
 SHOWN = 5  # names in one line of a message
 
 
@@ -126,7 +127,7 @@ def _match_names(names: Sequence[str], expected: Collection[str]) -> dict[str, s
 
 def _candidates(name: str) -> Iterator[str]:
     """Yield ``name``, then without prefixes, each also with the variants applied."""
-    while True:
+    for _ in range(MAX_PREFIXES + 1):
         yield name
         for theirs, ours in VARIANTS:
             for old, new in ((theirs, ours), (ours, theirs)):

@@ -8,15 +8,18 @@ registered under that name, and everything else is refused: nothing is ever impo
 
 from __future__ import annotations
 
+import io
 import pickletools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 from fcpts_ref.errors import InputError
 
 # One operation takes at most some hundred bytes of memory; a large checkpoint has some 10^5.
 MAX_OPERATIONS = 3_000_000
+# Calls may copy what they are given, and a pickle may give the same value many times.
+MAX_COPIES = 3  # of the whole stream
 
 Constructor = Callable[..., Any]
 
@@ -43,16 +46,34 @@ class Buildable:
 
 
 class OrderedDictionary(dict[Any, Any], Buildable):
-    """What collections.OrderedDict becomes: a dict, whose attributes are left out."""
+    """What collections.OrderedDict becomes: a dict, whose attributes are left out.
+
+    Python 3 calls it without arguments and sets the items later, Python 2 gives a list of
+    pairs.
+    """
+
+    def __init__(self, pairs: Any = ()) -> None:
+        super().__init__()
+        set_items(self, pairs)
 
     def set_state(self, state: Any) -> None:
         """torch keeps version numbers of modules in the attribute _metadata: not needed."""
+
+
+def set_items(target: dict[Any, Any], pairs: Iterable[Any]) -> None:
+    """Put (key, value) pairs into ``target``; InputError for a key that is not plain."""
+    for key, value in pairs:
+        # Nested tuples as keys could take exponential time to hash.
+        if not isinstance(key, str | bytes | int | float | None):
+            raise InputError(f"a {type(key).__name__} as a key: refused")
+        target[key] = value
 
 
 @dataclass
 class _Machine:
     constructors: Mapping[str, Constructor | None]
     persistent: Callable[[Any], Any] | None
+    allowance: int  # elements and bytes that calls may still be given
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
 
@@ -75,14 +96,7 @@ class _Machine:
         return self.stack[-1]
 
     def set_items(self, items: list[Any]) -> None:
-        target = self.top(dict)
-        if len(items) % 2:
-            raise InputError("a key without a value")
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            # Nested tuples as keys could take exponential time to hash.
-            if not isinstance(key, str | bytes | int | float | None):
-                raise InputError(f"a {type(key).__name__} as a key: refused")
-            target[key] = value
+        set_items(self.top(dict), zip(items[::2], items[1::2], strict=True))
 
     def symbol(self, module: Any, name: Any) -> Symbol:
         full_name = f"{module}.{name}"
@@ -97,11 +111,18 @@ class _Machine:
         constructor = self.constructors[called.name]
         if constructor is None:
             raise InputError(f"a call of {called.name}: refused")
+        self.charge(arguments)
         return constructor(*arguments)
 
     def build(self) -> None:
         state = self.pop()
+        self.charge(state if isinstance(state, tuple) else (state,))
         self.top(Buildable).set_state(state)
+
+    def charge(self, values: tuple[Any, ...]) -> None:
+        self.allowance -= sum(len(v) for v in values if isinstance(v, str | bytes | list | dict))
+        if self.allowance < 0:
+            raise InputError("it multiplies its own contents: refused")
 
     def persistent_value(self) -> Any:
         if self.persistent is None:
@@ -166,7 +187,7 @@ _FETCH = {"GET", "BINGET", "LONG_BINGET"}
 
 
 def read_pickle(
-    stream: IO[bytes] | bytes,
+    stream: io.BytesIO,
     constructors: Mapping[str, Constructor | None],
     persistent: Callable[[Any], Any] | None = None,
 ) -> Any:
@@ -182,7 +203,7 @@ def read_pickle(
     but lists, tuples, dicts with plain keys, numbers, texts, bytes, None and what the
     constructors make.
     """
-    machine = _Machine(constructors, persistent)
+    machine = _Machine(constructors, persistent, MAX_COPIES * len(stream.getbuffer()))
     position: int | None = 0
     try:
         for count, (operation, argument, begin) in enumerate(pickletools.genops(stream)):

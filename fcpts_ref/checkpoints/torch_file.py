@@ -94,7 +94,7 @@ def _read_members(archive: zipfile.ZipFile, file_size: int) -> dict[str, np.ndar
         return archive.read(info)
 
     storages = Storages()
-    state = _find_state(read_pickle(read("data.pkl"), CONSTRUCTORS, storages.load))
+    state = _find_state(read_pickle(io.BytesIO(read("data.pkl")), CONSTRUCTORS, storages.load))
     order = read("byteorder").strip() if folder + "byteorder" in members else b"little"
     if order not in (b"little", b"big"):
         raise InputError(f"byte order {order[:20]!r}, expected little or big")

@@ -123,9 +123,9 @@ def _rebuild_parameter(data: Any, *_: Any) -> Tensor:
     return data
 
 
-def _size(sizes: Any = ()) -> tuple[Any, ...]:
-    """Stand in for torch.Size."""
-    return tuple(sizes)
+def _size(sizes: Any = ()) -> Any:
+    """Stand in for torch.Size: the tuple it is given."""
+    return sizes
 
 
 CONSTRUCTORS: Mapping[str, Callable[..., Any] | None] = {
