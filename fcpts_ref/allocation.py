@@ -70,7 +70,7 @@ def l1_norm(weights: Weights, target: float) -> Allocation:
 
 
 def l2_norm(weights: Weights, target: float) -> Allocation:
-    """The smallest |w| / ||W||_2 go, the norm taken over the layer (POT; Lazarevich et al. 2021)."""
+    """The smallest |w| / ||W||_2 go, as in POT (Lazarevich et al., 2021)."""
     return _by_score(weights, target, lambda w: _normed(np.abs(w), np.sqrt((w * w).sum())))
 
 

@@ -64,9 +64,7 @@ def projection_factor(weights: Sequence[Array], thresholds: Array, count: int) -
     """
     ratios = np.concatenate([_ratios(w, t) for w, t in zip(weights, thresholds, strict=True)])
     if not 0 <= count < ratios.size:
-        raise InputError(
-            f"count is {count}; expected less than the {ratios.size} weights there are"
-        )
+        raise InputError(f"count is {count}; expected less than all {ratios.size} weights")
     return factor_between(ratios, count)
 
 

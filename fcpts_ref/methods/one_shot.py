@@ -1,0 +1,47 @@
+"""One-shot magnitude pruning: an allocation, then the smallest weights of every layer go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fcpts_ref.allocation import Allocation, allocate
+from fcpts_ref.budget import exact_masks, threshold_of_count
+from fcpts_ref.methods.common import OnStep, Problem, Result, mask_rates, masked_network
+
+
+@dataclass(frozen=True)
+class OneShot:
+    """Nothing is learned; no image is looked at."""
+
+    allocation: str = "erk"
+
+    def begin(self, problem: Problem) -> Allocation:
+        return allocate(self.allocation, problem.weights, problem.target)
+
+    def stages(self, problem: Problem) -> int:
+        return 0
+
+    def advance(
+        self,
+        problem: Problem,
+        state: Allocation,
+        generator: np.random.Generator,
+        on_step: OnStep,
+    ) -> Allocation:
+        return state
+
+    def finish(self, problem: Problem, state: Allocation) -> Result:
+        weights = problem.weights
+        counts = {name: round(rate * weights[name].size) for name, rate in state.rates.items()}
+        thresholds = {name: threshold_of_count(weights[name], n) for name, n in counts.items()}
+        masks = exact_masks(weights, thresholds, problem.count)
+        return Result(
+            network=masked_network(problem.network, masks),
+            thresholds=thresholds,
+            rates=mask_rates(masks),
+            initial_rates=dict(state.rates),
+            rate_before_projection=sum(counts.values()) / sum(problem.network.sizes.values()),
+            dense_layers=state.dense,
+        )

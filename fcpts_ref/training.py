@@ -1,0 +1,114 @@
+"""Training a network with labels: what makes the dense networks that are pruned later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.datasets.augmentation import augment
+from fcpts_ref.errors import InputError
+from fcpts_ref.layers import cross_entropy_backward, cross_entropy_forward
+from fcpts_ref.methods.common import OnStep, StepReport, ignore_step
+from fcpts_ref.networks import Engine, Network, predict
+from fcpts_ref.networks.network import check_images
+from fcpts_ref.optim import sgd_step, warmup_cosine
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """SGD with momentum, warm-up and cosine schedule; weight decay on convolution and linear."""
+
+    epochs: int = 60
+    batch_size: int = 50
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    warmup_epochs: int = 2
+    augmentation: str = "crop"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1 or not self.learning_rate > 0:
+            raise InputError(
+                f"recipe has {self.epochs} epochs, batches of {self.batch_size} and learning rate "
+                f"{self.learning_rate}; expected all above 0"
+            )
+
+
+def train(
+    network: Network,
+    images: Array,
+    labels: NDArray[np.integer[Any]],
+    recipe: Recipe,
+    *,
+    engine: Engine,
+    generator: np.random.Generator,
+    on_step: OnStep = ignore_step,
+) -> Network:
+    """The trained network.  images: (n, C, H, W) in [0, 1]; labels: (n,).
+
+    An incomplete last batch of an epoch is left out.
+    Raises InputError for images or labels that do not fit, or a loss that is no longer finite.
+    """
+    images = check_images(network.graph, images).astype(network.dtype, copy=False)
+    batch = min(recipe.batch_size, len(images))
+    per_epoch = len(images) // batch
+    steps, warmup = recipe.epochs * per_epoch, min(recipe.warmup_epochs, recipe.epochs) * per_epoch
+    parameters, buffers = dict(network.parameters), dict(network.buffers)
+    velocities = {name: np.zeros_like(array) for name, array in parameters.items()}
+    for step in range(steps):
+        if step % per_epoch == 0:
+            order = generator.permutation(len(images))
+        chosen = order[(step % per_epoch) * batch :][:batch]
+        x = augment(images[chosen], recipe.augmentation, generator)
+        passed = engine.forward(parameters, buffers, x, training=True)
+        loss, cache = cross_entropy_forward(passed.logits, labels[chosen])
+        if not np.isfinite(loss):
+            raise InputError(f"the loss is {loss} at step {step}; use a lower learning rate")
+        gradients = engine.backward(passed, cross_entropy_backward(1.0, cache))
+        rate = recipe.learning_rate * warmup_cosine(step, steps, warmup)
+        for name, parameter in parameters.items():
+            parameters[name], velocities[name] = sgd_step(
+                parameter,
+                gradients[name],
+                velocities[name],
+                learning_rate=rate,
+                momentum=recipe.momentum,
+                weight_decay=recipe.weight_decay if name in network.graph.prunable else 0.0,
+                nesterov=recipe.nesterov,
+            )
+        buffers = dict(passed.buffers)
+        on_step(StepReport(step + 1, steps, batch, {"loss": float(loss), "learning_rate": rate}))
+    return Network(network.graph, parameters, buffers)
+
+
+def top1(
+    network: Network, images: Array, labels: NDArray[np.integer[Any]], *, engine: Engine
+) -> float:
+    """The share of images whose greatest logit is that of their label."""
+    logits = predict(network, images, engine=engine)
+    if labels.shape != (len(images),) or labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise InputError(
+            f"labels have shape {labels.shape}; expected one of {logits.shape[1]} classes for each "
+            f"of the {len(images)} images"
+        )
+    return float((logits.argmax(axis=1) == labels).mean())
+
+
+def topk(
+    network: Network,
+    images: Array,
+    labels: NDArray[np.integer[Any]],
+    *,
+    engine: Engine,
+    k: int = 5,
+) -> float:
+    """The share of images whose label is among the k greatest logits."""
+    logits = predict(network, images, engine=engine)
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :k]
+    return float((best == labels[:, np.newaxis]).any(axis=1).mean())
