@@ -102,6 +102,7 @@ def name_outputs(result: Any, names: tuple[str, ...]) -> Mapping[str, Any]:
     if isinstance(result, Mapping):
         return result
     values = tuple(result) if isinstance(result, tuple) else (result,)
+    values = tuple(value for value in values if value is not None)  # a gradient of no bias
     if names and len(values) != len(names):
         raise AdapterError(
             f"returned {len(values)} outputs; expected {len(names)}: {', '.join(names)}"

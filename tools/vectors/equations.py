@@ -182,9 +182,9 @@ def histogram_density(decide: Decisions, points: Any, samples: Any, bins: int) -
         else:
             counts[_bin(decide, sample, low, width)] += 1
     for index in indices(points.shape):
-        k = _bin(decide, mpf(points[index].item()), low, width)
-        if 0 <= k < bins:
-            result[index] = counts[k] / (len(w) * width)
+        x = mpf(points[index].item())
+        if decide.compare(x, low) >= 0 and decide.compare(x, high) < 0:
+            result[index] = counts[_bin(decide, x, low, width)] / (len(w) * width)
     return {"density": result}
 
 

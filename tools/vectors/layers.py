@@ -154,8 +154,7 @@ def batch_norm_forward(
         for n, i, j in indices((x.shape[0], *x.shape[2:])):
             scaled = (x[n, c, i, j] - mean) / sqrt(variance + mpf(epsilon))
             y[n, c, i, j] = gamma[c] * scaled + beta[c]
-    outputs = {"y": y}
-    return outputs | ({"running_mean": new_mean, "running_var": new_var} if training else {})
+    return {"y": y, "running_mean": new_mean, "running_var": new_var}
 
 
 def batch_norm_backward(
