@@ -276,9 +276,11 @@ def step(
     )
     dt = np.zeros_like(t)
     if learn_rates:
-        dt = _threshold_gradients(
-            W, t, r, N, gradients, samples, problem.target, conventions, control, see
-        )
+        if control == "loss":
+            dt = dt + _control_part(W, t, r, N, samples, problem.target, conventions, see)
+        if conventions.reconstruction_moves_thresholds:  # convention 3
+            dt = dt + _reconstruction_part(W, t, gradients, see)
+        see("dthreshold", dt)
     gradients |= _weight_gradients(W, t, M, gradients, names, conventions, see)
 
     # 3. Gradient descent
