@@ -165,7 +165,9 @@ class CommandAdapter:
         try:
             answer = json.loads(process.stdout)
         except ValueError as error:
-            raise AdapterError(f"answered no JSON ({error}): {process.stdout[:EXCERPT]!r}") from None
+            raise AdapterError(
+                f"answered no JSON ({error}): {process.stdout[:EXCERPT]!r}"
+            ) from None
         if not isinstance(answer, dict):
             raise AdapterError(f"answered a JSON {type(answer).__name__}; expected an object")
         return answer

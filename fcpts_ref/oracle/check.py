@@ -86,9 +86,7 @@ def check_case(adapter: Adapter, case: Case, *, precision: str = "float64") -> R
     return Result(case, status, message, difference, time.perf_counter() - start)
 
 
-def _judge(
-    adapter: Adapter, case: Case, precision: str
-) -> tuple[str, str, Difference | None]:
+def _judge(adapter: Adapter, case: Case, precision: str) -> tuple[str, str, Difference | None]:
     try:
         outputs = adapter.run(case)
     except Unsupported as error:

@@ -24,9 +24,7 @@ def add_parsers(subparsers: Any) -> None:
 
 
 def _add_vectors_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--vectors", type=Path, metavar="FOLDER", help="another folder of vectors"
-    )
+    parser.add_argument("--vectors", type=Path, metavar="FOLDER", help="another folder of vectors")
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:

@@ -59,7 +59,7 @@ def _compare_values(
     want64, got64 = want.astype(np.float64), got.astype(np.float64)
     tolerance = compute_tolerance(want, rule, precision)
     if precision == "float32" and want.dtype == np.float64:
-        want64 = want64.astype(np.float32).astype(np.float64)
+        want64, got64 = (a.astype(np.float32).astype(np.float64) for a in (want64, got64))
     with np.errstate(invalid="ignore", over="ignore"):
         error = np.abs(got64 - want64)
     same = (got64 == want64) | (np.isnan(got64) & np.isnan(want64))  # infinities and NaNs, too
@@ -90,7 +90,9 @@ def compute_tolerance(want: Array, rule: Rule, precision: str) -> NDArray[np.flo
     float32's, and relative and absolute tolerances grow by the ratio of the two roundings, 2**29.
     """
     if precision not in PRECISIONS:
-        raise InputError(f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
+        raise InputError(
+            f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}"
+        )
     single = precision == "float32" and want.dtype != np.float32
     magnitude = np.abs(want.astype(np.float64))
     if rule.compare == "exact":
@@ -98,9 +100,10 @@ def compute_tolerance(want: Array, rule: Rule, precision: str) -> NDArray[np.flo
     finite = np.where(np.isfinite(magnitude), magnitude, 0.0)
     if rule.compare == "ulp":
         dtype = np.float32 if single or want.dtype == np.float32 else np.float64
-        return rule.ulp * np.spacing(finite.astype(dtype)).astype(np.float64)
+        unit: NDArray[np.float64] = np.spacing(finite.astype(dtype)).astype(np.float64)
+        return rule.ulp * unit
     scale = 2.0**29 if single else 1.0
-    return scale * (rule.atol + rule.rtol * finite)
+    return np.asarray(scale * (rule.atol + rule.rtol * finite))
 
 
 def _describe(

@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fcpts_ref import equations, layers
+import numpy as np
+
+from fcpts_ref import budget, equations, layers, optim
+from fcpts_ref.allocation import allocate
+from fcpts_ref.budget import mask_of_count, threshold_of_count
 from fcpts_ref.equations import (
     control_loss,
     control_loss_gradient,
@@ -38,6 +42,7 @@ __all__ = [
     "density",
     "histogram_density",
     "mask",
+    "mask_of_count",
     "mask_threshold_gradient",
     "rate_gradient",
     "rate_threshold_gradient",
@@ -48,6 +53,7 @@ __all__ = [
     "sparse_weight",
     "sparsity_rate",
     "sparsity_rate_integral",
+    "threshold_of_count",
     "total_loss",
 ]
 
@@ -91,12 +97,75 @@ def sparse_output(
     return equations.sparse_output(network, images, masks)
 
 
+ALLOCATIONS = {
+    "allocation_uniform": "uniform",
+    "allocation_erk": "erk",
+    "allocation_global_magnitude": "global",
+    "allocation_l1_norm": "l1norm",
+    "allocation_l2_norm": "l2norm",
+    "allocation_lamp": "lamp",
+}
+
+
+def pruned_count(target: float, size: int) -> int:
+    """How many weights a target rate prunes."""
+    return budget.budget(target, size)
+
+
+def exact_masks(weights: list[Any], thresholds: Any, count: int) -> Any:
+    """The masks of all layers, flattened and one after the other."""
+    names = [str(i) for i in range(len(weights))]
+    masks = budget.exact_masks(
+        dict(zip(names, weights, strict=True)),
+        dict(zip(names, thresholds.tolist(), strict=True)),
+        count,
+    )
+    return np.concatenate([mask.ravel() for mask in masks.values()])
+
+
+def sgd(parameter: Any, gradients: Any, learning_rates: Any, **settings: Any) -> tuple[Any, Any]:
+    """The parameters after every step, and the last velocity."""
+    velocity, history = np.zeros_like(parameter), []
+    for gradient, learning_rate in zip(gradients, learning_rates, strict=True):
+        parameter, velocity = optim.sgd_step(
+            parameter, gradient, velocity, learning_rate=learning_rate, **settings
+        )
+        history.append(parameter)
+    return np.stack(history), velocity
+
+
+def adam(parameter: Any, gradients: Any, beta1: float, beta2: float, **settings: Any) -> Any:
+    """The parameters after every step."""
+    first, second, history = np.zeros_like(parameter), np.zeros_like(parameter), []
+    for step, gradient in enumerate(gradients, start=1):
+        parameter, first, second = optim.adam_step(
+            parameter, gradient, first, second, step, betas=(beta1, beta2), **settings
+        )
+        history.append(parameter)
+    return np.stack(history)
+
+
+def schedule(steps: int, warmup: int) -> Any:
+    """The factor on the learning rate at every step."""
+    return np.array([optim.warmup_cosine(step, steps, warmup) for step in range(steps)])
+
+
 def __getattr__(operation: str) -> Callable[..., Any]:
-    """The layers' functions, ``relu_forward`` and so on, without one definition for each."""
+    """The layers' functions and the allocations, without one definition for each."""
+    if operation in ALLOCATIONS:
+        return _make_allocation(ALLOCATIONS[operation])
     for suffix, make in (("_forward", _make_forward), ("_backward", _make_backward)):
         if operation.endswith(suffix) and hasattr(layers, operation):
             return make(operation.removesuffix(suffix))
     raise AttributeError(f"module {__name__!r} has no attribute {operation!r}")
+
+
+def _make_allocation(name: str) -> Callable[..., Any]:
+    def run(weights: list[Any], target: float) -> Any:
+        layers_by_name = {str(i): weight for i, weight in enumerate(weights)}
+        return np.array(list(allocate(name, layers_by_name, target).rates.values()))
+
+    return run
 
 
 def _split(name: str, inputs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:

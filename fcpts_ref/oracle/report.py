@@ -106,7 +106,9 @@ def make_junit(report: Report) -> str:
     for result in report.results:
         _add_test_case(suite, report, result)
     if report.executed == 0:
-        test = ElementTree.SubElement(suite, "testcase", classname="fcpts", name="anything executed")
+        test = ElementTree.SubElement(
+            suite, "testcase", classname="fcpts", name="anything executed"
+        )
         ElementTree.SubElement(test, "error", message="no case was executed")
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -25,11 +25,15 @@ class Draw:
 
     def weights(self, *shape: int, scale: float = 1.0) -> np.ndarray:
         """Bell-shaped numbers around 0 with about this standard deviation, none of them 0."""
-        return self._fill(shape, lambda: scale * (sum(self._random.random() for _ in range(12)) - 6))
+        return self._fill(
+            shape, lambda: scale * (sum(self._random.random() for _ in range(12)) - 6)
+        )
 
     def labels(self, count: int, classes: int) -> np.ndarray:
         """Class numbers."""
-        return np.array([int(self._random.random() * classes) for _ in range(count)], dtype=np.int64)
+        return np.array(
+            [int(self._random.random() * classes) for _ in range(count)], dtype=np.int64
+        )
 
     def coins(self, *shape: int) -> np.ndarray:
         """Zeros and ones."""

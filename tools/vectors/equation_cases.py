@@ -461,9 +461,7 @@ def _add_mask_gradients(group: Group) -> None:
         5, operation, "|w| = t lies inside",
         {"weight": arr(0.5, -0.5), "threshold": 0.5}, flags=("BOUNDARY",), conventions=(2,),
     )  # fmt: skip
-    group.reject(
-        91, operation, "a weight is NaN", {"weight": arr(NAN, 0.5), "threshold": 0.5}
-    )
+    group.reject(91, operation, "a weight is NaN", {"weight": arr(NAN, 0.5), "threshold": 0.5})
     group.reject(
         92, operation, "the threshold is negative", {"weight": arr(0.5), "threshold": -0.5}
     )
@@ -534,7 +532,7 @@ def _add_integrals(group: Group) -> None:
         conventions=(10, 11),
     )  # fmt: skip
     group.add(
-        42, operation, "100 samples, h of half their deviation", drawn(100, 0.0625, 0.03125, 0.0625),
+        42, operation, "100 samples, h half their deviation", drawn(100, 0.0625, 0.03125, 0.0625),
         conventions=(10, 11),
     )  # fmt: skip
     group.add(43, operation, "threshold 0: nothing", drawn(5, 0.0, 0.5, 1.0), flags=("EDGE",))
@@ -580,7 +578,7 @@ def _equation_12() -> Group:
         "BOUNDARY",
         why="Bins are closed below and open above where a point is looked up, but the greatest "
         "sample is counted in the last bin.",
-        effect="Thresholds on a bin edge (initial thresholds are weights) get a neighbour's density.",
+        effect="Thresholds on a bin edge (initial thresholds are weights) get another density.",
     )
 
     def drawn(samples: int, points: int, bandwidth: float, scale: float) -> Any:

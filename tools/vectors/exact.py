@@ -11,7 +11,9 @@ from mpmath import mp, mpf
 
 mp.dps = 80
 STEP = mpf(10) ** -25  # central differences err by about STEP**2: 50 digits are right
-MARGIN = 1e-5  # relative distance from every decision outside BOUNDARY cases; float32 rounds at 6e-8
+MARGIN = (
+    1e-5  # relative distance from every decision outside BOUNDARY cases; float32 rounds at 6e-8
+)
 
 
 def exact(array: Any) -> np.ndarray:

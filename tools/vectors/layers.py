@@ -201,9 +201,7 @@ def relu6_backward(decide: Decisions, dy: Any, x: Any) -> Outputs:
     return {"dx": _pass(decide, exact(dy), exact(x), 6)}
 
 
-def _pass(
-    decide: Decisions, dy: np.ndarray, x: np.ndarray, ceiling: int | None
-) -> np.ndarray:
+def _pass(decide: Decisions, dy: np.ndarray, x: np.ndarray, ceiling: int | None) -> np.ndarray:
     dx = zeros(x.shape)
     for index in indices(x.shape):
         inside = decide.compare(x[index], 0) > 0
@@ -421,6 +419,4 @@ def cross_entropy_forward(decide: Decisions, logits: Any, labels: Any) -> Output
 
 def cross_entropy_backward(decide: Decisions, dloss: float, logits: Any, labels: Any) -> Outputs:
     upstream = np.array(mpf(dloss), dtype=object)
-    return {
-        "dlogits": differentiate(lambda x: _cross_entropy(x, labels), exact(logits), upstream)
-    }
+    return {"dlogits": differentiate(lambda x: _cross_entropy(x, labels), exact(logits), upstream)}
