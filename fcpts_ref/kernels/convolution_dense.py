@@ -1,0 +1,131 @@
+"""Convolution with all weights: kernels that keep a tile of sums in registers.
+
+Shapes: source (N, CHANNELS, PLANE), target (N, PLANES, PLANE), tables as in
+``convolution_taps.Taps``.  L is the lanes of a vector.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit, prange
+
+from .vectors import (
+    TILE_ROWS,
+    VECTOR_BYTES,
+    add,
+    broadcast,
+    dot_products,
+    keep,
+    load,
+    outer_product,
+    store,
+    sum_lanes,
+    take,
+    zero_tile,
+)
+
+
+@njit(cache=True, nogil=True)
+def pack_weights(weight: Any, places: Any, packed: Any) -> None:
+    """packed[i] = weight[places[i]], zero where places[i] is -1; all flat."""
+    for i in range(places.size):
+        packed[i] = weight[places[i]] if places[i] >= 0 else 0
+
+
+@njit(cache=True, nogil=True)
+def store_tile(
+    tile: Any, shape: Any, target: Any, at: int, plane: int, bias: Any, row: int, rows: int,
+    vectors: int, mask: Any, at_mask: int, accumulate: bool,
+) -> None:  # fmt: skip
+    """Write the first rows and vectors of a tile, with bias; border lanes stay zero."""
+    L = VECTOR_BYTES // target.itemsize
+    for i, value in enumerate(tile):
+        m, v = i // len(shape), i % len(shape)
+        if m < rows and v < vectors:
+            here = at + m * plane + v * L
+            if accumulate:
+                value = add(value, load(target, here))
+            value = add(value, broadcast(bias, row + m))
+            store(target, here, keep(value, mask, at_mask + v * L))
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def dense_correlation(
+    source: Any, target: Any, weights: Any, offsets: Any, counts: Any, rows: int, bias: Any,
+    vectors: int, mask: Any, shape: Any, accumulate: bool,
+) -> None:  # fmt: skip
+    """target[n, g * rows + m] (+)= sum over j of weight[g, m, j] * source shifted by offsets[g, j].
+
+    weights: (G, BLOCKS, J, TILE_ROWS), packed; vectors: of L elements in the run of an image;
+    shape: any tuple as long as a tile is wide.
+
+    Threads share the (image, piece of the run) pairs.  A piece of the source stays in the
+    first-level cache while all blocks of TILE_ROWS output planes are made from it; the
+    innermost loop goes over the taps, each one outer product of weights and vectors.
+    """
+    images, channels, plane = source.shape
+    _, planes, target_plane = target.shape
+    groups, blocks, columns, _ = weights.shape
+    width = len(shape)
+    L = VECTOR_BYTES // target.itemsize
+    pieces = (vectors + width - 1) // width
+    for item in prange(images * pieces):
+        n, first = item // pieces, item % pieces * width
+        at_source = n * channels * plane + first * L
+        for g in range(groups):
+            for block in range(blocks):
+                tile = zero_tile(source, shape, TILE_ROWS)
+                at_weight = (g * blocks + block) * columns * TILE_ROWS
+                for j in range(counts[g]):
+                    at = at_source + offsets[g, j]
+                    tile = outer_product(
+                        tile, shape, weights, at_weight + j * TILE_ROWS, source, at
+                    )
+                row = g * rows + block * TILE_ROWS
+                store_tile(
+                    tile, shape, target, (n * planes + row) * target_plane + first * L,
+                    target_plane, bias, row, rows - block * TILE_ROWS, vectors - first,
+                    mask, first * L, accumulate,
+                )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def dense_weight_gradient(
+    dy: Any, x: Any, offsets: Any, counts: Any, rows: int, vectors: int, chunk: int,
+    dweight: Any, shape: Any,
+) -> None:  # fmt: skip
+    """dweight[g, m, j] = sum over images and pixels of dy[n, g * rows + m] * x at offsets[g, j].
+
+    dweight: (G, rows, J), rows >= TILE_ROWS; offsets padded to a multiple of len(shape).
+    dy is zero in the border lanes, so whatever x has there does not count.
+
+    Threads share the blocks of TILE_ROWS output planes, the last one moved back to end with
+    the last plane.  Within a chunk of images the sums of one (block, len(shape) columns) tile
+    stay in registers; their lanes are summed at its end.
+    """
+    images, planes, dy_plane = dy.shape
+    _, channels, plane = x.shape
+    L = VECTOR_BYTES // x.itemsize
+    width = len(shape)
+    groups = offsets.shape[0]
+    blocks = (rows + TILE_ROWS - 1) // TILE_ROWS
+    dweight[:] = 0
+    for item in prange(groups * blocks):
+        g, block = item // blocks, item % blocks
+        m0 = min(block * TILE_ROWS, rows - TILE_ROWS)
+        for start in range(0, images, chunk):
+            for j0 in range(0, counts[g], width):
+                shifts = take(offsets, g * offsets.shape[1] + j0, shape)
+                tile = zero_tile(x, shape, TILE_ROWS)
+                for n in range(start, min(start + chunk, images)):
+                    at_dy = (n * planes + g * rows + m0) * dy_plane
+                    at_x = n * channels * plane
+                    for v in range(vectors):
+                        tile = dot_products(
+                            tile, dy, at_dy + v * L, dy_plane, x, at_x + v * L, shifts
+                        )
+                for i, value in enumerate(tile):
+                    m, j = m0 + i // width, j0 + i % width
+                    if m >= block * TILE_ROWS and j < counts[g]:
+                        dweight[g, m, j] += sum_lanes(value)

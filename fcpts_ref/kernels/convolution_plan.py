@@ -1,0 +1,282 @@
+"""Convolutions of the fast engine: the plan of a layer, bound to buffers.
+
+A plan holds what depends on shapes alone: the tables of taps, packed weights and work spaces.
+``prefer_sparse`` alone decides whether the dense or the masked kernel runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fcpts_ref.layers.convolution import Pair
+from fcpts_ref.layers.convolution import geometry as make_walk
+
+from .convolution_dense import dense_correlation, dense_weight_gradient, pack_weights
+from .convolution_phases import merge_phases, split_phases
+from .convolution_taps import Taps, backward_taps, forward_taps, make_scheme
+from .layout import Geometry, allocate, keep_mask, round_up
+from .sparse_convolution import (
+    add_chunks,
+    build_index,
+    masked_correlation,
+    masked_weight_gradient,
+)
+from .vectors import TILE_ROWS, TILE_VECTORS, lanes
+
+Array = NDArray[Any]
+
+DENSE_WIDTHS = (6, 5, 3, 1) if TILE_VECTORS == 6 else (3, 2, 1)  # vectors in a dense tile
+MASKED_WIDTHS = (11, 9, 5, 2, 1)  # vectors in a masked tile: one row, so it may be longer
+KEPT_WIDTH = 6  # kept weights whose gradients are summed at a time
+CHUNK_BYTES = 2**19  # images that a weight gradient works on at a time: half a level-2 cache
+
+
+SPARSE_BELOW = 0.5  # density at which both kernels take the same time, see docs/performance.md
+
+
+def prefer_sparse(density: float, planes: int) -> bool:
+    """Whether the masked kernel beats the dense one.
+
+    density: share of the weights that are not zero; planes: output planes with the same
+    inputs.  The dense kernel makes TILE_ROWS planes at once, whether there are as many or not.
+    """
+    return density * min(planes, TILE_ROWS) < SPARSE_BELOW * TILE_ROWS
+
+
+class Correlation:
+    """One table of taps over buffers: y from x, or dx from dy.
+
+    target (N, PLANES, PLANE) = sum over taps of weight * source (N, CHANNELS, PLANE) shifted.
+    """
+
+    def __init__(self, taps: Taps, geometry: Geometry, dtype: DTypeLike) -> None:
+        """geometry: of the target."""
+        self.taps = taps
+        self.mask = keep_mask(geometry, dtype)
+        self.vectors = -(-geometry.run // lanes(dtype))
+        self.dense_shape = _shape(self.vectors, DENSE_WIDTHS)
+        self.masked_shape = _shape(self.vectors, MASKED_WIDTHS)
+        self.no_bias = np.zeros(taps.planes, dtype)
+        self.places = _packed_places(taps)
+        self.packed = np.zeros(self.places.shape, dtype)
+        self.index = SparseIndex(taps, dtype)
+
+    def dense(
+        self, weight: Array, source: Array, target: Array, bias: Array | None, add: bool
+    ) -> None:
+        """target = (target +) the correlation with all weights + bias (PLANES,)."""
+        pack_weights(weight.reshape(-1), self.places.reshape(-1), self.packed.reshape(-1))
+        dense_correlation(
+            source, target, self.packed, self.taps.offsets, self.taps.counts,
+            self.taps.positions.shape[1], self.no_bias if bias is None else bias,
+            self.vectors, self.mask, self.dense_shape, add,
+        )  # fmt: skip
+
+    def masked(
+        self, weight: Array, source: Array, target: Array, bias: Array | None, add: bool,
+        everything: bool = False,
+    ) -> None:  # fmt: skip
+        """The same with the weights that are not zero alone, or with everything one by one."""
+        index = self.index
+        index.build(weight.reshape(-1), everything)
+        masked_correlation(
+            source, target, index.offsets, index.values, index.kept,
+            self.no_bias if bias is None else bias,
+            self.vectors, self.mask, self.masked_shape, add,
+        )  # fmt: skip
+
+
+class SparseIndex:
+    """Work space of ``build_index``: the non-zero weights of each output plane."""
+
+    def __init__(self, taps: Taps, dtype: DTypeLike) -> None:
+        size = (taps.planes, taps.positions.shape[2] + KEPT_WIDTH)
+        self.taps = taps
+        self.offsets = np.zeros(size, np.int64)
+        self.values = np.zeros(size, dtype)
+        self.places = np.zeros(size, np.int64)
+        self.kept = np.zeros(taps.planes, np.int64)
+
+    def build(self, weight: Array, everything: bool) -> None:
+        """List the non-zero weights, or all; weight: flat."""
+        build_index(
+            weight, self.taps.offsets, self.taps.counts, self.taps.positions, everything,
+            self.offsets, self.values, self.places, self.kept,
+        )  # fmt: skip
+
+
+class ConvolutionPlan:
+    """A convolution bound to the geometry of its input, a batch size and a dtype.
+
+    x and dx are buffers with ``input_geometry``, y and dy with ``output_geometry`` (see
+    ``layout``), all of ``images`` images; weight and dweight are (K, C / groups, R, S).
+    border: rows of zeros that users of the output need at least.
+    prefer: when ``sparse`` is asked for, the rule that chooses the kernel by density.
+    """
+
+    def __init__(
+        self,
+        input_geometry: Geometry,
+        weight_shape: tuple[int, ...],
+        images: int,
+        dtype: DTypeLike,
+        *,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        border: int | None = None,
+        prefer: Callable[[float, int], bool] = prefer_sparse,
+    ) -> None:
+        walk = make_walk(stride, padding, dilation, groups)
+        border = input_geometry.border if border is None else border
+        self.scheme = make_scheme(input_geometry, weight_shape, walk, border)
+        self.input_geometry = input_geometry
+        self.output_geometry = self.scheme.target
+        self.weight_shape = weight_shape
+        self.prefer = prefer
+        taps = forward_taps(self.scheme)
+        self.forward_correlation = Correlation(taps, self.scheme.target, dtype)
+        self.backward_correlation = Correlation(
+            backward_taps(self.scheme), self.scheme.source, dtype
+        )
+        channels = weight_shape[1] * groups
+        if self.scheme.split:
+            planes = self.scheme.phases * channels
+            self.phases = allocate(images, planes, self.scheme.source, dtype)
+            self.dphases = allocate(images, planes, self.scheme.source, dtype)
+        self.gradient = WeightGradient(taps, self.scheme.source, self.scheme.target, dtype)
+
+    def forward(
+        self, x: Array, weight: Array, bias: Array | None, y: Array, *, sparse: bool = False
+    ) -> None:
+        """y = convolution of x.  sparse: the weight has zeros, skip them if that is quicker."""
+        self._correlate(self.forward_correlation, weight, self._source(x), y, bias, sparse, False)
+
+    def input_gradient(
+        self, dy: Array, weight: Array, dx: Array, *, sparse: bool = False, add: bool = False
+    ) -> None:
+        """dx = (add: dx +) the adjoint by x."""
+        if not self.scheme.split:
+            self._correlate(self.backward_correlation, weight, dy, dx, None, sparse, add)
+            return
+        self._correlate(self.backward_correlation, weight, dy, self.dphases, None, sparse, False)
+        phase_size, phase_pitch, stride, padding = self._phase_arguments()
+        size = (self.input_geometry.height, self.input_geometry.width)
+        pitch = self.input_geometry.pitch
+        merge_phases(self.dphases, phase_size, phase_pitch, stride, padding, dx, size, pitch, add)
+
+    def _correlate(
+        self, correlation: Correlation, weight: Array, source: Array, target: Array,
+        bias: Array | None, sparse: bool, add: bool,
+    ) -> None:  # fmt: skip
+        """Choose the kernel; one plane per group (depthwise) is always done weight by weight."""
+        planes = correlation.taps.positions.shape[1]
+        if sparse and self.prefer(density(weight), planes):
+            correlation.masked(weight, source, target, bias, add)
+        elif self.prefer(1.0, planes):
+            correlation.masked(weight, source, target, bias, add, everything=True)
+        else:
+            correlation.dense(weight, source, target, bias, add)
+
+    def weight_gradient(self, dy: Array, x: Array, dweight: Array) -> None:
+        """dweight = the adjoint by the weight, for every weight."""
+        if self.gradient.blocked:
+            self.gradient.dense(dy, self._source(x), dweight)
+        else:
+            self.gradient.masked(dy, self._source(x), dweight, dweight, everything=True)
+
+    def kept_weight_gradient(self, dy: Array, x: Array, weight: Array, dweight: Array) -> None:
+        """The same where weight is not zero; zero elsewhere."""
+        if self.prefer(density(weight), self.gradient.rows) or not self.gradient.blocked:
+            self.gradient.masked(dy, self._source(x), weight, dweight)
+        else:
+            self.gradient.dense(dy, self._source(x), dweight)
+            dweight[weight == 0] = 0
+
+    def _source(self, x: Array) -> Array:
+        """x itself, or its phases."""
+        if not self.scheme.split:
+            return x
+        phase_size, phase_pitch, stride, padding = self._phase_arguments()
+        size = (self.input_geometry.height, self.input_geometry.width)
+        pitch = self.input_geometry.pitch
+        split_phases(x, size, pitch, stride, padding, self.phases, phase_size, phase_pitch)
+        return self.phases
+
+    def _phase_arguments(self) -> tuple[tuple[int, int], int, tuple[int, int], tuple[int, int]]:
+        source, walk = self.scheme.source, self.scheme.walk
+        return (source.height, source.width), source.pitch, walk.stride, walk.padding
+
+
+class WeightGradient:
+    """dweight of a table of taps, for all weights or the kept ones."""
+
+    def __init__(self, taps: Taps, source: Geometry, target: Geometry, dtype: DTypeLike) -> None:
+        self.taps = taps
+        self.shape = (0,) * TILE_VECTORS
+        self.vectors = -(-target.run // lanes(dtype))
+        G, J = taps.offsets.shape
+        self.offsets = np.zeros((G, round_up(J, TILE_VECTORS)), np.int64)
+        self.offsets[:, :J] = taps.offsets
+        self.index = SparseIndex(taps, dtype)
+        itemsize = np.dtype(dtype).itemsize
+        tile_bytes = itemsize * (TILE_ROWS * target.plane + 2 * source.plane)
+        self.chunk = max(1, CHUNK_BYTES // tile_bytes)
+        channels = taps.planes + G * J
+        self.kept_chunk = max(1, CHUNK_BYTES // (itemsize * channels * target.plane))
+
+    @property
+    def rows(self) -> int:
+        """Output planes with the same inputs."""
+        return int(self.taps.positions.shape[1])
+
+    @property
+    def blocked(self) -> bool:
+        """Whether there are enough of them for the dense kernel."""
+        return self.rows >= TILE_ROWS
+
+    def dense(self, dy: Array, source: Array, dweight: Array) -> None:
+        """Every weight; dweight: as the weight."""
+        dense_weight_gradient(
+            dy, source, self.offsets, self.taps.counts, self.rows, self.vectors, self.chunk,
+            dweight.reshape(self.taps.positions.shape), self.shape,
+        )  # fmt: skip
+
+    def masked(
+        self, dy: Array, source: Array, weight: Array, dweight: Array, everything: bool = False
+    ) -> None:
+        """The weights that are not zero, or everything one by one; zero elsewhere."""
+        index = self.index
+        index.build(weight.reshape(-1), everything)
+        chunks = max(1, -(-dy.shape[0] // self.kept_chunk))
+        partial = np.empty((chunks, *index.offsets.shape), dweight.dtype)
+        masked_weight_gradient(
+            dy, source, index.offsets, index.kept, self.vectors, self.kept_chunk, partial,
+            (0,) * KEPT_WIDTH,
+        )  # fmt: skip
+        add_chunks(partial, index.places, index.kept, dweight.reshape(-1))
+
+
+def density(weight: Array) -> float:
+    """Share of the weights that are not zero."""
+    return np.count_nonzero(weight) / max(weight.size, 1)
+
+
+def _shape(vectors: int, widths: tuple[int, ...]) -> tuple[int, ...]:
+    """A tuple as long as the tile width that computes the fewest vectors beyond the run."""
+    width = min(widths, key=lambda width: (round_up(vectors, width), -width))
+    return (0,) * width
+
+
+def _packed_places(taps: Taps) -> NDArray[np.int64]:
+    """(G, BLOCKS, J, TILE_ROWS): positions of the weights in the order of the dense kernel."""
+    G, M, J = taps.positions.shape
+    blocks = -(-M // TILE_ROWS)
+    places = np.full((G, blocks * TILE_ROWS, J), -1)
+    places[:, :M] = taps.positions
+    return np.ascontiguousarray(places.reshape(G, blocks, TILE_ROWS, J).swapaxes(2, 3))

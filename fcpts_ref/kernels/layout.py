@@ -1,0 +1,87 @@
+"""How the fast engine lays out activations: flat planes that share their zero borders.
+
+A buffer is a C-contiguous array (N, C, PLANE).  Pixel (p, q) of a plane is its element
+``p * pitch + q``.  Every row is followed by ``pitch - width`` zeros, which are the right
+border of this row and the left border of the next one; every plane by at least
+``border * pitch`` zeros, which are below this plane and above the next one.  Whatever is not
+a pixel is always zero.
+
+So one tap of a convolution is one constant offset for all pixels of an image, and the image
+is one long run of vectors, whatever its width; only 1 lane in ``pitch`` is spent on zeros.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+
+ALIGNMENT = 16  # elements; every plane starts at a multiple of it
+REACH = 512  # elements that a kernel may read past a run, at most one tile
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Size of an image in a buffer: pixels, rows of zeros between planes, length of a row."""
+
+    height: int
+    width: int
+    border: int
+    pitch: int
+
+    @property
+    def run(self) -> int:
+        """Elements from the first pixel to the end of the last row, zeros between included."""
+        return self.height * self.pitch
+
+    @property
+    def plane(self) -> int:
+        """Elements of a plane."""
+        return round_up((self.height + self.border) * self.pitch, ALIGNMENT)
+
+
+def make_geometry(height: int, width: int, border: int) -> Geometry:
+    """Geometry with the usual pitch, width + border."""
+    return Geometry(height, width, border, width + border)
+
+
+def round_up(value: int, multiple: int) -> int:
+    """The least multiple that is not below value."""
+    return -(-value // multiple) * multiple
+
+
+def allocate(images: int, channels: int, geometry: Geometry, dtype: DTypeLike) -> Array:
+    """Zeroed buffer (images, channels, PLANE); planes start on a 64-byte boundary.
+
+    Zeros lie before and behind the buffer in the same block of memory, because convolutions
+    read the border of the first and the last plane there: never replace it by a copy.
+    """
+    size = images * channels * geometry.plane
+    slack = round_up((geometry.border + 1) * geometry.pitch + REACH, ALIGNMENT)
+    block = np.zeros(size + 2 * slack + ALIGNMENT, dtype=dtype)
+    skew = -(block.ctypes.data // block.itemsize) % ALIGNMENT
+    inner = block[slack + skew : slack + skew + size]
+    return inner.reshape(images, channels, geometry.plane)
+
+
+def interior(buffer: Array, geometry: Geometry) -> Array:
+    """The pixels as a view (N, C, H, W): assign to pack images, read to unpack them."""
+    rows = buffer[:, :, : geometry.run]
+    n, c = buffer.shape[:2]
+    plane, element = buffer.strides[1], buffer.itemsize
+    strides = (c * plane, plane, geometry.pitch * element, element)
+    shape = (n, c, geometry.height, geometry.width)
+    return np.lib.stride_tricks.as_strided(rows, shape=shape, strides=strides)
+
+
+def keep_mask(geometry: Geometry, dtype: DTypeLike) -> Array:
+    """-1 for pixels, 0 for zeros of a plane, as integers as wide as dtype (``vectors.keep``)."""
+    itemsize = np.dtype(dtype).itemsize
+    mask = np.zeros(geometry.plane + REACH, dtype=np.int32 if itemsize == 4 else np.int64)
+    rows = mask[: geometry.run].reshape(geometry.height, geometry.pitch)
+    rows[:, : geometry.width] = -1
+    return mask

@@ -1,0 +1,109 @@
+"""Convolution with the weights that are not zero: an index, and kernels that follow it.
+
+The index lists, for each output plane, the offset and value of every kept weight.  It is built
+anew from the weights of each call: one pass over them, cheap next to the work that it saves.
+A pruned weight contributes nothing, also against an infinite or NaN activation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit, prange
+
+from .convolution_dense import store_tile
+from .vectors import VECTOR_BYTES, dot_products, outer_product, sum_lanes, take, zero_tile
+
+
+@njit(cache=True, nogil=True)
+def build_index(
+    weight: Any, offsets: Any, counts: Any, positions: Any, everything: bool,
+    index: Any, values: Any, places: Any, kept: Any,
+) -> None:  # fmt: skip
+    """List the non-zero weights (all if ``everything``) of each output plane.
+
+    weight: flat; offsets, counts, positions: a table (``Taps``).  Fills index, values, places
+    (PLANES, >= J): offset, value and position of the weight, and kept (PLANES,): how many.
+    What follows in a row of index is zero, an offset that is safe to read.
+    """
+    groups, rows, _ = positions.shape
+    for g in range(groups):
+        for m in range(rows):
+            plane, e = g * rows + m, 0
+            for j in range(counts[g]):
+                place = positions[g, m, j]
+                if everything or weight[place] != 0:
+                    index[plane, e] = offsets[g, j]
+                    values[plane, e] = weight[place]
+                    places[plane, e] = place
+                    e += 1
+            kept[plane] = e
+            index[plane, e:] = 0
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def masked_correlation(
+    source: Any, target: Any, index: Any, values: Any, kept: Any, bias: Any,
+    vectors: int, mask: Any, shape: Any, accumulate: bool,
+) -> None:  # fmt: skip
+    """target[n, k] (+)= sum over the kept weights of k: value * source shifted by its offset.
+
+    Threads share the (image, piece of the run) pairs.  A piece of the source stays in the
+    first-level cache while every output plane is made from it; the sums of one plane's piece,
+    len(shape) vectors, stay in registers while its kept weights go by.
+    """
+    images, channels, plane = source.shape
+    _, planes, target_plane = target.shape
+    width = len(shape)
+    L = VECTOR_BYTES // target.itemsize
+    pieces = (vectors + width - 1) // width
+    for item in prange(images * pieces):
+        n, first = item // pieces, item % pieces * width
+        at_source = n * channels * plane + first * L
+        for k in range(planes):
+            tile = zero_tile(source, shape, 1)
+            row = k * index.shape[1]
+            for e in range(kept[k]):
+                tile = outer_product(tile, shape, values, row + e, source, at_source + index[k, e])
+            store_tile(
+                tile, shape, target, (n * planes + k) * target_plane + first * L,
+                target_plane, bias, k, 1, vectors - first, mask, first * L, accumulate,
+            )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def masked_weight_gradient(
+    dy: Any, x: Any, index: Any, kept: Any, vectors: int, chunk: int, partial: Any, shape: Any
+) -> None:
+    """partial[i, k, e] = sum over the images of chunk i of dy[n, k] * x at index[k, e].
+
+    Threads share the chunks of images, whose size does not depend on the threads; the caller
+    adds the chunks in order.  One vector of dy meets len(shape) shifted vectors of x.
+    """
+    images, planes, dy_plane = dy.shape
+    _, channels, plane = x.shape
+    L = VECTOR_BYTES // x.itemsize
+    for i in prange(partial.shape[0]):
+        for k in range(planes):
+            for e in range(0, kept[k], len(shape)):
+                shifts = take(index, k * index.shape[1] + e, shape)
+                tile = zero_tile(x, shape, 1)
+                for n in range(i * chunk, min((i + 1) * chunk, images)):
+                    at_dy, at_x = (n * planes + k) * dy_plane, n * channels * plane
+                    for v in range(vectors):
+                        tile = dot_products(tile, dy, at_dy + v * L, 0, x, at_x + v * L, shifts)
+                for value in tile:
+                    partial[i, k, e] = sum_lanes(value)
+                    e += 1
+
+
+@njit(cache=True, nogil=True)
+def add_chunks(partial: Any, places: Any, kept: Any, dweight: Any) -> None:
+    """dweight[places[k, e]] = sum over chunks of partial[:, k, e], in order; zero elsewhere."""
+    dweight[:] = 0
+    for k in range(kept.size):
+        for e in range(kept[k]):
+            total = partial[0, k, e]
+            for i in range(1, partial.shape[0]):
+                total += partial[i, k, e]
+            dweight[places[k, e]] = total

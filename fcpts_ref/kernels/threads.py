@@ -1,0 +1,42 @@
+"""Threads of the fast engine.
+
+Results do not depend on their number: a kernel gives whole output planes to threads, or sums
+in chunks whose size follows from the shapes alone and adds the chunks in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numba
+
+from fcpts_ref.errors import InputError
+
+
+def available_threads() -> int:
+    """The most threads that ``set_threads`` takes (NUMBA_NUM_THREADS, or all cores)."""
+    return int(numba.config.NUMBA_NUM_THREADS)
+
+
+def set_threads(threads: int | None) -> int:
+    """Use this many threads from now on, all for None; returns the number.
+
+    Raises InputError unless 1 <= threads <= ``available_threads()``.
+    """
+    most = available_threads()
+    count = most if threads is None else threads
+    if not 1 <= count <= most:
+        raise InputError(f"threads is {threads}; expected 1 to {most} (NUMBA_NUM_THREADS)")
+    numba.set_num_threads(count)
+    return count
+
+
+@contextmanager
+def using_threads(threads: int | None) -> Iterator[int]:
+    """``set_threads`` for the length of a with block."""
+    before = numba.get_num_threads()
+    try:
+        yield set_threads(threads)
+    finally:
+        numba.set_num_threads(before)

@@ -1,0 +1,296 @@
+"""Explicit vectors for Numba: what one instruction of the processor holds and does.
+
+A compiler that vectorises loops by itself must prove that nothing overlaps, and may not
+reorder a sum.  These primitives say which lanes are meant, so the kernels are quick without
+``fastmath`` and add in a fixed order.  Two levels:
+
+* ``load``, ``store``, ``broadcast``, ``add``, ``subtract``, ``multiply``, ``multiply_add``,
+  ``keep`` and ``sum_lanes`` work on one vector;
+* a *tile* is a tuple of vectors that stays in registers while a loop runs:
+  ``zero_tile``, ``outer_product`` and ``dot_products`` are the inner steps of the kernels.
+
+Indices are element numbers in a C-contiguous array of any shape, unchecked; they may be
+negative or pass the end where the array has slack around it (``layout.allocate``).
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+
+def _host() -> tuple[int, int]:
+    """Bytes in a vector register of this processor and how many registers it has."""
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64, 32
+    if features.get("avx") and features.get("fma"):
+        return 32, 16
+    return 16, 32 if platform.machine().lower() in ("arm64", "aarch64") else 16
+
+
+# The only place that knows the host: vector length, and how large a tile may be.
+VECTOR_BYTES, REGISTERS = _host()
+TILE_ROWS = 4  # output channels in a tile
+TILE_VECTORS = 6 if REGISTERS >= 32 else 3  # 4 x 6 sums + 6 inputs + 1 weight = 31 registers
+TILE = TILE_ROWS * TILE_VECTORS
+
+
+def lanes(dtype: Any) -> int:
+    """Numbers of this dtype in one vector."""
+    return VECTOR_BYTES // int(np.dtype(dtype).itemsize)
+
+
+class VectorType(types.Type):
+    """Numba type of one vector of float32 or float64."""
+
+    def __init__(self, dtype: types.Float) -> None:
+        self.dtype = dtype
+        self.lanes = VECTOR_BYTES * 8 // dtype.bitwidth
+        super().__init__(name=f"Vector({dtype}, {self.lanes})")
+
+
+@register_model(VectorType)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, vector: VectorType) -> None:
+        element = manager.lookup(vector.dtype).get_value_type()
+        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
+
+
+# ---- LLVM building blocks -----------------------------------------------------------------
+
+
+def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [index])
+
+
+def _load(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    vector = context.get_value_type(VectorType(array_type.dtype))
+    address = _address(context, builder, array_type, array, index)
+    value = builder.load(builder.bitcast(address, vector.as_pointer()))
+    value.align = array_type.dtype.bitwidth // 8
+    return value
+
+
+def _shuffle(builder: Any, a: Any, b: Any, picks: list[int]) -> Any:
+    index = ir.Constant(ir.VectorType(ir.IntType(32), len(picks)), picks)
+    return builder.shuffle_vector(a, b, index)
+
+
+def _broadcast(builder: Any, scalar: Any, vector: Any) -> Any:
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    return _shuffle(builder, first, undefined, [0] * vector.count)
+
+
+def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    kind = "f32" if isinstance(a.type.element, ir.FloatType) else "f64"
+    signature = ir.FunctionType(a.type, [a.type] * 3)
+    name = f"llvm.fma.v{a.type.count}{kind}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), [a, b, c])
+
+
+def _constant(value: int) -> Any:
+    return ir.Constant(ir.IntType(64), value)
+
+
+# ---- one vector ---------------------------------------------------------------------------
+
+
+@intrinsic
+def load(typing: Any, array: Any, index: Any) -> Any:
+    """The vector array[index], array[index + 1], ..."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _load(context, builder, array, *args)
+
+    return VectorType(array.dtype)(array, types.intp), generate
+
+
+@intrinsic
+def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
+    """array[index], array[index + 1], ... = vector"""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        address = _address(context, builder, array, args[0], args[1])
+        pointer = builder.bitcast(address, args[2].type.as_pointer())
+        builder.store(args[2], pointer).align = vector.dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), generate
+
+
+@intrinsic
+def broadcast(typing: Any, array: Any, index: Any) -> Any:
+    """A vector with array[index] in every lane."""
+    result = VectorType(array.dtype)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        scalar = builder.load(_address(context, builder, array, *args))
+        return _broadcast(builder, scalar, context.get_value_type(result))
+
+    return result(array, types.intp), generate
+
+
+@intrinsic
+def add(typing: Any, a: Any, b: Any) -> Any:
+    """a + b"""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fadd(*args)
+
+    return a(a, b), generate
+
+
+@intrinsic
+def subtract(typing: Any, a: Any, b: Any) -> Any:
+    """a - b"""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fsub(*args)
+
+    return a(a, b), generate
+
+
+@intrinsic
+def multiply(typing: Any, a: Any, b: Any) -> Any:
+    """a * b"""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fmul(*args)
+
+    return a(a, b), generate
+
+
+@intrinsic
+def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c, rounded once"""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _multiply_add(builder, *args)
+
+    return a(a, b, c), generate
+
+
+@intrinsic
+def keep(typing: Any, vector: Any, mask: Any, index: Any) -> Any:
+    """The vector where mask[index + lane] is -1, zero where it is 0 (also instead of NaN).
+
+    mask: integers as wide as the floats.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        integers = ir.VectorType(ir.IntType(vector.dtype.bitwidth), vector.lanes)
+        address = _address(context, builder, mask, args[1], args[2])
+        bits = builder.load(builder.bitcast(address, integers.as_pointer()))
+        bits.align = vector.dtype.bitwidth // 8
+        kept = builder.and_(builder.bitcast(args[0], integers), bits)
+        return builder.bitcast(kept, args[0].type)
+
+    return vector(vector, mask, types.intp), generate
+
+
+@intrinsic
+def sum_lanes(typing: Any, vector: Any) -> Any:
+    """The sum over the lanes: the upper half is added to the lower one until one is left."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value, width = args[0], vector.lanes
+        while width > 1:
+            width //= 2
+            low = _shuffle(builder, value, value, list(range(width)))
+            high = _shuffle(builder, value, value, list(range(width, 2 * width)))
+            value = builder.fadd(low, high)
+        return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+    return vector.dtype(vector), generate
+
+
+# ---- tiles --------------------------------------------------------------------------------
+
+
+@intrinsic(prefer_literal=True)
+def zero_tile(typing: Any, array: Any, shape: Any, rows: Any) -> Any:
+    """rows x len(shape) vectors of zeros of the array's dtype; rows is a constant."""
+    if not isinstance(rows, types.IntegerLiteral):
+        return None
+    tile = types.UniTuple(VectorType(array.dtype), rows.literal_value * shape.count)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        zero = ir.Constant(context.get_value_type(tile.dtype), None)
+        return context.make_tuple(builder, tile, [zero] * tile.count)
+
+    return tile(array, shape, rows), generate
+
+
+@intrinsic
+def take(typing: Any, numbers: Any, index: Any, shape: Any) -> Any:
+    """The tuple numbers[index], numbers[index + 1], ... of len(shape) integers."""
+    result = types.UniTuple(types.int64, shape.count)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        at = [builder.add(args[1], _constant(i)) for i in range(shape.count)]
+        values = [builder.load(_address(context, builder, numbers, args[0], i)) for i in at]
+        return context.make_tuple(builder, result, values)
+
+    return result(numbers, types.intp, shape), generate
+
+
+@intrinsic
+def outer_product(typing: Any, tile: Any, shape: Any, w: Any, at_w: Any, x: Any, at_x: Any) -> Any:
+    """tile[m, v] += w[at_w + m] * x[at_x + v * lanes :], for every row m and vector v.
+
+    Each vector of x is loaded once and meets every row's weight.
+    """
+    columns = shape.count
+    rows = tile.count // columns
+    vector = tile.dtype
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        sums = cgutils.unpack_tuple(builder, args[0], tile.count)
+        at = [builder.add(args[5], _constant(v * vector.lanes)) for v in range(columns)]
+        inputs = [_load(context, builder, x, args[4], index) for index in at]
+        for m in range(rows):
+            place = _address(context, builder, w, args[2], builder.add(args[3], _constant(m)))
+            weight = _broadcast(builder, builder.load(place), context.get_value_type(vector))
+            for v in range(columns):
+                i = m * columns + v
+                sums[i] = _multiply_add(builder, weight, inputs[v], sums[i])
+        return context.make_tuple(builder, tile, sums)
+
+    return tile(tile, shape, w, types.intp, x, types.intp), generate
+
+
+@intrinsic
+def dot_products(
+    typing: Any, tile: Any, a: Any, at_a: Any, step: Any, b: Any, at_b: Any, offsets: Any
+) -> Any:
+    """tile[m, j] += a[at_a + m * step :] * b[at_b + offsets[j] :], lane by lane.
+
+    The lanes of a tile's vectors are summed at the end, with ``sum_lanes``.
+    """
+    columns = offsets.count
+    rows = tile.count // columns
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        sums = cgutils.unpack_tuple(builder, args[0], tile.count)
+        shifts = cgutils.unpack_tuple(builder, args[6], columns)
+        at = [builder.add(args[5], shift) for shift in shifts]
+        right = [_load(context, builder, b, args[4], index) for index in at]
+        for m in range(rows):
+            index = builder.add(args[2], builder.mul(args[3], _constant(m)))
+            left = _load(context, builder, a, args[1], index)
+            for j in range(columns):
+                i = m * columns + j
+                sums[i] = _multiply_add(builder, left, right[j], sums[i])
+        return context.make_tuple(builder, tile, sums)
+
+    return tile(tile, a, types.intp, types.intp, b, types.intp, offsets), generate

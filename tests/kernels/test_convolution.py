@@ -1,0 +1,225 @@
+"""The convolution kernels against their NumPy twins."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.layers import convolution as reference
+
+if numba.config.DISABLE_JIT:
+    pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
+
+from fcpts_ref.kernels import convolution as fast
+from fcpts_ref.kernels.convolution_plan import ConvolutionPlan, prefer_sparse
+from fcpts_ref.kernels.layout import allocate, interior, make_geometry
+from fcpts_ref.kernels.threads import available_threads, using_threads
+
+SPARSITIES = (0.0, 0.5, 0.9, 1.0)
+
+
+@st.composite
+def problems(draw):
+    """A convolution whose kernel fits: arrays x, weight, bias, dy in float64, and its steps."""
+    R, S = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    steps = {
+        "stride": (draw(st.integers(1, 3)), draw(st.integers(1, 3))),
+        "padding": (draw(st.integers(0, 3)), draw(st.integers(0, 3))),
+        "dilation": (draw(st.integers(1, 2)), draw(st.integers(1, 2))),
+        "groups": draw(st.sampled_from((1, 1, 2, 3))),
+    }
+    sizes = []
+    for kernel, padding, dilation in zip((R, S), steps["padding"], steps["dilation"], strict=True):
+        least = max(1, dilation * (kernel - 1) + 1 - 2 * padding)
+        sizes.append(draw(st.integers(least, least + 20)))
+    G = steps["groups"]
+    channels, filters = draw(st.integers(1, 3)), draw(st.integers(1, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    x = rng.normal(size=(draw(st.integers(1, 3)), channels * G, *sizes))
+    weight = rng.normal(size=(filters * G, channels, R, S))
+    weight[rng.random(weight.shape) < draw(st.sampled_from(SPARSITIES))] = 0
+    if draw(st.booleans()):
+        weight[0] = 0  # an empty output row
+    y, _ = reference.convolution_forward(x, weight, **steps)
+    return x, weight, rng.normal(size=filters * G), rng.normal(size=y.shape), steps
+
+
+def assert_close(actual, expected, magnitude, terms, dtype):
+    """|error| within that of a sum of ``terms`` products whose magnitudes sum to ``magnitude``.
+
+    The standard bound is gamma = n u / (1 - n u), once for this sum and once for the reference
+    (that is, 2 n u to first order); float64: 1e-12 relative to the magnitude.
+    """
+    assert actual.dtype == dtype
+    assert actual.shape == expected.shape
+    unit = np.finfo(dtype).eps / 2
+    bound = 1e-12 if dtype == np.float64 else 2 * (terms + 2) * unit
+    assert np.all(np.abs(actual - expected) <= bound * magnitude)
+
+
+def check(x, weight, bias, dy, steps, dtype, forward, backward):
+    """Both passes in dtype against the reference in float64 on the same (rounded) numbers."""
+    x, weight, bias, dy = (a.astype(dtype) for a in (x, weight, bias, dy))
+    y, cache = forward(x, weight, bias, **steps)
+    dx, dweight, dbias = backward(dy, cache)
+    wide = [a.astype(np.float64) for a in (x, weight, bias, dy)]
+    size = [np.abs(a) for a in wide]
+    expected, wide_cache = reference.convolution_forward(*wide[:3], **steps)
+    magnitude, size_cache = reference.convolution_forward(*size[:3], **steps)
+    assert_close(y, expected, magnitude, weight[0].size + 1, dtype)
+    expected = reference.convolution_backward(wide[3], wide_cache)
+    magnitude = reference.convolution_backward(size[3], size_cache)
+    assert_close(dx, expected[0], magnitude[0], weight.size, dtype)
+    if forward is fast.masked_convolution_forward:
+        assert np.all(dweight[weight == 0] == 0)
+        expected[1][weight == 0] = 0
+    assert_close(dweight, expected[1], magnitude[1], dy[:, 0].size, dtype)
+    np.testing.assert_array_equal(dbias, dy.sum(axis=(0, 2, 3)))
+
+
+@given(problems(), st.sampled_from((np.float32, np.float64)))
+@settings(max_examples=150, deadline=None)
+def test_dense_kernels_equal_their_twins(problem, dtype):
+    check(*problem, dtype, fast.convolution_forward, fast.convolution_backward)
+
+
+@given(problems(), st.sampled_from((np.float32, np.float64)))
+@settings(max_examples=150, deadline=None)
+def test_masked_kernels_equal_their_twins(problem, dtype):
+    check(*problem, dtype, fast.masked_convolution_forward, fast.masked_convolution_backward)
+
+
+CASES = {
+    "16 channels of 32 x 32": ((3, 16, 32, 32), (16, 16, 3, 3), {"padding": 1}),
+    "32 channels of 16 x 16": ((3, 32, 16, 16), (32, 32, 3, 3), {"padding": 1}),
+    "64 channels of 8 x 8": ((3, 64, 8, 8), (64, 64, 3, 3), {"padding": 1}),
+    "stem": ((2, 3, 32, 32), (16, 3, 3, 3), {"padding": 1}),
+    "stride 2": ((2, 16, 32, 32), (32, 16, 3, 3), {"padding": 1, "stride": 2}),
+    "1 x 1": ((2, 24, 9, 13), (20, 24, 1, 1), {}),
+    "1 x 1, stride 2": ((2, 24, 9, 13), (20, 24, 1, 1), {"stride": 2}),
+    "stride beyond the kernel": ((2, 3, 11, 12), (5, 3, 2, 2), {"stride": 3}),
+    "5 x 5 without padding": ((2, 6, 14, 14), (16, 6, 5, 5), {}),
+    "depthwise": ((2, 12, 16, 16), (12, 1, 3, 3), {"padding": 1, "groups": 12}),
+    "depthwise, stride 2": ((2, 6, 16, 16), (12, 1, 3, 3), {"groups": 6, "stride": 2}),
+    "dilated": ((2, 4, 20, 20), (8, 4, 3, 3), {"padding": 2, "dilation": 2}),
+    "one pixel": ((5, 7, 1, 1), (9, 7, 1, 1), {}),
+    "no image": ((0, 4, 6, 6), (8, 4, 3, 3), {"padding": 1}),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("masked", [False, True])
+def test_layers_of_real_networks(case, dtype, masked):
+    x_shape, weight_shape, steps = CASES[case]
+    rng = np.random.default_rng(0)
+    x, weight = rng.normal(size=x_shape), rng.normal(size=weight_shape)
+    weight[rng.random(weight.shape) < 0.9] = 0
+    y, _ = reference.convolution_forward(x, weight, **steps)
+    arrays = x, weight, rng.normal(size=len(weight)), rng.normal(size=y.shape)
+    forward = fast.masked_convolution_forward if masked else fast.convolution_forward
+    backward = fast.masked_convolution_backward if masked else fast.convolution_backward
+    check(*arrays, steps, dtype, forward, backward)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_same_bits_on_one_thread_and_on_two(dtype):
+    if available_threads() < 2:
+        pytest.skip("one core")
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(9, 8, 16, 16)).astype(dtype)
+    weight = rng.normal(size=(16, 8, 3, 3)).astype(dtype)
+    weight[rng.random(weight.shape) < 0.7] = 0
+    dy = rng.normal(size=(9, 16, 16, 16)).astype(dtype)
+
+    def run():
+        for names in ("convolution_{}", "masked_convolution_{}"):
+            forward, backward = (getattr(fast, names.format(d)) for d in ("forward", "backward"))
+            y, cache = forward(x, weight, padding=1)
+            yield y
+            yield from backward(dy, cache)[:2]
+
+    with using_threads(1):
+        one = list(run())
+    with using_threads(2):
+        two = list(run())
+    for a, b in zip(one, two, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_reach_the_outputs_that_they_reach_in_numpy(value):
+    rng = np.random.default_rng(2)
+    x, weight = rng.normal(size=(2, 3, 8, 8)), rng.normal(size=(5, 3, 3, 3))
+    x[1, 2, 0, 7] = value
+    expected, reference_cache = reference.convolution_forward(x, weight, padding=1)
+    y, cache = fast.convolution_forward(x, weight, padding=1)
+    np.testing.assert_allclose(y, expected, rtol=1e-10)
+    dy = rng.normal(size=y.shape)
+    dx, dweight, _ = fast.convolution_backward(dy, cache)
+    assert np.isfinite(dx).all()
+    expected = reference.convolution_backward(dy, reference_cache)[1]
+    assert not np.isfinite(dweight[~np.isfinite(expected)]).any()
+    assert np.isfinite(dweight[:, :2]).all()  # the other channels
+    dy[0, 0, 0, 0] = value
+    dx = fast.convolution_input_gradient(dy, weight, x.shape, padding=1)
+    expected = reference.convolution_input_gradient(dy, weight, x.shape, padding=1)
+    np.testing.assert_allclose(dx, expected, rtol=1e-10)
+
+
+def test_pruned_weight_contributes_nothing_even_against_infinity():
+    x, weight = np.ones((1, 2, 4, 4)), np.ones((1, 2, 3, 3))
+    x[0, 1] = np.inf
+    weight[0, 1] = 0
+    y, cache = fast.masked_convolution_forward(x, weight, padding=1)
+    assert np.isfinite(y).all()
+    _, dweight, _ = fast.masked_convolution_backward(np.ones_like(y), cache)
+    np.testing.assert_array_equal(dweight[0, 1], 0)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("sparsity", [0.0, 0.9])
+def test_plan_adds_to_dx_and_leaves_borders_zero(stride, sparsity):
+    rng = np.random.default_rng(3)
+    geometry = make_geometry(9, 7, 1)
+    weight = rng.normal(size=(6, 4, 3, 3))
+    weight[rng.random(weight.shape) < sparsity] = 0
+    plan = ConvolutionPlan(geometry, weight.shape, 2, np.float64, stride=stride, padding=1)
+    out = plan.output_geometry
+    x, dx = (allocate(2, 4, geometry, np.float64) for _ in range(2))
+    y, dy = (allocate(2, 6, out, np.float64) for _ in range(2))
+    interior(x, geometry)[...] = rng.normal(size=(2, 4, 9, 7))
+    interior(dx, geometry)[...] = before = rng.normal(size=(2, 4, 9, 7))
+    interior(dy, out)[...] = gradient = rng.normal(size=(2, 6, out.height, out.width))
+    plan.forward(x, weight, None, y, sparse=True)
+    plan.input_gradient(dy, weight, dx, sparse=True, add=True)
+    steps = {"stride": stride, "padding": 1}
+    expected, cache = reference.convolution_forward(interior(x, geometry), weight, **steps)
+    np.testing.assert_allclose(interior(y, out), expected, rtol=1e-12, atol=1e-12)
+    expected = before + reference.convolution_backward(gradient, cache)[0]
+    np.testing.assert_allclose(interior(dx, geometry), expected, rtol=1e-12, atol=1e-12)
+    for buffer, shape in ((y, out), (dx, geometry)):
+        interior(buffer, shape)[...] = 0
+        assert not buffer.any()
+
+
+def test_prefer_sparse_by_density_and_planes():
+    assert prefer_sparse(0.1, 16)
+    assert not prefer_sparse(1.0, 16)
+    assert prefer_sparse(1.0, 1)  # depthwise
+
+
+def test_bad_input():
+    x, weight = np.zeros((1, 2, 4, 4)), np.zeros((3, 2, 3, 3))
+    with pytest.raises(InputError, match="float32 or float64"):
+        fast.convolution_forward(x.astype(np.float32), weight)
+    with pytest.raises(InputError, match="float32 or float64"):
+        fast.convolution_forward(x.astype(np.float16), weight.astype(np.float16))
+    with pytest.raises(InputError, match="groups"):
+        fast.convolution_forward(x, weight, groups=2)
+    with pytest.raises(InputError, match="larger image"):
+        fast.convolution_forward(x[:, :, :2], weight)
