@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -204,20 +205,25 @@ def read_pickle(
     constructors make.
     """
     machine = _Machine(constructors, persistent, MAX_COPIES * len(stream.getbuffer()))
-    position: int | None = 0
+    begin = stream.tell()
     try:
-        for count, (operation, argument, begin) in enumerate(pickletools.genops(stream)):
-            position = begin
-            if count >= MAX_OPERATIONS:
-                raise InputError(f"more than {MAX_OPERATIONS} operations")
-            if operation.name == "STOP":
-                return machine.pop()
-            _step(machine, operation.name, argument)
+        with warnings.catch_warnings(action="ignore"):  # of odd escapes in a damaged text
+            return _run(machine, stream)
     except InputError as error:
-        raise InputError(f"pickle, near byte {position}: {error}") from error
+        where = stream.tell() - begin
+        raise InputError(f"pickle, before byte {where}: {error}") from error
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
-        raise InputError(f"broken pickle, near byte {position}") from error
-    raise InputError("broken pickle: it has no end")
+        raise InputError(f"broken pickle, before byte {stream.tell() - begin}") from error
+
+
+def _run(machine: _Machine, stream: io.BytesIO) -> Any:
+    for count, (operation, argument, _) in enumerate(pickletools.genops(stream)):
+        if count >= MAX_OPERATIONS:
+            raise InputError(f"more than {MAX_OPERATIONS} operations")
+        if operation.name == "STOP":
+            return machine.pop()
+        _step(machine, operation.name, argument)
+    raise InputError("it has no end")
 
 
 def _step(machine: _Machine, name: str, argument: Any) -> None:

@@ -226,7 +226,7 @@ def _read_files(
         try:
             flat, columns = read_records(layout, contents.pop(file), records)
             for kind, column in zip(layout.labels, columns, strict=True):
-                _check_labels(kind, column)
+                _check_labels(kind, column, records)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
         images[begin:end] = flat.reshape(records, *IMAGE_SHAPE)
@@ -262,7 +262,9 @@ def _read_python(
     return images, [read_labels(batch.get(kind.key)) for kind in layout.labels]
 
 
-def _check_labels(kind: LabelKind, labels: np.ndarray) -> None:
+def _check_labels(kind: LabelKind, labels: np.ndarray, records: int) -> None:
+    if labels.shape != (records,):
+        raise InputError(f"{len(labels)} {kind.key}, expected {records}: corrupt")
     wrong = np.flatnonzero((labels < 0) | (labels >= kind.classes))
     if wrong.size:
         raise InputError(

@@ -15,6 +15,7 @@ from fcpts_ref.datasets.official import OFFICIAL_ARCHIVES, OfficialArchive, offi
 from fcpts_ref.errors import InputError
 
 CONTENT = random.Random(0).randbytes(100_000)
+SIZE = len(CONTENT)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -61,7 +62,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def fetch(server, tmp_path):
-    def fetch(path="/file", sha256=SHA256, size=len(CONTENT), **options):
+    def fetch(path="/file", sha256=SHA256, size=SIZE, **options):
         url = f"http://127.0.0.1:{server.server_port}{path}"
         options = {"progress": False, "timeout": 5} | options
         return download(url, tmp_path / "a.gz", sha256=sha256, size=size, **options)
