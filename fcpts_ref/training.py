@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,28 +88,41 @@ def train(
     return Network(network.graph, parameters, buffers)
 
 
-def top1(
-    network: Network, images: Array, labels: NDArray[np.integer[Any]], *, engine: Engine
-) -> float:
-    """The share of images whose greatest logit is that of their label."""
-    logits = predict(network, images, engine=engine)
-    if labels.shape != (len(images),) or labels.min() < 0 or labels.max() >= logits.shape[1]:
-        raise InputError(
-            f"labels have shape {labels.shape}; expected one of {logits.shape[1]} classes for each "
-            f"of the {len(images)} images"
-        )
-    return float((logits.argmax(axis=1) == labels).mean())
+@dataclass(frozen=True)
+class Accuracy:
+    """How many of how many images are classified rightly."""
+
+    images: int
+    correct: int  # the greatest logit is the label's
+    correct5: int  # the label's logit is among the five greatest
+
+    @property
+    def top1(self) -> float:
+        return self.correct / self.images
+
+    @property
+    def top5(self) -> float:
+        return self.correct5 / self.images
 
 
-def topk(
+def accuracy(
     network: Network,
     images: Array,
     labels: NDArray[np.integer[Any]],
     *,
     engine: Engine,
-    k: int = 5,
-) -> float:
-    """The share of images whose label is among the k greatest logits."""
-    logits = predict(network, images, engine=engine)
-    best = np.argsort(-logits, axis=1, kind="stable")[:, :k]
-    return float((best == labels[:, np.newaxis]).any(axis=1).mean())
+    on_batch: Callable[[int], None] | None = None,
+) -> Accuracy:
+    """Accuracy on images (n, C, H, W) with labels (n,); of equal logits the first class wins.
+
+    Raises InputError for labels that do not fit.
+    """
+    logits = predict(network, images, engine=engine, on_batch=on_batch)
+    n, K = logits.shape
+    if labels.shape != (n,) or labels.min() < 0 or labels.max() >= K:
+        raise InputError(
+            f"labels have shape {labels.shape}; expected one of {K} classes for each of {n} images"
+        )
+    order = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    hits = order == labels[:, np.newaxis]
+    return Accuracy(n, int(hits[:, 0].sum()), int(hits.any(axis=1).sum()))

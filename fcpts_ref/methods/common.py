@@ -114,7 +114,7 @@ class Result:
 
 
 class Method(Protocol):
-    """A method is its settings and these four functions."""
+    """A method is its settings and these functions."""
 
     def begin(self, problem: Problem) -> Any:
         """The state before the first stage."""
@@ -129,6 +129,12 @@ class Method(Protocol):
 
     def finish(self, problem: Problem, state: Any) -> Result:
         """The sparse network of a state."""
+
+    def pack(self, state: Any) -> tuple[dict[str, Array], dict[str, Any]]:
+        """The state as named arrays, and notes that JSON can hold."""
+
+    def unpack(self, arrays: Mapping[str, Array], notes: Mapping[str, Any]) -> Any:
+        """The state that ``pack`` was given."""
 
 
 def masked_network(network: Network, masks: Mapping[str, NDArray[np.bool_]]) -> Network:

@@ -8,7 +8,7 @@ order of the graph: thresholds, rates and sizes are (L,) arrays, thresholds alwa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -152,6 +152,40 @@ class FCPTS:
             rate_before_projection=float((before * sizes).sum() / sizes.sum()),
             dense_layers=state.allocation.dense,
             history=dict(state.history),
+        )
+
+    def pack(self, state: State) -> tuple[dict[str, Array], dict[str, Any]]:
+        """The state as named arrays and notes that JSON can hold, to be stored."""
+        groups = {
+            "parameters": state.parameters,
+            "buffers": state.buffers,
+            "velocities": state.velocities,
+            "history": state.history,
+        }
+        arrays = {f"{group}/{k}": v for group, held in groups.items() for k, v in held.items()}
+        arrays["threshold_parameters"] = state.threshold_parameters
+        arrays["threshold_velocities"] = state.threshold_velocities
+        return arrays, {"step": state.step, "allocation": asdict(state.allocation)}
+
+    def unpack(self, arrays: Arrays, notes: Mapping[str, Any]) -> State:
+        """The state that ``pack`` was given."""
+        groups: dict[str, dict[str, Array]] = {
+            "parameters": {},
+            "buffers": {},
+            "velocities": {},
+            "history": {},
+        }
+        for name, array in arrays.items():
+            group, _, key = name.partition("/")
+            if key:
+                groups[group][key] = array
+        allocation = notes["allocation"]
+        return State(
+            step=int(notes["step"]),
+            threshold_parameters=arrays["threshold_parameters"],
+            threshold_velocities=arrays["threshold_velocities"],
+            allocation=Allocation(dict(allocation["rates"]), tuple(allocation["dense"])),
+            **groups,
         )
 
     def _batch(self, problem: Problem) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +33,12 @@ class OneShot:
         on_step: OnStep,
     ) -> Allocation:
         return state
+
+    def pack(self, state: Allocation) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {}, asdict(state)
+
+    def unpack(self, arrays: Mapping[str, Any], notes: Mapping[str, Any]) -> Allocation:
+        return Allocation(dict(notes["rates"]), tuple(notes["dense"]))
 
     def finish(self, problem: Problem, state: Allocation) -> Result:
         weights = problem.weights

@@ -1,5 +1,6 @@
 """Networks as static lists of named nodes, and how they are run."""
 
+from fcpts_ref.networks.architectures import architecture
 from fcpts_ref.networks.engine import Engine, NumpyEngine, make_engine
 from fcpts_ref.networks.graph import Graph, Node, macs
 from fcpts_ref.networks.initialise import initialise
@@ -13,6 +14,7 @@ __all__ = [
     "Network",
     "Node",
     "NumpyEngine",
+    "architecture",
     "global_rate",
     "initialise",
     "macs",

@@ -1,0 +1,55 @@
+"""The command line: ``fcpts-ref COMMAND``.
+
+Exit codes: 0 success, 1 a check failed, 2 bad input, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from fcpts_ref import __version__
+from fcpts_ref.errors import InputError
+
+DESCRIPTION = """\
+Fast and Controllable Post-training Sparsity: prune a trained network in minutes, from
+unlabelled images, to an exact global rate; and check another implementation against this one.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all commands."""
+    from fcpts_ref.cli import evaluate, inspect, sparsify, train
+    from fcpts_ref.oracle import cli as oracle
+
+    parser = argparse.ArgumentParser(
+        prog="fcpts-ref",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"fcpts-ref {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in (sparsify, train, evaluate, inspect):
+        command.add_parser(subparsers)
+    oracle.add_parsers(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
+    except InputError as error:
+        print(f"fcpts-ref {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("fcpts-ref: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as in "| head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

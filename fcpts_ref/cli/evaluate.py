@@ -1,0 +1,62 @@
+"""fcpts-ref evaluate: accuracy of a network on the test images of a data set."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from fcpts_ref.cli.options import add_engine_options
+from fcpts_ref.cli.progress import image_bar
+from fcpts_ref.cli.sources import add_source_options, find_dataset, find_network
+from fcpts_ref.cli.tables import percent, table
+from fcpts_ref.networks import global_rate, make_engine
+from fcpts_ref.training import accuracy
+
+
+def add_parser(subparsers: Any) -> None:
+    """Mounts the command."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="top-1 and top-5 accuracy of a network, dense or sparse",
+        description="Top-1 and top-5 accuracy on the test images of a data set.",
+    )
+    add_source_options(parser)
+    add_engine_options(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluates and prints."""
+    dataset = find_dataset(arguments.data, arguments.home)
+    network = find_network(arguments, dataset)
+    engine = make_engine(network.graph, arguments.engine, threads=arguments.threads)
+    images, labels = dataset.as_floats(dataset.test.images, network.dtype), dataset.test.labels
+    with image_bar("evaluate", len(images), quiet=arguments.quiet) as on_batch:
+        result = accuracy(network, images, labels, engine=engine, on_batch=on_batch)
+    if arguments.json:
+        summary = {
+            "network": network.graph.name,
+            "weights": arguments.weights,
+            "data": dataset.name,
+            "images": len(images),
+            "rate": global_rate(network),
+            "correct": result.correct,
+            "top1": result.top1,
+            "top5": result.top5,
+        }
+        print(json.dumps(summary, indent=2))
+        return 0
+    row = (
+        network.graph.name,
+        dataset.name,
+        f"{len(images):,}",
+        percent(global_rate(network)),
+        f"{result.correct:,}",
+        percent(result.top1),
+        percent(result.top5),
+    )
+    print(table(("network", "data", "images", "rate", "correct", "top-1", "top-5"), [row], left=2))
+    return 0

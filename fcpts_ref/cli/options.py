@@ -1,0 +1,54 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from typing import Any
+
+from fcpts_ref.conventions import CHOICES, Conventions
+from fcpts_ref.errors import InputError
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """--seed, --engine, --threads."""
+    group = parser.add_argument_group("computing")
+    group.add_argument("--seed", type=int, default=0, help="of all randomness (default: 0)")
+    group.add_argument(
+        "--engine",
+        choices=("numba", "numpy"),
+        default="numba",
+        help="fast kernels, or the plain specification (default: numba)",
+    )
+    group.add_argument(
+        "--threads", type=int, help="for numba; the results do not depend on it (default: all)"
+    )
+
+
+def choices_of(said: list[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs as conventions, each in the type of its field.
+
+    Raises InputError for an unknown name or a value of another type.
+    """
+    defaults = {f.name: f.default for f in fields(Conventions)}
+    result: dict[str, Any] = {}
+    for pair in said:
+        name, found, text = pair.partition("=")
+        if not found or name not in defaults:
+            raise InputError(
+                f"--choose {pair}: expected NAME=VALUE with a convention's name: "
+                f"{', '.join(defaults)}"
+            )
+        result[name] = _converted(name, text, defaults[name])
+    return result
+
+
+def _converted(name: str, text: str, default: Any) -> Any:
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[text.lower()]
+        return text if isinstance(default, str) else type(default)(text)
+    except (KeyError, ValueError) as error:
+        expected = "true or false" if isinstance(default, bool) else type(default).__name__
+        allowed = f" ({', '.join(CHOICES[name])})" if name in CHOICES else ""
+        raise InputError(f"--choose {name}={text}: expected {expected}{allowed}") from error

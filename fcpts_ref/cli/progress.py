@@ -1,0 +1,76 @@
+"""Progress bars on standard error, for anything that may take over two seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tqdm import tqdm
+
+from fcpts_ref.methods.common import StepReport
+
+
+@contextlib.contextmanager
+def step_bar(description: str, *, quiet: bool = False) -> Iterator[Callable[[StepReport], None]]:
+    """An ``on_step`` that shows rate, losses, images/s and the time left.
+
+    The bar opens with the first step, when the number of steps is known.
+    """
+    bars: list[Any] = []
+
+    def on_step(report: StepReport) -> None:
+        if not bars:
+            bars.append(
+                tqdm(
+                    desc=description,
+                    total=report.steps * report.images,
+                    initial=(report.step - 1) * report.images,
+                    unit="img",
+                    unit_scale=True,
+                    disable=quiet,
+                    file=sys.stderr,
+                    dynamic_ncols=True,
+                    mininterval=0.2,
+                )
+            )
+        bars[0].set_postfix_str(_numbers(report), refresh=False)
+        bars[0].update(report.images)
+
+    try:
+        yield on_step
+    finally:
+        for bar in bars:
+            bar.close()
+
+
+@contextlib.contextmanager
+def image_bar(
+    description: str, total: int, *, quiet: bool = False
+) -> Iterator[Callable[[int], None]]:
+    """An ``on_batch`` that counts images."""
+    with tqdm(
+        desc=description,
+        total=total,
+        unit="img",
+        unit_scale=True,
+        disable=quiet,
+        file=sys.stderr,
+        dynamic_ncols=True,
+        leave=False,
+        delay=1,
+    ) as bar:
+        yield bar.update
+
+
+def _numbers(report: StepReport) -> str:
+    short = {
+        "loss": "loss",
+        "reconstruction_loss": "L_rec",
+        "control_loss": "L_c",
+        "global_rate": "rate",
+    }
+    return " ".join(
+        f"{name} {report.numbers[key]:.4f}" for key, name in short.items() if key in report.numbers
+    )

@@ -1,0 +1,127 @@
+"""From names on the command line to networks and data."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from fcpts_ref.checkpoints.importing import NORMALISATIONS, import_network
+from fcpts_ref.datasets.dataset import Dataset, read_dataset
+from fcpts_ref.datasets.locations import home_folder
+from fcpts_ref.errors import InputError
+from fcpts_ref.networks import Network, architecture
+from fcpts_ref.resources import resource_path
+from fcpts_ref.storage import read_network
+
+EMBEDDED_DATA = "digits"
+EMBEDDED_NETWORK = "resnet8-digits"
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """--weights, --arch, --normalise, --data, --home."""
+    group = parser.add_argument_group("network and data")
+    group.add_argument(
+        "--weights",
+        default=EMBEDDED_NETWORK,
+        metavar="NAME|FILE",
+        help="the trained network: a name (in models/ of the package or of --home), an .h5 file of "
+        "this program, or with --arch a PyTorch or safetensors checkpoint (default: %(default)s)",
+    )
+    group.add_argument(
+        "--arch",
+        metavar="NAME",
+        help="what a foreign checkpoint holds: resnet20, resnet32, resnet56, any resnetN with "
+        "N = 6n + 2, or plainN",
+    )
+    group.add_argument(
+        "--shortcut", choices=("A", "B"), default="A", help="of a foreign resnet (default: A)"
+    )
+    group.add_argument(
+        "--normalise",
+        choices=tuple(NORMALISATIONS),
+        default="imagenet",
+        help="mean and deviation a foreign checkpoint was trained with (default: %(default)s)",
+    )
+    add_data_option(group)
+    add_home_option(group)
+
+
+def add_data_option(group: Any) -> None:
+    """--data."""
+    group.add_argument(
+        "--data",
+        default=EMBEDDED_DATA,
+        metavar="NAME|FILE",
+        help="digits (in the package), cifar10 or cifar100 once prepared by 'fcpts-ref data', or "
+        "an .h5 file (default: %(default)s)",
+    )
+
+
+def add_home_option(group: Any) -> None:
+    """--home."""
+    group.add_argument(
+        "--home",
+        metavar="FOLDER",
+        help="where data and models are kept (default: $FCPTS_REF_HOME or the user's cache folder)",
+    )
+
+
+def find_dataset(name: str, home: str | None) -> Dataset:
+    """The data set of a name or a file.  Raises InputError if there is none."""
+    if name.endswith((".h5", ".hdf5")):
+        return read_dataset(name)
+    if name == EMBEDDED_DATA:
+        return read_dataset(resource_path(f"{name}.h5"))
+    path = home_folder(home) / "data" / f"{name}.h5"
+    if not path.is_file():
+        raise InputError(
+            f"there is no data set {name!r} in {path.parent}; make it with 'fcpts-ref data prepare "
+            f"{name} --from ARCHIVE', or give the path of an .h5 file"
+        )
+    return read_dataset(path)
+
+
+def find_network(arguments: argparse.Namespace, dataset: Dataset) -> Network:
+    """The network that --weights and --arch name, checked against the data's shape and classes."""
+    network = _named_network(arguments, dataset)
+    graph = network.graph
+    if graph.input_shape != dataset.image_shape or graph.classes != len(dataset.label_names):
+        raise InputError(
+            f"network {graph.name!r} reads images {graph.input_shape} in {graph.classes} classes; "
+            f"data {dataset.name!r} has {dataset.image_shape} in {len(dataset.label_names)}: give "
+            "matching --weights and --data"
+        )
+    return network
+
+
+def _named_network(arguments: argparse.Namespace, dataset: Dataset) -> Network:
+    name = arguments.weights
+    if arguments.arch:
+        graph = architecture(
+            arguments.arch,
+            classes=len(dataset.label_names),
+            input_shape=dataset.image_shape,
+            shortcut=arguments.shortcut,
+        )
+        mean, std = NORMALISATIONS[arguments.normalise]
+        return import_network(name, graph, mean=mean, std=std)[0]
+    return read_network(network_path(name, arguments.home))[0]
+
+
+def network_path(name: str, home: str | None) -> Path:
+    """The file of a network: a path with an ending, or a name in the package or in --home."""
+    if name.endswith((".h5", ".hdf5")):
+        return Path(name)
+    if Path(name).suffix in (".pt", ".pth", ".th", ".safetensors"):
+        raise InputError(f"{name} is another program's checkpoint; say what it holds with --arch")
+    path = home_folder(home) / "models" / f"{name}.h5"
+    if path.is_file():
+        return path
+    try:
+        return resource_path(f"{name}.h5")
+    except InputError:
+        raise InputError(
+            f"there is no network {name!r} in the package or in {path.parent}; give the path of an "
+            ".h5 file, or a foreign checkpoint with --arch"
+        ) from None

@@ -1,0 +1,120 @@
+"""fcpts-ref train: make a dense network."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcpts_ref import runs
+from fcpts_ref.cli.options import add_engine_options
+from fcpts_ref.cli.progress import step_bar
+from fcpts_ref.cli.sources import add_data_option, add_home_option, find_dataset
+from fcpts_ref.cli.tables import percent
+from fcpts_ref.datasets.augmentation import AUGMENTATIONS
+from fcpts_ref.networks import architecture, initialise, make_engine
+from fcpts_ref.storage import write_network
+from fcpts_ref.training import Recipe, accuracy, train
+
+EPILOG = """\
+example:
+  fcpts-ref train --arch resnet8 --data digits --out resnet8-digits.h5
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Mounts the command."""
+    default = Recipe()
+    parser = subparsers.add_parser(
+        "train",
+        help="train a dense network on the training images of a data set",
+        description="Train a dense network on the training images of a data set, with labels. "
+        "SGD with Nesterov momentum, linear warm-up and cosine schedule.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    group = parser.add_argument_group("network and data")
+    group.add_argument("--arch", default="resnet8", help="resnetN or plainN (default: resnet8)")
+    group.add_argument("--shortcut", choices=("A", "B"), default="A", help="default: A")
+    add_data_option(group)
+    add_home_option(group)
+    group = parser.add_argument_group("recipe")
+    for name, meaning in (
+        ("epochs", "passes over the training images"),
+        ("batch_size", "images in a step"),
+        ("learning_rate", "at its height"),
+        ("momentum", "Nesterov's"),
+        ("weight_decay", "on convolution and linear weights"),
+        ("warmup_epochs", "of growing learning rate"),
+    ):
+        value = getattr(default, name)
+        flag = f"--{name.replace('_', '-')}"
+        group.add_argument(
+            flag, type=type(value), default=value, help=f"{meaning} (default: {value})"
+        )
+    group.add_argument(
+        "--augmentation",
+        choices=AUGMENTATIONS,
+        default=default.augmentation,
+        help=f"default: {default.augmentation}",
+    )
+    add_engine_options(parser)
+    group = parser.add_argument_group("output")
+    group.add_argument("--out", metavar="FILE", help="default: ARCH-DATA.h5 in this folder")
+    group.add_argument("--json", action="store_true", help="print the result as JSON")
+    group.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trains, writes the network, prints its accuracy."""
+    dataset = find_dataset(arguments.data, arguments.home)
+    graph = architecture(
+        arguments.arch,
+        classes=len(dataset.label_names),
+        input_shape=dataset.image_shape,
+        shortcut=arguments.shortcut,
+    )
+    recipe = Recipe(
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        momentum=arguments.momentum,
+        weight_decay=arguments.weight_decay,
+        warmup_epochs=arguments.warmup_epochs,
+        augmentation=arguments.augmentation,
+    )
+    path = Path(arguments.out or f"{arguments.arch}-{dataset.name}.h5")
+    generator = np.random.default_rng(arguments.seed)
+    images = dataset.as_floats(dataset.train.images)
+    mean, std = images.mean(axis=(0, 2, 3)), images.std(axis=(0, 2, 3))
+    network = initialise(graph, generator, mean=mean.tolist(), std=std.tolist())
+    engine = make_engine(graph, arguments.engine, threads=arguments.threads)
+    labels = dataset.train.labels
+    with step_bar(f"train {graph.name}", quiet=arguments.quiet) as on_step:
+        network = train(
+            network, images, labels, recipe, engine=engine, generator=generator, on_step=on_step
+        )
+    test = dataset.as_floats(dataset.test.images)
+    result = {
+        "network": graph.name,
+        "data": dataset.name,
+        "recipe": asdict(recipe),
+        "seed": arguments.seed,
+        "train_top1": accuracy(network, images, labels, engine=engine).top1,
+        "test_top1": accuracy(network, test, dataset.test.labels, engine=engine).top1,
+    }
+    write_network(path, network, {"made_by": "fcpts-ref train", **result})
+    if arguments.json:
+        print(json.dumps({**result, "file": str(path), "versions": runs.versions()}, indent=2))
+    else:
+        print(
+            f"{graph.name} on {dataset.name}: top-1 {percent(result['train_top1'])} on "
+            f"{len(images):,} training images, {percent(result['test_top1'])} on {len(test):,} "
+            f"test images\nwritten to {path}"
+        )
+    return 0

@@ -1,0 +1,247 @@
+"""A run and its folder: settings first, a checkpoint after every stage, results at the end.
+
+    settings.json    what was asked for; enough to repeat the run
+    checkpoint.h5    the state after the last finished stage
+    network.h5       the sparse network
+    history.h5       losses, rates and thresholds by step
+    summary.json     everything the tables show, with versions and checksums
+
+Every file appears whole or not at all, and one process writes to a folder at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref import __version__
+from fcpts_ref.errors import InputError
+from fcpts_ref.files import describe_failure, write_atomically
+from fcpts_ref.methods import make_method, make_problem
+from fcpts_ref.methods.common import Method, OnStep, Problem, Result, ignore_step
+from fcpts_ref.networks import Engine, Network
+from fcpts_ref.storage import read_arrays, write_arrays
+
+Array = NDArray[Any]
+SETTINGS, CHECKPOINT, SUMMARY = "settings.json", "checkpoint.h5", "summary.json"
+NETWORK, HISTORY = "network.h5", "history.h5"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """All that decides the outcome of a run, as it is stored in settings.json.
+
+    calibration: how many training images; None for all of them or the profile's number,
+    whichever is less.  network_sha256 and images_sha256 pin the inputs.
+    """
+
+    weights: str
+    data: str
+    target: float
+    method: str = "fcpts"
+    method_settings: Mapping[str, Any] = field(default_factory=dict)
+    calibration: int | None = None
+    seed: int = 0
+    engine: str = "numba"
+    network_sha256: str = ""
+    images_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A result and how much of the run is behind it."""
+
+    result: Result
+    stages_done: int
+    stages: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether every stage was run."""
+        return self.stages_done == self.stages
+
+
+def execute(
+    settings: RunSettings,
+    network: Network,
+    images: Array,
+    folder: Path,
+    *,
+    threads: int | None = None,
+    on_step: OnStep = ignore_step,
+) -> Finished:
+    """Runs the stages that ``folder`` has no checkpoint for yet, and finishes.
+
+    After a kill at any moment the next call goes on from the last checkpoint and ends with the
+    same bits.  On KeyboardInterrupt the result is that of the last finished stage.
+    Raises InputError for bad input or a checkpoint of other settings.
+    """
+    method = make_method(settings.method, **settings.method_settings)
+    problem = make_problem(
+        network, images, settings.target, engine=settings.engine, threads=threads
+    )
+    generator = np.random.default_rng(settings.seed)
+    stages = method.stages(problem)
+    state, done = _resumed(method, problem, generator, folder)
+    try:
+        while done < stages:
+            state = method.advance(problem, state, generator, on_step)
+            done += 1
+            _write_checkpoint(folder, method, state, done, generator)
+    except KeyboardInterrupt:
+        if done == 0:
+            raise
+    return Finished(method.finish(problem, state), done, stages)
+
+
+def _resumed(
+    method: Method, problem: Problem, generator: np.random.Generator, folder: Path
+) -> tuple[Any, int]:
+    """The state after the last checkpoint, the generator set to where it was; or a fresh start."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return method.begin(problem), 0
+    arrays, notes = read_arrays(path)
+    try:
+        state = method.unpack(arrays, notes["state"])
+        generator.bit_generator.state = notes["generator"]
+        return state, int(notes["stages_done"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is no checkpoint of this method ({error}); remove it to start anew"
+        ) from error
+
+
+def _write_checkpoint(
+    folder: Path, method: Method, state: Any, done: int, generator: np.random.Generator
+) -> None:
+    arrays, notes = method.pack(state)
+    everything = {
+        "state": notes,
+        "stages_done": done,
+        "generator": generator.bit_generator.state,
+    }
+    write_arrays(folder / CHECKPOINT, arrays, everything)
+
+
+def draw_calibration(
+    n: int, count: int | None, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """The indices of ``count`` of n training images (default all), drawn once, in rising order.
+
+    Labels are never looked at.  Raises InputError for more images than there are, or none.
+    """
+    if count is None or count == n:
+        return np.arange(n)
+    if not 1 <= count <= n:
+        raise InputError(f"{count} calibration images were asked for; there are {n}")
+    return np.sort(generator.choice(n, size=count, replace=False))
+
+
+def re_estimate_batch_norm(
+    network: Network, images: Array, *, engine: Engine, batch_size: int = 64
+) -> Network:
+    """The network with batch norm's running statistics measured anew on ``images``.
+
+    The mean over all full batches of the batch's mean and unbiased variance.
+    Raises InputError for fewer images than make one batch of two.
+    """
+    batch = min(batch_size, len(images))
+    momentum = {
+        f"{node.name}.{short}": node.attributes.get("momentum", 0.1)
+        for node in network.graph.nodes
+        if node.operation == "batch_norm"
+        for short in ("running_mean", "running_var")
+    }
+    blank = dict(network.buffers) | {k: np.zeros_like(network.buffers[k]) for k in momentum}
+    total = {k: np.zeros(network.buffers[k].shape) for k in momentum}
+    batches = range(0, len(images) - batch + 1, batch)
+    for start in batches:
+        x = images[start : start + batch].astype(network.dtype, copy=False)
+        passed = engine.forward(
+            network.parameters, blank, x, training=True, sparse=bool(network.masks)
+        )
+        for k, m in momentum.items():  # from zero, the new running value is momentum * batch's
+            total[k] += passed.buffers[k] / m
+    new = {k: (total[k] / len(batches)).astype(network.dtype) for k in momentum}
+    return Network(network.graph, network.parameters, {**network.buffers, **new}, network.masks)
+
+
+def network_sha256(network: Network) -> str:
+    """A checksum of all parameters and buffers, names and bytes."""
+    digest = hashlib.sha256()
+    for name, array in (*network.parameters.items(), *network.buffers.items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
+
+
+def array_sha256(array: Array) -> str:
+    """A checksum of an array's bytes, little-endian, row-major."""
+    return hashlib.sha256(
+        np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
+    ).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """What ran: this package, Python, and the packages that compute."""
+    packages = {name: version(name) for name in ("numpy", "scipy", "numba", "h5py")}
+    return {
+        "fcpts-ref": __version__,
+        **packages,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+
+
+def write_settings(folder: Path, settings: RunSettings) -> None:
+    """Writes settings.json.  Raises InputError if that fails."""
+    write_json(folder / SETTINGS, asdict(settings))
+
+
+def read_settings(folder: Path) -> RunSettings:
+    """The settings of a run.  Raises InputError for a folder that holds none."""
+    data = read_json(folder / SETTINGS)
+    try:
+        return RunSettings(**data)
+    except TypeError as error:
+        raise InputError(
+            f"{folder / SETTINGS} is not of a run ({error}); give its folder"
+        ) from error
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Writes JSON, whole or not at all."""
+    text = json.dumps(data, indent=2, default=_plain) + "\n"
+    write_atomically(path, lambda temporary: _write_text(temporary, text))
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON.  Raises InputError if the file is absent or is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(describe_failure(f"cannot read {path}", error)) from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON ({error}); make it anew") from error
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
