@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref.budget import budget
 from fcpts_ref.errors import InputError
-from fcpts_ref.networks import Engine, Network, make_engine
+from fcpts_ref.networks import Engine, Network, make_engine, predict
 from fcpts_ref.networks.network import check_images
 
 Array = NDArray[Any]
@@ -57,6 +58,11 @@ class Problem:
     def count(self) -> int:
         """The exact budget: how many weights are pruned."""
         return budget(self.target, sum(self.network.sizes.values()))
+
+    @cached_property
+    def dense_logits(self) -> Array:
+        """The dense network's logits (n, classes) for all images, batch norm evaluating: once."""
+        return predict(self.network, self.images, engine=self.teacher)
 
     @property
     def weights(self) -> dict[str, Array]:

@@ -123,8 +123,7 @@ class FCPTS:
         records = []
         for start in range(0, n - batch + 1, batch):
             chosen = order[start : start + batch]
-            images = augment(problem.images[chosen], self.augmentation, generator)
-            state, record = self._step(problem, state, images, generator)
+            state, record = self._step(problem, state, chosen, generator)
             records.append(record)
             on_step(StepReport(state.step, self.steps(problem), batch, record))
         return replace(state, history=_extended(state.history, records))
@@ -192,9 +191,12 @@ class FCPTS:
         return min(self.batch_size or self.conventions.batch_size, len(problem.images))
 
     def _step(
-        self, problem: Problem, state: State, images: Array, generator: np.random.Generator
+        self, problem: Problem, state: State, chosen: Array, generator: np.random.Generator
     ) -> tuple[State, dict[str, Any]]:
         conventions = self.conventions
+        images = augment(problem.images[chosen], self.augmentation, generator)
+        fixed = self.augmentation == "none" and conventions.teacher_batch_norm == "evaluation"
+        dense_logits = problem.dense_logits[chosen] if fixed else None  # once for the whole run
         steps = self.steps(problem)
         warmup = min(conventions.warmup_epochs * (steps // max(self.epochs, 1)), steps)
         factor = warmup_cosine(state.step, steps, warmup) * len(images) / 64  # convention 16
@@ -210,6 +212,7 @@ class FCPTS:
                 control=self.control,
                 learn_rates=self.learn_rates,
                 rate_factor=factor,
+                dense_logits=dense_logits,
             )
         except InputError as error:
             if state.step == 0:
@@ -263,11 +266,13 @@ def step(
     control: Control = "loss",
     learn_rates: bool = True,
     rate_factor: float = 1.0,
+    dense_logits: Array | None = None,
     observe: Observe | None = None,
 ) -> tuple[State, dict[str, Any]]:
     """One step of Algorithm 1 on a batch of images (B, C, H, W).
 
-    samples: the weights drawn for Eq. 12 (``draw_samples``); rate_factor: on both learning rates.
+    samples: the weights drawn for Eq. 12 (``draw_samples``); rate_factor: on both learning rates;
+    dense_logits: (B, classes) if they are known already, which needs a teacher that evaluates.
     ``observe(name, value)`` is called with every quantity in the order in which it is computed.
     Returns the new state and the step's numbers.
     """
@@ -283,7 +288,8 @@ def step(
     for name in names:
         see(f"mask/{name}", M[name])
         see(f"sparse_weight/{name}", sparse[name])
-    dense_logits = _dense_logits(problem, images, conventions)
+    if dense_logits is None:
+        dense_logits = _dense_logits(problem, images, conventions)
     passed = problem.student.forward(
         {**state.parameters, **sparse},
         state.buffers,
