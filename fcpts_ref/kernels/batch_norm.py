@@ -1,0 +1,225 @@
+"""Batch normalisation on buffers, with the addition of a branch and the ReLU that follow it.
+
+y = cut((x - mean) scale + beta + side), scale = gamma / sqrt(var + epsilon), where ``side`` is
+the shortcut of a residual block and ``cut`` is ReLU, ReLU6 or nothing (see ``activation``).
+
+Memory traffic is what this costs, so every sweep does all it can.  Training forward: one sweep
+for the statistics, one for y.  Backward: one for the sums over dy, one for dx; the gate of the
+ReLU is worked out again from x where there is no side branch.
+
+Sums: per plane in float lanes, flushed into float64 every CHUNK vectors; planes are then added
+in order.  So they do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+from .activation import gate, multiply, splat
+from .vectors import VECTOR_BYTES, add, keep, load, multiply_add, store, subtract, sum_lanes
+
+CHUNK = 128  # vectors that are added in float lanes before they go to float64
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _plane_sum(x: Any, at: int, vectors: int) -> float:
+    """The sum of a plane; its border is zero."""
+    L = VECTOR_BYTES // x.itemsize
+    zero = splat(x.dtype.type(0))
+    total = 0.0
+    for first in range(0, vectors, CHUNK):
+        lane_sums = zero
+        for v in range(first, min(first + CHUNK, vectors)):
+            lane_sums = add(lane_sums, load(x, at + v * L))
+        total += np.float64(sum_lanes(lane_sums))
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _plane_moments(x: Any, at: int, vectors: int, mask: Any, pixels: int) -> tuple[float, float]:
+    """Mean of a plane and its sum of squared deviations; the plane is in the cache after the mean.
+
+    The second sum is taken about the rounded mean and corrected for the rounding.
+    """
+    L = VECTOR_BYTES // x.itemsize
+    rounded = x.dtype.type(_plane_sum(x, at, vectors) / pixels)
+    centre, zero = splat(rounded), splat(x.dtype.type(0))
+    linear, square = 0.0, 0.0
+    for first in range(0, vectors, CHUNK):
+        d_sums, q_sums = zero, zero
+        for v in range(first, min(first + CHUNK, vectors)):
+            d = keep(subtract(load(x, at + v * L), centre), mask, v * L)
+            d_sums = add(d_sums, d)
+            q_sums = multiply_add(d, d, q_sums)
+        linear += np.float64(sum_lanes(d_sums))
+        square += np.float64(sum_lanes(q_sums))
+    if not np.isfinite(linear):  # NaN or infinity in the plane: its mean says which
+        return np.float64(rounded), linear
+    return np.float64(rounded) + linear / pixels, square - linear * linear / pixels
+
+
+@njit(cache=True, nogil=True, parallel=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def statistics(x: Any, vectors: int, mask: Any, pixels: int, moments: Any) -> None:
+    """moments[n, c] = mean and sum of squared deviations of a plane; float64 (N, C, 2)."""
+    channels, plane = x.shape[1:]
+    for item in prange(x.shape[0] * channels):
+        mean, square = _plane_moments(x, item * plane, vectors, mask, pixels)
+        moments[item // channels, item % channels, 0] = mean
+        moments[item // channels, item % channels, 1] = square
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def combine_statistics(
+    moments: Any, pixels: int, gamma: Any, running_mean: Any, running_var: Any,
+    momentum: float, epsilon: float, mean: Any, scale: Any, inverse: Any,
+    new_mean: Any, new_var: Any,
+) -> None:  # fmt: skip
+    """Planes to channels: mean, inverse = 1 / sqrt(var + epsilon), scale, running statistics."""
+    images, channels = moments.shape[:2]
+    values = images * pixels
+    for c in range(channels):
+        total = 0.0
+        for n in range(images):
+            total += moments[n, c, 0]
+        m = total / images
+        squares = 0.0
+        for n in range(images):
+            d = moments[n, c, 0] - m
+            squares += moments[n, c, 1] + pixels * (d * d)
+        variance = squares / values
+        mean[c] = m
+        inverse[c] = 1 / np.sqrt(variance + epsilon)
+        scale[c] = gamma[c] * inverse[c]
+        unbiased = variance * (values / (values - 1))
+        new_mean[c] = (1 - momentum) * running_mean[c] + momentum * m
+        new_var[c] = (1 - momentum) * running_var[c] + momentum * unbiased
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def fixed_statistics(
+    gamma: Any, running_mean: Any, running_var: Any, epsilon: float,
+    mean: Any, scale: Any, inverse: Any,
+) -> None:  # fmt: skip
+    """Evaluation: mean, inverse and scale from the running statistics."""
+    for c in range(gamma.size):
+        mean[c] = running_mean[c]
+        inverse[c] = 1 / np.sqrt(running_var[c] + epsilon)
+        scale[c] = gamma[c] * inverse[c]
+
+
+@njit(cache=True, nogil=True, parallel=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def normalise_planes(
+    x: Any, side: Any, y: Any, run: int, mask: Any, mean: Any, scale: Any, beta: Any,
+    low: float, high: float, joined: bool,
+) -> None:  # fmt: skip
+    """y = cut((x - mean) scale + beta (+ side)); y may be x or side."""
+    channels = x.shape[1]
+    for item in prange(x.shape[0] * channels):
+        n, c = item // channels, item % channels
+        source, branch, target = x[n, c], side[n, c], y[n, c]
+        m, a, b = mean[c], scale[c], beta[c]
+        if joined:
+            for i in range(run):
+                z = (source[i] - m) * a + b + branch[i]
+                z = low if z <= low else z
+                z = high if z >= high else z
+                target[i] = z if mask[i] else 0
+        else:
+            for i in range(run):
+                z = (source[i] - m) * a + b
+                z = low if z <= low else z
+                z = high if z >= high else z
+                target[i] = z if mask[i] else 0
+
+
+@njit(cache=True, nogil=True, parallel=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def gradient_sums(
+    dy: Any, x: Any, y: Any, vectors: int, mean: Any, scale: Any, beta: Any,
+    low: Any, high: Any, gated: bool, joined: bool, sums: Any,
+) -> None:  # fmt: skip
+    """sums[n, c] = sum of g and sum of g (x - mean) over a plane; float64 (N, C, 2).
+
+    g is dy behind the activation's gate.  joined: the gate is read off y, and g replaces dy,
+    because the side branch wants it too.
+    """
+    channels, plane = x.shape[1:]
+    L = VECTOR_BYTES // x.itemsize
+    for item in prange(x.shape[0] * channels):
+        n, c = item // channels, item % channels
+        at = item * plane
+        m, a, b = splat(mean[c]), splat(scale[c]), splat(beta[c])
+        bottom, top, zero = splat(low), splat(high), splat(x.dtype.type(0))
+        plain, weighted = 0.0, 0.0
+        for first in range(0, vectors, CHUNK):
+            g_sums, gx_sums = zero, zero
+            for v in range(first, min(first + CHUNK, vectors)):
+                g, d = load(dy, at + v * L), subtract(load(x, at + v * L), m)
+                if joined:
+                    g = gate(g, load(y, at + v * L), bottom, top)
+                    store(dy, at + v * L, g)
+                elif gated:
+                    g = gate(g, add(multiply(d, a), b), bottom, top)
+                g_sums = add(g_sums, g)
+                gx_sums = multiply_add(g, d, gx_sums)
+            plain += np.float64(sum_lanes(g_sums))
+            weighted += np.float64(sum_lanes(gx_sums))
+        sums[n, c, 0] = plain
+        sums[n, c, 1] = weighted
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def combine_gradient_sums(
+    sums: Any, values: int, inverse: Any, training: bool,
+    dgamma: Any, dbeta: Any, offset: Any, slope: Any,
+) -> None:  # fmt: skip
+    """Planes to channels: dgamma, dbeta, and what training subtracts from g (0 otherwise).
+
+    In training dx = scale (g - offset - (x - mean) slope): the batch's mean and variance depend
+    on x too, and take from g its mean and its projection on the normalised x.
+    """
+    images, channels = sums.shape[:2]
+    for c in range(channels):
+        plain, weighted = 0.0, 0.0
+        for n in range(images):
+            plain += sums[n, c, 0]
+            weighted += sums[n, c, 1]
+        dbeta[c] = plain
+        dgamma[c] = weighted * inverse[c]
+        offset[c] = plain / values if training else 0
+        slope[c] = weighted / values * inverse[c] * inverse[c] if training else 0
+
+
+@njit(cache=True, nogil=True, parallel=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def input_gradient(
+    dy: Any, x: Any, dx: Any, run: int, mask: Any, mean: Any, scale: Any, beta: Any,
+    low: float, high: float, gated: bool, offset: Any, slope: Any, training: bool,
+) -> None:  # fmt: skip
+    """dx = scale (g - offset - (x - mean) slope), without the subtractions in evaluation.
+
+    dx may be dy.
+    """
+    channels = x.shape[1]
+    for item in prange(x.shape[0] * channels):
+        n, c = item // channels, item % channels
+        upper, value, lower = dy[n, c], x[n, c], dx[n, c]
+        m, a, b, shift, tilt = mean[c], scale[c], beta[c], offset[c], slope[c]
+        if gated and training:
+            for i in range(run):
+                d = value[i] - m
+                z = d * a + b
+                g = upper[i] if (z > low) & (z < high) else 0
+                lower[i] = (g - shift - d * tilt) * a if mask[i] else 0
+        elif training:
+            for i in range(run):
+                d = value[i] - m
+                lower[i] = (upper[i] - shift - d * tilt) * a if mask[i] else 0
+        elif gated:
+            for i in range(run):
+                z = (value[i] - m) * a + b
+                lower[i] = upper[i] * a if (z > low) & (z < high) else 0
+        else:
+            for i in range(run):
+                lower[i] = upper[i] * a

@@ -1,0 +1,116 @@
+"""Pooling on buffers: windows over planes, and the mean of whole planes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+from .batch_norm import _plane_sum
+
+
+@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+def max_pool(
+    x: Any, size: Any, pitch: int, kernel: Any, stride: Any, padding: Any,
+    y: Any, y_size: Any, y_pitch: int, winner: Any,
+) -> None:  # fmt: skip
+    """y = the greatest pixel of each window; winner (N, C, P * Q): its place in the plane of x.
+
+    Ties go to the first pixel in row-major order; the first NaN wins over all.
+    """
+    (H, W), (R, S), (P, Q) = size, kernel, y_size
+    channels = x.shape[1]
+    for item in prange(x.shape[0] * channels):
+        n, c = item // channels, item % channels
+        source, target = x[n, c], y[n, c]
+        for p in range(P):
+            top = p * stride[0] - padding[0]
+            for q in range(Q):
+                left = q * stride[1] - padding[1]
+                place = max(top, 0) * pitch + max(left, 0)
+                best = source[place]
+                for i in range(max(top, 0), min(top + R, H)):
+                    for j in range(max(left, 0), min(left + S, W)):
+                        value = source[i * pitch + j]
+                        if value > best or (np.isnan(value) and not np.isnan(best)):
+                            place, best = i * pitch + j, value
+                target[p * y_pitch + q] = best
+                winner[n, c, p * Q + q] = place
+
+
+@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+def max_pool_backward(dy: Any, y_size: Any, y_pitch: int, winner: Any, dx: Any) -> None:
+    """dx = every dy at the pixel that won its window, added in row-major order of the windows."""
+    P, Q = y_size
+    channels = dx.shape[1]
+    for item in prange(dx.shape[0] * channels):
+        n, c = item // channels, item % channels
+        source, target, place = dy[n, c], dx[n, c], winner[n, c]
+        target[:] = 0
+        for p in range(P):
+            for q in range(Q):
+                target[place[p * Q + q]] += source[p * y_pitch + q]
+
+
+@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+def average_pool(
+    x: Any, size: Any, pitch: int, kernel: Any, stride: Any, padding: Any,
+    y: Any, y_size: Any, y_pitch: int,
+) -> None:  # fmt: skip
+    """y = the mean of each window; padding counts as zeros."""
+    (H, W), (R, S), (P, Q) = size, kernel, y_size
+    channels = x.shape[1]
+    for item in prange(x.shape[0] * channels):
+        n, c = item // channels, item % channels
+        source, target = x[n, c], y[n, c]
+        for p in range(P):
+            top = p * stride[0] - padding[0]
+            for q in range(Q):
+                left = q * stride[1] - padding[1]
+                total = source.dtype.type(0)
+                for i in range(max(top, 0), min(top + R, H)):
+                    for j in range(max(left, 0), min(left + S, W)):
+                        total += source[i * pitch + j]
+                target[p * y_pitch + q] = total / source.dtype.type(R * S)
+
+
+@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+def average_pool_backward(
+    dy: Any, y_size: Any, y_pitch: int, kernel: Any, stride: Any, padding: Any,
+    dx: Any, size: Any, pitch: int,
+) -> None:  # fmt: skip
+    """dx = every dy shared out evenly over its window."""
+    (H, W), (R, S), (P, Q) = size, kernel, y_size
+    channels = dx.shape[1]
+    for item in prange(dx.shape[0] * channels):
+        n, c = item // channels, item % channels
+        source, target = dy[n, c], dx[n, c]
+        target[:] = 0
+        for p in range(P):
+            top = p * stride[0] - padding[0]
+            for q in range(Q):
+                left = q * stride[1] - padding[1]
+                share = source[p * y_pitch + q] / source.dtype.type(R * S)
+                for i in range(max(top, 0), min(top + R, H)):
+                    for j in range(max(left, 0), min(left + S, W)):
+                        target[i * pitch + j] += share
+
+
+@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+def plane_means(x: Any, vectors: int, pixels: int, y: Any) -> None:
+    """y[n, c] = the mean of a plane; vectors: of its run; its border is zero."""
+    channels, plane = x.shape[1:]
+    for item in prange(x.shape[0] * channels):
+        y[item // channels, item % channels] = _plane_sum(x, item * plane, vectors) / pixels
+
+
+@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+def plane_means_backward(dy: Any, pixels: int, run: int, mask: Any, dx: Any) -> None:
+    """dx = dy / pixels at every pixel of the plane."""
+    channels = dx.shape[1]
+    for item in prange(dx.shape[0] * channels):
+        n, c = item // channels, item % channels
+        target, share = dx[n, c], dy[n, c] / dy.dtype.type(pixels)
+        for i in range(run):
+            target[i] = share if mask[i] else 0

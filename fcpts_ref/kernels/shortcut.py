@@ -1,0 +1,64 @@
+"""The joints of a graph on buffers: option A shortcuts, addition, and copies.
+
+A shortcut takes every ``stride``-th pixel and puts the channels behind ``before`` zero ones:
+subsample and zero_pad in one sweep; either alone has before = 0 or stride = 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit, prange
+
+
+@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+def shortcut(
+    x: Any, pitch: int, stride: int, before: int, y: Any, size: tuple[int, int], y_pitch: int
+) -> None:
+    """y[n, before + c, p, q] = x[n, c, p stride, q stride]; 0 in the channels that x has not.
+
+    x: (N, C, PLANE); y: (N, K, PLANE) with images of this size.
+    """
+    channels, planes = x.shape[1], y.shape[1]
+    for item in prange(x.shape[0] * planes):
+        n, c = item // planes, item % planes - before
+        target = y[n, c + before]
+        for p in range(size[0]):
+            to = target[p * y_pitch : p * y_pitch + size[1]]
+            if 0 <= c < channels:
+                row = x[n, c, p * stride * pitch : (p * stride + 1) * pitch]
+                for q in range(size[1]):
+                    to[q] = row[q * stride]
+            else:
+                to[:] = 0
+
+
+@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+def shortcut_backward(
+    dy: Any, y_pitch: int, stride: int, before: int,
+    dx: Any, size: tuple[int, int], pitch: int, accumulate: bool,
+) -> None:  # fmt: skip
+    """dx (+)= dy at the pixels that were taken, 0 at the others; size: of the images of dx."""
+    channels = dx.shape[1]
+    for item in prange(dx.shape[0] * channels):
+        n, c = item // channels, item % channels
+        source, target = dy[n, c + before], dx[n, c]
+        for p in range(size[0]):
+            to = target[p * pitch : p * pitch + size[1]]
+            if not accumulate:
+                to[:] = 0
+            if p % stride == 0:
+                row = source[p // stride * y_pitch : (p // stride + 1) * y_pitch]
+                for q in range((size[1] + stride - 1) // stride):
+                    to[q * stride] += row[q]
+
+
+@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+def add_planes(a: Any, b: Any, y: Any) -> None:
+    """y = a + b; buffers of one shape, y may be a or b."""
+    channels = a.shape[1]
+    for item in prange(a.shape[0] * channels):
+        n, c = item // channels, item % channels
+        first, second, target = a[n, c], b[n, c], y[n, c]
+        for i in range(target.size):
+            target[i] = first[i] + second[i]
