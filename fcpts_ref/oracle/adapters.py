@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.oracle.vectors import Case, decode_array, export_case
+from fcpts_ref.oracle.vectors import Case, Expected, decode_array, export_case
 
 REJECTIONS: tuple[type[BaseException], ...] = (ValueError, TypeError, AssertionError)
 EXCERPT = 300  # characters of somebody else's output shown in a message
@@ -139,7 +139,10 @@ class CommandAdapter:
                 f"answered status {status!r} with outputs of type "
                 f"{type(answer.get('outputs')).__name__}; expected 'ok' and an object"
             )
-        return {name: _decode_output(name, entry) for name, entry in answer["outputs"].items()}
+        return {
+            name: _decode_output(name, entry, case.outputs.get(name))
+            for name, entry in answer["outputs"].items()
+        }
 
     def _ask(self, question: str) -> dict[str, Any]:
         try:
@@ -173,11 +176,13 @@ class CommandAdapter:
         return answer
 
 
-def _decode_output(name: str, entry: Any) -> Any:
+def _decode_output(name: str, entry: Any, expected: Expected | None) -> Any:
+    """An output; JSON numbers have no dtype, so one that is not named is the expected one."""
+    dtype = "float64" if expected is None else expected.value.dtype.name
     try:
         if isinstance(entry, Mapping):
-            return decode_array(entry)
-        return np.array(entry, dtype=np.float64)  # a number, or nested lists
+            return decode_array({"dtype": dtype, **entry})
+        return np.array(entry, dtype=dtype)  # a number, or nested lists
     except (InputError, TypeError, ValueError) as error:
         raise AdapterError(f"output {name!r}: {error}") from None
 

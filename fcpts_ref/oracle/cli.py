@@ -107,12 +107,20 @@ def run_check(arguments: argparse.Namespace) -> int:
         skip=arguments.skip,
         precision=arguments.precision,
     )
-    if arguments.junit is not None:
-        arguments.junit.write_text(make_junit(report), encoding="utf-8")
-    if arguments.json is not None:
-        arguments.json.write_text(make_json(report), encoding="utf-8")
+    for path, make in ((arguments.junit, make_junit), (arguments.json, make_json)):
+        if path is not None:
+            _write(path, make(report))
     print(format_report(report))
     return OK if report.ok else FAILED
+
+
+def _write(path: Path, text: str) -> None:
+    from fcpts_ref.files import write_atomically
+
+    def fill(part: Path) -> None:
+        part.write_text(text, encoding="utf-8")
+
+    write_atomically(path, fill)
 
 
 def run_explain(arguments: argparse.Namespace) -> int:
@@ -133,8 +141,8 @@ def run_explain(arguments: argparse.Namespace) -> int:
 
 def run_gradcheck(arguments: argparse.Namespace) -> int:
     """``gradcheck``"""
-    from fcpts_ref.oracle.layer_gradients import check_all_layers, format_table
+    from fcpts_ref.gradcheck import check_all_layers, format_table
 
-    rows = check_all_layers(seed=arguments.seed, directions=arguments.directions)
-    print(format_table(rows))
-    return OK if rows and all(row.ok for row in rows) else FAILED
+    findings = check_all_layers(seed=arguments.seed, directions=arguments.directions)
+    print(format_table(findings))
+    return OK if findings and all(finding.ok for finding in findings) else FAILED

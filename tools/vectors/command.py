@@ -99,6 +99,7 @@ def read_cases(folder: Path) -> dict[str, dict[str, Any]]:
             for case in group["cases"]:
                 for output in case.get("outputs", {}).values():
                     output["rule"] = group["rules"][output["rule"]]
+                case["notes"] = {flag: group["notes"][flag] for flag in case.get("flags", ())}
                 cases[case["id"]] = _inline(case, folder)
     return cases
 

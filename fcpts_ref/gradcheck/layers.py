@@ -1,0 +1,130 @@
+"""Every layer of the package through the gradient checks, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fcpts_ref import layers
+from fcpts_ref.gradcheck.numeric import check_gradients
+from fcpts_ref.gradcheck.pair import Finding, Pair
+
+Example = tuple[Pair, list[Any], tuple[str, ...]]
+ANALYTIC = ("adjoint", "complex", "jacobian")
+
+
+def _pair(name: str, inputs: tuple[str, ...], *, mode: str = "", **details: Any) -> Pair:
+    forward, backward = (getattr(layers, f"{name}_{way}") for way in ("forward", "backward"))
+    return Pair(f"{name} {mode}".strip(), forward, backward, inputs, **details)
+
+
+def make_examples(seed: int = 0) -> list[Example]:
+    """A small example of every layer: the pair, its inputs, and the methods that apply."""
+    draw = np.random.default_rng(seed).standard_normal
+    return [
+        *_weighted(draw),
+        *_batch_norms(draw, np.random.default_rng(seed + 1)),
+        *_kinked(draw),
+        *_shapes(draw),
+        *_losses(draw, np.random.default_rng(seed + 2)),
+    ]
+
+
+def _weighted(draw: Any) -> list[Example]:
+    names = ("x", "weight", "bias")
+    plain = {"stride": (1, 1), "padding": (1, 1)}
+    strided = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
+    depthwise = {"padding": (1, 1), "groups": 3}
+    return [
+        (_pair("convolution", names, settings=plain),
+         [draw((2, 2, 4, 4)), draw((3, 2, 3, 3)), draw(3)], ANALYTIC),
+        (_pair("convolution", names, settings=strided),
+         [draw((1, 4, 6, 5)), draw((2, 2, 3, 2)), draw(2)], ANALYTIC),
+        (_pair("convolution", names, settings=depthwise),
+         [draw((1, 3, 3, 3)), draw((3, 1, 3, 3)), draw(3)], ANALYTIC),
+        (_pair("linear", names), [draw((3, 4)), draw((2, 4)), draw(2)], ANALYTIC),
+    ]  # fmt: skip
+
+
+def _batch_norms(draw: Any, generator: np.random.Generator) -> list[Example]:
+    names = ("x", "gamma", "beta", "running_mean", "running_var")
+    examples: list[Example] = []
+    for training in (True, False):
+        pair = _pair(
+            "batch_norm",
+            names,
+            mode="training" if training else "evaluation",
+            settings={"training": training},
+            output=0,
+            constant=("running_mean", "running_var"),
+        )
+        statistics = [draw(2), generator.uniform(0.5, 2.0, 2)]
+        examples.append((pair, [draw((3, 2, 2, 2)), draw(2), draw(2), *statistics], ANALYTIC))
+    return examples
+
+
+def _kinked(draw: Any) -> list[Example]:
+    window = {"kernel": (2, 2), "stride": (1, 1)}
+    distinct = np.random.default_rng(0).permutation(32).reshape(1, 2, 4, 4) / 8.0  # no ties
+    return [
+        (_pair("relu", ("x",), kinks={"x": (0.0,)}), [draw((2, 2, 3, 3))], ANALYTIC),
+        (_pair("relu6", ("x",), kinks={"x": (0.0, 6.0)}), [4 * draw((2, 2, 3, 3)) + 3], ANALYTIC),
+        (_pair("max_pool", ("x",), settings=window), [distinct], ("adjoint", "jacobian")),
+    ]
+
+
+def _shapes(draw: Any) -> list[Example]:
+    window = {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 1)}
+    return [
+        (_pair("average_pool", ("x",), settings=window), [draw((1, 2, 5, 4))], ANALYTIC),
+        (_pair("global_average_pool", ("x",)), [draw((2, 3, 2, 3))], ANALYTIC),
+        (_pair("subsample", ("x",), settings={"stride": 2}), [draw((1, 2, 5, 4))], ANALYTIC),
+        (_pair("zero_pad", ("x",), settings={"before": 1, "after": 2}), [draw((1, 2, 2, 2))],
+         ANALYTIC),
+        (_pair("add", ("a", "b")), [draw((2, 3)), draw((2, 3))], ANALYTIC),
+        (_pair("flatten", ("x",)), [draw((2, 3, 2, 2))], ANALYTIC),
+        (_pair("normalise", ("x", "mean", "std"), constant=("mean", "std")),
+         [draw((1, 2, 2, 2)), draw(2), np.array([0.5, 2.0])], ANALYTIC),
+    ]  # fmt: skip
+
+
+def _losses(draw: Any, generator: np.random.Generator) -> list[Example]:
+    labels = generator.integers(0, 5, 3)
+    settings = {"temperature": 4.0}
+    return [
+        (_pair("softmax", ("x",)), [draw((3, 5))], ANALYTIC),
+        (_pair("log_softmax", ("x",)), [draw((3, 5))], ANALYTIC),
+        (_pair("cross_entropy", ("logits", "labels")), [draw((3, 5)), labels], ANALYTIC),
+        (_pair("kl_divergence", ("dense_logits", "sparse_logits"), settings=settings),
+         [draw((3, 5)), draw((3, 5))], ANALYTIC),
+    ]  # fmt: skip
+
+
+def check_all_layers(*, seed: int = 0, directions: int = 3) -> list[Finding]:
+    """Every check of every layer that applies to it."""
+    findings: list[Finding] = []
+    for pair, inputs, methods in make_examples(seed):
+        findings += check_gradients(pair, inputs, methods=methods, directions=directions, seed=seed)
+    return findings
+
+
+def format_table(findings: Sequence[Finding]) -> str:
+    """One row per layer, input and method with the worst relative error; then the failures."""
+    rows: dict[tuple[str, str, str], Finding] = {}
+    for finding in findings:
+        if finding.method == "form" and finding.ok:
+            continue
+        key = (finding.pair, finding.input, finding.method)
+        if key not in rows or not finding.error <= rows[key].error:
+            rows[key] = finding
+    lines = [f"{'layer':<22} {'input':<14} {'check':<9} {'error':>9} {'tolerance':>9}"]
+    lines += [
+        f"{layer:<22} {name:<14} {method:<9} {row.error:>9.1e} {row.tolerance:>9.1e}  "
+        f"{'ok' if row.ok else 'WRONG'}"
+        for (layer, name, method), row in rows.items()
+    ]
+    failed = [str(finding) for finding in findings if not finding.ok]
+    verdict = f"{len(findings)} comparisons, {len(failed)} failed"
+    return "\n".join([*lines, *failed, verdict])

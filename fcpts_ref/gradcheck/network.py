@@ -1,0 +1,37 @@
+"""A whole network as one function of its images and all its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fcpts_ref.gradcheck.pair import Array, Pair
+from fcpts_ref.networks import execution
+from fcpts_ref.networks.graph import IMAGES, Graph
+
+
+def make_network_pair(
+    graph: Graph,
+    parameters: Mapping[str, Array],
+    buffers: Mapping[str, Array],
+    images: Array,
+    *,
+    training: bool,
+) -> tuple[Pair, list[Array]]:
+    """The pair and its inputs, images first, for ``check_gradients(..., methods=("complex",))``.
+
+    A complex step is so small that it crosses no kink of ReLU or max pooling.
+    """
+    names = (IMAGES, *parameters)
+
+    def forward(*inputs: Array) -> tuple[Array, execution.Pass]:
+        images, *values = inputs
+        given = dict(zip(names[1:], values, strict=True))
+        passed = execution.forward(graph, given, buffers, images, training=training)
+        return passed.logits, passed
+
+    def backward(dlogits: Array, passed: Any) -> tuple[Array, ...]:
+        gradients = execution.backward(graph, passed, dlogits)
+        return tuple(gradients[name] for name in names)
+
+    return Pair(graph.name, forward, backward, names), [images, *parameters.values()]

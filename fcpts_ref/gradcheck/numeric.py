@@ -1,0 +1,258 @@
+"""Derivatives against the values of their functions: adjoint, complex step, full Jacobian."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.gradcheck.pair import (
+    DIFFERENCE_STEP,
+    TOLERANCES,
+    Array,
+    Finding,
+    Kink,
+    Pair,
+    Surrogate,
+    compare_arrays,
+    compare_sums,
+    is_differentiable,
+    make_fault,
+    near_kinks,
+    precision_of,
+    raise_unless_ok,
+)
+
+METHODS = ("adjoint", "complex", "jacobian")
+COMPLEX_STEP = 1e-30  # no subtraction, so no cancellation: any step that underflows nothing
+MAXIMUM_JACOBIAN = 1 << 22  # elements; checked before it is filled
+
+
+def check_gradients(
+    pair: Pair,
+    inputs: Sequence[Any],
+    *,
+    methods: Sequence[str] = ("adjoint",),
+    directions: int = 3,
+    seed: int = 0,
+) -> list[Finding]:
+    """Every comparison of every differentiable input; ``Finding.ok`` says how it went.
+
+    inputs: arrays in the order of ``pair.names``, on whose shapes and dtype ``backward`` runs;
+    the function's values are taken in float64.
+    Raises InputError for unknown methods or inputs that do not fit.
+    """
+    unknown = [method for method in methods if method not in METHODS]
+    if unknown or not methods:
+        raise InputError(f"unknown methods {unknown}; expected some of {', '.join(METHODS)}")
+    if len(inputs) != len(pair.names) or directions < 1:
+        raise InputError(
+            f"got {len(inputs)} inputs and {directions} directions; expected one input for each "
+            f"of {', '.join(pair.names)} and at least one direction"
+        )
+    generator = np.random.default_rng(seed)
+    value, _ = pair.run(inputs)
+    cotangents = [generator.standard_normal(value.shape) for _ in range(directions)]
+    findings = _check_form(pair, inputs, cotangents[0].astype(value.dtype))
+    if not all(finding.ok for finding in findings):
+        return findings
+    for method in methods:
+        if method == "jacobian":
+            findings += _check_jacobian(pair, inputs, value)
+        else:
+            findings += _check_directions(pair, inputs, cotangents, method, generator)
+    return findings + _check_surrogates(pair, inputs, cotangents[0].astype(value.dtype))
+
+
+def assert_gradients_match(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    inputs: Mapping[str, Any],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    output: int | None = None,
+    kinks: Mapping[str, Kink] | None = None,
+    surrogates: Mapping[str, Surrogate] | None = None,
+    constant: Sequence[str] = (),
+    methods: Sequence[str] = ("adjoint",),
+    directions: int = 3,
+    seed: int = 0,
+) -> None:
+    """Raise ``AssertionError`` naming input, direction, error and tolerance unless all match.
+
+    For other people's tests: ``inputs`` by name in the order of ``forward``; the rest as in
+    ``Pair`` and ``check_gradients``.
+    """
+    pair = Pair(
+        getattr(forward, "__name__", "function"),
+        forward,
+        backward,
+        tuple(inputs),
+        settings or {},
+        output,
+        kinks or {},
+        surrogates or {},
+        tuple(constant),
+    )
+    findings = check_gradients(
+        pair, list(inputs.values()), methods=methods, directions=directions, seed=seed
+    )
+    raise_unless_ok(findings)
+
+
+def _check_form(pair: Pair, inputs: Sequence[Any], cotangent: Array) -> list[Finding]:
+    """Shapes, dtypes, inputs left alone, and the same answer twice."""
+    before = [np.array(value, copy=True) for value in inputs]
+    value, cache = pair.run(inputs)
+    dvalue = cotangent if value.ndim else cotangent[()]
+    gradients = [pair.backward(dvalue, cache) for _ in range(2)]
+    first, second = (g if isinstance(g, tuple) else (g,) for g in gradients)
+    findings = []
+    for i, (name, given) in enumerate(zip(pair.names, inputs, strict=True)):
+        message = ""
+        if not np.array_equal(before[i], np.asarray(given), equal_nan=before[i].dtype.kind == "f"):
+            message = "the input was changed in place"
+        elif is_differentiable(pair, name, given):
+            message = _describe_form(given, first, second, i)
+        if message:
+            findings.append(make_fault(pair, name, message))
+        elif is_differentiable(pair, name, given):
+            findings.append(Finding(pair.name, name, "form", "", 0.0, 0.0, 0.0, 0.0))
+    return findings
+
+
+def _describe_form(given: Array, first: Any, second: Any, i: int) -> str:
+    if i >= len(first) or first[i] is None:
+        return f"backward returned {len(first)} gradients, none for this input"
+    gradient = np.asarray(first[i])
+    if gradient.shape != given.shape or gradient.dtype != given.dtype:
+        return (
+            f"it has shape {gradient.shape} and dtype {gradient.dtype}; expected {given.shape} "
+            f"and {given.dtype}, those of the input"
+        )
+    if not np.array_equal(gradient, np.asarray(second[i]), equal_nan=True):
+        return "a second backward from the same cache gives another gradient"
+    return ""
+
+
+def _check_directions(
+    pair: Pair,
+    inputs: Sequence[Any],
+    cotangents: Sequence[Array],
+    method: str,
+    generator: np.random.Generator,
+) -> list[Finding]:
+    findings = []
+    for number, cotangent in enumerate(cotangents):
+        _, gradients = pair.gradients(inputs, cotangent.astype(pair.value(inputs).dtype))
+        for i, (name, given) in enumerate(zip(pair.names, inputs, strict=True)):
+            if not is_differentiable(pair, name, given):
+                continue
+            tangent = generator.standard_normal(given.shape)
+            tangent[near_kinks(pair, name, given)] = 0.0
+            pushed = _push(pair, inputs, i, tangent, method)
+            findings.append(
+                compare_sums(
+                    (pair.name, name, method, f"direction {number + 1}"),
+                    cotangent * pushed,
+                    np.asarray(gradients[i], dtype=np.float64) * tangent,
+                    TOLERANCES[method, precision_of(inputs)],
+                )
+            )
+    return findings
+
+
+def _widened(inputs: Sequence[Any], dtype: Any) -> list[Any]:
+    return [
+        value.astype(dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+        for value in inputs
+    ]
+
+
+def _push(pair: Pair, inputs: Sequence[Any], i: int, tangent: Array, method: str) -> Array:
+    """J v: how the value changes when input i moves along the tangent."""
+    if method == "complex":
+        moved = _widened(inputs, np.float64)
+        moved[i] = moved[i] + 1j * COMPLEX_STEP * tangent
+        return np.asarray(pair.value(moved).imag / COMPLEX_STEP)
+    ends = []
+    for sign in (1, -1):
+        moved = _widened(inputs, np.float64)
+        moved[i] = moved[i] + sign * DIFFERENCE_STEP * tangent
+        ends.append(pair.value(moved))
+    return np.asarray((ends[0] - ends[1]) / (2 * DIFFERENCE_STEP))
+
+
+def _check_jacobian(pair: Pair, inputs: Sequence[Any], value: Array) -> list[Finding]:
+    findings = []
+    for i, (name, given) in enumerate(zip(pair.names, inputs, strict=True)):
+        if not is_differentiable(pair, name, given):
+            continue
+        if value.size * given.size > MAXIMUM_JACOBIAN:
+            raise InputError(
+                f"the Jacobian of {pair.name} by {name} would have {value.size}x{given.size} "
+                f"elements; use shapes of at most {MAXIMUM_JACOBIAN}"
+            )
+        rows = _jacobian_rows(pair, inputs, i, value)
+        columns = _jacobian_columns(pair, inputs, i, value)
+        skipped = near_kinks(pair, name, given).ravel()
+        findings.append(
+            _compare_jacobians(pair, name, rows, columns, skipped, precision_of(inputs))
+        )
+    return findings
+
+
+def _jacobian_rows(pair: Pair, inputs: Sequence[Any], i: int, value: Array) -> Array:
+    rows = np.empty((value.size, inputs[i].size))
+    for k in range(value.size):
+        unit = np.zeros(value.size, dtype=value.dtype)
+        unit[k] = 1
+        rows[k] = np.asarray(pair.gradients(inputs, unit.reshape(value.shape))[1][i]).ravel()
+    return rows
+
+
+def _jacobian_columns(pair: Pair, inputs: Sequence[Any], i: int, value: Array) -> Array:
+    columns = np.empty((value.size, inputs[i].size))
+    for k in range(inputs[i].size):
+        unit = np.zeros(inputs[i].size)
+        unit[k] = 1
+        tangent = unit.reshape(inputs[i].shape)
+        columns[:, k] = _push(pair, inputs, i, tangent, "adjoint").ravel()
+    return columns
+
+
+def _compare_jacobians(
+    pair: Pair, name: str, rows: Array, columns: Array, skipped: Array, precision: str
+) -> Finding:
+    """The worst element, relative to the largest of the Jacobian."""
+    rows, columns = rows[:, ~skipped], columns[:, ~skipped]
+    where = (pair.name, name, "jacobian")
+    tolerance = TOLERANCES["jacobian", precision]
+    if rows.size == 0:
+        return Finding(*where, "no element", 0.0, 0.0, 0.0, tolerance)
+    error = np.abs(rows - columns) / max(float(np.abs(columns).max()), np.finfo(float).tiny)
+    k, j = np.unravel_index(int(np.argmax(np.nan_to_num(error, nan=np.inf))), error.shape)
+    place = f"output {k} by element {np.flatnonzero(~skipped)[j]}"
+    return Finding(
+        *where, place, float(columns[k, j]), float(rows[k, j]), float(error[k, j]), tolerance
+    )
+
+
+def _check_surrogates(pair: Pair, inputs: Sequence[Any], cotangent: Array) -> list[Finding]:
+    """Declared surrogates against their own formula, element by element."""
+    findings = []
+    _, gradients = pair.gradients(inputs, cotangent)
+    for name, formula in pair.surrogates.items():
+        i = pair.names.index(name)
+        want = np.asarray(formula(cotangent, *inputs), dtype=np.float64).ravel()
+        got = np.asarray(gradients[i], dtype=np.float64).ravel()
+        where = (pair.name, name, "surrogate")
+        if want.shape != got.shape:
+            findings.append(make_fault(pair, name, f"{got.size} elements; its formula {want.size}"))
+        else:
+            findings.append(
+                compare_arrays(where, want, got, TOLERANCES["surrogate", precision_of(inputs)])
+            )
+    return findings
