@@ -10,6 +10,8 @@ Each function lays out the pixels that every tap reads ("columns") and multiplie
 
 from __future__ import annotations
 
+import math
+from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +34,7 @@ class Geometry(NamedTuple):
 
 def geometry(stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1, groups: int = 1) -> Geometry:
     """The four settings as pairs, checked.  Raises InputError for one that makes no sense."""
-    result = Geometry(_pair(stride), _pair(padding), _pair(dilation), groups)
+    result = Geometry(_pair(stride), _pair(padding), _pair(dilation), index(groups))
     if min(*result.stride, *result.dilation, groups) < 1 or min(result.padding) < 0:
         raise InputError(
             f"convolution has stride {stride}, padding {padding}, dilation {dilation}, groups "
@@ -44,6 +46,8 @@ def geometry(stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1, groups: in
 def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
     """How many places a kernel has along one side.  Raises InputError if it has none."""
     reach = dilation * (kernel - 1) + 1
+    if kernel < 1:
+        raise InputError(f"a kernel has {kernel} taps along one side; expected at least 1")
     if size + 2 * padding < reach:
         raise InputError(
             f"a side of {size} pixels with padding {padding} is shorter than a kernel of reach "
@@ -69,11 +73,12 @@ def convolution_forward(
     Raises InputError for shapes that do not fit.
     """
     walk = geometry(stride, padding, dilation, groups)
-    _check(x.shape, weight.shape, walk)
-    columns, (P, Q) = _columns(x, weight.shape, walk)  # (N, G, C/G R S, P Q)
-    y = _matrices(weight, groups) @ columns  # (N, G, K/G, P Q)
-    y = y.reshape(x.shape[0], weight.shape[0], P, Q)
+    shape = _check(x.shape, weight.shape, walk)  # (N, K, P, Q)
+    columns = _columns(x, weight.shape, walk)  # (N, G, C/G R S, P Q)
+    y = (_matrices(weight, groups) @ columns).reshape(shape)
     if bias is not None:
+        if bias.shape != shape[1:2]:
+            raise InputError(f"convolution got bias {bias.shape}; expected {shape[1:2]}")
         y = y + bias[:, np.newaxis, np.newaxis]
     return y, (x, weight, bias is not None, walk)
 
@@ -99,12 +104,12 @@ def convolution_input_gradient(
     """The adjoint by x: every tap sends its share of dy back to the pixel it read.
 
     dy: (N, K, P, Q); weight: (K, C/groups, R, S); input_shape: (N, C, H, W), also of the result.
+    Raises InputError for shapes that do not fit.
     """
     walk = geometry(stride, padding, dilation, groups)
-    _check(input_shape, weight.shape, walk)
-    N, C, H, W = input_shape
-    K, _, R, S = weight.shape
-    P, Q = dy.shape[2:]
+    N, K, P, Q = _check_gradient(dy, _check(input_shape, weight.shape, walk))
+    _, C, H, W = input_shape
+    R, S = weight.shape[2:]
     dy_grouped = dy.reshape(N, groups, K // groups, P * Q)
     dcolumns = _matrices(weight, groups).swapaxes(1, 2) @ dy_grouped  # (N, G, C/G R S, P Q)
     dcolumns = dcolumns.reshape(N, C, R, S, P, Q)
@@ -131,19 +136,18 @@ def convolution_weight_gradient(
     """The adjoint by the weight: dy against the pixels that every tap read.
 
     dy: (N, K, P, Q); x: (N, C, H, W); weight_shape: (K, C/groups, R, S), also of the result.
+    Raises InputError for shapes that do not fit.
     """
     walk = geometry(stride, padding, dilation, groups)
-    _check(x.shape, weight_shape, walk)
-    columns, (P, Q) = _columns(x, weight_shape, walk)
-    dy_grouped = dy.reshape(dy.shape[0], groups, weight_shape[0] // groups, P * Q)
+    N, K, P, Q = _check_gradient(dy, _check(x.shape, weight_shape, walk))
+    columns = _columns(x, weight_shape, walk)
+    dy_grouped = dy.reshape(N, groups, K // groups, P * Q)
     dweight = (dy_grouped @ columns.swapaxes(2, 3)).sum(axis=0)  # (G, K/G, C/G R S)
-    return dweight.reshape(weight_shape)
+    return np.asarray(dweight.reshape(weight_shape))
 
 
-def _columns(
-    x: Array, weight_shape: tuple[int, ...], walk: Geometry
-) -> tuple[Array, tuple[int, int]]:
-    """The pixel that each tap reads at each place, (N, G, C/G R S, P Q), and (P, Q)."""
+def _columns(x: Array, weight_shape: tuple[int, ...], walk: Geometry) -> Array:
+    """The pixel that each tap reads at each place: (N, G, C/G R S, P Q)."""
     (top, left), (down, right), (d, e) = walk.padding, walk.stride, walk.dilation
     R, S = weight_shape[2:]
     reach = (d * (R - 1) + 1, e * (S - 1) + 1)
@@ -152,16 +156,19 @@ def _columns(
     view = view[:, :, ::down, ::right, ::d, ::e]  # (N, C, P, Q, R, S)
     N, C, P, Q = view.shape[:4]
     columns = view.transpose(0, 1, 4, 5, 2, 3)
-    return columns.reshape(N, walk.groups, C // walk.groups * R * S, P * Q), (P, Q)
+    return columns.reshape(N, walk.groups, C // walk.groups * R * S, P * Q)
 
 
 def _matrices(weight: Array, groups: int) -> Array:
     """(K, C/G, R, S) as one matrix a group: (G, K/G, C/G R S)."""
-    K, features = weight.shape[0], weight[0].size
+    K, features = weight.shape[0], math.prod(weight.shape[1:])
     return weight.reshape(groups, K // groups, features)
 
 
-def _check(x_shape: tuple[int, ...], weight_shape: tuple[int, ...], walk: Geometry) -> None:
+def _check(
+    x_shape: tuple[int, ...], weight_shape: tuple[int, ...], walk: Geometry
+) -> tuple[int, int, int, int]:
+    """(N, K, P, Q).  Raises InputError for shapes that do not fit."""
     if len(x_shape) != 4 or len(weight_shape) != 4:
         raise InputError(
             f"convolution got x {x_shape} and weight {weight_shape}; expected (N, C, H, W) and "
@@ -173,15 +180,25 @@ def _check(x_shape: tuple[int, ...], weight_shape: tuple[int, ...], walk: Geomet
             f"convolution got x {x_shape}, weight {weight_shape} and groups {walk.groups}; "
             "expected weight.shape[1] * groups == C and K a multiple of groups"
         )
-    for axis in (0, 1):
-        output_size(
-            x_shape[2 + axis],
-            weight_shape[2 + axis],
-            walk.stride[axis],
-            walk.padding[axis],
-            walk.dilation[axis],
+    P, Q = (
+        output_size(size, kernel, stride, padding, dilation)
+        for size, kernel, stride, padding, dilation in zip(
+            x_shape[2:], weight_shape[2:], walk.stride, walk.padding, walk.dilation, strict=True
         )
+    )
+    return x_shape[0], K, P, Q
+
+
+def _check_gradient(dy: Array, shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    if dy.shape != shape:
+        raise InputError(f"convolution got dy {dy.shape}; expected the output's shape {shape}")
+    return shape
 
 
 def _pair(value: Pair) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+    """One number for both sides, or (vertical, horizontal).  Raises InputError for another."""
+    try:
+        vertical, horizontal = value if isinstance(value, (tuple, list)) else (value, value)
+        return index(vertical), index(horizontal)
+    except (TypeError, ValueError):
+        raise InputError(f"got {value!r}; expected a whole number or a pair of them") from None

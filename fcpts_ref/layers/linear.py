@@ -22,6 +22,8 @@ def linear_forward(
         raise InputError(
             f"linear layer got x {x.shape} and weight {weight.shape}; expected (N, C) and (K, C)"
         )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise InputError(f"linear layer got bias {bias.shape}; expected {weight.shape[:1]}")
     y = x @ weight.T
     return (y if bias is None else y + bias), (x, weight, bias is not None)
 

@@ -21,6 +21,8 @@ def cross_entropy_forward(
     logits: (N, K); labels: (N,) integers in [0, K).  Returns the loss and the cache.
     Raises InputError for labels that do not fit.
     """
+    if logits.ndim != 2:
+        raise InputError(f"logits have shape {logits.shape}; expected (N, K)")
     N, K = logits.shape
     if labels.shape != (N,) or labels.dtype.kind not in "iu":
         raise InputError(
@@ -47,7 +49,13 @@ def kl_divergence_forward(
 
     Equation 4 as a layer, differentiable by both logits; ``fcpts_ref.equations`` states it once
     more as a formula.  Both (N, K).  Returns the loss and the cache.
+    Raises InputError for shapes that do not fit.
     """
+    if dense_logits.ndim != 2 or dense_logits.shape != sparse_logits.shape:
+        raise InputError(
+            f"KL divergence got logits {dense_logits.shape} and {sparse_logits.shape}; expected "
+            "(N, K) twice"
+        )
     T = temperature
     log_p, p_cache = log_softmax_forward(dense_logits / T)
     log_q, q_cache = log_softmax_forward(sparse_logits / T)

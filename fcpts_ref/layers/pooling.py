@@ -63,6 +63,8 @@ def average_pool_backward(dy: Array, cache: tuple[Any, ...]) -> Array:
 
 def global_average_pool_forward(x: Array) -> tuple[Array, tuple[Any, ...]]:
     """The mean over all pixels: (N, C, H, W) -> (N, C).  Returns y and the cache."""
+    if x.ndim != 4 or x.shape[2] * x.shape[3] == 0:
+        raise InputError(f"global pooling got x {x.shape}; expected (N, C, H, W) with pixels")
     return x.mean(axis=(2, 3)), (x.shape,)
 
 

@@ -18,8 +18,10 @@ Array = NDArray[Any]
 
 def subsample_forward(x: Array, *, stride: int) -> tuple[Array, tuple[Any, ...]]:
     """x[:, :, ::stride, ::stride].  x: (N, C, H, W).  Returns y and the cache."""
-    if stride < 1:
-        raise InputError(f"subsample got stride {stride}; expected at least 1")
+    if x.ndim != 4 or stride < 1:
+        raise InputError(
+            f"subsample got x {x.shape}, stride {stride}; expected (N, C, H, W) and at least 1"
+        )
     return x[:, :, ::stride, ::stride].copy(), (x.shape, stride)
 
 
@@ -33,8 +35,11 @@ def subsample_backward(dy: Array, cache: tuple[Any, ...]) -> Array:
 
 def zero_pad_forward(x: Array, *, before: int, after: int) -> tuple[Array, tuple[Any, ...]]:
     """Zero channels in front and behind: (N, C, H, W) -> (N, before + C + after, H, W)."""
-    if before < 0 or after < 0:
-        raise InputError(f"zero_pad got before {before}, after {after}; expected at least 0")
+    if x.ndim != 4 or before < 0 or after < 0:
+        raise InputError(
+            f"zero_pad got x {x.shape}, before {before}, after {after}; expected (N, C, H, W) and "
+            "at least 0"
+        )
     return np.pad(x, ((0, 0), (before, after), (0, 0), (0, 0))), (before, x.shape[1])
 
 
