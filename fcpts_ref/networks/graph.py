@@ -36,8 +36,8 @@ class Node:
 class Graph:
     """Nodes in topological order; the value of the last one is the logits.
 
-    Checked when made: every name once, every input known and earlier, every operation known,
-    every shape fitting.  Raises InputError otherwise.
+    Checked when made: every name once, every input known and earlier, every value read, every
+    operation known, every shape fitting.  Raises InputError otherwise.
     """
 
     name: str
@@ -54,13 +54,20 @@ class Graph:
                     f"node {node.name!r} has the unknown operation {node.operation!r}; "
                     f"expected one of {', '.join(OPERATIONS)}"
                 )
+            arity = OPERATIONS[node.operation].arity
             missing = [name for name in node.inputs if name not in known]
-            if missing or node.name in known or not node.inputs:
+            if missing or node.name in known or len(node.inputs) != arity:
                 raise InputError(
-                    f"node {node.name!r} reads {node.inputs}; expected the names of earlier nodes "
-                    "and a name of its own"
+                    f"node {node.name!r} ({node.operation}) reads {node.inputs}; expected the "
+                    f"names of {arity} earlier nodes and a name of its own"
                 )
             known.add(node.name)
+        unread = known - {name for node in self.nodes for name in node.inputs}
+        if unread != {self.nodes[-1].name}:
+            raise InputError(
+                f"nobody reads {', '.join(sorted(unread - {self.nodes[-1].name}))} in network "
+                f"{self.name!r}; expected only the last node's value to be left, the logits"
+            )
         _ = self.shapes
 
     @cached_property
@@ -71,7 +78,7 @@ class Graph:
             inputs = [shapes[name] for name in node.inputs]
             try:
                 shapes[node.name] = OPERATIONS[node.operation].shape(inputs, node.attributes)
-            except (InputError, KeyError, ValueError, TypeError, IndexError) as error:
+            except (KeyError, ValueError, TypeError, IndexError) as error:
                 raise InputError(f"node {node.name!r} ({node.operation}): {error}") from error
         return shapes
 

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from fcpts_ref import layers
 from fcpts_ref.errors import InputError
-from fcpts_ref.layers.convolution import geometry, output_size
+from fcpts_ref.layers.convolution import _pair, geometry, output_size
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 Attributes = Mapping[str, Any]
 Arrays = dict[str, Array]
+Forward = Callable[[list[Array], Arrays, Attributes, bool], tuple[Array, Arrays, Any]]
+Backward = Callable[[Array, Any], tuple[tuple[Array, ...], Arrays]]
 
 
 def _nothing(attributes: Attributes) -> dict[str, Shape]:
@@ -38,16 +40,20 @@ class Operation:
     backward(dvalue, cache) -> (gradients of the inputs, gradients of the parameters by short name).
     shape(input shapes, attributes) -> shape of the value; shapes are without the batch.
     parameters(attributes), buffers(attributes) -> shapes by short name.
+    arity: how many values it reads.
     """
 
-    forward: Callable[[list[Array], Arrays, Attributes, bool], tuple[Array, Arrays, Any]]
-    backward: Callable[[Array, Any], tuple[tuple[Array, ...], Arrays]]
+    forward: Forward
+    backward: Backward
     shape: Callable[[Sequence[Shape], Attributes], Shape] = _same_shape
     parameters: Callable[[Attributes], dict[str, Shape]] = _nothing
     buffers: Callable[[Attributes], dict[str, Shape]] = _nothing
+    arity: int = 1
 
 
-def _plain(forward: Callable[..., Any], backward: Callable[..., Any], *settings: str) -> Any:
+def _plain(
+    forward: Callable[..., Any], backward: Callable[..., Any], *settings: str
+) -> tuple[Forward, Backward]:
     """Forward and backward of an operation that stores nothing; ``settings`` name its keywords."""
 
     def run(inputs: list[Array], stored: Arrays, attributes: Attributes, training: bool) -> Any:
@@ -84,6 +90,11 @@ def _convolution_shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape
     if attributes["in_channels"] != C:
         raise InputError(f"reads {C} channels; expected {attributes['in_channels']}")
     walk = geometry(**{name: attributes[name] for name in _WALK if name in attributes})
+    if C % walk.groups or attributes["out_channels"] % walk.groups:
+        raise InputError(
+            f"has {C} and {attributes['out_channels']} channels; expected multiples of its "
+            f"{walk.groups} groups"
+        )
     R, S = _pair(attributes["kernel"])
     P = output_size(H, R, walk.stride[0], walk.padding[0], walk.dilation[0])
     Q = output_size(W, S, walk.stride[1], walk.padding[1], walk.dilation[1])
@@ -173,6 +184,8 @@ def _pool_shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
 def _subsample_shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
     C, H, W = inputs[0]
     stride = attributes["stride"]
+    if stride < 1:
+        raise InputError(f"has stride {stride}; expected at least 1")
     return C, -(-H // stride), -(-W // stride)
 
 
@@ -198,10 +211,6 @@ def _add_shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
     if a != b:
         raise InputError(f"adds shapes {a} and {b}; expected the same")
     return a
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -257,7 +266,7 @@ OPERATIONS: dict[str, Operation] = {
         *_plain(layers.zero_pad_forward, layers.zero_pad_backward, "before", "after"),
         _zero_pad_shape,
     ),
-    "add": Operation(*_plain(layers.add_forward, layers.add_backward), _add_shape),
+    "add": Operation(*_plain(layers.add_forward, layers.add_backward), _add_shape, arity=2),
     "flatten": Operation(*_plain(layers.flatten_forward, layers.flatten_backward), _flatten_shape),
     "softmax": Operation(*_plain(layers.softmax_forward, layers.softmax_backward)),
     "log_softmax": Operation(*_plain(layers.log_softmax_forward, layers.log_softmax_backward)),
