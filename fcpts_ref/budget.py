@@ -87,8 +87,9 @@ def exact_masks(
 ) -> dict[str, NDArray[np.bool_]]:
     """Masks (True = kept) that prune exactly ``count`` weights, those of the smallest |w| / t.
 
-    Ties go in the order of the layers, then row-major; the largest weight of every layer is kept,
-    so that no layer is emptied.
+    Of equal ratios the smaller |w| goes first (so it is in layers with t = 0, whose ratios are all
+    infinite); other ties go in the order of the layers, then row-major.  The largest weight of
+    every layer, the first of equals, is kept, so that no layer is emptied.
     Raises InputError if ``count`` leaves less than one weight to every layer.
     """
     sizes = [w.size for w in weights.values()]
@@ -97,15 +98,16 @@ def exact_masks(
             f"pruning {count} of {sum(sizes)} weights would empty one of the {len(sizes)} layers; "
             "use a lower target"
         )
-    ratios = []
-    for name, weight in weights.items():
-        layer = _ratios(weight, thresholds[name])
-        layer[np.argmax(np.abs(weight), axis=None)] = np.inf
-        ratios.append(layer)
-    order = np.argsort(np.concatenate(ratios), kind="stable")
+    magnitudes = np.concatenate([np.abs(w).ravel() for w in weights.values()])
+    ratios = np.concatenate([_ratios(w, thresholds[name]) for name, w in weights.items()])
+    ends = np.cumsum(sizes)
+    largest = np.zeros(magnitudes.size, dtype=np.bool_)
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        largest[start + np.argmax(magnitudes[start:end])] = True
+    order = np.lexsort((magnitudes, ratios, largest))  # stable; the last key counts most
     kept = np.ones(order.size, dtype=np.bool_)
     kept[order[:count]] = False
-    parts = np.split(kept, np.cumsum(sizes)[:-1])
+    parts = np.split(kept, ends[:-1])
     return {
         name: part.reshape(w.shape) for (name, w), part in zip(weights.items(), parts, strict=True)
     }
