@@ -46,7 +46,7 @@ def mask(weight: ArrayLike, threshold: float, *, tie: Tie = "pruned") -> Array:
     magnitude = np.abs(W)
     at_threshold = W.dtype.type(0.5 if tie == "half" else 0)
     M = np.where(magnitude > t, W.dtype.type(1), W.dtype.type(0))
-    return np.where(magnitude == t, at_threshold, M)
+    return np.asarray(np.where(magnitude == t, at_threshold, M))
 
 
 # Equation 2
@@ -60,7 +60,7 @@ def sparse_weight(weight: ArrayLike, mask: ArrayLike) -> Array:
     """
     W, M = _floating(weight), np.asarray(mask)
     _same_shape(W, M, "weight", "mask")
-    return W * M.astype(W.dtype, copy=False)
+    return np.asarray(W * M.astype(W.dtype, copy=False))
 
 
 class MaskableNetwork(Protocol):
@@ -129,7 +129,8 @@ def reconstruction_loss_gradient(
     """
     dense, sparse, T = _logits(dense_logits, sparse_logits, temperature)
     B = dense.dtype.type(dense.shape[0])
-    return (softmax(sparse / T, axis=1) - softmax(dense / T, axis=1)) * (T / B)
+    p, q = softmax(dense / T, axis=1), softmax(sparse / T, axis=1)
+    return np.asarray((q - p) * (T / B))
 
 
 def total_loss(reconstruction: float, control: float, *, control_weight: float = 1.0) -> Scalar:
@@ -183,7 +184,7 @@ def control_loss_gradient(
     if excess == 0 and at_target == "zero":
         return np.zeros_like(r)
     share = N / N.sum()
-    return share if excess > 0 else -share
+    return np.asarray(share if excess > 0 else -share)
 
 
 def reconstruction_rate_gradient(
@@ -209,7 +210,7 @@ def mask_threshold_gradient(weight: ArrayLike, threshold: float) -> Array:
     W = _finite(weight, "weight")
     u = np.abs(W) - _threshold(threshold)
     inside = np.abs(u) < SURROGATE_WIDTH
-    return np.where(inside, W.dtype.type(-0.5), W.dtype.type(0))
+    return np.asarray(np.where(inside, W.dtype.type(-0.5), W.dtype.type(0)))
 
 
 # Equations 10-12: the bridge between threshold and rate
@@ -292,11 +293,16 @@ def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) ->
     low, high = w.min(), w.max()
     if low == high:
         return np.zeros_like(x)
-    counts, edges = np.histogram(w, bins=bins, range=(low, high))
+    try:
+        counts, edges = np.histogram(w, bins=bins, range=(low, high))
+    except ValueError:  # bins narrower than the spacing of the numbers
+        raise InputError(
+            f"samples lie between {low!r} and {high!r}, too close for {bins} bins; use fewer bins"
+        ) from None
     heights = (counts / (w.size * ((high - low) / bins))).astype(w.dtype)
     k = np.searchsorted(edges, x, side="right") - 1
     inside = (k >= 0) & (k < bins)
-    return np.where(inside, heights[np.clip(k, 0, bins - 1)], w.dtype.type(0))
+    return np.asarray(np.where(inside, heights[np.clip(k, 0, bins - 1)], w.dtype.type(0)))
 
 
 # Equations 13 and 14: by the threshold
@@ -348,8 +354,10 @@ EQUATIONS: dict[int, tuple[Callable[..., Any], ...]] = {
 
 
 def _floating(values: ArrayLike) -> Array:
-    """``values`` as a floating array: its own floating dtype, float64 for anything else."""
+    """``values`` as a floating array: its own floating dtype, float64 for other real numbers."""
     array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"got numbers of dtype {array.dtype}; expected real ones")
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
