@@ -98,6 +98,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "layers": ("convolution and linear",),
     "student_batch_norm": ("training", "evaluation"),
     "teacher_batch_norm": ("training", "evaluation"),
+    "exact_rate": (True,),
 }
 
 
