@@ -33,5 +33,5 @@ def augment(images: Array, kind: str, generator: np.random.Generator) -> Array:
     cropped = windows[np.arange(N), :, down, right]
     if kind == "crop":
         return cropped
-    flipped = generator.random(N) < 0.5
-    return np.where(flipped[:, None, None, None], cropped[..., ::-1], cropped)
+    flipped = generator.random((N, 1, 1, 1)) < 0.5
+    return np.where(flipped, cropped[..., ::-1], cropped)
