@@ -164,7 +164,7 @@ def _add_exact_masks(group: Group) -> None:
     group.add(43, "exact_masks", "all but one weight of either layer", drawn(25, 1.0, 0.125),
               flags=("EDGE",))  # fmt: skip
     group.add(
-        44, "exact_masks", "equal ratios: the first layer's go first, in row-major order",
+        44, "exact_masks", "equal ratios: the smaller magnitudes go first, then row-major order",
         {"weights": [np.array([0.5, -0.5, 1.0]), np.array([0.25, 0.25, 1.0])],
          "thresholds": np.array([0.5, 0.25]), "count": 3},
         flags=("BOUNDARY",), conventions=(18,),
@@ -174,6 +174,24 @@ def _add_exact_masks(group: Group) -> None:
         {"weights": [np.array([0.0, 0.5, 1.0]), np.array([0.25, 0.75, 1.0])],
          "thresholds": np.array([0.0, 0.5]), "count": 2},
         flags=("EDGE",), conventions=(18,),
+    )  # fmt: skip
+    group.add(
+        47, "exact_masks", "equal ratios and magnitudes: the first layer's go first",
+        {"weights": [np.array([0.5, -0.5, 1.0]), np.array([0.5, 0.5, 1.0])],
+         "thresholds": np.array([0.5, 0.5]), "count": 3},
+        flags=("BOUNDARY",), conventions=(18,),
+    )  # fmt: skip
+    group.add(
+        48, "exact_masks", "a layer with threshold 0 gives up its smallest weights last",
+        {"weights": [np.array([0.5, 0.25, 1.0]), np.array([0.125, 0.75, 1.0])],
+         "thresholds": np.array([0.0, 0.5]), "count": 3},
+        flags=("EDGE",), conventions=(18,),
+    )  # fmt: skip
+    group.add(
+        49, "exact_masks", "constant layers: the first weight of each is its largest",
+        {"weights": [np.full(3, 0.5), np.full(4, -0.25)], "thresholds": np.array([0.5, 0.25]),
+         "count": 4},
+        flags=("BOUNDARY",), conventions=(18,),
     )  # fmt: skip
     group.reject(
         46, "exact_masks", "a layer would be emptied",

@@ -138,21 +138,27 @@ def mask_of_count(decide: Decisions, weight: Any, count: int) -> Outputs:
 def exact_masks(decide: Decisions, weights: Any, thresholds: Any, count: int) -> Outputs:
     """The masks of all layers, one after the other: the smallest |w| / t go, ``count`` in all.
 
-    Layers first, then row-major order decide between equals; the largest weight of a layer stays.
+    Of equal ratios the smaller |w|, then the first layer, then row-major order.  The largest
+    weight of a layer stays.
     """
-    ratios = []
+    entries = []
     for layer, weight in enumerate(weights):
         magnitudes = [abs(w) for w in exact(weight).ravel()]
         largest = magnitudes.index(max(magnitudes))
         t = mpf(thresholds[layer].item())
         for place, m in enumerate(magnitudes):
             ratio = mpf(0) if m == 0 else mp.inf if t == 0 else m / t
-            ratios.append((mp.inf if place == largest else ratio, len(ratios)))
-    order = sorted(ratios)
-    if 0 < count < len(order) and mp.isfinite(order[count][0]):
-        decide.compare(order[count - 1][0], order[count][0])
+            entries.append((place == largest, ratio, m, len(entries)))
+    order = sorted(entries)
+    if 0 < count < len(order):
+        last, next_one = order[count - 1], order[count]
+        unreached = last[1] == next_one[1] == mp.inf  # of layers with t = 0: magnitudes decide
+        if last[0] == next_one[0]:
+            key = 2 if unreached else 1
+            if unreached or mp.isfinite(next_one[1]):
+                decide.compare(last[key], next_one[key])
     mask = zeros((len(order),))
-    for _, place in order[count:]:
+    for *_, place in order[count:]:
         mask[place] = mpf(1)
     return {"mask": mask}
 
