@@ -24,6 +24,7 @@ IGNORED_SUFFIX = "num_batches_tracked"
 
 MAX_PREFIXES = 3  # that one name may bear
 SHOWN = 5  # names in one line of a message
+SHOWN_LETTERS = 80  # of each
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class MatchReport:
 
 
 def _shown(name: str) -> str:
+    name = name if len(name) <= SHOWN_LETTERS else name[:SHOWN_LETTERS] + "..."
     return name if name.isascii() and name.isprintable() else ascii(name)
 
 

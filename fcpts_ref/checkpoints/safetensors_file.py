@@ -80,7 +80,9 @@ def _read(file: BinaryIO, file_size: int) -> dict[str, np.ndarray]:
     end = 0
     for entry in entries:
         if entry.begin != end:
-            raise InputError(f"{entry.name!r} begins at {entry.begin}, expected {end}: damaged")
+            raise InputError(
+                f"{entry.name[:80]!r} begins at {entry.begin}, expected {end}: damaged"
+            )
         end = entry.end
     if end != file_size - 8 - length:
         raise InputError(
@@ -92,7 +94,7 @@ def _read(file: BinaryIO, file_size: int) -> dict[str, np.ndarray]:
 def _read_array(file: BinaryIO, entry: _Entry) -> np.ndarray:
     content = file.read(entry.end - entry.begin)
     if len(content) != entry.end - entry.begin:
-        raise InputError(f"{entry.name!r} is cut short: the file changed while it was read")
+        raise InputError(f"{entry.name[:80]!r} is cut short: the file changed while it was read")
     return decode_elements(content, entry.kind).reshape(entry.shape)
 
 
@@ -126,17 +128,17 @@ def _refuse(constant: str) -> None:
 
 def _read_entry(name: str, fields: Any) -> _Entry:
     if not isinstance(fields, dict) or set(fields) != {"dtype", "shape", "data_offsets"}:
-        raise InputError(f"{name!r} should have dtype, shape and data_offsets")
+        raise InputError(f"{name[:80]!r} should have dtype, shape and data_offsets")
     kind = DTYPES.get(fields["dtype"]) if isinstance(fields["dtype"], str) else None
     if kind is None:
         raise InputError(
-            f"{name!r} has dtype {str(fields['dtype'])[:20]!r}, expected one of {', '.join(DTYPES)}"
+            f"{name[:80]!r} has dtype {str(fields['dtype'])[:20]!r}, expected one of {', '.join(DTYPES)}"
         )
     shape, offsets = fields["shape"], fields["data_offsets"]
     if not (_are_sizes(shape) and _are_sizes(offsets)) or len(offsets) != 2:
-        raise InputError(f"{name!r} should have lists of integers as shape and data_offsets")
+        raise InputError(f"{name[:80]!r} should have lists of integers as shape and data_offsets")
     if len(shape) > MAX_DIMENSIONS or math.prod(shape) * item_size(kind) != offsets[1] - offsets[0]:
-        raise InputError(f"{name!r} of shape {shape[:8]} does not fill {offsets[:2]}: damaged")
+        raise InputError(f"{name[:80]!r} of shape {shape[:8]} does not fill {offsets[:2]}: damaged")
     return _Entry(name, kind, tuple(shape), *offsets)
 
 

@@ -88,9 +88,9 @@ def _read_members(archive: zipfile.ZipFile, file_size: int) -> dict[str, np.ndar
     def read(name: str) -> bytes:
         info = members.get(folder + name)
         if info is None:
-            raise InputError(f"{name} is missing from the zip file")
+            raise InputError(f"{name[:60]!r} is missing from the zip file")
         if info.compress_type != zipfile.ZIP_STORED or info.file_size > file_size:
-            raise InputError(f"{name} is compressed or larger than the file: refused")
+            raise InputError(f"{name[:60]!r} is compressed or larger than the file: refused")
         return archive.read(info)
 
     storages = Storages()
@@ -115,16 +115,16 @@ def _read_sequence(content: bytes) -> dict[str, np.ndarray]:
         )
     storages = Storages()
     facts = read_pickle(stream, {})
-    checkpoint = read_pickle(stream, CONSTRUCTORS, storages.load)
+    state = _find_state(read_pickle(stream, CONSTRUCTORS, storages.load))
     places = dict(_storage_places(stream, read_pickle(stream, {}), storages))
 
     def read(storage: Storage) -> memoryview:
         if storage.key not in places:
-            raise InputError(f"storage {storage.key!r} is missing")
+            raise InputError(f"storage {storage.key[:40]!r} is missing")
         return memoryview(content)[places[storage.key] :][: storage.size]
 
     return make_arrays(
-        _find_state(checkpoint),
+        state,
         read,
         big_endian=isinstance(facts, dict) and facts.get("little_endian") is False,
         file_size=len(content),
@@ -148,7 +148,7 @@ def _storage_places(stream: io.BytesIO, keys: Any, storages: Storages) -> Iterat
         count, start = int.from_bytes(stream.read(8), "little"), stream.tell()
         if count != storage.count or start + storage.size > file_size:
             raise InputError(
-                f"storage {key!r} does not have its {storage.count} elements: truncated or "
+                f"storage {key[:40]!r} does not have its {storage.count} elements: truncated or "
                 "damaged; get the checkpoint again"
             )
         yield storage.key, start
@@ -166,11 +166,10 @@ def _find_state(checkpoint: Any) -> dict[str, Tensor]:
             if state and all(isinstance(name, str) for name in state):
                 return state
     if isinstance(checkpoint, dict):
-        found = (
-            f"a dict with {', '.join(str(key)[:40] for key in list(checkpoint)[:10]) or 'nothing'}"
-        )
+        keys = ", ".join(str(key)[:40] for key in list(checkpoint)[:10])
+        found = f"a dict with {ascii(keys)[1:-1] or 'nothing'}"
     else:
-        found = f"a {type(checkpoint).__name__}"
+        found = f"an object of type {type(checkpoint).__name__}"
     raise InputError(
         f"{found}, expected named tensors or a dict with them under one of {', '.join(STATE_KEYS)}"
     )

@@ -87,12 +87,12 @@ class Storages:
             raise InputError("a reference to something that is not a storage: refused")
         storage = Storage(key, STORAGE_TYPES[type_name], _natural(count))
         if self.by_key.setdefault(key, storage) != storage:
-            raise InputError(f"storage {key!r} is described in two ways")
+            raise InputError(f"storage {key[:40]!r} is described in two ways")
         if not rest or rest[0] is None:
             return View(storage, 0, storage.count)
         _view_key, start, length = rest[0]
         if _natural(start) + _natural(length) > storage.count:
-            raise InputError(f"a view reaches beyond storage {key!r}")
+            raise InputError(f"a view reaches beyond storage {key[:40]!r}")
         return View(storage, start, length)
 
 
@@ -160,7 +160,9 @@ def make_arrays(
     for key, storage in storages.items():
         content = read(storage)
         if len(content) != storage.size:
-            raise InputError(f"storage {key!r} has {len(content)} bytes, expected {storage.size}")
+            raise InputError(
+                f"storage {key[:40]!r} has {len(content)} bytes, expected {storage.size}"
+            )
         elements[key] = decode_elements(content, storage.kind, big_endian=big_endian)
     return {name: _lay_out(elements[t.storage.key], t) for name, t in tensors.items()}
 
