@@ -132,7 +132,8 @@ def _read_entry(name: str, fields: Any) -> _Entry:
     kind = DTYPES.get(fields["dtype"]) if isinstance(fields["dtype"], str) else None
     if kind is None:
         raise InputError(
-            f"{name[:80]!r} has dtype {str(fields['dtype'])[:20]!r}, expected one of {', '.join(DTYPES)}"
+            f"{name[:80]!r} has dtype {str(fields['dtype'])[:20]!r}, expected one of "
+            f"{', '.join(DTYPES)}"
         )
     shape, offsets = fields["shape"], fields["data_offsets"]
     if not (_are_sizes(shape) and _are_sizes(offsets)) or len(offsets) != 2:

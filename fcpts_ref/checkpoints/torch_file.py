@@ -148,8 +148,8 @@ def _storage_places(stream: io.BytesIO, keys: Any, storages: Storages) -> Iterat
         count, start = int.from_bytes(stream.read(8), "little"), stream.tell()
         if count != storage.count or start + storage.size > file_size:
             raise InputError(
-                f"storage {key[:40]!r} does not have its {storage.count} elements: truncated or "
-                "damaged; get the checkpoint again"
+                f"storage {storage.key[:40]!r} does not have its {storage.count} elements: "
+                "truncated or damaged; get the checkpoint again"
             )
         yield storage.key, start
         stream.seek(start + storage.size)
