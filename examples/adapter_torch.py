@@ -18,9 +18,7 @@ REJECTIONS = (RuntimeError, IndexError)  # how torch refuses bad shapes and labe
 
 def _tensors(*arrays: Any) -> list[Any]:
     """Arrays as leaves of the graph; None stays None."""
-    return [
-        None if array is None else torch.from_numpy(array).requires_grad_() for array in arrays
-    ]
+    return [None if array is None else torch.from_numpy(array).requires_grad_() for array in arrays]
 
 
 def _gradients(output: Any, dy: Any, *leaves: Any) -> tuple[Any, ...]:

@@ -1,0 +1,165 @@
+"""The checker: every status, what a failure says, and that the reference conforms."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.oracle.adapters import PythonAdapter, load_python_adapter
+from fcpts_ref.oracle.check import check
+from fcpts_ref.oracle.report import format_case, format_report, make_json, make_junit
+from fcpts_ref.oracle.vectors import load_cases
+from tests.oracle import adapters_under_test as under_test
+
+CASES = load_cases()
+MASKS = [case for case in CASES if case.operation == "mask"]
+
+
+def run(mask, **options):
+    adapter = PythonAdapter(under_test.make_module(mask=mask), "--adapter mine")
+    return check(adapter, CASES, **({"only": ["eq01"]} | options))
+
+
+def test_the_reference_conforms():
+    report = check(load_python_adapter("reference"), CASES)
+    assert report.ok, format_report(report)
+    assert report.counts["pass"] == len(CASES)
+
+
+def test_a_float32_implementation_conforms_at_its_precision():
+    reference = load_python_adapter("reference")
+
+    class Single:
+        name, argument = "single", "--adapter single"
+
+        def run(self, case):
+            def cast(value):
+                if isinstance(value, list):
+                    return [cast(item) for item in value]
+                is_double = isinstance(value, np.ndarray) and value.dtype == np.float64
+                return value.astype(np.float32) if is_double else value
+
+            inputs = {name: cast(value) for name, value in case.inputs.items()}
+            return reference.run(type(case)(**(case.__dict__ | {"inputs": inputs})))
+
+    # One unit in the last place of float64 is nothing in float32.
+    report = check(Single(), CASES, skip=["eq01.0014"], precision="float32")
+    assert report.ok, format_report(report)
+
+
+def test_a_wrong_tie_is_caught_by_its_boundary_cases_alone():
+    report = run(under_test.wrong_tie)
+    failed = [result.case for result in report.results if result.status == "fail"]
+    assert failed
+    assert all("BOUNDARY" in case.flags for case in failed)
+    assert not report.ok
+
+
+def test_a_failure_names_element_note_and_repetition():
+    text = format_report(run(under_test.wrong_tie))
+    assert "FAIL eq01.0009" in text
+    assert "mask[1] is 1.0; expected 0.0 exactly" in text
+    assert "repeat: fcpts-ref conform check --adapter mine --only eq01.0009" in text
+
+
+def test_crashes_are_errors_not_failures():
+    report = run(under_test.crashing_mask)
+    assert report.counts["error"] == len(MASKS)
+    assert report.executed == 0
+    assert not report.ok
+    assert "ZeroDivisionError" in format_report(report)
+
+
+def test_accepting_bad_input_fails():
+    report = run(under_test.careless_mask)
+    assert {r.case.reject is not None for r in report.results if r.status == "fail"} == {True}
+    assert report.counts["fail"] == sum(case.reject is not None for case in MASKS)
+
+
+def test_refusing_good_input_fails():
+    report = run(under_test.greedy_mask)
+    assert report.counts["fail"] == sum(case.reject is None for case in MASKS)
+
+
+def test_a_function_that_lacks_an_argument_is_an_error_even_where_refusal_is_right():
+    assert run(under_test.short_mask).counts["error"] == len(MASKS)
+
+
+@pytest.mark.parametrize("mask", [under_test.unfinished_mask, None])
+def test_executing_nothing_is_a_failure(mask):
+    report = run(mask)
+    assert report.counts["unsupported"] == len(MASKS)
+    assert not report.ok
+    assert "nothing was executed" in format_report(report)
+
+
+def test_skips_are_counted_and_must_match():
+    report = run(under_test.wrong_tie, skip=["eq01.0009", "REJECT"])
+    assert report.counts["skip"] == 1 + sum("REJECT" in case.flags for case in MASKS)
+    with pytest.raises(InputError, match=r"eq01\.9999"):
+        run(under_test.wrong_tie, skip=["eq01.9999"])
+
+
+def test_missing_and_surplus_outputs():
+    few = run(lambda weight, threshold, tie: {}, only=["eq01.0001"])
+    assert "output 'mask' is missing" in few.results[0].message
+    many = run(lambda weight, threshold, tie: (weight, weight), only=["eq01.0001"])
+    assert many.results[0].status == "error"
+
+
+def test_inputs_are_handed_over_as_copies():
+    def vandal(weight, threshold, tie):
+        result = np.where(np.abs(weight) > threshold, 1.0, 0.0)
+        weight[...] = 0
+        return result
+
+    assert run(vandal, only=["eq01.0001"]).ok
+    assert run(vandal, only=["eq01.0001"]).ok
+
+
+def test_the_json_report_is_whole():
+    content = json.loads(make_json(run(under_test.wrong_tie)))
+    assert content["ok"] is False
+    assert sum(content["counts"].values()) == len(content["results"]) == len(MASKS)
+    failed = next(r for r in content["results"] if r["status"] == "fail")
+    assert failed["difference"]["share_of_tolerance"] == "inf"
+    assert failed["repeat"].endswith(failed["id"])
+
+
+def test_the_junit_report_is_whole():
+    suite = ElementTree.fromstring(make_junit(run(under_test.wrong_tie)))
+    assert int(suite.get("tests")) == len(suite.findall("testcase")) == len(MASKS)
+    assert int(suite.get("failures")) == len(suite.findall("testcase/failure")) > 0
+    nothing = ElementTree.fromstring(make_junit(run(None)))
+    assert int(nothing.get("errors")) == 1
+    assert int(nothing.get("skipped")) == len(MASKS)
+
+
+def test_control_characters_do_not_break_the_junit_report():
+    def shout(weight, threshold, tie):
+        raise ZeroDivisionError("\x00\x1b[31m")
+
+    ElementTree.fromstring(make_junit(run(shout)))
+
+
+@pytest.mark.parametrize("case", CASES[:: len(CASES) // 20], ids=lambda case: case.id)
+def test_every_case_can_be_explained(case):
+    text = format_case(case)
+    assert case.id in text
+    assert case.comment in text
+    assert ("must be refused" in text) == (case.reject is not None)
+
+
+@pytest.mark.parametrize("name", ["no_such_module", "no_such_file.py", __file__ + "/x.py"])
+def test_missing_adapters_are_bad_input(name):
+    with pytest.raises(InputError):
+        load_python_adapter(name)
+
+
+def test_an_adapter_file_that_breaks_on_import_is_bad_input(tmp_path):
+    path = tmp_path / "broken_adapter.py"
+    path.write_text("1 / 0")
+    with pytest.raises(InputError, match="ZeroDivisionError"):
+        load_python_adapter(str(path))
