@@ -23,7 +23,8 @@ def max_pool_forward(
     Raises InputError for a window that does not fit, or padding above half the kernel.
     """
     windows, walk = _windows(x, kernel, stride, padding, fill=-np.inf)
-    flat = windows.reshape(*windows.shape[:4], -1)  # (N, C, P, Q, R*S)
+    R, S = walk[0]
+    flat = windows.reshape(*windows.shape[:4], R * S)  # (N, C, P, Q, R S)
     winner = flat.argmax(axis=-1)  # NumPy's argmax: the first of equals, and NaN over all
     y = np.take_along_axis(flat, winner[..., np.newaxis], axis=-1)[..., 0]
     return y, (x.shape, winner, walk)
