@@ -13,9 +13,10 @@ from llvmlite import ir
 from numba import njit, prange
 from numba.extending import intrinsic
 
-from .vectors import VectorType, _broadcast
+from .vectors import VECTOR_BYTES, VectorType, _broadcast, load, store
 
 LIMITS = {"relu": (0.0, float("inf")), "relu6": (0.0, 6.0)}
+PIECE = 2**12  # elements that a thread takes at a time
 NO_LIMITS = (float("-inf"), float("inf"))
 
 
@@ -41,6 +42,18 @@ def multiply(typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def cut(typing: Any, z: Any, low: Any, high: Any) -> Any:
+    """z, but low where z <= low and high where z >= high; all vectors, NaN stays NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        z, low, high = args
+        z = builder.select(builder.fcmp_ordered("<=", z, low), low, z)
+        return builder.select(builder.fcmp_ordered(">=", z, high), high, z)
+
+    return z(z, low, high), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def gate(typing: Any, dy: Any, z: Any, low: Any, high: Any) -> Any:
     """dy where low < z < high, else 0; all vectors."""
 
@@ -53,25 +66,23 @@ def gate(typing: Any, dy: Any, z: Any, low: Any, high: Any) -> Any:
     return dy(dy, z, low, high), generate
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def limit(x: Any, y: Any, run: int, low: float, high: float) -> None:
-    """y = x cut off at the limits; buffers (N, C, PLANE), y may be x.  Border: 0 stays 0."""
-    channels = x.shape[1]
-    for item in prange(x.shape[0] * channels):
-        source, target = x[item // channels, item % channels], y[item // channels, item % channels]
-        for i in range(run):
-            z = source[i]
-            z = low if z <= low else z
-            target[i] = high if z >= high else z
+@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+def limit(x: Any, y: Any, low: float, high: float) -> None:
+    """y = x cut off at the limits; buffers of one shape, y may be x.  Zeros stay zeros."""
+    L = VECTOR_BYTES // x.itemsize
+    for piece in prange((x.size + PIECE - 1) // PIECE):
+        bottom, top = splat(low), splat(high)
+        first, last = piece * PIECE, min((piece + 1) * PIECE, x.size)
+        for at in range(first, last, L):
+            store(y, at, cut(load(x, at), bottom, top))
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def limit_backward(dy: Any, y: Any, dx: Any, run: int, low: float, high: float) -> None:
+@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+def limit_backward(dy: Any, y: Any, dx: Any, low: float, high: float) -> None:
     """dx = dy where low < y < high, else 0; dx may be dy."""
-    channels = y.shape[1]
-    for item in prange(y.shape[0] * channels):
-        n, c = item // channels, item % channels
-        upper, value, lower = dy[n, c], y[n, c], dx[n, c]
-        for i in range(run):
-            z = value[i]
-            lower[i] = upper[i] if (z > low) & (z < high) else 0
+    L = VECTOR_BYTES // y.itemsize
+    for piece in prange((y.size + PIECE - 1) // PIECE):
+        bottom, top = splat(low), splat(high)
+        first, last = piece * PIECE, min((piece + 1) * PIECE, y.size)
+        for at in range(first, last, L):
+            store(dx, at, gate(load(dy, at), load(y, at), bottom, top))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from .activation import gate, multiply, splat
+from .activation import cut, gate, multiply, splat
 from .vectors import VECTOR_BYTES, add, keep, load, multiply_add, store, subtract, sum_lanes
 
 CHUNK = 128  # vectors that are added in float lanes before they go to float64
@@ -110,29 +110,24 @@ def fixed_statistics(
         scale[c] = gamma[c] * inverse[c]
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
 def normalise_planes(
-    x: Any, side: Any, y: Any, run: int, mask: Any, mean: Any, scale: Any, beta: Any,
+    x: Any, side: Any, y: Any, vectors: int, mask: Any, mean: Any, scale: Any, beta: Any,
     low: float, high: float, joined: bool,
 ) -> None:  # fmt: skip
     """y = cut((x - mean) scale + beta (+ side)); y may be x or side."""
-    channels = x.shape[1]
+    channels, plane = x.shape[1:]
+    L = VECTOR_BYTES // x.itemsize
     for item in prange(x.shape[0] * channels):
-        n, c = item // channels, item % channels
-        source, branch, target = x[n, c], side[n, c], y[n, c]
-        m, a, b = mean[c], scale[c], beta[c]
-        if joined:
-            for i in range(run):
-                z = (source[i] - m) * a + b + branch[i]
-                z = low if z <= low else z
-                z = high if z >= high else z
-                target[i] = z if mask[i] else 0
-        else:
-            for i in range(run):
-                z = (source[i] - m) * a + b
-                z = low if z <= low else z
-                z = high if z >= high else z
-                target[i] = z if mask[i] else 0
+        c = item % channels
+        m, a, b = splat(mean[c]), splat(scale[c]), splat(beta[c])
+        bottom, top = splat(low), splat(high)
+        for v in range(vectors):
+            at = item * plane + v * L
+            z = add(multiply(subtract(load(x, at), m), a), b)
+            if joined:
+                z = add(z, load(side, at))
+            store(y, at, keep(cut(z, bottom, top), mask, v * L))
 
 
 @njit(cache=True, nogil=True, parallel=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -192,34 +187,27 @@ def combine_gradient_sums(
         slope[c] = weighted / values * inverse[c] * inverse[c] if training else 0
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
 def input_gradient(
-    dy: Any, x: Any, dx: Any, run: int, mask: Any, mean: Any, scale: Any, beta: Any,
+    dy: Any, x: Any, dx: Any, vectors: int, mask: Any, mean: Any, scale: Any, beta: Any,
     low: float, high: float, gated: bool, offset: Any, slope: Any, training: bool,
 ) -> None:  # fmt: skip
     """dx = scale (g - offset - (x - mean) slope), without the subtractions in evaluation.
 
-    dx may be dy.
+    g is dy behind the activation's gate if ``gated``; dx may be dy.
     """
-    channels = x.shape[1]
+    channels, plane = x.shape[1:]
+    L = VECTOR_BYTES // x.itemsize
     for item in prange(x.shape[0] * channels):
-        n, c = item // channels, item % channels
-        upper, value, lower = dy[n, c], x[n, c], dx[n, c]
-        m, a, b, shift, tilt = mean[c], scale[c], beta[c], offset[c], slope[c]
-        if gated and training:
-            for i in range(run):
-                d = value[i] - m
-                z = d * a + b
-                g = upper[i] if (z > low) & (z < high) else 0
-                lower[i] = (g - shift - d * tilt) * a if mask[i] else 0
-        elif training:
-            for i in range(run):
-                d = value[i] - m
-                lower[i] = (upper[i] - shift - d * tilt) * a if mask[i] else 0
-        elif gated:
-            for i in range(run):
-                z = (value[i] - m) * a + b
-                lower[i] = upper[i] * a if (z > low) & (z < high) else 0
-        else:
-            for i in range(run):
-                lower[i] = upper[i] * a
+        c = item % channels
+        m, a, b = splat(mean[c]), splat(scale[c]), splat(beta[c])
+        shift, tilt = splat(offset[c]), splat(slope[c])
+        bottom, top = splat(low), splat(high)
+        for v in range(vectors):
+            at = item * plane + v * L
+            g, d = load(dy, at), subtract(load(x, at), m)
+            if gated:
+                g = gate(g, add(multiply(d, a), b), bottom, top)
+            if training:
+                g = subtract(subtract(g, shift), multiply(d, tilt))
+            store(dx, at, keep(multiply(g, a), mask, v * L))

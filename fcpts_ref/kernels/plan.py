@@ -19,7 +19,7 @@ from fcpts_ref.networks.graph import IMAGES, Graph, Node
 from fcpts_ref.networks.operations import OPERATIONS
 
 from .fusion import Group, fuse
-from .layout import allocate, make_geometry
+from .layout import ALIGNMENT, allocate, make_geometry, round_up
 from .shortcut import add_planes
 from .steps import STEPS, Images, Layer, Run, Slot, Step
 
@@ -155,7 +155,9 @@ class Memory:
         if self.free.get(shape):
             return self.free[shape].pop()
         if len(shape) == 1:
-            slot = Slot(np.zeros((self.images, *shape), self.dtype), None)
+            size = self.images * shape[0]  # whole vectors may be written
+            block = np.zeros(round_up(size, ALIGNMENT), self.dtype)
+            slot = Slot(block[:size].reshape(self.images, *shape), None)
         else:
             geometry = make_geometry(shape[1], shape[2], self.border)
             slot = Slot(allocate(self.images, shape[0], geometry, self.dtype), geometry)
@@ -237,7 +239,7 @@ def _border(graph: Graph) -> int:
 
 def _adder(total: Slot, part: Slot) -> Call:
     def call(run: Run) -> None:
-        add_planes(total.planes, part.planes, total.planes)
+        add_planes(total.array, part.array, total.array)
 
     return call
 

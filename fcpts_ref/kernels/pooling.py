@@ -112,5 +112,6 @@ def plane_means_backward(dy: Any, pixels: int, run: int, mask: Any, dx: Any) -> 
     for item in prange(dx.shape[0] * channels):
         n, c = item // channels, item % channels
         target, share = dx[n, c], dy[n, c] / dy.dtype.type(pixels)
+        zero = dy.dtype.type(0)
         for i in range(run):
-            target[i] = share if mask[i] else 0
+            target[i] = share if mask[i] else zero

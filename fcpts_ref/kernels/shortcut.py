@@ -10,6 +10,9 @@ from typing import Any
 
 from numba import njit, prange
 
+from .activation import PIECE
+from .vectors import VECTOR_BYTES, add, load, store
+
 
 @njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
 def shortcut(
@@ -56,9 +59,7 @@ def shortcut_backward(
 @njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
 def add_planes(a: Any, b: Any, y: Any) -> None:
     """y = a + b; buffers of one shape, y may be a or b."""
-    channels = a.shape[1]
-    for item in prange(a.shape[0] * channels):
-        n, c = item // channels, item % channels
-        first, second, target = a[n, c], b[n, c], y[n, c]
-        for i in range(target.size):
-            target[i] = first[i] + second[i]
+    L = VECTOR_BYTES // y.itemsize
+    for piece in prange((y.size + PIECE - 1) // PIECE):
+        for at in range(piece * PIECE, min((piece + 1) * PIECE, y.size), L):
+            store(y, at, add(load(a, at), load(b, at)))

@@ -52,11 +52,6 @@ class Slot:
     geometry: Geometry | None
 
     @property
-    def planes(self) -> Array:
-        """(N, C, PLANE); rows of features are one channel."""
-        return self.array if self.geometry else self.array[:, np.newaxis]
-
-    @property
     def run(self) -> int:
         """The elements of a plane that a sweep covers."""
         return self.geometry.run if self.geometry else self.array.shape[1]
@@ -246,7 +241,7 @@ class BatchNorm(Step):
                 gamma, mean, var, self.epsilon, self.mean, self.scale, self.inverse
             )
         batch_norm.normalise_planes(
-            x, self.inputs[-1].array, self.output.array, self.output.run, self.mask,
+            x, self.inputs[-1].array, self.output.array, self.vectors, self.mask,
             self.mean, self.scale, beta, self.low, self.high, self.joined,
         )  # fmt: skip
 
@@ -266,7 +261,7 @@ class BatchNorm(Step):
         run.gradients[self.names[0]], run.gradients[self.names[1]] = dgamma, dbeta
         if dx:
             batch_norm.input_gradient(
-                dy, x, dx.array, self.output.run, self.mask, self.mean, self.scale, beta,
+                dy, x, dx.array, self.vectors, self.mask, self.mean, self.scale, beta,
                 self.low, self.high, self.gated and not joined, self.offset, self.slope,
                 run.training,
             )  # fmt: skip
@@ -280,13 +275,12 @@ class Activation(Step):
 
     def forward(self, run: Run) -> None:
         low, high = self._limits()
-        limit(self.inputs[0].planes, self.output.planes, self.output.run, low, high)
+        limit(self.inputs[0].array, self.output.array, low, high)
 
     def backward(self, run: Run) -> None:
         if self.dinputs[0]:
-            dx = self.dinputs[0].planes
             low, high = self._limits()
-            limit_backward(self.dy.planes, self.output.planes, dx, self.output.run, low, high)
+            limit_backward(self.dy.array, self.output.array, self.dinputs[0].array, low, high)
 
     def _limits(self) -> tuple[Any, Any]:
         low, high = LIMITS[self.group.operation]
@@ -301,7 +295,7 @@ class Add(Step):
 
     def forward(self, run: Run) -> None:
         a, b = self.inputs
-        add_planes(a.planes, b.planes, self.output.planes)
+        add_planes(a.array, b.array, self.output.array)
 
     def backward(self, run: Run) -> None:
         pass
