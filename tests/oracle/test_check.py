@@ -3,6 +3,7 @@
 import json
 import xml.etree.ElementTree as ElementTree
 
+import adapters_under_test as under_test
 import numpy as np
 import pytest
 
@@ -11,7 +12,6 @@ from fcpts_ref.oracle.adapters import PythonAdapter, load_python_adapter
 from fcpts_ref.oracle.check import check
 from fcpts_ref.oracle.report import format_case, format_report, make_json, make_junit
 from fcpts_ref.oracle.vectors import load_cases
-from tests.oracle import adapters_under_test as under_test
 
 CASES = load_cases()
 MASKS = [case for case in CASES if case.operation == "mask"]
