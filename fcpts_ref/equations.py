@@ -396,7 +396,7 @@ def _rates_and_sizes(rates: ArrayLike, sizes: ArrayLike) -> tuple[Array, Array]:
         )
     if not ((r >= 0) & (r <= 1)).all():
         raise InputError(f"rates are {r.tolist()}; expected shares in [0, 1]")
-    if not ((N >= 0).all() and N.sum() > 0):
+    if not ((N >= 0).all() and 0 < N.sum() < np.inf):
         raise InputError(f"sizes are {N.tolist()}; expected numbers of weights, not all 0")
     return r, N.astype(r.dtype)
 
