@@ -48,7 +48,9 @@ def _add_check(verbs: Any) -> None:
     parser = verbs.add_parser("check", help="run the cases against an implementation")
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--adapter", metavar="MODULE", help="Python module or .py file; 'reference'")
-    who.add_argument("--command", metavar="PROGRAM", help="a program: JSON in, JSON out")
+    who.add_argument(
+        "--command", dest="program", metavar="PROGRAM", help="a program: JSON in, JSON out"
+    )
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds a program may take")
     _add_selection(parser)
     parser.add_argument(
@@ -96,8 +98,8 @@ def run_check(arguments: argparse.Namespace) -> int:
     from fcpts_ref.oracle.report import format_report, make_json, make_junit
     from fcpts_ref.oracle.vectors import load_cases
 
-    if arguments.command is not None:
-        adapter: Any = CommandAdapter(arguments.command, timeout=arguments.timeout)
+    if arguments.program is not None:
+        adapter: Any = CommandAdapter(arguments.program, timeout=arguments.timeout)
     else:
         adapter = load_python_adapter(arguments.adapter)
     report = check(

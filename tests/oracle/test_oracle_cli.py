@@ -1,0 +1,106 @@
+"""The oracle's commands: what they print and how they exit."""
+
+import json
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from fcpts_ref.cli import main
+
+
+def run(capsys, *arguments):
+    code = main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_list(capsys):
+    code, out, _ = run(capsys, "conform", "list", "--only", "eq08")
+    assert code == 0
+    assert "eq08.0010" in out
+    assert "eq01" not in out
+    assert out.splitlines()[-1].endswith("cases of 1 operations")
+
+
+def test_explain(capsys):
+    code, out, _ = run(capsys, "conform", "explain", "eq08.0010")
+    assert code == 0
+    assert "BOUNDARY" in out
+    assert "open points: 12" in out
+
+
+def test_explain_as_a_program_is_given_it(capsys):
+    code, out, _ = run(capsys, "conform", "explain", "eq08.0010", "--json")
+    assert code == 0
+    assert json.loads(out)["operation"] == "control_loss_gradient"
+
+
+def test_check_and_its_reports(capsys, tmp_path):
+    junit, report = tmp_path / "junit.xml", tmp_path / "report.json"
+    code, out, _ = run(
+        capsys, "conform", "check", "--adapter", "reference", "--only", "eq08",
+        "--junit", str(junit), "--json", str(report),
+    )  # fmt: skip
+    assert code == 0, out
+    assert "conforms" in out
+    assert json.loads(report.read_text())["ok"] is True
+    assert ElementTree.parse(junit).getroot().get("failures") == "0"
+
+
+def test_a_failure_exits_with_1(capsys, tmp_path):
+    wrong = tmp_path / "wrong_loss.py"
+    wrong.write_text("def control_loss(rates, sizes, target):\n    return 7.0\n")
+    code, out, _ = run(capsys, "conform", "check", "--adapter", str(wrong))
+    assert code == 1
+    assert "does not conform" in out
+
+
+def test_executing_nothing_exits_with_1(capsys, tmp_path):
+    empty = tmp_path / "empty_adapter.py"
+    empty.write_text("")
+    code, out, _ = run(capsys, "conform", "check", "--adapter", str(empty))
+    assert code == 1
+    assert "nothing was executed" in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "--adapter", "no_such_module"],
+        ["check", "--command", "/no/such/program"],
+        ["check", "--adapter", "reference", "--skip", "eq99.0001"],
+        ["check", "--adapter", "reference", "--vectors", "/no/such/folder"],
+        ["list", "--only", "nonsense"],
+        ["explain", "eq99.0001"],
+    ],
+)
+def test_bad_input_exits_with_2_and_one_line(capsys, arguments):
+    code, _, err = run(capsys, "conform", *arguments)
+    assert code == 2
+    assert len(err.splitlines()) == 1
+    assert err.startswith("fcpts-ref conform: ")
+
+
+def test_a_report_that_cannot_be_written_is_bad_input(capsys, tmp_path):
+    code, _, err = run(
+        capsys, "conform", "check", "--adapter", "reference", "--only", "eq05",
+        "--json", str(tmp_path / "missing" / "report.json"),
+    )  # fmt: skip
+    assert code == 2
+    assert "report.json" in err
+
+
+def test_check_a_program(capsys, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text('print(\'{"outputs": {"loss": 1.5}}\')')
+    command = f"'{sys.executable}' -I '{program}'"
+    code, out, _ = run(capsys, "conform", "check", "--command", command, "--only", "eq05.0001")
+    assert code == 0, out
+
+
+def test_gradcheck(capsys):
+    code, out, _ = run(capsys, "gradcheck", "--directions", "1")
+    assert code == 0
+    assert "convolution" in out
+    assert out.splitlines()[-1].endswith("0 failed")
