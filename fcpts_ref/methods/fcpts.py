@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from fcpts_ref import equations
 from fcpts_ref.allocation import Allocation, allocate
@@ -344,7 +345,7 @@ def step(
 def thresholds_of(parameters: Array, conventions: Conventions) -> Array:
     """t from what is learned (convention 7): itself, or sigmoid(s)."""
     if conventions.threshold_parameter == "sigmoid":
-        return 1 / (1 + np.exp(-parameters))
+        return np.asarray(expit(parameters))
     return parameters
 
 
@@ -358,7 +359,7 @@ def _parameter_of(t: Array, conventions: Conventions) -> Array:
             "threshold_parameter='threshold' for weights this large"
         )
     with np.errstate(divide="ignore"):
-        return np.maximum(np.log(t) - np.log1p(-t), SIGMOID_FLOOR)
+        return np.asarray(np.maximum(np.log(t) - np.log1p(-t), SIGMOID_FLOOR))
 
 
 def _thresholds_at(weights: Arrays, rates: Mapping[str, float]) -> list[float]:
@@ -369,7 +370,7 @@ def _rates(weights: Arrays, t: Array, conventions: Conventions) -> Array:
     """Eq. 10, the exact r of every layer, float64."""
     return np.array(
         [
-            float(equations.sparsity_rate(w, t[i], strict=conventions.strict_rate))
+            equations.sparsity_rate(w.astype(np.float64), t[i], strict=conventions.strict_rate)
             for i, w in enumerate(weights.values())
         ]
     )
@@ -441,7 +442,9 @@ def bandwidth_of(weight: Array, conventions: Conventions) -> float:
     """
     if conventions.bandwidth == "absolute":
         return conventions.bandwidth_factor
-    spread = float(weight.std(ddof=1)) if weight.size > 1 else 0.0
+    if weight.min() == weight.max():  # else rounding could leave a spread that is none
+        return 0.0
+    spread = float(weight.std(ddof=1))
     return conventions.bandwidth_factor * spread
 
 

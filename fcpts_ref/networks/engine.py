@@ -38,7 +38,7 @@ class Engine(Protocol):
         *,
         training: bool,
         sparse: bool = False,
-    ) -> Any:
+    ) -> Passed:
         """A pass over ``images`` (N, C, H, W): its logits (N, classes) and the buffers after it.
 
         training: batch norm uses the batch's statistics and updates the running ones.
