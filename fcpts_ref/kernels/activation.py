@@ -20,7 +20,7 @@ PIECE = 2**12  # elements that a thread takes at a time
 NO_LIMITS = (float("-inf"), float("inf"))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def splat(typing: Any, scalar: Any) -> Any:
     """A vector with the scalar in every lane."""
     result = VectorType(scalar)
@@ -31,7 +31,7 @@ def splat(typing: Any, scalar: Any) -> Any:
     return result(scalar), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def multiply(typing: Any, a: Any, b: Any) -> Any:
     """a * b"""
 
@@ -41,7 +41,7 @@ def multiply(typing: Any, a: Any, b: Any) -> Any:
     return a(a, b), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def cut(typing: Any, z: Any, low: Any, high: Any) -> Any:
     """z, but low where z <= low and high where z >= high; all vectors, NaN stays NaN."""
 
@@ -53,7 +53,7 @@ def cut(typing: Any, z: Any, low: Any, high: Any) -> Any:
     return z(z, low, high), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def gate(typing: Any, dy: Any, z: Any, low: Any, high: Any) -> Any:
     """dy where low < z < high, else 0; all vectors."""
 
@@ -66,7 +66,7 @@ def gate(typing: Any, dy: Any, z: Any, low: Any, high: Any) -> Any:
     return dy(dy, z, low, high), generate
 
 
-@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, parallel=True)
 def limit(x: Any, y: Any, low: float, high: float) -> None:
     """y = x cut off at the limits; buffers of one shape, y may be x.  Zeros stay zeros."""
     L = VECTOR_BYTES // x.itemsize
@@ -77,7 +77,7 @@ def limit(x: Any, y: Any, low: float, high: float) -> None:
             store(y, at, cut(load(x, at), bottom, top))
 
 
-@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, parallel=True)
 def limit_backward(dy: Any, y: Any, dx: Any, low: float, high: float) -> None:
     """dx = dy where low < y < high, else 0; dx may be dy."""
     L = VECTOR_BYTES // y.itemsize

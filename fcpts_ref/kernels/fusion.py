@@ -66,7 +66,8 @@ def fuse(graph: Graph) -> list[Group]:
         for name in set(node.inputs) & readers.keys():
             readers[name].append(node)
     position = {node.name: i for i, node in enumerate(graph.nodes)}
-    groups, taken = [], set()
+    groups: list[Group] = []
+    taken: set[str] = set()
     for node in graph.nodes:
         if node.name in taken:
             continue

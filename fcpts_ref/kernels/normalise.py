@@ -7,7 +7,7 @@ from typing import Any
 from numba import njit, prange
 
 
-@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, parallel=True)
 def normalise(images: Any, mean: Any, scale: Any, y: Any, pitch: int) -> None:
     """y = (images - mean) scale per channel; images: (N, C, H, W), y: a buffer (N, C, PLANE)."""
     channels, H, W = images.shape[1:]

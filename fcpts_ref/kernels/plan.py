@@ -19,9 +19,9 @@ from fcpts_ref.networks.graph import IMAGES, Graph, Node
 from fcpts_ref.networks.operations import OPERATIONS
 
 from .fusion import Group, fuse
-from .layout import ALIGNMENT, allocate, make_geometry, round_up
+from .layout import allocate, make_geometry
 from .shortcut import add_planes
-from .steps import STEPS, Images, Layer, Run, Slot, Step
+from .steps import STEPS, Images, Layer, Run, Slot, Step, rows
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -155,9 +155,7 @@ class Memory:
         if self.free.get(shape):
             return self.free[shape].pop()
         if len(shape) == 1:
-            size = self.images * shape[0]  # whole vectors may be written
-            block = np.zeros(round_up(size, ALIGNMENT), self.dtype)
-            slot = Slot(block[:size].reshape(self.images, *shape), None)
+            slot = Slot(rows((self.images, *shape), self.dtype), None)
         else:
             geometry = make_geometry(shape[1], shape[2], self.border)
             slot = Slot(allocate(self.images, shape[0], geometry, self.dtype), geometry)

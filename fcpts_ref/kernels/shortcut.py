@@ -14,7 +14,7 @@ from .activation import PIECE
 from .vectors import VECTOR_BYTES, add, load, store
 
 
-@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, parallel=True)
 def shortcut(
     x: Any, pitch: int, stride: int, before: int, y: Any, size: tuple[int, int], y_pitch: int
 ) -> None:
@@ -36,7 +36,7 @@ def shortcut(
                 to[:] = 0
 
 
-@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, parallel=True)
 def shortcut_backward(
     dy: Any, y_pitch: int, stride: int, before: int,
     dx: Any, size: tuple[int, int], pitch: int, accumulate: bool,
@@ -56,7 +56,7 @@ def shortcut_backward(
                     to[q * stride] += row[q]
 
 
-@njit(cache=True, nogil=True, parallel=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, parallel=True)
 def add_planes(a: Any, b: Any, y: Any) -> None:
     """y = a + b; buffers of one shape, y may be a or b."""
     L = VECTOR_BYTES // y.itemsize

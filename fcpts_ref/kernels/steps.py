@@ -7,6 +7,7 @@ the output in ``dy`` and writes the inputs' gradients to ``dinputs`` (None: nobo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.errors import InputError
 from fcpts_ref.layers.convolution import _pair
 from fcpts_ref.networks.operations import OPERATIONS
 
@@ -21,13 +23,14 @@ from . import batch_norm, pooling
 from .activation import LIMITS, NO_LIMITS, limit, limit_backward
 from .convolution_plan import ConvolutionPlan
 from .fusion import Group
-from .layout import Geometry, allocate, interior, keep_mask
+from .layout import ALIGNMENT, Geometry, allocate, interior, keep_mask, round_up
 from .linear import LinearPlan
 from .normalise import normalise
 from .shortcut import add_planes, shortcut, shortcut_backward
 from .vectors import lanes
 
 Array = NDArray[Any]
+Shape = tuple[int, ...]
 
 
 @dataclass
@@ -46,20 +49,32 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """Memory of a value or its gradient: a buffer of planes, or (N, F) without a geometry."""
+    """Memory of a value or its gradient: a buffer of planes, or (N, F) without a layout."""
 
     array: Array
-    geometry: Geometry | None
+    layout: Geometry | None
 
     @property
-    def run(self) -> int:
-        """The elements of a plane that a sweep covers."""
-        return self.geometry.run if self.geometry else self.array.shape[1]
+    def geometry(self) -> Geometry:
+        """The layout of a buffer of planes."""
+        assert self.layout is not None, "rows of features have no planes"
+        return self.layout
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        return self.geometry.height, self.geometry.width
 
     @property
     def values(self) -> Array:
         """The pixels (N, C, H, W), or the features (N, F): a view."""
-        return interior(self.array, self.geometry) if self.geometry else self.array
+        return interior(self.array, self.layout) if self.layout else self.array
+
+
+def rows(shape: Shape, dtype: Any) -> Array:
+    """Zeros of this shape, contiguous; whole vectors may be written at the end."""
+    size = math.prod(shape)
+    return np.zeros(round_up(size, ALIGNMENT), dtype)[:size].reshape(shape)
 
 
 class Step:
@@ -104,13 +119,11 @@ class Images(Step):
     """Input normalisation, or (without a node of that kind) only the way into a buffer."""
 
     def forward(self, run: Run) -> None:
-        geometry = self.output.geometry
-        assert geometry is not None
         if self.group.operation != "normalise":
             self.output.values[...] = run.images
             return
         mean, std = run.buffers[f"{self.name}.mean"], run.buffers[f"{self.name}.std"]
-        normalise(run.images, mean, 1 / std, self.output.array, geometry.pitch)
+        normalise(run.images, mean, 1 / std, self.output.array, self.output.geometry.pitch)
 
 
 class Convolution(Step):
@@ -123,8 +136,6 @@ class Convolution(Step):
         super().bind(inputs, output)
         attributes = self.group.attributes
         source, target = inputs[0].geometry, output.geometry
-        assert source is not None
-        assert target is not None
         C, K, G = (attributes.get(name, 1) for name in ("in_channels", "out_channels", "groups"))
         walk = {n: attributes[n] for n in ("stride", "padding", "dilation") if n in attributes}
         shape = (K, C // G, *_pair(attributes["kernel"]))
@@ -215,7 +226,6 @@ class BatchNorm(Step):
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
         geometry = output.geometry
-        assert geometry is not None
         N, C = output.array.shape[:2]
         self.mask = keep_mask(geometry, self.dtype)
         self.vectors = -(-geometry.run // lanes(self.dtype))
@@ -225,6 +235,11 @@ class BatchNorm(Step):
         self.sums = np.zeros((N, C, 2))  # of planes: moments forward, gradients backward
 
     def forward(self, run: Run) -> None:
+        if run.training and self.images * self.pixels < 2:
+            raise InputError(
+                f"batch norm {self.name!r} got one image of one pixel in training; expected at "
+                "least 2 values per channel"
+            )
         gamma, beta = (run.parameters[name] for name in self.names[:2])
         mean, var = (run.buffers[name] for name in self.names[2:])
         x = self.inputs[0].array
@@ -313,18 +328,15 @@ class Shortcut(Step):
 
     def forward(self, run: Run) -> None:
         x, y = self.inputs[0], self.output
-        size = (y.geometry.height, y.geometry.width)
-        shortcut(
-            x.array, x.geometry.pitch, self.stride, self.before, y.array, size, y.geometry.pitch
-        )
+        pitch = x.geometry.pitch
+        shortcut(x.array, pitch, self.stride, self.before, y.array, y.size, y.geometry.pitch)
 
     def backward(self, run: Run) -> None:
         dx, pitch = self.dinputs[0], self.dy.geometry.pitch
         if dx:
-            size = (dx.geometry.height, dx.geometry.width)
             shortcut_backward(
                 self.dy.array, pitch, self.stride, self.before,
-                dx.array, size, dx.geometry.pitch, self.adds[0],
+                dx.array, dx.size, dx.geometry.pitch, self.adds[0],
             )  # fmt: skip
 
 
@@ -334,15 +346,20 @@ class Pool(Step):
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
         attributes = self.group.attributes
-        x, y = inputs[0].geometry, output.geometry
         kernel = _pair(attributes["kernel"])
         stride = _pair(attributes.get("stride") or attributes["kernel"])
-        self.x = (x.height, x.width), x.pitch
-        self.y = (y.height, y.width), y.pitch
-        self.walk = kernel, stride, _pair(attributes.get("padding", 0))
+        self.x = inputs[0].size, inputs[0].geometry.pitch
+        self.y = output.size, output.geometry.pitch
+        padding = _pair(attributes.get("padding", 0))
+        if min(*kernel, *stride) < 1 or any(not 0 <= 2 * padding[i] <= kernel[i] for i in (0, 1)):
+            raise InputError(
+                f"pooling {self.name!r} has kernel {kernel}, stride {stride}, padding {padding}; "
+                "expected kernel and stride >= 1 and padding of at most half the kernel"
+            )
+        self.walk = kernel, stride, padding
         self.largest = self.group.operation == "max_pool"
         if self.largest:
-            self.winner = np.zeros((*output.array.shape[:2], y.height * y.width), np.int32)
+            self.winner = np.zeros((*output.array.shape[:2], math.prod(output.size)), np.int32)
 
     def forward(self, run: Run) -> None:
         x, y = self.inputs[0].array, self.output.array
@@ -376,7 +393,10 @@ class GlobalPool(Step):
     def backward(self, run: Run) -> None:
         if self.dinputs[0]:
             dx = self.dinputs[0]
-            pooling.plane_means_backward(self.dy.array, self.pixels, dx.run, self.mask, dx.array)
+            run_length = dx.geometry.run
+            pooling.plane_means_backward(
+                self.dy.array, self.pixels, run_length, self.mask, dx.array
+            )
 
 
 class Flatten(Step):

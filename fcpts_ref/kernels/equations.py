@@ -1,0 +1,360 @@
+"""Equations on Numba kernels: the functions of ``fcpts_ref.equations``, by the same names.
+
+Arguments, results and errors are those of the NumPy twins; what is not elementwise is summed in
+float64, in an order that depends on the size alone.  The last two functions do in one sweep what
+a step of FCPTS needs of several equations.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from fcpts_ref import equations as twin
+from fcpts_ref.conventions import SURROGATE_WIDTH, Tie
+from fcpts_ref.errors import InputError
+
+Array = NDArray[Any]
+Scalar = Any
+
+LANES = 8  # sums that run side by side, so that one addition need not wait for the last
+
+
+# Equations 1 and 2
+
+
+def mask(weight: ArrayLike, threshold: float, *, tie: Tie = "pruned") -> Array:
+    """Equation 1, as ``fcpts_ref.equations.mask``."""
+    return masked_weight(weight, threshold, tie=tie)[1]
+
+
+def sparse_weight(weight: ArrayLike, mask: ArrayLike) -> Array:
+    """Equation 2, as ``fcpts_ref.equations.sparse_weight``: one product, NumPy's own."""
+    return twin.sparse_weight(weight, mask)
+
+
+# Equation 4
+
+
+def reconstruction_loss(
+    dense_logits: ArrayLike, sparse_logits: ArrayLike, *, temperature: float = 1.0
+) -> Scalar:
+    """Equation 4, as ``fcpts_ref.equations.reconstruction_loss``."""
+    return _reconstruction(dense_logits, sparse_logits, temperature)[0]
+
+
+def reconstruction_loss_gradient(
+    dense_logits: ArrayLike, sparse_logits: ArrayLike, *, temperature: float = 1.0
+) -> Array:
+    """The derivative of Equation 4, as ``fcpts_ref.equations.reconstruction_loss_gradient``."""
+    return _reconstruction(dense_logits, sparse_logits, temperature)[1]
+
+
+# Equations 9 and 14
+
+
+def mask_threshold_gradient(weight: ArrayLike, threshold: float) -> Array:
+    """dM/dt, as ``fcpts_ref.equations.mask_threshold_gradient`` (convention 2)."""
+    W, t = _weight(weight), _threshold(threshold)
+    result = np.empty_like(W)
+    if not _surrogate(W.reshape(-1), W.dtype.type(t), result.reshape(-1), SURROGATE_WIDTH):
+        raise InputError("weight holds NaN or infinity; expected finite numbers")
+    return result
+
+
+def reconstruction_threshold_gradient(
+    dloss_dmask: ArrayLike, dmask_dthreshold: ArrayLike
+) -> Scalar:
+    """Equation 14, as ``fcpts_ref.equations.reconstruction_threshold_gradient``."""
+    dM, surrogate = _weight(dloss_dmask), _weight(dmask_dthreshold)
+    if dM.shape != surrogate.shape:
+        raise InputError(
+            f"dloss_dmask has shape {dM.shape} and dmask_dthreshold {surrogate.shape}; "
+            "expected the same"
+        )
+    total = _product_sum(dM.reshape(-1), surrogate.reshape(-1), np.zeros(LANES))
+    return np.result_type(dM, surrogate).type(total)
+
+
+# Equations 10 and 12
+
+
+def sparsity_rate(weight: ArrayLike, threshold: float, *, strict: bool = False) -> Scalar:
+    """Equation 10, the exact r, as ``fcpts_ref.equations.sparsity_rate``."""
+    W, t = _weight(weight), _threshold(threshold)
+    if W.size == 0:
+        return twin.sparsity_rate(W, threshold, strict=strict)  # says what is wrong
+    pruned, finite = _count(W.reshape(-1), W.dtype.type(t), strict)
+    if not finite:
+        raise InputError("weight holds NaN or infinity; expected finite numbers")
+    return W.dtype.type(pruned / W.size)
+
+
+def sparsity_rate_integral(threshold: float, samples: ArrayLike, bandwidth: float) -> Scalar:
+    """Equation 10 in closed form, as ``fcpts_ref.equations.sparsity_rate_integral``."""
+    w, h = _samples(samples, bandwidth)
+    total = _integral(float(w.dtype.type(_threshold(threshold))), w, h)
+    return w.dtype.type(total / w.size)
+
+
+def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
+    """Equation 12, as ``fcpts_ref.equations.density``."""
+    w, h = _samples(samples, bandwidth)
+    x = np.asarray(points, dtype=np.float64)
+    if not np.isfinite(x).all():
+        raise InputError("points holds NaN or infinity; expected finite numbers")
+    result = np.empty(x.size)
+    _density(x.reshape(-1), w, h, result)
+    return result.astype(w.dtype).reshape(x.shape)
+
+
+def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) -> Array:
+    """The released code's p(w), as ``fcpts_ref.equations.histogram_density``.
+
+    Counts the samples in the bins of the points alone: one sweep for every point.
+    """
+    w = _weight(samples).reshape(-1)
+    x = np.asarray(points)
+    if w.size == 0 or bins < 1 or not (np.isfinite(w.min()) and np.isfinite(w.max())):
+        return twin.histogram_density(points, samples, bins)  # says what is wrong
+    if not np.isfinite(x).all():
+        raise InputError("points holds NaN or infinity; expected finite numbers")
+    x = x.astype(w.dtype, copy=False)
+    low, high = w.min(), w.max()
+    if low == high:
+        return np.zeros_like(x)
+    edges = np.linspace(low, high, bins + 1, dtype=w.dtype)
+    heights = np.zeros(x.size, dtype=w.dtype)
+    width = (high - low) / bins
+    for i, k in enumerate(np.searchsorted(edges, x.reshape(-1), side="right") - 1):
+        if 0 <= k < bins:
+            count = _count_between(w, edges[k], edges[k + 1], bool(k == bins - 1))
+            heights[i] = count / (w.size * width)
+    return heights.reshape(x.shape)
+
+
+# Several equations in one sweep
+
+
+def masked_weight(
+    weight: ArrayLike, threshold: float, *, tie: Tie = "pruned", strict: bool = False
+) -> tuple[Array, Array, Scalar]:
+    """Equations 2, 1 and 10: the sparse weight M * W, the mask M and the exact rate r.
+
+    Arguments and errors as in ``mask`` and ``sparsity_rate``; the rate of no weights is 0.
+    """
+    W, t = _weight(weight), _threshold(threshold)
+    if tie not in ("pruned", "half"):
+        raise InputError(f"tie is {tie!r}; expected 'pruned' or 'half'")
+    M, sparse = np.empty_like(W), np.empty_like(W)
+    at_threshold = W.dtype.type(0.5 if tie == "half" else 0)
+    flat = (array.reshape(-1) for array in (W, M, sparse))
+    pruned, finite = _mask(*flat, W.dtype.type(t), at_threshold, strict)
+    if not finite:
+        raise InputError("weight holds NaN or infinity; expected finite numbers")
+    return sparse, M, W.dtype.type(pruned / max(W.size, 1))
+
+
+def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: ArrayLike) -> Scalar:
+    """Equation 14 from the gradient of the sparse weight: sum of dW_sparse * W * dM/dt.
+
+    Convention 2 for dM/dt, convention 3: pruned weights count.  Both of one shape; the weight
+    finite.  Returns a scalar.
+    """
+    W, dW = _weight(weight), _weight(dsparse_weight)
+    if W.shape != dW.shape:
+        raise InputError(
+            f"weight has shape {W.shape} and dsparse_weight {dW.shape}; expected the same"
+        )
+    t = W.dtype.type(_threshold(threshold))
+    sums = np.zeros(LANES)
+    total = _threshold_gradient(W.reshape(-1), dW.reshape(-1), t, SURROGATE_WIDTH, sums)
+    return W.dtype.type(total)
+
+
+# Kernels: flat arrays, nothing checked
+
+
+@njit(cache=True, nogil=True)
+def _mask(W: Any, M: Any, sparse: Any, t: Any, at_threshold: Any, strict: bool) -> Any:
+    """Fills M and sparse; returns the number of pruned weights, and whether all are finite."""
+    below, at, finite = 0, 0, True
+    one, zero = t * 0 + 1, t * 0
+    for i in range(W.size):
+        w = W[i]
+        u = abs(w)
+        m = one if u > t else zero
+        m = at_threshold if u == t else m
+        M[i] = m
+        sparse[i] = w * m
+        below += u < t
+        at += u == t
+        finite &= u < np.inf
+    return (below if strict else below + at), finite
+
+
+@njit(cache=True, nogil=True)
+def _count(W: Any, t: Any, strict: bool) -> Any:
+    below, at, finite = 0, 0, True
+    for i in range(W.size):
+        u = abs(W[i])
+        below += u < t
+        at += u == t
+        finite &= u < np.inf
+    return (below if strict else below + at), finite
+
+
+@njit(cache=True, nogil=True)
+def _count_between(w: Any, low: Any, high: Any, closed: bool) -> int:
+    """How many lie in [low, high), or in [low, high]."""
+    inside, top = 0, 0
+    for i in range(w.size):
+        inside += (w[i] >= low) & (w[i] < high)
+        top += w[i] == high
+    return inside + top if closed else inside
+
+
+@njit(cache=True, nogil=True)
+def _surrogate(W: Any, t: Any, result: Any, width: float) -> bool:
+    finite = True
+    half, zero = t * 0 - 0.5, t * 0
+    half = W.dtype.type(half)
+    for i in range(W.size):
+        u = abs(W[i])
+        result[i] = half if abs(u - t) < width else zero
+        finite &= u < np.inf
+    return finite
+
+
+@njit(cache=True, nogil=True)
+def _product_sum(a: Any, b: Any, sums: Any) -> Any:
+    """Sum of a * b in float64; sums: LANES zeros."""
+    whole = a.size // LANES * LANES
+    for first in range(0, whole, LANES):
+        for lane in range(LANES):
+            sums[lane] += a[first + lane] * b[first + lane]
+    for i in range(whole, a.size):
+        sums[i - whole] += a[i] * b[i]
+    total = 0.0
+    for lane in range(LANES):
+        total += sums[lane]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _threshold_gradient(W: Any, dW: Any, t: Any, width: float, sums: Any) -> Any:
+    """-0.5 * sum of dW * W where the surrogate is not 0; sums: LANES zeros."""
+    whole = W.size // LANES * LANES
+    for first in range(0, whole, LANES):
+        for lane in range(LANES):
+            w = W[first + lane]
+            product = dW[first + lane] * w
+            sums[lane] += product if abs(abs(w) - t) < width else 0
+    for i in range(whole, W.size):
+        product = dW[i] * W[i]
+        sums[i - whole] += product if abs(abs(W[i]) - t) < width else 0
+    total = 0.0
+    for lane in range(LANES):
+        total += sums[lane]
+    return -0.5 * total
+
+
+@njit(cache=True, nogil=True)
+def _density(points: Any, samples: Any, h: float, result: Any) -> None:
+    for i in range(points.size):
+        total = 0.0
+        for j in range(samples.size):
+            z = (points[i] - samples[j]) / h
+            total += math.exp(-0.5 * z * z)
+        result[i] = total / (samples.size * h * math.sqrt(2 * math.pi))
+
+
+@njit(cache=True, nogil=True)
+def _integral(t: float, samples: Any, h: float) -> float:
+    """Sum of Phi((t - |w|) / h) - Phi((-t - |w|) / h): both in the lower tail of Phi."""
+    total = 0.0
+    root = h * math.sqrt(2.0)
+    for j in range(samples.size):
+        centre = abs(samples[j])
+        total += 0.5 * (math.erfc((centre - t) / root) - math.erfc((centre + t) / root))
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _kl(dense: Any, sparse: Any, T: float, gradient: Any) -> float:
+    """Equation 4, and gradient = (T / B) (q - p)."""
+    B, K = dense.shape
+    loss = 0.0
+    for n in range(B):
+        top_p, top_q = dense[n, 0] / T, sparse[n, 0] / T
+        for k in range(1, K):
+            top_p, top_q = max(top_p, dense[n, k] / T), max(top_q, sparse[n, k] / T)
+        sum_p, sum_q = 0.0, 0.0
+        for k in range(K):
+            sum_p += math.exp(dense[n, k] / T - top_p)
+            sum_q += math.exp(sparse[n, k] / T - top_q)
+        log_p, log_q = top_p + math.log(sum_p), top_q + math.log(sum_q)
+        for k in range(K):
+            a, b = dense[n, k] / T - log_p, sparse[n, k] / T - log_q
+            p, q = math.exp(a), math.exp(b)
+            loss += p * (a - b)
+            gradient[n, k] = (q - p) * (T / B)
+    return loss / B * T * T
+
+
+# What comes in, checked
+
+
+def _weight(values: ArrayLike) -> Array:
+    """A C-contiguous float32 or float64 array: other dtypes become float64."""
+    array = np.asarray(values)
+    dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.float64
+    return np.asarray(array, dtype=dtype, order="C")
+
+
+def _threshold(threshold: float) -> float:
+    if np.ndim(threshold) != 0 or not (math.isfinite(threshold) and threshold >= 0):
+        raise InputError(f"threshold is {threshold}; expected one finite magnitude >= 0")
+    return threshold
+
+
+def _samples(samples: ArrayLike, bandwidth: float) -> tuple[Array, float]:
+    w = _weight(samples).reshape(-1)
+    if w.size == 0 or not (np.isfinite(w).all() and np.isfinite(bandwidth) and bandwidth > 0):
+        twin.density(0.0, samples, bandwidth)  # says what is wrong
+    return w, float(w.dtype.type(bandwidth))
+
+
+def _reconstruction(
+    dense_logits: ArrayLike, sparse_logits: ArrayLike, temperature: float
+) -> tuple[Scalar, Array]:
+    """The loss and its gradient."""
+    dense, sparse = _weight(dense_logits), _weight(sparse_logits)
+    fits = dense.shape == sparse.shape and dense.ndim == 2 and dense.size > 0
+    if not (fits and temperature > 0 and np.isfinite(temperature)):
+        twin.reconstruction_loss(dense_logits, sparse_logits, temperature=temperature)
+    gradient = np.empty_like(sparse)
+    loss = _kl(dense, sparse, float(sparse.dtype.type(temperature)), gradient)
+    if not np.isfinite(gradient).all() or not np.isfinite(loss):
+        twin.reconstruction_loss(dense_logits, sparse_logits, temperature=temperature)
+    return sparse.dtype.type(loss), gradient
+
+
+__all__ = [
+    "density",
+    "histogram_density",
+    "mask",
+    "mask_threshold_gradient",
+    "masked_weight",
+    "reconstruction_loss",
+    "reconstruction_loss_gradient",
+    "reconstruction_threshold_gradient",
+    "sparse_weight",
+    "sparsity_rate",
+    "sparsity_rate_integral",
+    "threshold_gradient",
+]
