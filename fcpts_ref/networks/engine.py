@@ -100,4 +100,6 @@ def make_engine(graph: Graph, engine: str, *, threads: int | None = None) -> Eng
         from fcpts_ref.kernels.engine import NumbaEngine  # compiles on import: only when asked for
 
         return NumbaEngine(graph, threads=threads)
-    raise InputError(f"unknown engine {engine!r}; expected one of {get_args(EngineName)}")
+    raise InputError(
+        f"unknown engine {engine!r}; expected one of {', '.join(get_args(EngineName))}"
+    )
