@@ -20,9 +20,10 @@ from fcpts_ref.methods.common import (
 )
 from fcpts_ref.methods.fcpts import FCPTS
 from fcpts_ref.methods.one_shot import OneShot
+from fcpts_ref.methods.pot import POT
 from fcpts_ref.networks import Network
 
-METHODS: dict[str, type[Any]] = {"fcpts": FCPTS, "one-shot": OneShot}
+METHODS: dict[str, type[Any]] = {"fcpts": FCPTS, "one-shot": OneShot, "pot": POT}
 
 
 def make_method(method: str, **settings: Any) -> Method:
@@ -81,6 +82,7 @@ def run_method(
 __all__ = [
     "FCPTS",
     "METHODS",
+    "POT",
     "Method",
     "OneShot",
     "Problem",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref.budget import budget
 from fcpts_ref.errors import InputError
-from fcpts_ref.networks import Engine, Network, make_engine, predict
+from fcpts_ref.networks import Engine, Graph, Network, NumpyEngine, make_engine, predict
 from fcpts_ref.networks.network import check_images
 
 Array = NDArray[Any]
@@ -45,7 +45,8 @@ class Problem:
     """What every method is given: the dense network, calibration images, target, and engines.
 
     images: (n, C, H, W) in [0, 1], of the network's dtype; labels are never given.
-    ``teacher`` runs the dense network, ``student`` the sparse one.
+    ``teacher`` runs the dense network, ``student`` the sparse one; ``make_engine`` makes an engine
+    of their kind for another graph.
     """
 
     network: Network
@@ -53,6 +54,7 @@ class Problem:
     target: float
     teacher: Engine
     student: Engine
+    make_engine: Callable[[Graph], Engine] = NumpyEngine
 
     @property
     def count(self) -> int:
@@ -91,9 +93,8 @@ def make_problem(
             f"target {target} prunes {count} of {sum(sizes.values())} weights and would empty one "
             f"of the {len(sizes)} layers; use a lower target"
         )
-    teacher = make_engine(network.graph, engine, threads=threads)
-    student = make_engine(network.graph, engine, threads=threads)
-    return Problem(network, images, target, teacher, student)
+    make = partial(make_engine, engine=engine, threads=threads)
+    return Problem(network, images, target, make(network.graph), make(network.graph), make)
 
 
 @dataclass(frozen=True)
