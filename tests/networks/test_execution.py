@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from comparing import assert_close, assert_same_bits
-
-from examples import (
+from small_networks import (
     every_operation,
     make_images,
     make_network,
     small_plain,
     small_resnet,
 )
+
 from fcpts_ref import layers
 from fcpts_ref.networks import Graph, Node, NumpyEngine, execution
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from small_networks import every_operation, make_images, make_network
 
-from examples import every_operation, make_images, make_network
 from fcpts_ref.errors import InputError
 from fcpts_ref.networks import Graph, Node, execution, macs, plain, resnet
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from comparing import assert_close, assert_same_bits
+from small_networks import make_images, make_network, small_plain, small_resnet
 
-from examples import make_images, make_network, small_plain, small_resnet
 from fcpts_ref.errors import InputError
 from fcpts_ref.networks import (
     Network,
