@@ -28,9 +28,17 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         help="the trained network: a name (in models/ of the package or of --home), an .h5 file of "
         "this program, or with --arch a PyTorch or safetensors checkpoint (default: %(default)s)",
     )
+    add_arch_options(group)
+    add_data_option(group)
+    add_home_option(group)
+
+
+def add_arch_options(group: Any, *, required: bool = False) -> None:
+    """--arch, --shortcut, --normalise: what a foreign checkpoint does not say itself."""
     group.add_argument(
         "--arch",
         metavar="NAME",
+        required=required,
         help="what a foreign checkpoint holds: resnet20, resnet32, resnet56, any resnetN with "
         "N = 6n + 2, or plainN",
     )
@@ -43,8 +51,6 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         default="imagenet",
         help="mean and deviation a foreign checkpoint was trained with (default: %(default)s)",
     )
-    add_data_option(group)
-    add_home_option(group)
 
 
 def add_data_option(group: Any) -> None:

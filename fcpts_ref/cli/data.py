@@ -1,0 +1,113 @@
+"""fcpts-ref data: bring CIFAR-10 and CIFAR-100 into this program's format."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from fcpts_ref.cli.sources import add_home_option
+from fcpts_ref.datasets.cifar import read_cifar_archive, to_dataset
+from fcpts_ref.datasets.dataset import Dataset, write_dataset
+from fcpts_ref.datasets.download import download_archive
+from fcpts_ref.datasets.locations import home_folder
+from fcpts_ref.datasets.official import official_archive
+from fcpts_ref.errors import InputError
+from fcpts_ref.files import lock_folder
+
+NAMES = ("cifar10", "cifar100")
+EPILOG = """\
+examples:
+  fcpts-ref data download cifar10          fetch the official archive and prepare it
+  fcpts-ref data prepare cifar10 --from cifar-10-binary.tar.gz
+  fcpts-ref data prepare cifar100 --from cifar-100-python/
+
+The file goes to the folder data of --home, where --data cifar10 finds it.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Mounts the commands."""
+    parser = subparsers.add_parser(
+        "data",
+        help="prepare or download CIFAR-10 and CIFAR-100",
+        description="Bring CIFAR-10 and CIFAR-100 into one checked HDF5 file each.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    prepare = _add_action(
+        actions, "prepare", "make the HDF5 file from an official archive", _prepare
+    )
+    prepare.add_argument(
+        "--from",
+        dest="source",
+        required=True,
+        metavar="PATH",
+        help="the archive, Python or binary version, .tar.gz or unpacked",
+    )
+    prepare.add_argument("--sha256", help="what the archive's SHA-256 has to be")
+    download = _add_action(actions, "download", "fetch the official archive, then prepare", _fetch)
+    download.add_argument(
+        "--quiet", action="store_true", help="no progress bar (default: on standard error)"
+    )
+
+
+def _add_action(actions: Any, name: str, text: str, run: Any) -> argparse.ArgumentParser:
+    action: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+    action.add_argument("name", choices=NAMES, help="the data set")
+    action.add_argument(
+        "--labels",
+        choices=("fine", "coarse"),
+        default="fine",
+        help="which of CIFAR-100's labels (default: fine, 100 classes)",
+    )
+    action.add_argument("--out", metavar="FILE", help="default: data/NAME.h5 in --home")
+    add_home_option(action)
+    action.add_argument("--json", action="store_true", help="print the result as JSON")
+    action.set_defaults(run=run, sha256=None)
+    return action
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    archive = read_cifar_archive(arguments.source, sha256=arguments.sha256)
+    if archive.dataset != arguments.name:
+        raise InputError(
+            f"{arguments.source} holds {archive.dataset}, not {arguments.name}; name the data set "
+            "that it holds"
+        )
+    dataset = to_dataset(archive, arguments.labels)
+    path = Path(arguments.out or home_folder(arguments.home) / "data" / f"{arguments.name}.h5")
+    with lock_folder(path.parent):
+        write_dataset(path, dataset)
+    _show(arguments, dataset, path, archive.official)
+    return 0
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    official = official_archive(arguments.name)
+    assert official is not None  # of every name that the parser lets through
+    folder = home_folder(arguments.home) / "downloads"
+    arguments.source = download_archive(official, folder, progress=not arguments.quiet)
+    return _prepare(arguments)
+
+
+def _show(arguments: argparse.Namespace, dataset: Dataset, path: Path, official: bool) -> None:
+    summary = {
+        "data": dataset.name,
+        "train_images": len(dataset.train),
+        "test_images": len(dataset.test),
+        "classes": len(dataset.label_names),
+        "official": official,
+        "provenance": dataset.provenance,
+        "file": str(path),
+    }
+    if arguments.json:
+        print(json.dumps(summary, indent=2))
+        return
+    known = "the official archive" if official else "not the official archive's checksum"
+    print(
+        f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test images in "
+        f"{len(dataset.label_names)} classes ({known})\nwritten to {path}"
+    )

@@ -1,0 +1,125 @@
+"""fcpts-ref models: networks from other programs' checkpoints, and back."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from fcpts_ref.checkpoints.importing import NORMALISATIONS, export_network, import_network
+from fcpts_ref.cli.sources import add_arch_options, add_home_option, network_path
+from fcpts_ref.datasets.locations import home_folder
+from fcpts_ref.errors import InputError
+from fcpts_ref.files import file_sha256, lock_folder
+from fcpts_ref.networks import architecture, global_rate
+from fcpts_ref.storage import read_network, write_network
+
+EPILOG = """\
+examples:
+  fcpts-ref models import resnet32.th --arch resnet32 --name resnet32-cifar10
+  fcpts-ref models export runs/NAME/network.h5 sparse.safetensors
+  fcpts-ref models export resnet32-cifar10 resnet32.pt
+
+Nothing in a checkpoint is ever run, and neither direction needs PyTorch.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Mounts the commands."""
+    parser = subparsers.add_parser(
+        "models",
+        help="import and export PyTorch and safetensors checkpoints",
+        description="Networks from PyTorch and safetensors checkpoints, and back.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    text = "read a checkpoint (.pth, .pt, .th, .safetensors) into an .h5 file"
+    importing = actions.add_parser("import", help=text, description=text)
+    importing.add_argument("file", metavar="FILE", help="the checkpoint")
+    add_arch_options(importing, required=True)
+    importing.add_argument(
+        "--classes", type=int, default=10, help="of the last layer (default: %(default)s)"
+    )
+    importing.add_argument(
+        "--input",
+        type=int,
+        nargs=3,
+        default=(3, 32, 32),
+        metavar=("C", "H", "W"),
+        help="shape of an image (default: 3 32 32)",
+    )
+    place = importing.add_mutually_exclusive_group()
+    place.add_argument("--out", metavar="FILE", help="default: models/NAME.h5 in --home")
+    place.add_argument("--name", help="for --weights to find it by (default: the file's name)")
+    add_home_option(importing)
+    importing.add_argument("--json", action="store_true", help="print the result as JSON")
+    importing.set_defaults(run=_import)
+
+    text = "write a network as .safetensors or, for any other ending, PyTorch's format"
+    exporting = actions.add_parser("export", help=text, description=text)
+    exporting.add_argument("network", metavar="NAME|FILE", help="a network's name or .h5 file")
+    exporting.add_argument("out", metavar="OUT", help="such as network.safetensors or network.pt")
+    add_home_option(exporting)
+    exporting.add_argument("--json", action="store_true", help="print the result as JSON")
+    exporting.set_defaults(run=_export)
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    graph = architecture(
+        arguments.arch,
+        classes=arguments.classes,
+        input_shape=tuple(arguments.input),
+        shortcut=arguments.shortcut,
+    )
+    mean, std = NORMALISATIONS[arguments.normalise]
+    network, report = import_network(arguments.file, graph, mean=mean, std=std)
+    source = Path(arguments.file)
+    name = arguments.name or source.stem
+    path = Path(arguments.out or home_folder(arguments.home) / "models" / f"{name}.h5")
+    provenance = {
+        "made_by": "fcpts-ref models import",
+        "source": source.name,
+        "sha256": file_sha256(source),
+        "arch": arguments.arch,
+        "shortcut": arguments.shortcut,
+        "normalise": arguments.normalise,
+    }
+    with lock_folder(path.parent):
+        write_network(path, network, provenance)
+    weights = sum(network.sizes.values())
+    summary = {
+        "network": graph.name,
+        "weights": weights,
+        "renamed": len(report.renamed),
+        "ignored": list(report.ignored),
+        "file": str(path),
+    }
+    text = (
+        f"{graph.name}: {weights:,} prunable weights; {report.summary()}, "
+        f"{len(report.renamed)} under other names, {len(report.ignored)} counters left out\n"
+        f"written to {path}"
+    )
+    print(json.dumps(summary, indent=2) if arguments.json else text)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    out = Path(arguments.out)
+    if out.suffix in (".h5", ".hdf5"):
+        raise InputError(f"{out} has this program's own ending; use .safetensors or .pt")
+    network, _ = read_network(network_path(arguments.network, arguments.home))
+    export_network(out, network)
+    summary = {
+        "network": network.graph.name,
+        "rate": global_rate(network),
+        "masks": len(network.masks),
+        "file": str(out),
+    }
+    text = (
+        f"{network.graph.name}: {100 * summary['rate']:.2f} % of the weights are zero, "
+        f"{summary['masks']} masks as arrays of their own\nwritten to {out}"
+    )
+    print(json.dumps(summary, indent=2) if arguments.json else text)
+    return 0
