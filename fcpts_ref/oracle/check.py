@@ -105,14 +105,16 @@ def _judge(adapter: Adapter, case: Case, precision: str) -> tuple[str, str, Diff
 def _judge_outputs(
     outputs: Mapping[str, Any], case: Case, precision: str
 ) -> tuple[str, str, Difference | None]:
-    missing = [name for name in case.outputs if name not in outputs]
+    required = [name for name, expected in case.outputs.items() if not expected.optional]
+    missing = [name for name in required if name not in outputs]
     if missing:
-        return "fail", f"output {missing[0]!r} is missing; expected {', '.join(case.outputs)}", None
+        return "fail", f"output {missing[0]!r} is missing; expected {', '.join(required)}", None
     check_dtype = "DTYPE" in case.flags
     differences = [
         difference
         for name, expected in case.outputs.items()
-        if (
+        if name in outputs
+        and (
             difference := compare_output(
                 name, expected, outputs[name], precision=precision, check_dtype=check_dtype
             )
@@ -121,4 +123,8 @@ def _judge_outputs(
     if not differences:
         return "pass", "", None
     worst = max(differences, key=lambda difference: difference.share)
-    return "fail", f"{worst.output}{worst.message}", worst
+    message = f"{worst.output}{worst.message}"
+    if len(differences) > 1:
+        wrong = ", ".join(difference.output for difference in differences)
+        message += f"; wrong outputs in the order of computation: {wrong}"
+    return "fail", message, worst

@@ -34,12 +34,15 @@ from fcpts_ref.equations import (
 )
 from fcpts_ref.networks.graph import IMAGES, Graph, Node
 from fcpts_ref.networks.network import Network
+from fcpts_ref.oracle.small_network import fcpts_run, fcpts_step
 
 __all__ = [
     "control_loss",
     "control_loss_gradient",
     "control_threshold_gradient",
     "density",
+    "fcpts_run",
+    "fcpts_step",
     "histogram_density",
     "mask",
     "mask_of_count",

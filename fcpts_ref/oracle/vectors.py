@@ -41,10 +41,14 @@ class Rule:
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """One output of a case: its value and the rule it is compared by."""
+    """One output of a case: its value and the rule it is compared by.
+
+    An optional output is compared where it is given, and not missed where it is not.
+    """
 
     value: Array
     rule: Rule
+    optional: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +187,11 @@ def _read_case(
     raw: dict[str, Any], group: dict[str, Any], rules: dict[str, Rule], folder: Path
 ) -> Case:
     outputs = {
-        name: Expected(decode_array(entry["value"], folder), rules[entry["rule"]])
+        name: Expected(
+            decode_array(entry["value"], folder),
+            rules[entry["rule"]],
+            entry.get("optional", False),
+        )
         for name, entry in raw.get("outputs", {}).items()
     }
     return Case(

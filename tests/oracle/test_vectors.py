@@ -92,6 +92,7 @@ def test_floating_inputs_are_exact_in_float32():
                     assert np.array_equal(array, array.astype(np.float32)), (case.id, name)
 
 
+@pytest.mark.slow
 def test_regeneration_differs_in_nothing():
     pytest.importorskip("mpmath")
     if str(ROOT) not in sys.path:

@@ -23,10 +23,10 @@ Outputs = dict[str, Any]
 
 
 def mask(decide: Decisions, weight: Any, threshold: float, tie: str) -> Outputs:
-    result = zeros(weight.shape)
+    weight, result = exact(weight), zeros(weight.shape)
     at_threshold = {"pruned": mpf(0), "half": mpf("0.5")}[tie]
     for index in indices(weight.shape):
-        sign = decide.compare(abs(weight[index].item()), threshold)
+        sign = decide.compare(abs(weight[index]), threshold)
         result[index] = {1: mpf(1), 0: at_threshold, -1: mpf(0)}[sign]
     return {"mask": result}
 
@@ -114,9 +114,9 @@ def rate_gradient(decide: Decisions, dreconstruction_drate: Any, dcontrol_drate:
 
 
 def mask_threshold_gradient(decide: Decisions, weight: Any, threshold: float) -> Outputs:
-    result = zeros(weight.shape)
+    weight, result = exact(weight), zeros(weight.shape)
     for index in indices(weight.shape):
-        u = mpf(abs(weight[index].item())) - mpf(threshold)
+        u = abs(weight[index]) - mpf(threshold)
         inside = decide.compare(u, -1) > 0 and decide.compare(u, 1) < 0
         result[index] = mpf("-0.5") if inside else mpf(0)
     return {"gradient": result}
@@ -136,9 +136,9 @@ def reconstruction_threshold_gradient(
 
 
 def sparsity_rate(decide: Decisions, weight: Any, threshold: float, strict: bool) -> Outputs:
-    pruned = 0
+    weight, pruned = exact(weight), 0
     for index in indices(weight.shape):
-        sign = decide.compare(abs(weight[index].item()), threshold)
+        sign = decide.compare(abs(weight[index]), threshold)
         pruned += sign < 0 or (sign == 0 and not strict)
     return {"rate": mpf(pruned) / weight.size}
 
@@ -159,9 +159,9 @@ def rate_threshold_gradient(
 
 def density(decide: Decisions, points: Any, samples: Any, bandwidth: float) -> Outputs:
     h, w = mpf(bandwidth), exact(samples).ravel()
-    result = zeros(points.shape)
+    points, result = exact(points), zeros(points.shape)
     for index in indices(points.shape):
-        x = mpf(points[index].item())
+        x = points[index]
         kernels = [exp(-(((x - each) / h) ** 2) / 2) / sqrt(2 * pi) for each in w]
         result[index] = mp.fsum(kernels) / (len(w) * h)
     return {"density": result}
@@ -171,7 +171,7 @@ def histogram_density(decide: Decisions, points: Any, samples: Any, bins: int) -
     """Counted with the last bin closed, looked up with every bin open above."""
     w = exact(samples).ravel().tolist()
     low, high = min(w), max(w)
-    result = zeros(points.shape)
+    points, result = exact(points), zeros(points.shape)
     if low == high:
         return {"density": result}
     width = (high - low) / bins
@@ -182,7 +182,7 @@ def histogram_density(decide: Decisions, points: Any, samples: Any, bins: int) -
         else:
             counts[_bin(decide, sample, low, width)] += 1
     for index in indices(points.shape):
-        x = mpf(points[index].item())
+        x = points[index]
         if decide.compare(x, low) >= 0 and decide.compare(x, high) < 0:
             result[index] = counts[_bin(decide, x, low, width)] / (len(w) * width)
     return {"density": result}

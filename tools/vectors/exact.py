@@ -17,8 +17,10 @@ MARGIN = (
 
 
 def exact(array: Any) -> np.ndarray:
-    """The same numbers in extended precision, as an object array."""
+    """The same numbers in extended precision, as a new object array."""
     array = np.asarray(array)
+    if array.dtype == object:
+        return array.copy()
     result = np.empty(array.shape, dtype=object)
     for index in indices(array.shape):
         result[index] = mpf(array[index].item())

@@ -67,12 +67,13 @@ def convolution_forward(
 ) -> Outputs:
     P, Q = output_shape(x.shape, weight.shape, stride, padding, dilation)
     y = zeros((x.shape[0], weight.shape[0], P, Q))
-    x, weight = exact_or_same(x), exact_or_same(weight)
+    x, weight = exact(x), exact(weight)
     for at_y, at_x, at_weight in _taps(x.shape, weight.shape, stride, padding, dilation, groups):
         y[at_y] += x[at_x] * weight[at_weight]
     if bias is not None:
+        bias = exact(bias)
         for index in indices(y.shape):
-            y[index] += mpf(bias[index[1]].item())
+            y[index] += bias[index[1]]
     return {"y": y}
 
 
@@ -99,12 +100,12 @@ def convolution_backward(
 
 
 def linear_forward(decide: Decisions, x: Any, weight: Any, bias: Any) -> Outputs:
-    x, weight = exact_or_same(x), exact_or_same(weight)
+    x, weight = exact(x), exact(weight)
     y = zeros((x.shape[0], weight.shape[0]))
     for n, k in indices(y.shape):
         y[n, k] = total(x[n] * weight[k]) if x.shape[1] else mpf(0)
         if bias is not None:
-            y[n, k] += mpf(bias[k].item())
+            y[n, k] += exact(bias)[k]
     return {"y": y}
 
 
@@ -118,11 +119,6 @@ def linear_backward(decide: Decisions, dy: Any, x: Any, weight: Any, bias: Any) 
     if bias is not None:
         outputs["dbias"] = np.array([total(dy[:, k]) for k in range(dy.shape[1])], dtype=object)
     return outputs
-
-
-def exact_or_same(array: Any) -> np.ndarray:
-    """Extended precision, also where the array already is."""
-    return array if array.dtype == object else exact(array)
 
 
 # Batch norm
@@ -139,7 +135,7 @@ def batch_norm_forward(
     momentum: float,
     epsilon: float,
 ) -> Outputs:
-    x, gamma, beta = exact_or_same(x), exact_or_same(gamma), exact_or_same(beta)
+    x, gamma, beta = exact(x), exact(gamma), exact(beta)
     new_mean, new_var = exact(running_mean), exact(running_var)
     y, m = zeros(x.shape), mpf(momentum)
     for c in range(x.shape[1]):
@@ -176,7 +172,7 @@ def batch_norm_backward(
 
 
 def relu_forward(decide: Decisions, x: Any) -> Outputs:
-    return {"y": _clip(decide, exact_or_same(x), None)}
+    return {"y": _clip(decide, exact(x), None)}
 
 
 def relu6_forward(decide: Decisions, x: Any) -> Outputs:
@@ -358,7 +354,7 @@ def average_pool_backward(
 
 
 def global_average_pool_forward(decide: Decisions, x: Any) -> Outputs:
-    x = exact_or_same(x)
+    x = exact(x)
     y = zeros(x.shape[:2])
     for n, c in indices(y.shape):
         y[n, c] = total(x[n, c]) / x[n, c].size

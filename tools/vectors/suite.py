@@ -56,6 +56,12 @@ RULES: dict[str, dict[str, Any]] = {
         "atol": 1e-10,
         "reason": "1/sqrt(epsilon) magnifies the rounding of the mean by 316",
     },
+    "step": {
+        "compare": "close",
+        "rtol": 1e-11,
+        "atol": 1e-13,
+        "reason": "forward, backward and update of a small network, each with its roundings",
+    },
     "trajectory": {
         "compare": "close",
         "rtol": 1e-10,
@@ -71,6 +77,7 @@ class Operation:
 
     derive: Callable[..., dict[str, Any]]
     rule: str
+    required: frozenset[str] | set[str] | None = None  # None: all of them
 
 
 @dataclass
@@ -104,12 +111,13 @@ class Group:
         """Derive one case.  The number is part of its id and is never used again."""
         case_id = f"{self.name}.{number:04d}"
         values, outputs = self._derive(case_id, operation, inputs, flags)
-        rule = self.operations[operation].rule
+        rule, required = self.operations[operation].rule, self.operations[operation].required
         dtype = _output_dtype(values)
         encoded = {
             name: {
                 "value": self._encode(f"{case_id}/outputs/{name}", rounded(value, dtype)),
                 "rule": (rules or {}).get(name, rule),
+                **({} if required is None or name in required else {"optional": True}),
             }
             for name, value in outputs.items()
         }

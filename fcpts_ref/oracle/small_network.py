@@ -1,0 +1,135 @@
+"""The small network on which the vectors take whole FCPTS steps, run by the reference.
+
+Convolution 3x3 (padding 1), batch norm, ReLU, convolution 3x3 (stride 2, padding 1), batch norm,
+ReLU, mean over the pixels, linear layer with bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from fcpts_ref.allocation import Allocation
+from fcpts_ref.conventions import Conventions
+from fcpts_ref.methods.common import Problem
+from fcpts_ref.methods.fcpts import State, step, thresholds_of
+from fcpts_ref.networks import Graph, Network, Node, NumpyEngine
+from fcpts_ref.networks.graph import IMAGES
+
+Arrays = Mapping[str, Any]
+
+
+def make_graph(parameters: Sequence[Any], image_shape: tuple[int, int, int]) -> Graph:
+    """The graph for arrays in the order of ``Graph.parameter_shapes``."""
+    first, second, last = (parameters[i].shape for i in (0, 3, 6))
+    window = {"kernel": 3, "padding": 1, "bias": False}
+
+    def convolve(shape: tuple[int, ...], stride: int) -> dict[str, Any]:
+        return window | {"in_channels": shape[1], "out_channels": shape[0], "stride": stride}
+
+    features = {"in_features": last[1], "out_features": last[0], "bias": True}
+    nodes = (
+        Node("conv1", "convolution", (IMAGES,), convolve(first, 1)),
+        Node("bn1", "batch_norm", ("conv1",), {"channels": first[0]}),
+        Node("relu1", "relu", ("bn1",)),
+        Node("conv2", "convolution", ("relu1",), convolve(second, 2)),
+        Node("bn2", "batch_norm", ("conv2",), {"channels": second[0]}),
+        Node("relu2", "relu", ("bn2",)),
+        Node("pool", "global_average_pool", ("relu2",)),
+        Node("linear", "linear", ("pool",), features),
+    )
+    return Graph("small", image_shape, nodes)
+
+
+def fcpts_step(images: Any, samples: Any, **inputs: Any) -> dict[str, Any]:
+    """One step of Algorithm 1, with every quantity that the vectors know."""
+    problem, state, conventions = _begin(images, inputs)
+    return _step(problem, state, images, samples, conventions, inputs["control"])[0]
+
+
+def fcpts_run(
+    images: Any, samples: Any, learning_rates: Any, threshold_learning_rates: Any, **inputs: Any
+) -> dict[str, Any]:
+    """A step for every batch."""
+    problem, state, conventions = _begin(images[0], inputs)
+    history = []
+    for i, batch in enumerate(images):
+        rates = {
+            "learning_rate": float(learning_rates[i]),
+            "threshold_learning_rate": float(threshold_learning_rates[i]),
+        }
+        now = conventions.with_choices(rates)
+        outputs, state = _step(problem, state, batch, samples[i], now, inputs["control"])
+        history.append(outputs)
+    traced = ("reconstruction_loss", "control_loss", "rates", "new_thresholds")
+    result = {name: np.stack([one[name] for one in history]) for name in traced}
+    return result | {name: history[-1][name] for name in ("masks", "new_parameters", "new_buffers")}
+
+
+def _begin(images: Any, inputs: Mapping[str, Any]) -> tuple[Problem, State, Conventions]:
+    graph = make_graph(inputs["dense_parameters"], images.shape[1:])
+    names, buffers = list(graph.parameter_shapes), list(graph.buffer_shapes)
+
+    def by_name(keys: Sequence[str], key: str) -> dict[str, Any]:
+        return dict(zip(keys, inputs[key], strict=True))
+
+    dense = Network(graph, by_name(names, "dense_parameters"), by_name(buffers, "dense_buffers"))
+    engines = NumpyEngine(graph), NumpyEngine(graph)
+    problem = Problem(dense, images, inputs["target"], *engines)
+    state = State(
+        step=0,
+        parameters=by_name(names, "parameters"),
+        buffers=by_name(buffers, "buffers"),
+        velocities=by_name(names, "velocities"),
+        threshold_parameters=inputs["threshold_parameters"],
+        threshold_velocities=inputs["threshold_velocities"],
+        allocation=Allocation({}),
+    )
+    known = {field.name for field in fields(Conventions)}
+    choices = {name: value for name, value in inputs.items() if name in known}
+    return problem, state, Conventions().with_choices(choices)
+
+
+def _step(
+    problem: Problem,
+    state: State,
+    images: Any,
+    samples: Any,
+    conventions: Conventions,
+    control: Any,
+) -> tuple[dict[str, Any], State]:
+    seen: dict[str, Any] = {}
+    new, _ = step(
+        problem,
+        state,
+        images,
+        list(samples),
+        conventions,
+        control=control,
+        observe=seen.__setitem__,
+    )
+    graph = problem.network.graph
+    gradients = {
+        name: seen.get(f"dweight/{name}", seen.get(f"dparameter/{name}"))
+        for name in graph.parameter_shapes
+    }
+    outputs = {name: value for name, value in seen.items() if "/" not in name}
+    outputs |= {
+        "masks": _flat([seen[f"mask/{name}"] for name in graph.prunable]),
+        "new_parameters": _flat(new.parameters[name] for name in graph.parameter_shapes),
+        "new_velocities": _flat(new.velocities[name] for name in graph.parameter_shapes),
+        "new_threshold_parameters": new.threshold_parameters,
+        "new_threshold_velocities": new.threshold_velocities,
+        "new_thresholds": thresholds_of(new.threshold_parameters, conventions),
+        "new_buffers": _flat(new.buffers[name] for name in graph.buffer_shapes),
+    }
+    if all(gradient is not None for gradient in gradients.values()):
+        outputs["dparameters"] = _flat(gradients.values())
+    return outputs, new
+
+
+def _flat(arrays: Any) -> Any:
+    return np.concatenate([array.ravel() for array in arrays])
