@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+
+from fcpts_ref.errors import InputError
 
 BFLOAT16 = "bfloat16"  # has no NumPy dtype: read as float32, which holds every value exactly
 
@@ -27,3 +31,20 @@ def decode_elements(
         return np.frombuffer(content, np.uint8).astype(np.bool_)
     stored = np.frombuffer(content, order + kind)
     return stored.astype(np.dtype(kind))
+
+
+def dtype_names(kinds: Mapping[str, str]) -> dict[str, str]:
+    """Turn a format's {its name: kind} into {little-endian dtype text: its name}, for writing."""
+    return {np.dtype(k).newbyteorder("<").str: n for n, k in kinds.items() if k != BFLOAT16}
+
+
+def little_endian(name: str, array: np.ndarray, names: Mapping[str, str]) -> np.ndarray:
+    """Return ``array`` row-major and little-endian; InputError if ``names`` lacks its dtype."""
+    array = np.asarray(array)
+    stored = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+    if stored.dtype.str not in names:
+        raise InputError(
+            f"{name} is {array.dtype}, expected one of {', '.join(names.values())}: "
+            "convert it first"
+        )
+    return stored

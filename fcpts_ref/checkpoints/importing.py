@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,43 +27,84 @@ NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 }
 """Mean and standard deviation per channel that CIFAR checkpoints are commonly trained with."""
 
-
-def import_network(
-    path: Path | str, graph: Graph, *, mean: Sequence[float], std: Sequence[float]
-) -> tuple[Network, MatchReport]:
-    """The network of a checkpoint (PyTorch's formats or safetensors, told by content).
-
-    mean, std: the input normalisation per channel it was trained with, images being in [0, 1].
-    float16 and bfloat16 become float32.
-    Raises InputError for a file that is not such a checkpoint or does not fit the graph.
-    """
-    path = Path(path)
-    state = read_checkpoint(path)
-    constants = {name for name in graph.buffer_shapes if name.endswith((".mean", ".std"))}
-    expected = {**graph.parameter_shapes, **graph.buffer_shapes}
-    report = match_state(state, {n: s for n, s in expected.items() if n not in constants})
-    arrays = report.require_complete(str(path))
-    double = any(array.dtype == np.float64 for array in arrays.values())
-    dtype = np.dtype(np.float64 if double else np.float32)
-    arrays = {name: array.astype(dtype) for name, array in arrays.items()}
-    C = graph.input_shape[0]
-    for name in constants:
-        values = mean if name.endswith(".mean") else std
-        arrays[name] = np.broadcast_to(np.array(values, dtype=dtype), (C,)).copy()
-    parameters = {name: arrays[name] for name in graph.parameter_shapes}
-    return Network(graph, parameters, {n: arrays[n] for n in graph.buffer_shapes}), report
+MASK_SUFFIX = "_mask"  # conv1.weight_mask, as torch.nn.utils.prune names them
 
 
-def read_checkpoint(path: Path) -> dict[str, Array]:
+def read_checkpoint(path: Path | str) -> dict[str, Array]:
     """The arrays of a PyTorch file or a safetensors file, told apart by their first bytes."""
     try:
         with open(path, "rb") as file:
             head = file.read(9)
     except OSError as error:
         raise InputError(describe_failure(f"cannot read {path}", error)) from error
-    if len(head) == 9 and head[8:] == b"{":  # eight bytes of length, then JSON
+    if head[8:] == b"{":  # eight bytes of length, then JSON
         return read_safetensors(path)
     return read_torch_file(path)
+
+
+def import_network(
+    path: Path | str, graph: Graph, *, mean: Sequence[float], std: Sequence[float]
+) -> tuple[Network, MatchReport]:
+    """The network of a checkpoint (PyTorch's formats or safetensors, told by content).
+
+    mean, std: the input normalisation it was trained with, one number or one per channel, images
+    being in [0, 1]; where the checkpoint itself holds these constants, as those that
+    ``export_network`` writes do, its own are taken.  Masks (NAME_mask) are applied and kept.
+    float16 and bfloat16 become float32; one float64 array makes the network float64.
+    Raises InputError for a file that is not such a checkpoint or does not fit the graph.
+    """
+    constants = _constants(graph, mean, std)
+    masked = {name + MASK_SUFFIX: name for name in graph.prunable}
+    state = read_checkpoint(path)
+    report = match_state(
+        {name: array for name, array in state.items() if name not in masked},
+        {
+            name: shape
+            for name, shape in {**graph.parameter_shapes, **graph.buffer_shapes}.items()
+            if name in state or name not in constants
+        },
+    )
+    found = {**constants, **report.require_complete(str(path))}
+    double = any(array.dtype == np.float64 for array in report.arrays.values())
+    arrays = {name: a.astype(np.float64 if double else np.float32) for name, a in found.items()}
+    masks = {
+        masked[name]: _as_mask(array, arrays[masked[name]].shape, f"{path}: {name}")
+        for name, array in state.items()
+        if name in masked
+    }
+    for name, mask in masks.items():
+        arrays[name] = apply_mask(arrays[name], mask)
+    parameters = {name: arrays[name] for name in graph.parameter_shapes}
+    buffers = {name: arrays[name] for name in graph.buffer_shapes}
+    return Network(graph, parameters, buffers, masks), report
+
+
+def _constants(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> dict[str, Array]:
+    """The buffers of the graph's normalising nodes (float64).  InputError unless they fit."""
+    C = graph.input_shape[0]
+    numbers = np.array([*mean, *std], np.float64)
+    if not {len(mean), len(std)} <= {1, C} or not np.isfinite(numbers).all() or min(std) <= 0:
+        raise InputError(
+            f"normalisation by mean {tuple(mean)} and std {tuple(std)}; expected {C} finite "
+            "numbers each (or one for all channels), std above 0"
+        )
+    nodes = [node.name for node in graph.nodes if node.operation == "normalise"]
+    return {
+        f"{node}.{key}": np.broadcast_to(np.array(values, np.float64), (C,))
+        for node in nodes
+        for key, values in (("mean", mean), ("std", std))
+    }
+
+
+def _as_mask(array: Array, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:
+    if array.shape != shape or not np.isin(array, (0, 1)).all():
+        raise InputError(f"{what} should be of shape {shape} and hold zeros and ones only")
+    return array.astype(np.bool_)
+
+
+def apply_mask(array: Array, mask: NDArray[np.bool_]) -> Array:
+    """A copy of ``array`` with +0 where ``mask`` is False."""
+    return np.where(mask, array, array.dtype.type(0))
 
 
 def export_network(path: Path | str, network: Network) -> None:
@@ -73,8 +114,13 @@ def export_network(path: Path | str, network: Network) -> None:
     Input normalisation is left to the reader: its mean and std are there as normalise.mean, .std.
     Raises InputError if the file cannot be written.
     """
-    masks = {f"{name}_mask": mask.astype(np.uint8) for name, mask in network.masks.items()}
-    arrays: Mapping[str, Array] = {**network.parameters, **network.buffers, **masks}
+    masks = network.masks
+    arrays: dict[str, Array] = {
+        **network.parameters,
+        **{name: apply_mask(network.parameters[name], mask) for name, mask in masks.items()},
+        **network.buffers,
+        **{name + MASK_SUFFIX: mask.astype(np.uint8) for name, mask in masks.items()},
+    }
     if Path(path).suffix == ".safetensors":
         write_safetensors(path, arrays)
     else:

@@ -102,7 +102,10 @@ class _Machine:
     def symbol(self, module: Any, name: Any) -> Symbol:
         full_name = f"{module}.{name}"
         if full_name not in self.constructors:
-            raise InputError(f"it names {full_name[:100]!r}, which is refused and was not run")
+            raise InputError(
+                f"it names {full_name[:100]!r}, which is refused and was not run: expected plain "
+                "data"
+            )
         return Symbol(full_name)
 
     def call(self) -> Any:

@@ -20,7 +20,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from fcpts_ref.checkpoints.elements import BFLOAT16, decode_elements, item_size
+from fcpts_ref.checkpoints.elements import (
+    BFLOAT16,
+    decode_elements,
+    dtype_names,
+    item_size,
+    little_endian,
+)
 from fcpts_ref.errors import InputError
 from fcpts_ref.files import describe_failure, write_atomically
 
@@ -42,7 +48,7 @@ DTYPES = {
     "U8": "u1",
     "BOOL": "?",
 }
-_NAMES = {np.dtype(kind).str: name for name, kind in DTYPES.items() if kind != BFLOAT16}
+_NAMES = dtype_names(DTYPES)
 
 
 @dataclass(frozen=True)
@@ -157,7 +163,9 @@ def write_safetensors(
     Wide dtypes come first, each aligned to its size.  Raises InputError for a dtype the
     format lacks, and if the file cannot be written.
     """
-    stored = {name: _little_endian(name, array) for name, array in arrays.items()}
+    if METADATA in arrays:
+        raise InputError(f"an array called {METADATA}, which the format keeps for texts: rename it")
+    stored = {name: little_endian(name, array, _NAMES) for name, array in arrays.items()}
     order = sorted(stored, key=lambda name: (-stored[name].itemsize, name))
     header: dict[str, Any] = {METADATA: dict(metadata)} if metadata else {}
     end = 0
@@ -178,13 +186,3 @@ def write_safetensors(
                 file.write(stored[name].tobytes())
 
     write_atomically(path, write)
-
-
-def _little_endian(name: str, array: np.ndarray) -> np.ndarray:
-    array = np.asarray(array)
-    stored = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-    if name == METADATA or stored.dtype.str not in _NAMES:
-        raise InputError(
-            f"{name} is {array.dtype}, expected one of {', '.join(DTYPES)}: convert it first"
-        )
-    return stored

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from fcpts_ref.checkpoints.elements import dtype_names, little_endian
 from fcpts_ref.checkpoints.torch_tensors import STORAGE_TYPES
-from fcpts_ref.errors import InputError
 from fcpts_ref.files import write_atomically
 
-_STORAGE_NAMES = {np.dtype(k).str: name for name, k in STORAGE_TYPES.items() if k != "bfloat16"}
+_STORAGE_NAMES = dtype_names(STORAGE_TYPES)
 _FOLDER = "archive"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same arrays give the same bytes
 
@@ -27,7 +27,7 @@ def write_torch_file(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None
     Raises InputError for a dtype that PyTorch's storages lack, and if the file cannot be
     written.
     """
-    stored = {name: _little_endian(name, array) for name, array in arrays.items()}
+    stored = {name: little_endian(name, array, _STORAGE_NAMES) for name, array in arrays.items()}
 
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
@@ -38,17 +38,6 @@ def write_torch_file(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None
             _add(archive, "version", b"3\n")
 
     write_atomically(path, write)
-
-
-def _little_endian(name: str, array: np.ndarray) -> np.ndarray:
-    array = np.asarray(array)
-    stored = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-    if stored.dtype.str not in _STORAGE_NAMES:
-        raise InputError(
-            f"{name} is {array.dtype}, expected one of {', '.join(STORAGE_TYPES.values())}: "
-            "convert it first"
-        )
-    return stored
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -148,6 +148,8 @@ def read_cifar_archive(
     range, and pickles that hold anything else than CIFAR's do (nothing in them is run).
     """
     path, unit = Path(path), _records_per_file
+    if path.is_dir() and sha256 is not None:
+        raise InputError(f"{path} is a folder, expected the archive whose SHA-256 is to be checked")
     checksums = {} if path.is_dir() else {path.name: _checked_sha256(path, sha256)}
     limits = {file: limit for layout in LAYOUTS for file, limit in layout.limits(unit).items()}
     contents = read_archive(path, limits)

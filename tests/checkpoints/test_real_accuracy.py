@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fcpts_ref.checkpoints.convert import import_network
+from fcpts_ref.checkpoints.importing import import_network
 from fcpts_ref.datasets.cifar import read_cifar_archive, to_dataset
 from fcpts_ref.networks.architectures import architecture
 from fcpts_ref.networks.engine import make_engine

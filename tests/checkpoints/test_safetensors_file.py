@@ -171,12 +171,12 @@ def test_a_claimed_size_takes_no_memory(tmp_path):
     assert peak < 1_000_000
 
 
-@pytest.mark.parametrize(
-    "arrays", [{"w": np.zeros(2, complex)}, {"w": np.array(["a"])}, {"__metadata__": np.zeros(1)}]
-)
-def test_what_the_format_lacks(tmp_path, arrays):
-    with pytest.raises(InputError, match="expected one of F64"):
-        write_safetensors(tmp_path / "a", arrays)
+@pytest.mark.parametrize("array", [np.zeros(2, complex), np.array(["a"])])
+def test_what_the_format_lacks(tmp_path, array):
+    with pytest.raises(InputError, match=r"w is .*, expected one of F64"):
+        write_safetensors(tmp_path / "a", {"w": array})
+    with pytest.raises(InputError, match="an array called __metadata__"):
+        write_safetensors(tmp_path / "a", {"__metadata__": np.zeros(1)})
     assert not list(tmp_path.iterdir())
 
 

@@ -92,6 +92,8 @@ def test_the_checksum_asked_for(tmp_path):
     read_cifar_archive(path, sha256=digest.upper(), _records_per_file=N)
     with pytest.raises(InputError, match=f"has SHA-256 {digest}, expected 00"):
         read_cifar_archive(path, sha256="00", _records_per_file=N)
+    with pytest.raises(InputError, match="is a folder, expected the archive"):
+        read_cifar_archive(tmp_path, sha256=digest)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda x: f"{x.dataset} {x.version}")

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fcpts_ref.checkpoints.convert import (
-    export_arrays,
+from fcpts_ref.checkpoints.importing import (
+    NORMALISATIONS,
     export_network,
     import_network,
     read_checkpoint,
@@ -59,19 +59,53 @@ def test_there_and_back(tmp_path, suffix, masked, dtype):
         assert np.array_equal(found.buffers[name], array)
 
 
-def test_what_is_exported():
+def test_what_is_exported(tmp_path):
     network = make_network()
-    arrays = export_arrays(network)
+    export_network(tmp_path / "a.pth", network)
+    arrays = read_checkpoint(tmp_path / "a.pth")
     mask = arrays["conv1.weight_mask"]
     assert mask.dtype == np.uint8
     assert np.array_equal(arrays["conv1.weight"] != 0, mask == 1)
-    assert "bn1.running_var" in arrays
-    assert not any("normalise" in name for name in arrays)
+    assert np.array_equal(arrays["bn1.running_var"], network.buffers["bn1.running_var"])
+    assert set(arrays) == {
+        *network.parameters,
+        *network.buffers,
+        *(f"{name}_mask" for name in network.masks),
+    }
 
 
-def test_an_unknown_suffix(tmp_path):
-    with pytest.raises(InputError, match=r"ends in '\.h5', expected \.safetensors"):
-        export_network(tmp_path / "a.h5", make_network())
+def foreign_arrays(network):
+    """What another program's checkpoint of the network would hold."""
+    arrays = {**network.parameters, **network.buffers}
+    return {name: array for name, array in arrays.items() if "normalise" not in name}
+
+
+@pytest.mark.parametrize("name", NORMALISATIONS)
+def test_the_constants_of_a_foreign_checkpoint_are_those_given(tmp_path, name):
+    network = make_network(masked=False)
+    write_torch_file(tmp_path / "a.pth", foreign_arrays(network))
+    mean, std = NORMALISATIONS[name]
+    found, _ = import_network(tmp_path / "a.pth", network.graph, mean=mean, std=std)
+    assert np.array_equal(found.buffers["normalise.mean"], np.zeros(3) + np.float32(mean))
+    assert np.array_equal(found.buffers["normalise.std"], np.zeros(3) + np.float32(std))
+
+
+def test_constants_in_the_checkpoint_go_first(tmp_path):
+    network = make_network()
+    export_network(tmp_path / "a.pth", network)
+    found, _ = import_network(tmp_path / "a.pth", network.graph, mean=(9,), std=(9,))
+    for name in ("normalise.mean", "normalise.std"):
+        assert np.array_equal(found.buffers[name], network.buffers[name])
+
+
+def test_a_mask_is_applied_to_weights_that_are_not(tmp_path):
+    network = make_network()
+    mask = network.masks["conv1.weight"]
+    arrays = foreign_arrays(network) | {"conv1.weight_mask": mask}
+    write_torch_file(tmp_path / "a.pth", arrays)
+    found, _ = import_network(tmp_path / "a.pth", network.graph, **CONSTANTS)
+    assert np.array_equal(found.parameters["conv1.weight"] != 0, mask)
+    assert list(found.masks) == ["conv1.weight"]
 
 
 def test_the_kind_of_file_is_told_by_its_contents(tmp_path):
@@ -97,7 +131,7 @@ def test_another_architecture_is_refused_with_all_that_is_wrong(tmp_path):
 
 def test_half_precision_is_widened(tmp_path):
     network = make_network(masked=False)
-    halves = {name: array.astype(np.float16) for name, array in export_arrays(network).items()}
+    halves = {name: array.astype(np.float16) for name, array in foreign_arrays(network).items()}
     write_torch_file(tmp_path / "a.pth", halves)
     found, _ = import_network(tmp_path / "a.pth", network.graph, **CONSTANTS)
     assert found.dtype == np.float32
@@ -106,19 +140,19 @@ def test_half_precision_is_widened(tmp_path):
 
 @pytest.mark.parametrize("mask", [np.full((16, 3, 3, 3), 0.5), np.ones((16, 3, 3))])
 def test_a_mask_that_is_none(tmp_path, mask):
-    arrays = export_arrays(make_network()) | {"conv1.weight_mask": mask}
+    arrays = foreign_arrays(make_network()) | {"conv1.weight_mask": mask}
     write_torch_file(tmp_path / "a.pth", arrays)
-    with pytest.raises(InputError, match=r"the mask of conv1\.weight should be"):
+    with pytest.raises(InputError, match=r"conv1\.weight_mask should be"):
         import_network(tmp_path / "a.pth", make_network().graph, **CONSTANTS)
 
 
 @pytest.mark.parametrize(
     ("mean", "std"),
-    [((0.5,), (1, 1, 1)), ((0, 0, 0), (1, 1, 0)), ((0, 0, np.nan), (1, 1, 1))],
+    [((0.5, 0.5), (1, 1, 1)), ((), (1,)), ((0, 0, 0), (1, 1, 0)), ((0, 0, np.nan), (1, 1, 1))],
 )
 def test_constants_that_do_not_fit(tmp_path, mean, std):
     export_network(tmp_path / "a.pth", make_network())
-    with pytest.raises(InputError, match="expected 3 finite numbers each, std above 0"):
+    with pytest.raises(InputError, match=r"expected 3 finite numbers each .*std above 0"):
         import_network(tmp_path / "a.pth", make_network().graph, mean=mean, std=std)
 
 
