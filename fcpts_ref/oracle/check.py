@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,18 +63,22 @@ def check(
     only: Iterable[str] = (),
     skip: Iterable[str] = (),
     precision: str = "float64",
+    watch: Callable[[list[Case]], Iterable[Case]] = iter,
 ) -> Report:
-    """Run the chosen cases.  Patterns that match no case raise ``InputError``."""
+    """Run the chosen cases.  Patterns that match no case raise ``InputError``.
+
+    ``watch`` hands the cases on one by one; a progress bar may do that.
+    """
     cases = list(cases)
     chosen, skipped = select_cases(cases, list(only), list(skip))
     skipped_ids = {case.id for case in skipped}
     chosen_ids = {case.id for case in chosen}
+    wanted = [case for case in cases if case.id in chosen_ids or case.id in skipped_ids]
     results = [
-        check_case(adapter, case, precision=precision)
-        if case.id in chosen_ids
-        else Result(case, "skip", "skipped on request")
-        for case in cases
-        if case.id in chosen_ids or case.id in skipped_ids
+        Result(case, "skip", "skipped on request")
+        if case.id in skipped_ids
+        else check_case(adapter, case, precision=precision)
+        for case in watch(wanted)
     ]
     return Report(adapter.name, adapter.argument, precision, tuple(results))
 

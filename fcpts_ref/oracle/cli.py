@@ -93,6 +93,8 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 def run_check(arguments: argparse.Namespace) -> int:
     """``conform check``"""
+    from tqdm import tqdm
+
     from fcpts_ref.oracle.adapters import CommandAdapter, load_python_adapter
     from fcpts_ref.oracle.check import check
     from fcpts_ref.oracle.report import format_report, make_json, make_junit
@@ -108,6 +110,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         only=arguments.only,
         skip=arguments.skip,
         precision=arguments.precision,
+        watch=lambda cases: tqdm(cases, "checking", unit="case", leave=False, disable=None),
     )
     for path, make in ((arguments.junit, make_junit), (arguments.json, make_json)):
         if path is not None:

@@ -68,14 +68,15 @@ def _compare_values(
     if passed.all():
         return None
     share = np.full(error.shape, np.inf)
-    np.divide(error, tolerance, out=share, where=(tolerance > 0) & np.isfinite(error))
+    with np.errstate(over="ignore"):
+        np.divide(error, tolerance, out=share, where=(tolerance > 0) & np.isfinite(error))
     share[passed] = 0.0
     worst = np.unravel_index(int(np.argmax(share)), share.shape)
     index = tuple(int(i) for i in worst)
     return Difference(
         name,
         "value",
-        _describe(index, want64[index], got64[index], error[index], tolerance[index], rule),
+        _describe(index, want64[index], got64[index], error[index], tolerance[index], share[index]),
         index,
         float(share[index]),
         int(np.count_nonzero(~passed)),
@@ -107,11 +108,10 @@ def compute_tolerance(want: Array, rule: Rule, precision: str) -> NDArray[np.flo
 
 
 def _describe(
-    index: tuple[int, ...], want: float, got: float, error: float, tolerance: float, rule: Rule
+    index: tuple[int, ...], want: float, got: float, error: float, tolerance: float, share: float
 ) -> str:
     place = f"[{', '.join(map(str, index))}]" if index else ""
     text = f"{place} is {float(got)!r}; expected {float(want)!r}"
-    if rule.compare == "exact":
+    if tolerance == 0:
         return f"{text} exactly"
-    share = f"{error / tolerance:.3g} times" if tolerance > 0 else "beyond"
-    return f"{text}: error {error:.3g} is {share} the tolerance {tolerance:.3g}"
+    return f"{text}: error {error:.3g} is {share:.3g} times the tolerance {tolerance:.3g}"

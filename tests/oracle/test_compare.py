@@ -85,3 +85,8 @@ def test_float32_widens_tolerances_and_rounds_exact_values():
     assert differ(1 / 3, np.nextafter(third, np.float32(1)), ULP, precision="float32") is None
     with pytest.raises(InputError, match="float16"):
         differ(1.0, 1.0, ULP, precision="float16")
+
+
+def test_a_tolerance_next_to_nothing_gives_an_infinite_share():
+    assert differ(0.0, 1.0, ULP).share == np.inf
+    assert "inf times the tolerance" in differ(0.0, 1.0, ULP).message
