@@ -57,6 +57,7 @@ def train(
     Raises InputError for images or labels that do not fit, or a loss that is no longer finite.
     """
     images = check_images(network.graph, images).astype(network.dtype, copy=False)
+    _check_labels(labels, len(images), network.graph.classes)
     batch = min(recipe.batch_size, len(images))
     per_epoch = len(images) // batch
     steps, warmup = recipe.epochs * per_epoch, min(recipe.warmup_epochs, recipe.epochs) * per_epoch
@@ -117,12 +118,21 @@ def accuracy(
 
     Raises InputError for labels that do not fit.
     """
+    _check_labels(labels, len(images), network.graph.classes)
     logits = predict(network, images, engine=engine, on_batch=on_batch)
-    n, K = logits.shape
-    if labels.shape != (n,) or labels.min() < 0 or labels.max() >= K:
-        raise InputError(
-            f"labels have shape {labels.shape}; expected one of {K} classes for each of {n} images"
-        )
     order = np.argsort(-logits, axis=1, kind="stable")[:, :5]
     hits = order == labels[:, np.newaxis]
-    return Accuracy(n, int(hits[:, 0].sum()), int(hits.any(axis=1).sum()))
+    return Accuracy(len(images), int(hits[:, 0].sum()), int(hits.any(axis=1).sum()))
+
+
+def _check_labels(labels: NDArray[np.integer[Any]], n: int, K: int) -> None:
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"labels have shape {labels.shape} and dtype {labels.dtype}; expected integers, one "
+            f"for each of {n} images"
+        )
+    if n and not (labels.min() >= 0 and labels.max() < K):
+        raise InputError(
+            f"labels run from {labels.min()} to {labels.max()}; expected the {K} classes of the "
+            f"network, 0 to {K - 1}"
+        )
