@@ -482,6 +482,7 @@ def _descend(
     """SGD on weights and batch norm with weight decay, and on the thresholds without."""
     parameters, velocities = {}, {}
     for name, parameter in state.parameters.items():
+        see(f"dparameter/{name}", gradients[name])
         parameters[name], velocities[name] = sgd_step(
             parameter,
             gradients[name],

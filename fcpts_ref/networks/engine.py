@@ -58,8 +58,11 @@ class Engine(Protocol):
 class NumpyEngine:
     """The specification: every multiplication is done, every value kept."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, observe: execution.Observe | None = None) -> None:
+        """observe: called as observe("activation/NODE", value) for every node in forward's order,
+        and observe("dactivation/NODE", dvalue) in backward's."""
         self.graph = graph
+        self.observe = observe
 
     def forward(
         self,
@@ -70,7 +73,14 @@ class NumpyEngine:
         training: bool,
         sparse: bool = False,
     ) -> execution.Pass:
-        return execution.forward(self.graph, parameters, buffers, images, training=training)
+        return execution.forward(
+            self.graph,
+            parameters,
+            buffers,
+            images,
+            training=training,
+            observe=self._prefixed("activation/"),
+        )
 
     def backward(
         self,
@@ -79,13 +89,21 @@ class NumpyEngine:
         *,
         weight_gradient: WeightGradient = "all",
     ) -> dict[str, Array]:
-        gradients = execution.backward(self.graph, passed, dlogits)
+        gradients = execution.backward(
+            self.graph, passed, dlogits, observe=self._prefixed("dactivation/")
+        )
         del gradients["images"]
         if weight_gradient == "kept":
             for name in self.graph.prunable:
                 kept = passed.parameters[name] != 0
                 gradients[name] = np.where(kept, gradients[name], gradients[name].dtype.type(0))
         return gradients
+
+    def _prefixed(self, prefix: str) -> execution.Observe | None:
+        if self.observe is None:
+            return None
+        observe = self.observe
+        return lambda name, value: observe(prefix + name, value)
 
 
 def make_engine(graph: Graph, engine: str, *, threads: int | None = None) -> Engine:
