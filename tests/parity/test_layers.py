@@ -1,0 +1,185 @@
+"""Every layer forward and backward against PyTorch autograd, float64, 1e-10 relative."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from comparing import assert_close
+
+from fcpts_ref import layers
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+TOLERANCE = 1e-10
+
+
+def draw(*shape, seed=0, scale=1.0):
+    return scale * np.random.default_rng(seed).standard_normal(shape)
+
+
+def compare(ours, theirs, inputs, cotangents=(1, 2, 3)):
+    """(forward, backward) of this project and a function of PyTorch tensors, on the same inputs."""
+    forward, backward = ours
+    value, cache = forward(*inputs)
+    tensors = [torch.from_numpy(x).requires_grad_() for x in inputs]
+    output = theirs(*tensors)
+    assert_close(value, output.detach().numpy(), TOLERANCE, "value")
+    for seed in cotangents:
+        dvalue = np.asarray(draw(*np.shape(value), seed=seed))
+        want = torch.autograd.grad(output, tensors, torch.from_numpy(dvalue), retain_graph=True)
+        got = backward(dvalue if dvalue.ndim else dvalue[()], cache)
+        got = [g for g in (got if isinstance(got, tuple) else (got,)) if g is not None]
+        assert len(got) == len(want)
+        for i, (g, w) in enumerate(zip(got, want, strict=True)):
+            assert_close(g, w.numpy(), TOLERANCE, f"gradient {i}")
+
+
+def bind(name, **settings):
+    def forward(*inputs):
+        return getattr(layers, f"{name}_forward")(*inputs, **settings)
+
+    return forward, getattr(layers, f"{name}_backward")
+
+
+@pytest.mark.parametrize(
+    ("C", "K", "kernel", "settings"),
+    [
+        (3, 4, (3, 3), {"padding": 1}),
+        (3, 4, (3, 3), {"padding": 1, "stride": 2}),
+        (4, 6, (3, 2), {"stride": (2, 1), "padding": (0, 2), "dilation": (1, 2)}),
+        (4, 6, (3, 3), {"groups": 2, "padding": 1}),
+        (4, 4, (3, 3), {"groups": 4, "dilation": 2, "padding": 2}),
+        (4, 8, (3, 3), {"groups": 4}),
+        (5, 3, (1, 1), {"stride": 2}),
+    ],
+)
+@pytest.mark.parametrize("bias", [True, False])
+def test_convolution(C, K, kernel, settings, bias):
+    weight = draw(K, C // settings.get("groups", 1), *kernel, seed=1)
+    inputs = [draw(3, C, 7, 8), weight] + ([draw(K, seed=2)] if bias else [])
+    compare(bind("convolution", **settings), lambda *t: F.conv2d(*t, **settings), inputs)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear(bias):
+    inputs = [draw(4, 5), draw(3, 5, seed=1)] + ([draw(3, seed=2)] if bias else [])
+    compare(bind("linear"), F.linear, inputs)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("momentum", [0.1, 0.5])
+def test_batch_norm(training, momentum):
+    """Values, gradients and the running statistics."""
+    x, gamma, beta = draw(4, 3, 5, 2, scale=3), draw(3, seed=1), draw(3, seed=2)
+    mean, var = draw(3, seed=3), np.array([0.5, 1.0, 2.0])
+    settings = {"training": training, "momentum": momentum}
+    stats = [torch.from_numpy(a.copy()) for a in (mean, var)]
+
+    def forward(x, gamma, beta):
+        (y, *new), cache = layers.batch_norm_forward(x, gamma, beta, mean, var, **settings)
+        statistics.extend(new)
+        return y, cache
+
+    statistics = []
+    compare(
+        (forward, layers.batch_norm_backward),
+        lambda x, gamma, beta: F.batch_norm(x, *stats, gamma, beta, eps=1e-5, **settings),
+        [x, gamma, beta],
+    )
+    for got, want in zip(statistics, stats, strict=True):
+        assert_close(got, want.numpy(), TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kernel": 2},
+        {"kernel": (2, 3), "stride": (1, 2)},
+        {"kernel": 3, "stride": 2, "padding": 1},
+        {"kernel": 3, "stride": 1, "padding": (1, 0)},
+    ],
+)
+@pytest.mark.parametrize("kind", ["max", "average"])
+def test_pooling(settings, kind):
+    function = {"max": F.max_pool2d, "average": F.avg_pool2d}[kind]
+    theirs = {"kernel_size": settings["kernel"]}
+    theirs |= {name: settings[name] for name in ("stride", "padding") if name in settings}
+    compare(bind(f"{kind}_pool", **settings), lambda x: function(x, **theirs), [draw(2, 3, 7, 8)])
+
+
+def test_max_pooling_ties():
+    x = np.round(draw(2, 3, 6, 6))
+    compare(bind("max_pool", kernel=2), lambda x: F.max_pool2d(x, 2), [x])
+
+
+def test_global_pooling():
+    compare(bind("global_average_pool"), lambda x: x.mean(dim=(2, 3)), [draw(2, 3, 4, 5)])
+
+
+@pytest.mark.parametrize("name", ["relu", "relu6"])
+def test_activations_and_their_kinks(name):
+    x = 4 * draw(3, 4, 5, 2)
+    x.flat[:6] = [0.0, -0.0, 6.0, 6.5, 1e-300, -1e-300]
+    compare(bind(name), getattr(F, name), [x])
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax(name):
+    compare(bind(name), lambda x: getattr(F, name)(x, dim=-1), [draw(4, 6, scale=5)])
+
+
+def test_cross_entropy():
+    labels = np.array([0, 5, 2, 2])
+    compare(
+        (lambda x: layers.cross_entropy_forward(x, labels), layers.cross_entropy_backward),
+        lambda x: F.cross_entropy(x, torch.from_numpy(labels)),
+        [draw(4, 6, scale=5)],
+    )
+
+
+@pytest.mark.parametrize("T", [1.0, 4.0])
+def test_kl_divergence(T):
+    def theirs(dense, sparse):
+        log_p, log_q = F.log_softmax(dense / T, dim=1), F.log_softmax(sparse / T, dim=1)
+        return F.kl_div(log_q, log_p, reduction="batchmean", log_target=True) * T**2
+
+    compare(bind("kl_divergence", temperature=T), theirs, [draw(4, 6), draw(4, 6, seed=1)])
+
+
+def test_option_a_shortcut():
+    def ours(x):
+        y, cache = layers.subsample_forward(x, stride=2)
+        z, pad = layers.zero_pad_forward(y, before=1, after=2)
+        return z, (cache, pad)
+
+    def back(dz, caches):
+        return layers.subsample_backward(layers.zero_pad_backward(dz, caches[1]), caches[0])
+
+    compare(
+        (ours, back), lambda x: F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 1, 2)), [draw(2, 3, 5, 4)]
+    )
+
+
+def test_add_flatten_normalise():
+    compare(bind("add"), torch.add, [draw(2, 3, 4, 5), draw(2, 3, 4, 5, seed=1)])
+    compare(bind("flatten"), lambda x: x.flatten(1), [draw(2, 3, 4, 5)])
+    mean, std = draw(3, seed=1), np.array([0.5, 1.0, 2.0])
+    compare(
+        (lambda x: layers.normalise_forward(x, mean, std), layers.normalise_backward),
+        lambda x: (
+            (x - torch.from_numpy(mean)[:, None, None]) / torch.from_numpy(std)[:, None, None]
+        ),
+        [draw(2, 3, 4, 5)],
+    )
+
+
+def test_every_layer_is_compared_here():
+    import inspect
+    import sys
+
+    source = inspect.getsource(sys.modules[__name__])
+    for name in layers.__all__:
+        if name.endswith("_forward"):
+            kind = name.removesuffix("_forward")
+            quoted = {f'"{kind}"', f"layers.{name}", f'"{kind.split("_")[0]}"'}
+            assert any(word in source for word in quoted), kind
