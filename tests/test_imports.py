@@ -1,0 +1,125 @@
+"""The one direction of dependencies, as docs/architecture.md draws it, and what an import costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fcpts_ref
+
+PACKAGE = Path(fcpts_ref.__file__).parent
+HOUSE = PACKAGE.parent / "docs" / "architecture.md"
+
+# Looks upwards, each inside one function, so that nothing is imported before it is asked for.
+LAZY = {("equations", "methods"), ("networks", "kernels")}
+
+RUN_TIME = {"numpy", "scipy", "numba", "llvmlite", "h5py", "tqdm"}
+# Optional, and only where named.
+OPTIONAL = {
+    "matplotlib": "report",
+    "torch": "gradcheck",
+    "pytest": "oracle",
+}
+
+Found = tuple[str, str, bool]  # a module's path, what it imports, whether inside a function
+
+
+def imports_of(path: Path) -> Iterator[Found]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    inside = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, functions)
+        for child in ast.walk(node)
+    }
+    where = path.relative_to(PACKAGE).as_posix()
+    for node in ast.walk(tree):
+        lazy = id(node) in inside
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield where, alias.name, lazy
+        elif isinstance(node, ast.ImportFrom):
+            package = ["fcpts_ref", *path.relative_to(PACKAGE).parts[:-1]]
+            package = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*package, *filter(None, [node.module])])
+            for alias in node.names:  # a name of the package itself may be one of its modules
+                yield where, f"{module}.{alias.name}" if module == "fcpts_ref" else module, lazy
+
+
+def all_imports() -> list[Found]:
+    return [found for path in sorted(PACKAGE.rglob("*.py")) for found in imports_of(path)]
+
+
+def floors() -> dict[str, int]:
+    """The floor of every part of the package, counted from the ground, from the page's drawing."""
+    drawing = HOUSE.read_text(encoding="utf-8").split("```")[1]
+    rows = [line[:35].replace("/", " ").replace(",", " ").split() for line in drawing.splitlines()]
+    return {name: floor for floor, names in enumerate(rows) for name in names}
+
+
+def part_of(path: str) -> str:
+    return path.split("/")[0].removesuffix(".py")
+
+
+def test_the_drawing_has_every_part():
+    parts = {part_of(path.relative_to(PACKAGE).as_posix()) for path in PACKAGE.rglob("*.py")}
+    assert parts - {"__init__", "__main__"} <= set(floors())
+
+
+def test_imports_go_one_way():
+    floor = floors()
+    upwards = []
+    for where, imported, lazy in all_imports():
+        part = part_of(where)
+        if not imported.startswith("fcpts_ref.") or part in ("__init__", "__main__"):
+            continue
+        other = imported.split(".")[1]
+        if other.startswith("__") or floor[other] <= floor[part]:
+            continue
+        if not (lazy and (part, other) in LAZY):
+            upwards.append(f"{where} imports {imported}")
+    assert not upwards
+
+
+def test_lazy_looks_upwards_are_still_needed():
+    lazily = {
+        (part_of(where), imported.split(".")[1])
+        for where, imported, lazy in all_imports()
+        if lazy and imported.startswith("fcpts_ref.")
+    }
+    assert lazily >= LAZY
+
+
+def test_foreign_packages_are_those_that_are_declared():
+    foreign = []
+    for where, imported, _ in all_imports():
+        package = imported.split(".")[0]
+        if package in sys.stdlib_module_names or package in RUN_TIME | {"fcpts_ref"}:
+            continue
+        if OPTIONAL.get(package) != part_of(where):
+            foreign.append(f"{where} imports {imported}")
+    assert not foreign
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import fcpts_ref", ("numpy", "numba")),
+        ("from fcpts_ref import sparsify, resnet; import fcpts_ref.equations", ("numba", "h5py")),
+        ("import fcpts_ref.cli", ("numba",)),
+    ],
+)
+def test_importing_is_light(code, absent):
+    """No optional package is ever imported by importing; Numba only when its engine is made."""
+    unwanted = ("torch", "matplotlib", "mpmath", "sklearn", *absent)
+    script = f"{code}; import sys; print([m for m in {unwanted!r} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "[]"
