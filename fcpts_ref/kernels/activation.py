@@ -1,8 +1,9 @@
 """ReLU and ReLU6 as limits: both are z cut off at ``low`` and ``high``, with a gate for dy.
 
-Forward leaves z between its limits and keeps NaN; backward passes dy where low < z < high, so
-the derivative at a kink, and of NaN, is 0.  Cutting does not move a value into or out of the
-open interval: the gate may be asked about the output as well as about z.
+A limit that is NaN does not limit: no comparison with it is true, and the upper one is asked
+the other way round.  Forward leaves z between its limits and keeps NaN; backward passes dy
+where low < z < high, so the derivative at a kink, and of NaN, is 0.  Cutting does not move a
+value into or out of the open interval: the gate may be asked about the output as well as z.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, prange
+from numba import prange
 from numba.extending import intrinsic
 
+from .compilation import compiled_parallel
 from .vectors import VECTOR_BYTES, VectorType, _broadcast, load, store
 
-LIMITS = {"relu": (0.0, float("inf")), "relu6": (0.0, 6.0)}
+NONE = float("nan")
+LIMITS = {"relu": (0.0, NONE), "relu6": (0.0, 6.0)}
 PIECE = 2**12  # elements that a thread takes at a time
-NO_LIMITS = (float("-inf"), float("inf"))
+NO_LIMITS = (NONE, NONE)
 
 
 @intrinsic
@@ -55,18 +58,18 @@ def cut(typing: Any, z: Any, low: Any, high: Any) -> Any:
 
 @intrinsic
 def gate(typing: Any, dy: Any, z: Any, low: Any, high: Any) -> Any:
-    """dy where low < z < high, else 0; all vectors."""
+    """dy where z > low and not z >= high, else 0; all vectors."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         above = builder.fcmp_ordered(">", args[1], args[2])
-        below = builder.fcmp_ordered("<", args[1], args[3])
+        below = builder.fcmp_unordered("<", args[1], args[3])
         zero = ir.Constant(args[0].type, None)
         return builder.select(builder.and_(above, below), args[0], zero)
 
     return dy(dy, z, low, high), generate
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def limit(x: Any, y: Any, low: float, high: float) -> None:
     """y = x cut off at the limits; buffers of one shape, y may be x.  Zeros stay zeros."""
     L = VECTOR_BYTES // x.itemsize
@@ -77,7 +80,7 @@ def limit(x: Any, y: Any, low: float, high: float) -> None:
             store(y, at, cut(load(x, at), bottom, top))
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def limit_backward(dy: Any, y: Any, dx: Any, low: float, high: float) -> None:
     """dx = dy where low < y < high, else 0; dx may be dy."""
     L = VECTOR_BYTES // y.itemsize

@@ -16,15 +16,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from .activation import cut, gate, multiply, splat
+from .compilation import compiled, compiled_parallel
 from .vectors import VECTOR_BYTES, add, keep, load, multiply_add, store, subtract, sum_lanes
 
 CHUNK = 128  # vectors that are added in float lanes before they go to float64
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _plane_sum(x: Any, at: int, vectors: int) -> float:
     """The sum of a plane; its border is zero."""
     L = VECTOR_BYTES // x.itemsize
@@ -38,7 +39,7 @@ def _plane_sum(x: Any, at: int, vectors: int) -> float:
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _plane_moments(x: Any, at: int, vectors: int, mask: Any, pixels: int) -> tuple[float, float]:
     """Mean of a plane and its sum of squared deviations; the plane is in the cache after the mean.
 
@@ -61,7 +62,7 @@ def _plane_moments(x: Any, at: int, vectors: int, mask: Any, pixels: int) -> tup
     return np.float64(rounded) + linear / pixels, square - linear * linear / pixels
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled_parallel
 def statistics(x: Any, vectors: int, mask: Any, pixels: int, moments: Any) -> None:
     """moments[n, c] = mean and sum of squared deviations of a plane; float64 (N, C, 2)."""
     channels, plane = x.shape[1:]
@@ -71,7 +72,7 @@ def statistics(x: Any, vectors: int, mask: Any, pixels: int, moments: Any) -> No
         moments[item // channels, item % channels, 1] = square
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def combine_statistics(
     moments: Any, pixels: int, gamma: Any, running_mean: Any, running_var: Any,
     momentum: float, epsilon: float, mean: Any, scale: Any, inverse: Any,
@@ -98,7 +99,7 @@ def combine_statistics(
         new_var[c] = (1 - momentum) * running_var[c] + momentum * unbiased
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def fixed_statistics(
     gamma: Any, running_mean: Any, running_var: Any, epsilon: float,
     mean: Any, scale: Any, inverse: Any,
@@ -110,7 +111,7 @@ def fixed_statistics(
         scale[c] = gamma[c] * inverse[c]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def normalise_planes(
     x: Any, side: Any, y: Any, vectors: int, mask: Any, mean: Any, scale: Any, beta: Any,
     low: float, high: float, joined: bool,
@@ -130,7 +131,7 @@ def normalise_planes(
             store(y, at, keep(cut(z, bottom, top), mask, v * L))
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@compiled_parallel
 def gradient_sums(
     dy: Any, x: Any, y: Any, vectors: int, mean: Any, scale: Any, beta: Any,
     low: Any, high: Any, gated: bool, joined: bool, sums: Any,
@@ -165,7 +166,7 @@ def gradient_sums(
         sums[n, c, 1] = weighted
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def combine_gradient_sums(
     sums: Any, values: int, inverse: Any, training: bool,
     dgamma: Any, dbeta: Any, offset: Any, slope: Any,
@@ -187,7 +188,7 @@ def combine_gradient_sums(
         slope[c] = weighted / values * inverse[c] * inverse[c] if training else 0
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def input_gradient(
     dy: Any, x: Any, dx: Any, vectors: int, mask: Any, mean: Any, scale: Any, beta: Any,
     low: float, high: float, gated: bool, offset: Any, slope: Any, training: bool,

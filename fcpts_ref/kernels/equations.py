@@ -11,12 +11,13 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from fcpts_ref import equations as twin
 from fcpts_ref.conventions import SURROGATE_WIDTH, Tie
 from fcpts_ref.errors import InputError
+
+from .compilation import compiled
 
 Array = NDArray[Any]
 Scalar = Any
@@ -179,7 +180,7 @@ def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: Arra
 # Kernels: flat arrays, nothing checked
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mask(W: Any, M: Any, sparse: Any, t: Any, at_threshold: Any, strict: bool) -> Any:
     """Fills M and sparse; returns the number of pruned weights, and whether all are finite."""
     below, at, finite = 0, 0, True
@@ -197,7 +198,7 @@ def _mask(W: Any, M: Any, sparse: Any, t: Any, at_threshold: Any, strict: bool) 
     return (below if strict else below + at), finite
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count(W: Any, t: Any, strict: bool) -> Any:
     below, at, finite = 0, 0, True
     for i in range(W.size):
@@ -208,7 +209,7 @@ def _count(W: Any, t: Any, strict: bool) -> Any:
     return (below if strict else below + at), finite
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count_between(w: Any, low: Any, high: Any, closed: bool) -> int:
     """How many lie in [low, high), or in [low, high]."""
     inside, top = 0, 0
@@ -218,7 +219,7 @@ def _count_between(w: Any, low: Any, high: Any, closed: bool) -> int:
     return inside + top if closed else inside
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _surrogate(W: Any, t: Any, result: Any, width: float) -> bool:
     finite = True
     half, zero = t * 0 - 0.5, t * 0
@@ -230,7 +231,7 @@ def _surrogate(W: Any, t: Any, result: Any, width: float) -> bool:
     return finite
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _product_sum(a: Any, b: Any, sums: Any) -> Any:
     """Sum of a * b in float64; sums: LANES zeros."""
     whole = a.size // LANES * LANES
@@ -245,7 +246,7 @@ def _product_sum(a: Any, b: Any, sums: Any) -> Any:
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _threshold_gradient(W: Any, dW: Any, t: Any, width: float, sums: Any) -> Any:
     """-0.5 * sum of dW * W where the surrogate is not 0; sums: LANES zeros."""
     whole = W.size // LANES * LANES
@@ -263,7 +264,7 @@ def _threshold_gradient(W: Any, dW: Any, t: Any, width: float, sums: Any) -> Any
     return -0.5 * total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _density(points: Any, samples: Any, h: float, result: Any) -> None:
     for i in range(points.size):
         total = 0.0
@@ -273,7 +274,7 @@ def _density(points: Any, samples: Any, h: float, result: Any) -> None:
         result[i] = total / (samples.size * h * math.sqrt(2 * math.pi))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _integral(t: float, samples: Any, h: float) -> float:
     """Sum of Phi((t - |w|) / h) - Phi((-t - |w|) / h): both in the lower tail of Phi."""
     total = 0.0
@@ -284,8 +285,8 @@ def _integral(t: float, samples: Any, h: float) -> float:
     return total
 
 
-@njit(cache=True, nogil=True)
-def _kl(dense: Any, sparse: Any, T: float, gradient: Any) -> float:
+@compiled
+def _kl(dense: Any, sparse: Any, T: float, gradient: Any) -> Any:
     """Equation 4, and gradient = (T / B) (q - p)."""
     B, K = dense.shape
     loss = 0.0

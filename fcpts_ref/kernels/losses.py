@@ -10,10 +10,11 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
+
+from .compilation import compiled
 
 Array = NDArray[Any]
 Cache = tuple[Any, ...]
@@ -98,7 +99,7 @@ def _by_row(kernel: Any, *arrays: Array) -> Array:
     return result
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _log_sum(row: Any) -> Any:
     """The greatest value, and log sum exp of what is left after it is subtracted."""
     top = row[0]
@@ -111,7 +112,7 @@ def _log_sum(row: Any) -> Any:
     return top, math.log(total)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _log_softmax(x: Any, log_p: Any) -> None:
     for n in range(x.shape[0]):
         top, rest = _log_sum(x[n])
@@ -119,7 +120,7 @@ def _log_softmax(x: Any, log_p: Any) -> None:
             log_p[n, k] = x[n, k] - top - rest
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _softmax(x: Any, p: Any) -> None:
     for n in range(x.shape[0]):
         top, rest = _log_sum(x[n])
@@ -127,7 +128,7 @@ def _softmax(x: Any, p: Any) -> None:
             p[n, k] = math.exp(x[n, k] - top - rest)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _log_softmax_gradient(dlog_p: Any, log_p: Any, dx: Any) -> None:
     for n in range(dx.shape[0]):
         total = 0.0
@@ -137,7 +138,7 @@ def _log_softmax_gradient(dlog_p: Any, log_p: Any, dx: Any) -> None:
             dx[n, k] = dlog_p[n, k] - math.exp(log_p[n, k]) * total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _softmax_gradient(dp: Any, p: Any, dx: Any) -> None:
     for n in range(dx.shape[0]):
         total = 0.0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit, prange
+from numba import prange
+
+from .compilation import compiled_parallel
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def normalise(images: Any, mean: Any, scale: Any, y: Any, pitch: int) -> None:
     """y = (images - mean) scale per channel; images: (N, C, H, W), y: a buffer (N, C, PLANE)."""
     channels, H, W = images.shape[1:]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
+
+from .compilation import compiled
 
 Array = NDArray[Any]
 
@@ -50,7 +51,7 @@ def sgd_step(
     return new, new_velocity
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sgd(
     parameter: Any, gradient: Any, velocity: Any, mask: Any, masked: bool,
     learning_rate: Any, momentum: Any, weight_decay: Any, nesterov: bool,

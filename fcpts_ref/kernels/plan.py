@@ -39,7 +39,7 @@ class Plan:
         groups = _with_images(fuse(graph), graph)
         self.steps = [_step_class(group)(group, images, dtype, keep) for group in groups]
         self.logits_name = graph.nodes[-1].name
-        wanted = _wanted(graph, self.steps) if keep else set()
+        wanted = _wanted(self.steps) if keep else set()
         last = _last_uses(self.steps, wanted, self.logits_name)
         slots: dict[str, Slot] = {}
         self.forward_calls = self._bind_forward(graph, slots, last)
@@ -191,18 +191,14 @@ def _inputs(step: Step) -> tuple[str, ...]:
     return () if isinstance(step, Images) else step.group.inputs
 
 
-def _wanted(graph: Graph, steps: list[Step]) -> set[str]:
-    """The values whose gradient is needed: on a way from a parameter to the logits."""
-    learned: set[str] = set()
+def _wanted(steps: list[Step]) -> set[str]:
+    """The values whose gradient is needed: those that depend on a parameter."""
+    wanted: set[str] = set()
     for step in steps:
         own = any(OPERATIONS[n.operation].parameters(n.attributes) for n in _known(step))
-        if own or learned & set(_inputs(step)):
-            learned.add(step.group.output)
-    read = {graph.nodes[-1].name}
-    for step in reversed(steps):
-        if step.group.output in read:
-            read |= set(_inputs(step))
-    return learned & read
+        if own or wanted & set(_inputs(step)):
+            wanted.add(step.group.output)
+    return wanted
 
 
 def _known(step: Step) -> list[Node]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from .batch_norm import _plane_sum
+from .compilation import compiled_parallel
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def max_pool(
     x: Any, size: Any, pitch: int, kernel: Any, stride: Any, padding: Any,
     y: Any, y_size: Any, y_pitch: int, winner: Any,
@@ -39,7 +40,7 @@ def max_pool(
                 winner[n, c, p * Q + q] = place
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def max_pool_backward(dy: Any, y_size: Any, y_pitch: int, winner: Any, dx: Any) -> None:
     """dx = every dy at the pixel that won its window, added in row-major order of the windows."""
     P, Q = y_size
@@ -53,7 +54,7 @@ def max_pool_backward(dy: Any, y_size: Any, y_pitch: int, winner: Any, dx: Any) 
                 target[place[p * Q + q]] += source[p * y_pitch + q]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def average_pool(
     x: Any, size: Any, pitch: int, kernel: Any, stride: Any, padding: Any,
     y: Any, y_size: Any, y_pitch: int,
@@ -75,7 +76,7 @@ def average_pool(
                 target[p * y_pitch + q] = total / source.dtype.type(R * S)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def average_pool_backward(
     dy: Any, y_size: Any, y_pitch: int, kernel: Any, stride: Any, padding: Any,
     dx: Any, size: Any, pitch: int,
@@ -97,7 +98,7 @@ def average_pool_backward(
                         target[i * pitch + j] += share
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def plane_means(x: Any, vectors: int, pixels: int, y: Any) -> None:
     """y[n, c] = the mean of a plane; vectors: of its run; its border is zero."""
     channels, plane = x.shape[1:]
@@ -105,7 +106,7 @@ def plane_means(x: Any, vectors: int, pixels: int, y: Any) -> None:
         y[item // channels, item % channels] = _plane_sum(x, item * plane, vectors) / pixels
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def plane_means_backward(dy: Any, pixels: int, run: int, mask: Any, dx: Any) -> None:
     """dx = dy / pixels at every pixel of the plane."""
     channels = dx.shape[1]

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from fcpts_ref.budget import factor_between
 from fcpts_ref.errors import InputError
+
+from .compilation import compiled
 
 Array = NDArray[Any]
 
@@ -48,14 +49,14 @@ def projection_factor(weights: Sequence[Array], thresholds: Array, count: int) -
     return factor_between(chosen, count - before)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count_buckets(bits: Any, counts: Any) -> None:
     """Numbers at least 0 are in the order of their bits: the upper ones are the bucket."""
     for i in range(bits.size):
         counts[bits[i] >> SHIFT] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _collect(ratios: Any, bits: Any, first: int, last: int, chosen: Any) -> None:
     """The numbers in the buckets from first to last, in their order."""
     place = 0
@@ -65,7 +66,7 @@ def _collect(ratios: Any, bits: Any, first: int, last: int, chosen: Any) -> None
             place += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _ratios(weight: Any, threshold: float, ratios: Any) -> None:
     """|w| / t; 0 for a weight of 0, infinity for others where t = 0."""
     for i in range(weight.size):

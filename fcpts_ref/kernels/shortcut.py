@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit, prange
+from numba import prange
 
 from .activation import PIECE
+from .compilation import compiled_parallel
 from .vectors import VECTOR_BYTES, add, load, store
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def shortcut(
     x: Any, pitch: int, stride: int, before: int, y: Any, size: tuple[int, int], y_pitch: int
 ) -> None:
@@ -36,7 +37,7 @@ def shortcut(
                 to[:] = 0
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def shortcut_backward(
     dy: Any, y_pitch: int, stride: int, before: int,
     dx: Any, size: tuple[int, int], pitch: int, accumulate: bool,
@@ -56,7 +57,7 @@ def shortcut_backward(
                     to[q * stride] += row[q]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def add_planes(a: Any, b: Any, y: Any) -> None:
     """y = a + b; buffers of one shape, y may be a or b."""
     L = VECTOR_BYTES // y.itemsize

@@ -1,0 +1,78 @@
+"""How every kernel is compiled, decided in one place, and where the result is kept.
+
+``fastmath`` stays off: sums keep their order, NaN and infinity stay what they are.  Division by
+zero gives infinity as in NumPy.  Machine code is cached on disk under a digest of the source
+that went into it: Numba alone looks at the file of a function, not at the primitives that it
+takes from other files, and would run old code after those have changed.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+
+from fcpts_ref.datasets.locations import home_folder
+
+Function = Callable[..., Any]
+
+FOLDER = Path(__file__).parent
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function that runs on the thread that calls it."""
+    return _compile(function, parallel=False)
+
+
+def compiled_parallel(function: Function) -> Function:
+    """Compile a function whose ``prange`` loops share their passes among the threads."""
+    return _compile(function, parallel=True)
+
+
+def _compile(function: Function, *, parallel: bool) -> Function:
+    place = cache_folder(Path(function.__code__.co_filename))
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(place or "")
+    try:  # the place is looked up here, once
+        result: Function = numba.njit(
+            cache=place is not None, nogil=True, parallel=parallel, error_model="numpy"
+        )(function)
+    finally:
+        numba.config.CACHE_DIR = before
+    return result
+
+
+@cache
+def cache_folder(file: Path) -> Path | None:
+    """Where machine code made from this file is kept, or None if nothing can be written there.
+
+    Below NUMBA_CACHE_DIR if that is set, else below the user's folder (``home_folder``).
+    """
+    digest = hashlib.sha256()
+    for source in sorted(_sources(file)):
+        digest.update(source.read_bytes())
+    above = os.environ.get("NUMBA_CACHE_DIR")
+    folder = (Path(above) if above else home_folder() / "kernels") / digest.hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def _sources(file: Path) -> set[Path]:
+    """The file and everything that it imports from this folder, directly or not."""
+    found, waiting = {file}, [file]
+    while waiting:
+        for node in ast.walk(ast.parse(waiting.pop().read_bytes())):
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                names = [node.module] if node.module else [alias.name for alias in node.names]
+                new = {FOLDER / f"{name}.py" for name in names} - found
+                found |= new
+                waiting += new
+    return found
