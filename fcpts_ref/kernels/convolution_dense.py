@@ -1,7 +1,9 @@
 """Convolution with all weights: kernels that keep a tile of sums in registers.
 
 Shapes: source (N, CHANNELS, PLANE), target (N, PLANES, PLANE), tables as in
-``convolution_taps.Taps``.  L is the lanes of a vector.
+``convolution_taps.Taps``.  ``vectors`` vectors cover the run of an image; they start ``step``
+elements apart, or follow each other if step is None.  shape and lane_shape are any tuples as
+long as a tile is wide and as a vector has lanes.
 """
 
 from __future__ import annotations
@@ -12,12 +14,11 @@ from numba import njit, prange
 
 from .vectors import (
     TILE_ROWS,
-    VECTOR_BYTES,
     add,
-    broadcast,
+    broadcast_as,
     dot_products,
     keep,
-    load,
+    load_as,
     outer_product,
     store,
     sum_lanes,
@@ -35,30 +36,28 @@ def pack_weights(weight: Any, places: Any, packed: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def store_tile(
-    tile: Any, shape: Any, target: Any, at: int, plane: int, bias: Any, row: int, rows: int,
-    vectors: int, mask: Any, at_mask: int, accumulate: bool,
+    tile: Any, shape: Any, step: int, target: Any, at: int, plane: int, bias: Any, row: int,
+    rows: int, vectors: int, mask: Any, at_mask: int, accumulate: bool,
 ) -> None:  # fmt: skip
     """Write the first rows and vectors of a tile, with bias; border lanes stay zero."""
-    L = VECTOR_BYTES // target.itemsize
     for i, value in enumerate(tile):
         m, v = i // len(shape), i % len(shape)
         if m < rows and v < vectors:
-            here = at + m * plane + v * L
+            here = at + m * plane + v * step
             if accumulate:
-                value = add(value, load(target, here))
-            value = add(value, broadcast(bias, row + m))
-            store(target, here, keep(value, mask, at_mask + v * L))
+                value = add(value, load_as(value, target, here))
+            value = add(value, broadcast_as(value, bias, row + m))
+            store(target, here, keep(value, mask, at_mask + v * step))
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def dense_correlation(
     source: Any, target: Any, weights: Any, offsets: Any, counts: Any, rows: int, bias: Any,
-    vectors: int, mask: Any, shape: Any, accumulate: bool,
+    vectors: int, step: Any, mask: Any, shape: Any, lane_shape: Any, accumulate: bool,
 ) -> None:  # fmt: skip
     """target[n, g * rows + m] (+)= sum over j of weight[g, m, j] * source shifted by offsets[g, j].
 
-    weights: (G, BLOCKS, J, TILE_ROWS), packed; vectors: of L elements in the run of an image;
-    shape: any tuple as long as a tile is wide.
+    weights: (G, BLOCKS, J, TILE_ROWS), packed.
 
     Threads share the (image, piece of the run) pairs.  A piece of the source stays in the
     first-level cache while all blocks of TILE_ROWS output planes are made from it; the
@@ -68,32 +67,32 @@ def dense_correlation(
     _, planes, target_plane = target.shape
     groups, blocks, columns, _ = weights.shape
     width = len(shape)
-    L = VECTOR_BYTES // target.itemsize
+    pace = len(lane_shape) if step is None else step
     pieces = (vectors + width - 1) // width
     for item in prange(images * pieces):
         n, first = item // pieces, item % pieces * width
-        at_source = n * channels * plane + first * L
+        at_source = n * channels * plane + first * pace
         for g in range(groups):
             for block in range(blocks):
-                tile = zero_tile(source, shape, TILE_ROWS)
+                tile = zero_tile(source, shape, TILE_ROWS, lane_shape)
                 at_weight = (g * blocks + block) * columns * TILE_ROWS
                 for j in range(counts[g]):
                     at = at_source + offsets[g, j]
                     tile = outer_product(
-                        tile, shape, weights, at_weight + j * TILE_ROWS, source, at
+                        tile, shape, weights, at_weight + j * TILE_ROWS, source, at, step
                     )
                 row = g * rows + block * TILE_ROWS
                 store_tile(
-                    tile, shape, target, (n * planes + row) * target_plane + first * L,
+                    tile, shape, pace, target, (n * planes + row) * target_plane + first * pace,
                     target_plane, bias, row, rows - block * TILE_ROWS, vectors - first,
-                    mask, first * L, accumulate,
+                    mask, first * pace, accumulate,
                 )  # fmt: skip
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def dense_weight_gradient(
-    dy: Any, x: Any, offsets: Any, counts: Any, rows: int, vectors: int, chunk: int,
-    dweight: Any, shape: Any,
+    dy: Any, x: Any, offsets: Any, counts: Any, rows: int, vectors: int, step: Any, chunk: int,
+    dweight: Any, shape: Any, lane_shape: Any,
 ) -> None:  # fmt: skip
     """dweight[g, m, j] = sum over images and pixels of dy[n, g * rows + m] * x at offsets[g, j].
 
@@ -106,7 +105,7 @@ def dense_weight_gradient(
     """
     images, planes, dy_plane = dy.shape
     _, channels, plane = x.shape
-    L = VECTOR_BYTES // x.itemsize
+    pace = len(lane_shape) if step is None else step
     width = len(shape)
     groups = offsets.shape[0]
     blocks = (rows + TILE_ROWS - 1) // TILE_ROWS
@@ -117,13 +116,13 @@ def dense_weight_gradient(
         for start in range(0, images, chunk):
             for j0 in range(0, counts[g], width):
                 shifts = take(offsets, g * offsets.shape[1] + j0, shape)
-                tile = zero_tile(x, shape, TILE_ROWS)
+                tile = zero_tile(x, shape, TILE_ROWS, lane_shape)
                 for n in range(start, min(start + chunk, images)):
                     at_dy = (n * planes + g * rows + m0) * dy_plane
                     at_x = n * channels * plane
                     for v in range(vectors):
                         tile = dot_products(
-                            tile, dy, at_dy + v * L, dy_plane, x, at_x + v * L, shifts
+                            tile, dy, at_dy + v * pace, dy_plane, x, at_x + v * pace, shifts
                         )
                 for i, value in enumerate(tile):
                     m, j = m0 + i // width, j0 + i % width

@@ -7,7 +7,7 @@ A plan holds what depends on shapes alone: the tables of taps, packed weights an
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,7 +17,7 @@ from fcpts_ref.layers.convolution import geometry as make_walk
 
 from .convolution_dense import dense_correlation, dense_weight_gradient, pack_weights
 from .convolution_phases import merge_phases, split_phases
-from .convolution_taps import Taps, backward_taps, forward_taps, make_scheme
+from .convolution_taps import Scheme, Taps, backward_taps, forward_taps, make_scheme
 from .layout import Geometry, allocate, keep_mask, round_up
 from .sparse_convolution import (
     add_chunks,
@@ -26,11 +26,12 @@ from .sparse_convolution import (
     masked_weight_gradient,
 )
 from .vectors import TILE_ROWS, TILE_VECTORS, lanes
+from .winograd_plan import WinogradCorrelation, WinogradTable, suits_winograd
 
 Array = NDArray[Any]
 
-DENSE_WIDTHS = (6, 5, 3, 1) if TILE_VECTORS == 6 else (3, 2, 1)  # vectors in a dense tile
-MASKED_WIDTHS = (11, 9, 5, 2, 1)  # vectors in a masked tile: one row, so it may be longer
+DENSE_WIDTHS = (6, 5, 4, 2, 1) if TILE_VECTORS == 6 else (3, 2, 1)  # vectors in a dense tile
+MASKED_WIDTHS = (8, 6, 4, 2, 1)  # vectors in a masked tile: one row, so it may be longer
 KEPT_WIDTH = 6  # kept weights whose gradients are summed at a time
 CHUNK_BYTES = 2**19  # images that a weight gradient works on at a time: half a level-2 cache
 
@@ -50,16 +51,24 @@ def prefer_sparse(density: float, planes: int) -> bool:
 class Correlation:
     """One table of taps over buffers: y from x, or dx from dy.
 
+    winograd: the same by pairs of rows, where that applies: it is then the dense kernel.
+
     target (N, PLANES, PLANE) = sum over taps of weight * source (N, CHANNELS, PLANE) shifted.
     """
 
-    def __init__(self, taps: Taps, geometry: Geometry, dtype: DTypeLike) -> None:
+    def __init__(
+        self, scheme: Scheme, taps: Taps, geometry: Geometry, dtype: DTypeLike, backward: bool
+    ) -> None:
         """geometry: of the target."""
         self.taps = taps
+        self.winograd: WinogradCorrelation | None = None
+        if suits_winograd(scheme, taps.planes, geometry, dtype):
+            table = WinogradTable(taps, backward)
+            self.winograd = WinogradCorrelation(table, geometry, dtype)
         self.mask = keep_mask(geometry, dtype)
-        self.vectors = -(-geometry.run // lanes(dtype))
-        self.dense_shape = _shape(self.vectors, DENSE_WIDTHS)
-        self.masked_shape = _shape(self.vectors, MASKED_WIDTHS)
+        self.cover = cover(geometry, dtype)
+        self.dense_shape = _shape(self.cover.vectors, DENSE_WIDTHS)
+        self.masked_shape = _shape(self.cover.vectors, MASKED_WIDTHS)
         self.no_bias = np.zeros(taps.planes, dtype)
         self.places = _packed_places(taps)
         self.packed = np.zeros(self.places.shape, dtype)
@@ -69,11 +78,15 @@ class Correlation:
         self, weight: Array, source: Array, target: Array, bias: Array | None, add: bool
     ) -> None:
         """target = (target +) the correlation with all weights + bias (PLANES,)."""
+        if self.winograd is not None:
+            self.winograd.run(weight, source, target, bias, add)
+            return
         pack_weights(weight.reshape(-1), self.places.reshape(-1), self.packed.reshape(-1))
         dense_correlation(
             source, target, self.packed, self.taps.offsets, self.taps.counts,
             self.taps.positions.shape[1], self.no_bias if bias is None else bias,
-            self.vectors, self.mask, self.dense_shape, add,
+            self.cover.vectors, self.cover.step, self.mask, self.dense_shape,
+            self.cover.lane_shape, add,
         )  # fmt: skip
 
     def masked(
@@ -86,7 +99,8 @@ class Correlation:
         masked_correlation(
             source, target, index.offsets, index.values, index.kept,
             self.no_bias if bias is None else bias,
-            self.vectors, self.mask, self.masked_shape, add,
+            self.cover.vectors, self.cover.step, self.mask, self.masked_shape,
+            self.cover.lane_shape, add,
         )  # fmt: skip
 
 
@@ -140,9 +154,11 @@ class ConvolutionPlan:
         self.weight_shape = weight_shape
         self.prefer = prefer
         taps = forward_taps(self.scheme)
-        self.forward_correlation = Correlation(taps, self.scheme.target, dtype)
+        self.forward_correlation = Correlation(
+            self.scheme, taps, self.scheme.target, dtype, backward=False
+        )
         self.backward_correlation = Correlation(
-            backward_taps(self.scheme), self.scheme.source, dtype
+            self.scheme, backward_taps(self.scheme), self.scheme.source, dtype, backward=True
         )
         channels = weight_shape[1] * groups
         if self.scheme.split:
@@ -219,7 +235,7 @@ class WeightGradient:
     def __init__(self, taps: Taps, source: Geometry, target: Geometry, dtype: DTypeLike) -> None:
         self.taps = taps
         self.shape = (0,) * TILE_VECTORS
-        self.vectors = -(-target.run // lanes(dtype))
+        self.cover = cover(target, dtype)
         G, J = taps.offsets.shape
         self.offsets = np.zeros((G, round_up(J, TILE_VECTORS)), np.int64)
         self.offsets[:, :J] = taps.offsets
@@ -243,8 +259,9 @@ class WeightGradient:
     def dense(self, dy: Array, source: Array, dweight: Array) -> None:
         """Every weight; dweight: as the weight."""
         dense_weight_gradient(
-            dy, source, self.offsets, self.taps.counts, self.rows, self.vectors, self.chunk,
-            dweight.reshape(self.taps.positions.shape), self.shape,
+            dy, source, self.offsets, self.taps.counts, self.rows, self.cover.vectors,
+            self.cover.step, self.chunk, dweight.reshape(self.taps.positions.shape), self.shape,
+            self.cover.lane_shape,
         )  # fmt: skip
 
     def masked(
@@ -256,8 +273,8 @@ class WeightGradient:
         chunks = max(1, -(-dy.shape[0] // self.kept_chunk))
         partial = np.empty((chunks, *index.offsets.shape), dweight.dtype)
         masked_weight_gradient(
-            dy, source, index.offsets, index.kept, self.vectors, self.kept_chunk, partial,
-            (0,) * KEPT_WIDTH,
+            dy, source, index.offsets, index.kept, self.cover.vectors, self.cover.step,
+            self.kept_chunk, partial, (0,) * KEPT_WIDTH, self.cover.lane_shape,
         )  # fmt: skip
         add_chunks(partial, index.places, index.kept, dweight.reshape(-1))
 
@@ -267,9 +284,27 @@ def density(weight: Array) -> float:
     return np.count_nonzero(weight) / max(weight.size, 1)
 
 
+class Cover(NamedTuple):
+    """How vectors cover a plane: their number, the step between them (None: they follow each
+    other) and a tuple as long as they have lanes."""
+
+    vectors: int
+    step: int | None
+    lane_shape: tuple[int, ...]
+
+
+def cover(geometry: Geometry, dtype: DTypeLike) -> Cover:
+    """Whole vectors along the run; half a vector for each row where it just holds the row."""
+    full = lanes(dtype)
+    vectors = -(-geometry.run // full)
+    if geometry.width == full // 2 and geometry.height < 2 * vectors:
+        return Cover(geometry.height, geometry.pitch, (0,) * (full // 2))
+    return Cover(vectors, None, (0,) * full)
+
+
 def _shape(vectors: int, widths: tuple[int, ...]) -> tuple[int, ...]:
-    """A tuple as long as the tile width that computes the fewest vectors beyond the run."""
-    width = min(widths, key=lambda width: (round_up(vectors, width), -width))
+    """A tuple as long as the best tile width: few vectors beyond the run, and few tiles."""
+    width = min(widths, key=lambda width: -(-vectors // width) * (width + 1))
     return (0,) * width
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from numba import njit, prange
 
 from .convolution_dense import store_tile
-from .vectors import VECTOR_BYTES, dot_products, outer_product, sum_lanes, take, zero_tile
+from .vectors import dot_products, outer_product, sum_lanes, take, zero_tile
 
 
 @njit(cache=True, nogil=True)
@@ -44,7 +44,7 @@ def build_index(
 @njit(cache=True, nogil=True, parallel=True)
 def masked_correlation(
     source: Any, target: Any, index: Any, values: Any, kept: Any, bias: Any,
-    vectors: int, mask: Any, shape: Any, accumulate: bool,
+    vectors: int, step: Any, mask: Any, shape: Any, lane_shape: Any, accumulate: bool,
 ) -> None:  # fmt: skip
     """target[n, k] (+)= sum over the kept weights of k: value * source shifted by its offset.
 
@@ -55,26 +55,28 @@ def masked_correlation(
     images, channels, plane = source.shape
     _, planes, target_plane = target.shape
     width = len(shape)
-    L = VECTOR_BYTES // target.itemsize
+    pace = len(lane_shape) if step is None else step
     pieces = (vectors + width - 1) // width
     for item in prange(images * pieces):
         n, first = item // pieces, item % pieces * width
-        at_source = n * channels * plane + first * L
+        at_source = n * channels * plane + first * pace
         for k in range(planes):
-            tile = zero_tile(source, shape, 1)
+            tile = zero_tile(source, shape, 1, lane_shape)
             row = k * index.shape[1]
             for e in range(kept[k]):
-                tile = outer_product(tile, shape, values, row + e, source, at_source + index[k, e])
+                at = at_source + index[k, e]
+                tile = outer_product(tile, shape, values, row + e, source, at, step)
             store_tile(
-                tile, shape, target, (n * planes + k) * target_plane + first * L,
-                target_plane, bias, k, 1, vectors - first, mask, first * L, accumulate,
+                tile, shape, pace, target, (n * planes + k) * target_plane + first * pace,
+                target_plane, bias, k, 1, vectors - first, mask, first * pace, accumulate,
             )  # fmt: skip
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def masked_weight_gradient(
-    dy: Any, x: Any, index: Any, kept: Any, vectors: int, chunk: int, partial: Any, shape: Any
-) -> None:
+    dy: Any, x: Any, index: Any, kept: Any, vectors: int, step: Any, chunk: int, partial: Any,
+    shape: Any, lane_shape: Any,
+) -> None:  # fmt: skip
     """partial[i, k, e] = sum over the images of chunk i of dy[n, k] * x at index[k, e].
 
     Threads share the chunks of images, whose size does not depend on the threads; the caller
@@ -82,16 +84,17 @@ def masked_weight_gradient(
     """
     images, planes, dy_plane = dy.shape
     _, channels, plane = x.shape
-    L = VECTOR_BYTES // x.itemsize
+    pace = len(lane_shape) if step is None else step
     for i in prange(partial.shape[0]):
         for k in range(planes):
             for e in range(0, kept[k], len(shape)):
                 shifts = take(index, k * index.shape[1] + e, shape)
-                tile = zero_tile(x, shape, 1)
+                tile = zero_tile(x, shape, 1, lane_shape)
                 for n in range(i * chunk, min((i + 1) * chunk, images)):
                     at_dy, at_x = (n * planes + k) * dy_plane, n * channels * plane
                     for v in range(vectors):
-                        tile = dot_products(tile, dy, at_dy + v * L, 0, x, at_x + v * L, shifts)
+                        at = v * pace
+                        tile = dot_products(tile, dy, at_dy + at, 0, x, at_x + at, shifts)
                 for value in tile:
                     partial[i, k, e] = sum_lanes(value)
                     e += 1

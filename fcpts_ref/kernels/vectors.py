@@ -48,12 +48,18 @@ def lanes(dtype: Any) -> int:
     return VECTOR_BYTES // int(np.dtype(dtype).itemsize)
 
 
-class VectorType(types.Type):
-    """Numba type of one vector of float32 or float64."""
+def row_lanes(width: int, dtype: Any) -> int:
+    """Lanes of vectors for rows of this width: a register, or half of it if that is enough."""
+    full = lanes(dtype)
+    return full // 2 if width <= full // 2 else full
 
-    def __init__(self, dtype: types.Float) -> None:
+
+class VectorType(types.Type):
+    """Numba type of one vector of float32 or float64, by default of a whole register."""
+
+    def __init__(self, dtype: types.Float, lanes: int | None = None) -> None:
         self.dtype = dtype
-        self.lanes = VECTOR_BYTES * 8 // dtype.bitwidth
+        self.lanes = lanes or VECTOR_BYTES * 8 // dtype.bitwidth
         super().__init__(name=f"Vector({dtype}, {self.lanes})")
 
 
@@ -72,8 +78,10 @@ def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any
     return builder.gep(data, [index])
 
 
-def _load(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    vector = context.get_value_type(VectorType(array_type.dtype))
+def _load(
+    context: Any, builder: Any, array_type: Any, array: Any, index: Any, lanes: int | None = None
+) -> Any:
+    vector = context.get_value_type(VectorType(array_type.dtype, lanes))
     address = _address(context, builder, array_type, array, index)
     value = builder.load(builder.bitcast(address, vector.as_pointer()))
     value.align = array_type.dtype.bitwidth // 8
@@ -215,20 +223,44 @@ def sum_lanes(typing: Any, vector: Any) -> Any:
 
 
 # ---- tiles --------------------------------------------------------------------------------
+# Vectors of a tile may be shorter than a register: lane_shape is any tuple with as many items
+# as a vector has lanes.
+
+
+@intrinsic
+def load_as(typing: Any, vector: Any, array: Any, index: Any) -> Any:
+    """The vector array[index], array[index + 1], ... with the lanes of the first argument."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _load(context, builder, array, args[1], args[2], vector.lanes)
+
+    return vector(vector, array, types.intp), generate
+
+
+@intrinsic
+def broadcast_as(typing: Any, vector: Any, array: Any, index: Any) -> Any:
+    """array[index] in every lane of a vector like the first argument."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        scalar = builder.load(_address(context, builder, array, args[1], args[2]))
+        return _broadcast(builder, scalar, context.get_value_type(vector))
+
+    return vector(vector, array, types.intp), generate
 
 
 @intrinsic(prefer_literal=True)
-def zero_tile(typing: Any, array: Any, shape: Any, rows: Any) -> Any:
+def zero_tile(typing: Any, array: Any, shape: Any, rows: Any, lane_shape: Any) -> Any:
     """rows x len(shape) vectors of zeros of the array's dtype; rows is a constant."""
     if not isinstance(rows, types.IntegerLiteral):
         return None
-    tile = types.UniTuple(VectorType(array.dtype), rows.literal_value * shape.count)
+    vector = VectorType(array.dtype, lane_shape.count)
+    tile = types.UniTuple(vector, rows.literal_value * shape.count)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        zero = ir.Constant(context.get_value_type(tile.dtype), None)
+        zero = ir.Constant(context.get_value_type(vector), None)
         return context.make_tuple(builder, tile, [zero] * tile.count)
 
-    return tile(array, shape, rows), generate
+    return tile(array, shape, rows, lane_shape), generate
 
 
 @intrinsic
@@ -245,19 +277,28 @@ def take(typing: Any, numbers: Any, index: Any, shape: Any) -> Any:
 
 
 @intrinsic
-def outer_product(typing: Any, tile: Any, shape: Any, w: Any, at_w: Any, x: Any, at_x: Any) -> Any:
-    """tile[m, v] += w[at_w + m] * x[at_x + v * lanes :], for every row m and vector v.
+def outer_product(
+    typing: Any, tile: Any, shape: Any, w: Any, at_w: Any, x: Any, at_x: Any, step: Any
+) -> Any:
+    """tile[m, v] += w[at_w + m] * x[at_x + v * step :], for every row m and vector v.
 
-    Each vector of x is loaded once and meets every row's weight.
+    Each vector of x is loaded once and meets every row's weight.  step None: the vectors follow
+    each other.
     """
+    contiguous = isinstance(step, types.NoneType)
     columns = shape.count
     rows = tile.count // columns
     vector = tile.dtype
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         sums = cgutils.unpack_tuple(builder, args[0], tile.count)
-        at = [builder.add(args[5], _constant(v * vector.lanes)) for v in range(columns)]
-        inputs = [_load(context, builder, x, args[4], index) for index in at]
+        inputs = []
+        for v in range(columns):
+            shift = _constant(v * vector.lanes)
+            if not contiguous:
+                shift = builder.mul(args[6], _constant(v))
+            index = builder.add(args[5], shift)
+            inputs.append(_load(context, builder, x, args[4], index, vector.lanes))
         for m in range(rows):
             place = _address(context, builder, w, args[2], builder.add(args[3], _constant(m)))
             weight = _broadcast(builder, builder.load(place), context.get_value_type(vector))
@@ -266,7 +307,8 @@ def outer_product(typing: Any, tile: Any, shape: Any, w: Any, at_w: Any, x: Any,
                 sums[i] = _multiply_add(builder, weight, inputs[v], sums[i])
         return context.make_tuple(builder, tile, sums)
 
-    return tile(tile, shape, w, types.intp, x, types.intp), generate
+    kind = step if contiguous else types.intp
+    return tile(tile, shape, w, types.intp, x, types.intp, kind), generate
 
 
 @intrinsic
@@ -284,10 +326,11 @@ def dot_products(
         sums = cgutils.unpack_tuple(builder, args[0], tile.count)
         shifts = cgutils.unpack_tuple(builder, args[6], columns)
         at = [builder.add(args[5], shift) for shift in shifts]
-        right = [_load(context, builder, b, args[4], index) for index in at]
+        lanes = tile.dtype.lanes
+        right = [_load(context, builder, b, args[4], index, lanes) for index in at]
         for m in range(rows):
             index = builder.add(args[2], builder.mul(args[3], _constant(m)))
-            left = _load(context, builder, a, args[1], index)
+            left = _load(context, builder, a, args[1], index, lanes)
             for j in range(columns):
                 i = m * columns + j
                 sums[i] = _multiply_add(builder, left, right[j], sums[i])

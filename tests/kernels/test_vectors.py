@@ -40,17 +40,17 @@ def _keep(a, mask, out):
 
 
 @njit
-def _outer(w, x, shape, out, lanes):
-    tile = v.zero_tile(x, shape, 3)
+def _outer(w, x, shape, step, lane_shape, out):
+    tile = v.zero_tile(x, shape, 3, lane_shape)
     for _ in range(2):
-        tile = v.outer_product(tile, shape, w, 1, x, 2)
+        tile = v.outer_product(tile, shape, w, 1, x, 2, step)
     for i, value in enumerate(tile):
-        v.store(out, i * lanes, value)
+        v.store(out, i * len(lane_shape), value)
 
 
 @njit
-def _dots(a, b, offsets, shape, out):
-    tile = v.zero_tile(a, shape, 4)
+def _dots(a, b, offsets, shape, lane_shape, out):
+    tile = v.zero_tile(a, shape, 4, lane_shape)
     tile = v.dot_products(tile, a, 0, 2, b, 1, v.take(offsets, 1, shape))
     for i, value in enumerate(tile):
         out[i] = v.sum_lanes(value)
@@ -101,13 +101,15 @@ def test_keep_clears_even_nan(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [1, 3])
-def test_outer_product(dtype, width):
-    L = v.lanes(dtype)
-    w, x = np.arange(8, dtype=dtype), np.arange(4 * L, dtype=dtype)
-    out = np.zeros(3 * width * L, dtype)
-    _outer(w, x, (0,) * width, out, L)
-    expected = 2 * np.outer(w[1:4], x[2 : 2 + width * L])
-    np.testing.assert_array_equal(out.reshape(3, width * L), expected)
+@pytest.mark.parametrize(("part", "step"), [(1, None), (1, 5), (2, None), (2, 7)])
+def test_outer_product(dtype, width, part, step):
+    L = v.lanes(dtype) // part  # whole vectors and half ones
+    w, x = np.arange(8, dtype=dtype), np.arange(4 * L + 20, dtype=dtype)
+    out = np.zeros((3, width, L), dtype)
+    _outer(w, x, (0,) * width, step, (0,) * L, out)
+    starts = 2 + np.arange(width) * (L if step is None else step)
+    expected = 2 * w[1:4, None, None] * x[starts[:, None] + np.arange(L)]
+    np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -116,7 +118,7 @@ def test_dot_products(dtype):
     a, b = np.arange(2 * L + 8, dtype=dtype), np.arange(3 * L + 8, dtype=dtype)
     offsets = np.array([99, 5, -1])
     out = np.zeros(8, dtype)
-    _dots(a, b, offsets, (0, 0), out)
+    _dots(a, b, offsets, (0, 0), (0,) * L, out)
     expected = [
         a[2 * m : 2 * m + L] @ b[1 + shift : 1 + shift + L] for m in range(4) for shift in (5, -1)
     ]
