@@ -18,8 +18,6 @@ from typing import Any
 
 import numba
 
-from fcpts_ref.datasets.locations import home_folder
-
 Function = Callable[..., Any]
 
 FOLDER = Path(__file__).parent
@@ -49,20 +47,24 @@ def _compile(function: Function, *, parallel: bool) -> Function:
 
 @cache
 def cache_folder(file: Path) -> Path | None:
-    """Where machine code made from this file is kept, or None if nothing can be written there.
+    """Where machine code made from this file is kept, or None if nothing can be written.
 
-    Below NUMBA_CACHE_DIR if that is set, else below the user's folder (``home_folder``).
+    In NUMBA_CACHE_DIR if that is set, else beside the source, else in the user's cache.
     """
     digest = hashlib.sha256()
     for source in sorted(_sources(file)):
         digest.update(source.read_bytes())
-    above = os.environ.get("NUMBA_CACHE_DIR")
-    folder = (Path(above) if above else home_folder() / "kernels") / digest.hexdigest()[:16]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK) else None
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for above in [Path(named)] if named else [FOLDER / "__pycache__", user / "fcpts-ref/kernels"]:
+        folder = above / digest.hexdigest()[:16]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    return None
 
 
 def _sources(file: Path) -> set[Path]:

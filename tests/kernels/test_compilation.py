@@ -1,0 +1,54 @@
+"""Where compiled kernels are kept."""
+
+from __future__ import annotations
+
+import numba
+import pytest
+
+from fcpts_ref.kernels import compilation
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A folder of kernels: two files, of which one uses the other."""
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (folder / "primitives.py").write_text("STEP = 1\n")
+    (folder / "kernel.py").write_text("from .primitives import STEP\n")
+    monkeypatch.setattr(compilation, "FOLDER", folder)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    compilation.cache_folder.cache_clear()
+    yield folder
+    compilation.cache_folder.cache_clear()
+
+
+def test_a_changed_primitive_changes_the_place(package):
+    """Numba looks at the file of the function alone; its machine code holds the primitives too."""
+    first = compilation.cache_folder(package / "kernel.py")
+    compilation.cache_folder.cache_clear()
+    assert compilation.cache_folder(package / "kernel.py") == first
+    (package / "primitives.py").write_text("STEP = 2\n")
+    compilation.cache_folder.cache_clear()
+    assert compilation.cache_folder(package / "kernel.py") != first
+
+
+def test_other_files_do_not(package):
+    first = compilation.cache_folder(package / "primitives.py")
+    (package / "kernel.py").write_text("from .primitives import STEP as _\n")
+    compilation.cache_folder.cache_clear()
+    assert compilation.cache_folder(package / "primitives.py") == first
+
+
+def test_no_folder_no_cache(package, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
+    assert compilation.cache_folder(package / "kernel.py") is None
+
+
+def test_numbas_own_setting_stays(tmp_path, monkeypatch):
+    before = numba.config.CACHE_DIR
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    compilation.cache_folder.cache_clear()
+    assert compilation.compiled(lambda x: x + 1)(1) == 2
+    compilation.cache_folder.cache_clear()
+    assert before == numba.config.CACHE_DIR
