@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -58,11 +59,12 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class Finished:
-    """A result and how much of the run is behind it."""
+    """A result and how much of the run is behind it; seconds: of all its sessions together."""
 
     result: Result
     stages_done: int
     stages: int
+    seconds: float
 
     @property
     def complete(self) -> bool:
@@ -91,30 +93,34 @@ def execute(
     )
     generator = np.random.default_rng(settings.seed)
     stages = method.stages(problem)
-    state, done = _resumed(method, problem, generator, folder)
+    begun = time.perf_counter()
+    state, done, earlier = _resumed(method, problem, generator, folder)
     try:
         while done < stages:
             state = method.advance(problem, state, generator, on_step)
             done += 1
-            _write_checkpoint(folder, method, state, done, generator)
+            spent = earlier + time.perf_counter() - begun
+            _write_checkpoint(folder, method, state, done, generator, spent)
     except KeyboardInterrupt:
         if done == 0:
             raise
-    return Finished(method.finish(problem, state), done, stages)
+    result = method.finish(problem, state)
+    return Finished(result, done, stages, earlier + time.perf_counter() - begun)
 
 
 def _resumed(
     method: Method, problem: Problem, generator: np.random.Generator, folder: Path
-) -> tuple[Any, int]:
-    """The state after the last checkpoint, the generator set to where it was; or a fresh start."""
+) -> tuple[Any, int, float]:
+    """The state after the last checkpoint and the seconds it took, the generator set to where it
+    was; or a fresh start."""
     path = folder / CHECKPOINT
     if not path.exists():
-        return method.begin(problem), 0
+        return method.begin(problem), 0, 0.0
     arrays, notes = read_arrays(path)
     try:
         state = method.unpack(arrays, notes["state"])
         generator.bit_generator.state = notes["generator"]
-        return state, int(notes["stages_done"])
+        return state, int(notes["stages_done"]), float(notes["seconds"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} is no checkpoint of this method ({error}); remove it to start anew"
@@ -122,12 +128,18 @@ def _resumed(
 
 
 def _write_checkpoint(
-    folder: Path, method: Method, state: Any, done: int, generator: np.random.Generator
+    folder: Path,
+    method: Method,
+    state: Any,
+    done: int,
+    generator: np.random.Generator,
+    seconds: float,
 ) -> None:
     arrays, notes = method.pack(state)
     everything = {
         "state": notes,
         "stages_done": done,
+        "seconds": seconds,
         "generator": generator.bit_generator.state,
     }
     write_arrays(folder / CHECKPOINT, arrays, everything)

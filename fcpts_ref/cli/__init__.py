@@ -21,7 +21,7 @@ unlabelled images, to an exact global rate; and check another implementation aga
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all commands."""
-    from fcpts_ref.cli import data, evaluate, inspect, models, sparsify, train
+    from fcpts_ref.cli import compare, data, evaluate, inspect, models, report, sparsify, train
     from fcpts_ref.oracle import cli as oracle
 
     parser = argparse.ArgumentParser(
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fcpts-ref {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (sparsify, train, evaluate, inspect, data, models):
+    for command in (sparsify, compare, report, train, evaluate, inspect, data, models):
         command.add_parser(subparsers)
     oracle.add_parsers(subparsers)
     return parser

@@ -9,6 +9,7 @@ from typing import Any
 
 from fcpts_ref.checkpoints.importing import NORMALISATIONS, export_network, import_network
 from fcpts_ref.cli.sources import add_arch_options, add_home_option, network_path
+from fcpts_ref.cli.tables import percent
 from fcpts_ref.datasets.locations import home_folder
 from fcpts_ref.errors import InputError
 from fcpts_ref.files import file_sha256, lock_folder
@@ -111,14 +112,15 @@ def _export(arguments: argparse.Namespace) -> int:
         raise InputError(f"{out} has this program's own ending; use .safetensors or .pt")
     network, _ = read_network(network_path(arguments.network, arguments.home))
     export_network(out, network)
+    rate = global_rate(network)
     summary = {
         "network": network.graph.name,
-        "rate": global_rate(network),
+        "rate": rate,
         "masks": len(network.masks),
         "file": str(out),
     }
     text = (
-        f"{network.graph.name}: {100 * summary['rate']:.2f} % of the weights are zero, "
+        f"{network.graph.name}: {percent(rate)} of the weights are zero, "
         f"{summary['masks']} masks as arrays of their own\nwritten to {out}"
     )
     print(json.dumps(summary, indent=2) if arguments.json else text)

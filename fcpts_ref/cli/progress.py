@@ -36,7 +36,7 @@ def step_bar(description: str, *, quiet: bool = False) -> Iterator[Callable[[Ste
                 )
             )
         bars[0].set_postfix_str(_numbers(report), refresh=False)
-        bars[0].update(report.images)
+        bars[0].update(report.step * report.images - bars[0].n)  # some steps may be left out
 
     try:
         yield on_step

@@ -5,31 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fcpts_ref import runs
 from fcpts_ref.allocation import ALLOCATIONS
-from fcpts_ref.cli.options import add_engine_options, choices_of
-from fcpts_ref.cli.progress import image_bar, step_bar
-from fcpts_ref.cli.sources import add_source_options, find_dataset, find_network
+from fcpts_ref.cli.options import add_engine_options
+from fcpts_ref.cli.pruning import COMMAND, NEW_STATISTICS, prune
+from fcpts_ref.cli.sources import add_source_options
 from fcpts_ref.cli.tables import percent, points, table
-from fcpts_ref.conventions import PROFILES, profile
-from fcpts_ref.datasets.dataset import Dataset
+from fcpts_ref.conventions import PROFILES
 from fcpts_ref.errors import InputError
 from fcpts_ref.files import lock_folder
-from fcpts_ref.methods import METHODS, sparsify
-from fcpts_ref.networks import Engine, Network, global_rate, make_engine, sparsity_rates
-from fcpts_ref.storage import write_arrays, write_network
-from fcpts_ref.training import Accuracy, accuracy
-
-Array = NDArray[Any]
+from fcpts_ref.methods import METHODS
 
 EPILOG = """\
 examples:
@@ -78,6 +66,17 @@ def add_parser(subparsers: Any) -> None:
     )
     group.add_argument("--epochs", type=int, help="passes over the calibration images")
     group.add_argument("--batch-size", type=int, help="images in a step (default: 64)")
+    group.add_argument("--steps", type=int, help="of POT, for each layer")
+    group.add_argument(
+        "--unit",
+        choices=("layer", "independent"),
+        help="what POT tunes at a time: a layer with what follows it, or alone (default: layer)",
+    )
+    group.add_argument(
+        "--sparse-inputs",
+        action="store_true",
+        help="POT tunes on what the layers before, already pruned, give (default: the dense ones)",
+    )
     group.add_argument(
         "--augmentation",
         choices=("none", "crop", "crop-flip"),
@@ -106,6 +105,12 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="add rows with batch norm's statistics measured anew after pruning",
     )
+    group.add_argument("--label", help="what tables and figures call the method")
+    group.add_argument(
+        "--no-baselines",
+        action="store_true",
+        help="only the method's own row: no dense and one-shot networks beside it",
+    )
     add_engine_options(parser)
     group = parser.add_argument_group("output")
     group.add_argument("--out", metavar="FOLDER", help="the run's folder (default: runs/NAME)")
@@ -117,65 +122,54 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prunes, writes the run's folder, prints the tables."""
-    begun = time.perf_counter()
     folder, stored = _folder(arguments)
-    with lock_folder(folder):
-        dataset = find_dataset(arguments.data, arguments.home)
-        network = find_network(arguments, dataset)
-        images, settings = _settings(arguments, dataset, network)
-        if stored is not None and stored != settings:
-            raise InputError(
-                f"{folder} was begun with other settings or inputs; repeat them, or choose a new "
-                "folder with --out"
-            )
-        runs.write_settings(folder, settings)
-        with step_bar(settings.method, quiet=arguments.quiet) as on_step:
-            finished = runs.execute(
-                settings, network, images, folder, threads=arguments.threads, on_step=on_step
-            )
-        if not finished.complete:
-            _say(
-                f"stopped after stage {finished.stages_done} of {finished.stages}; continue with: "
-                f"fcpts-ref sparsify --resume {folder}"
-            )
-        rows = _rows(arguments, settings, dataset, network, images, finished)
-        summary = _summary(settings, dataset, network, images, finished, rows)
-        summary["seconds"] = round(time.perf_counter() - begun, 1)
-        _write(folder, settings, finished, summary)
+    summary = prune(arguments, folder, stored)
+    complete = summary["stages_done"] == summary["stages"]
+    if not complete:
+        _say(
+            f"stopped after stage {summary['stages_done']} of {summary['stages']}; continue with: "
+            f"fcpts-ref sparsify --resume {folder}"
+        )
     _show(arguments, folder, summary)
-    return 0 if finished.complete else 130
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the first table."""
-
-    name: str
-    requested: float | None
-    achieved: float
-    accuracy: Accuracy
+    return 0 if complete else 130
 
 
 def _folder(arguments: argparse.Namespace) -> tuple[Path, runs.RunSettings | None]:
     """The run's folder, and what is stored there if it is to be resumed."""
     if arguments.resume:
         folder = Path(arguments.resume)
-        stored = runs.read_settings(folder)
-        command = runs.read_json(folder / "command.json")
-        for name, value in command.items():
-            setattr(arguments, name, value)
-        return folder, stored
+        return folder, recall(arguments, folder)
     name = Path(arguments.weights).stem
     parts = (name, arguments.data, arguments.method, f"{arguments.sparsity:g}")
     default = Path("runs") / f"{'-'.join(Path(p).name for p in parts)}-seed{arguments.seed}"
     folder = Path(arguments.out) if arguments.out else _fresh(default)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    begin(arguments, folder)
+    return folder, None
+
+
+def begin(arguments: argparse.Namespace, folder: Path) -> None:
+    """Makes the run's folder and notes the command there.  Raises InputError if it is taken."""
+    if folder.exists() and (not folder.is_dir() or _visible(folder)):
         raise InputError(
             f"{folder} exists and is not empty; choose another --out, or continue it with --resume"
         )
     with lock_folder(folder):
-        runs.write_json(folder / "command.json", _command(arguments))
-    return folder, None
+        runs.write_json(folder / COMMAND, command_of(arguments))
+
+
+def recall(arguments: argparse.Namespace, folder: Path) -> runs.RunSettings | None:
+    """Puts the options of an earlier command in place; its settings, if it came that far."""
+    command = runs.read_json(folder / COMMAND)
+    if not isinstance(command, dict) or set(command) - set(command_of(arguments)):
+        raise InputError(f"{folder / COMMAND} is not of a run; give a run's folder")
+    for name, value in command.items():
+        setattr(arguments, name, value)
+    return runs.read_settings(folder) if (folder / runs.SETTINGS).exists() else None
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What is there besides locks and files that were being written when a process was killed."""
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
 def _fresh(folder: Path) -> Path:
@@ -187,159 +181,10 @@ def _fresh(folder: Path) -> Path:
     return fresh
 
 
-def _command(arguments: argparse.Namespace) -> dict[str, Any]:
+def command_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options that a resumed run must repeat."""
     left_out = ("run", "command", "resume", "out", "json", "quiet", "threads")
     return {name: value for name, value in vars(arguments).items() if name not in left_out}
-
-
-def _settings(
-    arguments: argparse.Namespace, dataset: Dataset, network: Network
-) -> tuple[Array, runs.RunSettings]:
-    """The calibration images and the settings that pin them."""
-    method_settings = _method_settings(arguments)
-    available = len(dataset.train)
-    count = arguments.calibration
-    if count is None:
-        count = min(available, profile(arguments.profile or "paper").calibration_images)
-    chosen = runs.draw_calibration(available, count, np.random.default_rng(arguments.seed))
-    images = dataset.as_floats(dataset.train.images[chosen], network.dtype)
-    settings = runs.RunSettings(
-        weights=arguments.weights,
-        data=arguments.data,
-        target=arguments.sparsity,
-        method=arguments.method,
-        method_settings=method_settings,
-        calibration=count,
-        seed=arguments.seed,
-        engine=arguments.engine,
-        network_sha256=runs.network_sha256(network),
-        images_sha256=runs.array_sha256(images),
-    )
-    return images, settings
-
-
-def _method_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Only what was said: everything else is the method's default."""
-    said: dict[str, Any] = {
-        "profile": arguments.profile,
-        "allocation": arguments.allocation,
-        "control": arguments.control,
-        "epochs": arguments.epochs,
-        "batch_size": arguments.batch_size,
-        "augmentation": arguments.augmentation,
-        "learn_rates": False if arguments.fixed_rates else None,
-        "choices": choices_of(arguments.choose) or None,
-    }
-    return {name: value for name, value in said.items() if value is not None}
-
-
-def _rows(
-    arguments: argparse.Namespace,
-    settings: runs.RunSettings,
-    dataset: Dataset,
-    network: Network,
-    images: Array,
-    finished: runs.Finished,
-) -> list[Row]:
-    """Dense, one-shot L2Norm, one-shot ERK, the method; and with --batch-norm each once more."""
-    engine = make_engine(network.graph, settings.engine, threads=arguments.threads)
-    target = settings.target
-    candidates: list[tuple[str, float | None, Network]] = [("dense", None, network)]
-    for allocation, label in (("l2norm", "L2Norm"), ("erk", "ERK")):
-        one_shot = sparsify(
-            network,
-            images,
-            target=target,
-            method="one-shot",
-            allocation=allocation,
-            engine=settings.engine,
-            threads=arguments.threads,
-        ).network
-        candidates.append((f"one-shot {label}", target, one_shot))
-    if settings.method != "one-shot":
-        candidates.append((_label(settings), target, finished.result.network))
-    if arguments.batch_norm:
-        candidates += [
-            (f"{name} + batch norm", rate, runs.re_estimate_batch_norm(n, images, engine=engine))
-            for name, rate, n in candidates[1:]
-        ]
-    total = len(candidates) * len(dataset.test)
-    rows = []
-    with image_bar("evaluating", total, quiet=arguments.quiet) as on_batch:
-        for name, rate, candidate in candidates:
-            result = _accuracy(candidate, dataset, engine, on_batch)
-            rows.append(Row(name, rate, global_rate(candidate), result))
-    return rows
-
-
-def _accuracy(network: Network, dataset: Dataset, engine: Engine, on_batch: Any) -> Accuracy:
-    images = dataset.as_floats(dataset.test.images, network.dtype)
-    return accuracy(network, images, dataset.test.labels, engine=engine, on_batch=on_batch)
-
-
-def _label(settings: runs.RunSettings) -> str:
-    if settings.method != "fcpts":
-        return settings.method.upper()
-    return f"FCPTS ({settings.method_settings.get('profile', 'paper')})"
-
-
-def _summary(
-    settings: runs.RunSettings,
-    dataset: Dataset,
-    network: Network,
-    images: Array,
-    finished: runs.Finished,
-    rows: list[Row],
-) -> dict[str, Any]:
-    result = finished.result
-    after = sparsity_rates(result.network)
-    dense = rows[0].accuracy
-    return {
-        "settings": vars(settings),
-        "versions": runs.versions(),
-        "network": network.graph.name,
-        "data": dataset.name,
-        "weights": sum(network.sizes.values()),
-        "calibration_images": len(images),
-        "evaluation_images": len(dataset.test),
-        "stages_done": finished.stages_done,
-        "stages": finished.stages,
-        "rate_before_projection": result.rate_before_projection,
-        "dense_layers": list(result.dense_layers),
-        "rows": [
-            {
-                "name": row.name,
-                "requested": row.requested,
-                "achieved": row.achieved,
-                "top1": row.accuracy.top1,
-                "top5": row.accuracy.top5,
-                "drop": dense.top1 - row.accuracy.top1,
-            }
-            for row in rows
-        ],
-        "layers": [
-            {
-                "name": name,
-                "shape": list(network.parameters[name].shape),
-                "weights": size,
-                "rate_before": result.initial_rates[name],
-                "rate_after": after[name],
-                "threshold": result.thresholds[name],
-            }
-            for name, size in network.sizes.items()
-        ],
-    }
-
-
-def _write(
-    folder: Path, settings: runs.RunSettings, finished: runs.Finished, summary: Mapping[str, Any]
-) -> None:
-    provenance = {"made_by": "fcpts-ref sparsify", "settings": vars(settings)}
-    write_network(folder / runs.NETWORK, finished.result.network, provenance)
-    notes = {"layers": list(finished.result.rates)}
-    write_arrays(folder / runs.HISTORY, finished.result.history, notes)
-    runs.write_json(folder / runs.SUMMARY, summary)
 
 
 def _show(arguments: argparse.Namespace, folder: Path, summary: dict[str, Any]) -> None:
@@ -354,6 +199,8 @@ def _show(arguments: argparse.Namespace, folder: Path, summary: dict[str, Any]) 
         f"evaluation:  the {summary['evaluation_images']:,} test images\n"
     )
     print(accuracy_table(summary["rows"]))
+    if any(row["name"].endswith(NEW_STATISTICS) for row in summary["rows"]):
+        print("BN: batch norm's statistics measured anew on the calibration images")
     print()
     print(layer_table(summary["layers"]))
     print(
@@ -375,7 +222,7 @@ def accuracy_table(rows: list[dict[str, Any]]) -> str:
                 percent(row["achieved"]),
                 percent(row["top1"]),
                 percent(row["top5"]),
-                "" if row["requested"] is None else points(-row["drop"]),
+                "" if row["requested"] is None or row["drop"] is None else points(-row["drop"]),
             )
             for row in rows
         ],

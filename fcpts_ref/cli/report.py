@@ -1,0 +1,65 @@
+"""fcpts-ref report: figures and one HTML page from finished runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.files import lock_folder
+from fcpts_ref.report.build import write_report
+from fcpts_ref.report.collect import read_dense, run_folders, summaries_in
+from fcpts_ref.report.figures import require_plot
+
+EPILOG = """\
+examples:
+  fcpts-ref report runs/resnet8-digits-digits-fcpts-0.9-seed0
+  fcpts-ref report table2 --out table2-report     the folder of fcpts-ref compare
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Mounts the command."""
+    parser = subparsers.add_parser(
+        "report",
+        help="figures and one HTML page from finished runs",
+        description="Figures (PNG and SVG) and one self-contained HTML page from finished runs. "
+        "Needs matplotlib (the extra 'plot').",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="a run's folder, or one with runs in it"
+    )
+    parser.add_argument("--out", default="report", metavar="FOLDER", help="default: report")
+    parser.add_argument("--json", action="store_true", help="print the files as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Reads the runs, writes the report."""
+    require_plot()
+    places = [Path(name) for name in arguments.runs]
+    folders = run_folders(places)
+    summaries = summaries_in(folders)
+    dense: dict[tuple[str, str], tuple[float, float]] = {}
+    for place in places:
+        dense |= read_dense(place)
+    for summary in summaries:
+        for row in summary["rows"]:
+            if row["name"] == "dense":
+                key = (summary["data"], summary["settings"]["network_sha256"])
+                dense[key] = (row["top1"], row["top5"])
+    out = Path(arguments.out)
+    with lock_folder(out):
+        try:
+            written = write_report(out, folders, summaries, dense)
+        except (KeyError, TypeError, StopIteration) as error:
+            raise InputError(f"a summary lacks {error}; run the command that made it") from error
+    if arguments.json:
+        print(json.dumps([str(path) for path in written], indent=2))
+    else:
+        print(f"{len(written) - 1} figures and the page {written[-1]}")
+    return 0

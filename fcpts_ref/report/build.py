@@ -1,0 +1,211 @@
+"""From finished runs to figures and the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcpts_ref import runs
+from fcpts_ref.compare import (
+    HEADER,
+    Dense,
+    Line,
+    cells_of,
+    duration,
+    headed,
+    lines_of,
+    number,
+    outcomes,
+)
+from fcpts_ref.files import write_atomically
+from fcpts_ref.report import figures
+from fcpts_ref.report.page import Heading, Part, Picture, Table, Text, make_page
+from fcpts_ref.report.paper import SOURCE
+from fcpts_ref.storage import read_arrays
+
+PAGE = "report.html"
+TITLE = "Post-training sparsity: results"
+
+Summary = Mapping[str, Any]
+
+
+def write_report(
+    out: Path, folders: Sequence[Path], summaries: Sequence[Summary], dense: Dense
+) -> list[Path]:
+    """Writes all figures and the page into ``out``, which exists; returns their paths.
+
+    Raises InputError for damaged runs or files that cannot be written.
+    """
+    lines = lines_of(o for summary in summaries for o in outcomes(summary, dense))
+    parts: list[Part] = [Text(_introduction(summaries))]
+    written: list[Path] = []
+    for heading, own in headed(lines):
+        here = (own[0].network, own[0].data)
+        chosen = [
+            (folder, summary)
+            for folder, summary in zip(folders, summaries, strict=True)
+            if (summary["network"], summary["data"]) == here
+        ]
+        parts += [Heading(heading), Table(HEADER, [cells_of(line) for line in own])]
+        for paths, caption in _pictures(out, own, chosen):
+            written += paths
+            parts.append(Picture(next(p for p in paths if p.suffix == ".svg"), caption))
+    parts += [Text(_legend(lines), note=True), *_details(summaries)]
+    page = out / PAGE
+    text = make_page(TITLE, parts)
+    write_atomically(page, lambda path: _write(path, text))
+    return [*written, page]
+
+
+def _pictures(
+    out: Path, lines: Sequence[Line], chosen: Sequence[tuple[Path, Summary]]
+) -> list[tuple[list[Path], str]]:
+    """The figures of one network, with their captions."""
+    network, data = lines[0].network, lines[0].data
+    place, title = f"{network}-{data}", f"{network} on {data}"
+    plain = [line for line in lines if not line.method.endswith("+ BN")]
+    result = [
+        (
+            figures.accuracy_over_rate(out, f"accuracy-{place}", plain, title),
+            f"Top-1 accuracy over the share of weights pruned, {title}; bars: standard deviation "
+            "over seeds.",
+        )
+    ]
+    pair = _learned_and_fixed(plain, chosen)
+    if pair:
+        result.append(
+            (
+                figures.learned_against_fixed(out, f"learned-{place}", pair, title),
+                f"Rates of the layers learned, and fixed where they start, {title}.",
+            )
+        )
+    for folder, summary in _first_seeds(chosen):
+        rate = f"{100 * summary['settings']['target']:.4g}"
+        name = _file_name(f"{place}-{summary['method']}-{rate}")
+        own = figures.run_rates(summary)
+        result.append(
+            (
+                figures.allocation_by_layer(
+                    out,
+                    f"allocation-{name}",
+                    figures.layer_names(summary),
+                    own,
+                    figures.run_title(summary),
+                ),
+                f"Share of weights pruned in every layer by {summary['method']} (seed "
+                f"{summary['settings']['seed']}) at {rate} % overall, beside ERK and L2Norm.",
+            )
+        )
+        history, _ = read_arrays(folder / runs.HISTORY)
+        if len(history.get("reconstruction_loss", np.empty(0))):
+            target = summary["settings"]["target"]
+            result.append(
+                (
+                    figures.losses_and_rates(
+                        out, f"steps-{name}", history, target, figures.run_title(summary)
+                    ),
+                    "Losses and global rate over the steps; solid lines are means over the last "
+                    "fiftieth of the run.",
+                )
+            )
+    return result
+
+
+def _learned_and_fixed(lines: Sequence[Line], chosen: Sequence[tuple[Path, Summary]]) -> list[Line]:
+    """FCPTS with fixed rates, and the one with learned rates whose settings are the same."""
+    said = {s["method"]: s["settings"]["method_settings"] for _, s in chosen if _is_fcpts(s)}
+    for fixed, settings in said.items():
+        if settings.get("learn_rates", True):
+            continue
+        free = {k: v for k, v in settings.items() if k != "learn_rates"}
+        for learned, other in said.items():
+            if dict(other) == free:
+                return [line for line in lines if line.method in (fixed, learned)]
+    return []
+
+
+def _is_fcpts(summary: Summary) -> bool:
+    return bool(summary["settings"]["method"] == "fcpts")
+
+
+def _first_seeds(chosen: Sequence[tuple[Path, Summary]]) -> list[tuple[Path, Summary]]:
+    """Of FCPTS with learned rates, one run a method: of the highest rate, then the first seed."""
+    best: dict[str, tuple[Path, Summary]] = {}
+    for folder, summary in chosen:
+        settings = summary["settings"]
+        if not _is_fcpts(summary) or not settings["method_settings"].get("learn_rates", True):
+            continue
+        held = best.get(summary["method"])
+        key = (-settings["target"], settings["seed"])
+        if held is None or key < (-held[1]["settings"]["target"], held[1]["settings"]["seed"]):
+            best[summary["method"]] = (folder, summary)
+    return list(best.values())
+
+
+def _introduction(summaries: Sequence[Summary]) -> str:
+    incomplete = sum(s["stages_done"] < s["stages"] for s in summaries)
+    text = f"{len(summaries)} runs of fcpts-ref {_versions(summaries, 'fcpts-ref')}."
+    if incomplete:
+        text += f" {incomplete} of them were stopped early and stand here as they are."
+    return text
+
+
+def _legend(lines: Sequence[Line]) -> str:
+    text = (
+        "Rates, top-1 and drops in percent, on the test images; n: seeds; ±: standard deviation "
+        "over seeds; drop: against the same network unpruned; time: pruning alone, one run."
+    )
+    if any(line.paper_top1 is not None for line in lines):
+        text += f" The paper's: {SOURCE}, its drop against its own dense network."
+    if any(line.method.endswith("+ BN") for line in lines):
+        text += " BN: batch norm's statistics measured anew on the calibration images."
+    return text
+
+
+def _details(summaries: Sequence[Summary]) -> list[Part]:
+    """Every run on a line, and with what versions."""
+    header = ("run", "rate", "before projection", "seed", "images", "top-1", "time")
+    rows = [
+        (
+            f"{s['method']}, {s['network']}, {s['data']}",
+            f"{100 * s['settings']['target']:.4g}",
+            f"{100 * s['rate_before_projection']:.3f}",
+            str(s["settings"]["seed"]),
+            f"{s['calibration_images']:,}",
+            number(next(r["top1"] for r in s["rows"] if r["name"] == s["method"])),
+            duration(s["method_seconds"]),
+        )
+        for s in summaries
+    ]
+    unique = dict.fromkeys(
+        (s["method"], json.dumps(s["settings"]["method_settings"], sort_keys=True))
+        for s in summaries
+    )
+    names = ("python", "numpy", "numba", "machine")
+    return [
+        Heading("Runs"),
+        Table(header, rows),
+        Heading("Settings that were said; all others are defaults"),
+        Table(("method", "settings"), list(unique)),
+        Text(
+            "Versions: " + ", ".join(f"{n} {_versions(summaries, n)}" for n in names) + ".",
+            note=True,
+        ),
+    ]
+
+
+def _versions(summaries: Sequence[Summary], name: str) -> str:
+    return " / ".join(dict.fromkeys(str(s["versions"][name]) for s in summaries))
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-").lower()
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,89 @@
+"""One HTML page with tables and figures: no script, nothing from elsewhere, opens from disk."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; color: #1b1b1b;
+  background: #fff; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.7rem; line-height: 1.2; } h2 { font-size: 1.3rem; margin-top: 2.5rem; }
+h3 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
+p, figcaption { max-width: 46rem; } figcaption, .note { color: #555; font-size: .9rem; }
+figure { margin: 1rem 0 2rem; } img { max-width: 100%; height: auto; display: block; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; }
+th { border-bottom: 2px solid #888; white-space: nowrap; } td { white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+tbody tr:nth-child(even) { background: #f6f7f9; }
+code { font-size: .9em; overflow-wrap: anywhere; }
+@media print { body { max-width: none; } figure, table { break-inside: avoid; } }
+"""
+
+
+@dataclass(frozen=True)
+class Heading:
+    text: str
+    level: int = 2
+
+
+@dataclass(frozen=True)
+class Text:
+    text: str
+    note: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG file, put into the page itself; caption: also what a screen reader says."""
+
+    path: Path
+    caption: str
+
+
+Part = Heading | Text | Table | Picture
+
+
+def make_page(title: str, parts: Sequence[Part]) -> str:
+    """The whole page.  All texts are escaped."""
+    body = "\n".join(_render(part) for part in parts)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _render(part: Part) -> str:
+    if isinstance(part, Heading):
+        return f"<h{part.level}>{escape(part.text)}</h{part.level}>"
+    if isinstance(part, Text):
+        return f"<p{' class=note' if part.note else ''}>{escape(part.text)}</p>"
+    if isinstance(part, Table):
+        head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in part.header)
+        rows = "\n".join(
+            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in part.rows
+        )
+        return (
+            f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
+            f"<tbody>\n{rows}\n</tbody>\n</table></div>"
+        )
+    content = base64.b64encode(part.path.read_bytes()).decode("ascii")
+    caption = escape(part.caption)
+    return (
+        f'<figure><img alt="{caption}" src="data:image/svg+xml;base64,{content}">\n'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
