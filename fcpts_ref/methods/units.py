@@ -90,7 +90,7 @@ def segments(graph: Graph, pattern: str) -> tuple[Segment, ...]:
     """The nodes of a graph in order, those of a unit drawn together.
 
     "independent": a unit is one convolution or linear layer.  "layer": also what follows it, up to
-    the next convolution, linear layer, join or fork.
+    the next convolution, linear layer, join, fork or flattening.
     Raises InputError for another pattern.
     """
     if pattern not in get_args(Pattern):
@@ -115,7 +115,8 @@ def segments(graph: Graph, pattern: str) -> tuple[Segment, ...]:
 
 
 def _goes_on(readers: Sequence[Node]) -> bool:
-    return len(readers) == 1 and readers[0].operation not in ("convolution", "linear", "add")
+    stops = ("convolution", "linear", "add", "flatten")
+    return len(readers) == 1 and readers[0].operation not in stops
 
 
 @dataclass(frozen=True)
