@@ -26,10 +26,10 @@ def test_sgd_by_hand():
 
 def test_nesterov_looks_ahead():
     p, v = sgd_step(
-        np.array([1.0]), np.array([2.0]), np.array([4.0]),
+        np.array([1.0]), np.array([2.0]), np.array([2.0]),
         learning_rate=0.1, momentum=0.5, nesterov=True,
     )  # fmt: skip
-    assert_close([p[0], v[0]], [1 - 0.1 * (2 + 0.5 * 4), 4.0])
+    assert_close([p[0], v[0]], [1 - 0.1 * (2 + 0.5 * 3), 3.0])
 
 
 def test_first_step_of_adam_is_the_learning_rate():
