@@ -1,0 +1,220 @@
+"""One step by the reference, from inputs that are written down, with every quantity by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.methods.common import Problem
+from fcpts_ref.methods.fcpts import FCPTS, Observe, State, step, thresholds_of
+from fcpts_ref.networks import Graph, NumpyEngine
+from fcpts_ref.networks.execution import Pass
+from fcpts_ref.networks.network import check_images
+from fcpts_ref.optim import warmup_cosine
+from fcpts_ref.oracle.quantities import in_order
+from fcpts_ref.oracle.trace_file import Setting
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+STATE = ("parameters", "buffers", "velocities")
+THRESHOLDS = ("threshold_parameters", "threshold_velocities")
+
+
+@dataclass(frozen=True)
+class StepInputs:
+    """All that a step depends on beside the setting.
+
+    images: (B, C, H, W); samples: indices (n,) per layer for Equation 12; rate_factor: on the
+    learning rates, where the setting has no schedule.
+    """
+
+    state: State
+    images: Array
+    samples: tuple[Array, ...]
+    rate_factor: float = 1.0
+
+
+class RecordingEngine:
+    """NumPy's engine; reports every node's value, gradient and new running statistics.
+
+    It always computes the gradient of all weights, pruned or not: what is not used later does no
+    harm, and can be compared.
+    """
+
+    def __init__(self, graph: Graph, see: Observe, prefix: str = "") -> None:
+        self.graph, self.see, self.prefix = graph, see, prefix
+        self.engine = NumpyEngine(graph, observe=lambda name, value: see(prefix + name, value))
+
+    def forward(
+        self,
+        parameters: Arrays,
+        buffers: Arrays,
+        images: Array,
+        *,
+        training: bool,
+        sparse: bool = False,
+    ) -> Pass:
+        passed = self.engine.forward(parameters, buffers, images, training=training, sparse=sparse)
+        for name in self.graph.buffer_shapes:
+            if not self.prefix and passed.buffers[name] is not buffers[name]:
+                self.see(f"new_buffer/{name}", passed.buffers[name])
+        return passed
+
+    def backward(self, passed: Pass, dlogits: Array, *, weight_gradient: Any = "all") -> Any:
+        gradients = self.engine.backward(passed, dlogits, weight_gradient="all")
+        for name in self.graph.prunable:
+            self.see(f"dsparse_weight/{name}", gradients[name])
+        return gradients
+
+
+def replay(setting: Setting, inputs: StepInputs) -> tuple[dict[str, Array], State]:
+    """Every quantity of the step in the order of computation, and the state after it.
+
+    Raises InputError where a step cannot be made from the inputs.
+    """
+    seen: dict[str, Array] = {}
+
+    def see(name: str, value: Any) -> None:
+        seen[name] = np.array(value)
+
+    graph, conventions = setting.network.graph, setting.conventions
+    images = check_images(graph, inputs.images)
+    problem = Problem(
+        setting.network,
+        images,
+        setting.target,
+        teacher=RecordingEngine(graph, see, prefix="dense_"),
+        student=RecordingEngine(graph, see),
+    )
+    factor = rate_factor(setting, inputs.state.step, len(images), inputs.rate_factor)
+    see("rate_factor", factor)
+    see("thresholds", thresholds_of(inputs.state.threshold_parameters, conventions))
+    state, _ = step(
+        problem,
+        inputs.state,
+        images,
+        list(inputs.samples),
+        conventions,
+        control=setting.control,  # type: ignore[arg-type]  # checked when the trace was read
+        learn_rates=setting.learn_rates,
+        rate_factor=factor,
+        observe=see,
+    )
+    _see_the_end(problem, setting, state, see)
+    return {name: seen[name] for name in in_order(seen, graph)}, state
+
+
+def _see_the_end(problem: Problem, setting: Setting, state: State, see: Observe) -> None:
+    """What the last projection would return if the run ended here (convention 18)."""
+    try:
+        result = _method(setting).finish(problem, state)
+    except InputError:  # thresholds at which no projection is possible
+        return
+    see("final_rate", result.rate_before_projection)
+    for name, mask in result.network.masks.items():
+        see(f"final_mask/{name}", mask.astype(np.uint8))
+
+
+def rate_factor(setting: Setting, number: int, batch: int, given: float) -> float:
+    """The factor on the learning rates at a step (convention 16); ``given`` without a schedule."""
+    schedule = setting.schedule
+    if schedule is None:
+        return given
+    per_epoch = schedule.calibration_images // schedule.batch_size
+    steps = schedule.epochs * per_epoch
+    warmup = min(setting.conventions.warmup_epochs * per_epoch, steps)
+    return warmup_cosine(number, steps, warmup) * batch / 64
+
+
+def begin(setting: Setting) -> tuple[dict[str, Array], State]:
+    """The state before step 0, and the rates that it starts from."""
+    images = np.zeros((1, *setting.network.graph.input_shape))
+    engine = NumpyEngine(setting.network.graph)
+    problem = Problem(setting.network, images, setting.target, engine, engine)
+    state = _method(setting).begin(problem)
+    rates = np.array(list(state.allocation.rates.values()))
+    return {"initial_rates": rates} | state_inputs(state, prefix="inputs/"), state
+
+
+def state_inputs(state: State, prefix: str = "") -> dict[str, Array]:
+    """The state as arrays by name: "parameters/conv1.weight", "threshold_parameters"."""
+    result = {
+        f"{prefix}{kind}/{name}": array
+        for kind in STATE
+        for name, array in getattr(state, kind).items()
+    }
+    return result | {prefix + name: getattr(state, name) for name in THRESHOLDS}
+
+
+def read_inputs(setting: Setting, number: int, inputs: Arrays, carried: State | None) -> StepInputs:
+    """The inputs of a step from a trace; the state that it lacks is carried over.
+
+    carried: the state after the step before, by the reference.  In float64 throughout.
+    Raises InputError for what is missing or does not fit.
+    """
+    graph = setting.network.graph
+    begun = begin(setting)[1]
+    base = begun if carried is None else carried
+    has_state = any(name.partition("/")[0] in (*STATE, *THRESHOLDS) for name in inputs)
+    if carried is None and number > 0 and not has_state:
+        raise InputError(f"step {number} has no state in its inputs; write parameters and the rest")
+    if "images" not in inputs:
+        raise InputError(f"step {number} has no inputs/images; write what the step was given")
+    given = float(inputs["rate_factor"]) if "rate_factor" in inputs else 1.0
+    named: dict[str, Any] = {kind: _merged(kind, getattr(base, kind), inputs) for kind in STATE}
+    named |= {name: _fitting(name, getattr(base, name), inputs) for name in THRESHOLDS}
+    state = replace(base, step=number, allocation=begun.allocation, **named)
+    return StepInputs(
+        state,
+        inputs["images"].astype(np.float64),
+        tuple(_samples(name, inputs, setting, number) for name in graph.prunable),
+        given,
+    )
+
+
+def _merged(kind: str, base: Arrays, inputs: Arrays) -> dict[str, Array]:
+    return {name: _fitting(f"{kind}/{name}", array, inputs) for name, array in base.items()}
+
+
+def _fitting(name: str, base: Array, inputs: Arrays) -> Array:
+    array = inputs.get(name)
+    if array is None:
+        return base
+    if array.shape != base.shape:
+        raise InputError(f"inputs/{name} has shape {array.shape}; expected {base.shape}")
+    return array.astype(np.float64)
+
+
+def _samples(name: str, inputs: Arrays, setting: Setting, number: int) -> Array:
+    if setting.conventions.density == "histogram":
+        return np.arange(0)
+    samples = inputs.get(f"samples/{name}")
+    if samples is None:
+        raise InputError(
+            f"step {number} has no inputs/samples/{name}; write the indices drawn for Equation 12"
+        )
+    size = setting.network.parameters[name].size
+    if (
+        samples.dtype.kind not in "iu"
+        or samples.ndim != 1
+        or not ((samples >= 0) & (samples < size)).all()
+    ):
+        raise InputError(
+            f"inputs/samples/{name} is {samples.dtype} {samples.shape}; expected indices (n,) "
+            f"below {size}, row-major"
+        )
+    return samples
+
+
+def _method(setting: Setting) -> FCPTS:
+    """The method's settings; ``begin`` and ``finish`` know no others."""
+    return FCPTS(
+        choices=asdict(setting.conventions),
+        control=setting.control,  # type: ignore[arg-type]
+        learn_rates=setting.learn_rates,
+    )

@@ -1,0 +1,154 @@
+"""Recording a run: chosen steps of FCPTS with their inputs and every quantity.
+
+The run is the one that ``fcpts-ref sparsify --engine numpy`` makes from the same seed, in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.budget import budget
+from fcpts_ref.datasets.augmentation import augment
+from fcpts_ref.errors import InputError
+from fcpts_ref.methods.fcpts import FCPTS, draw_samples
+from fcpts_ref.networks import Network
+from fcpts_ref.networks.network import check_images
+from fcpts_ref.oracle.replay import StepInputs, begin, replay, state_inputs
+from fcpts_ref.oracle.trace_file import Schedule, Setting, StepTrace, Trace
+
+Array = NDArray[Any]
+MAX_BYTES = 4 << 30  # of one trace: it is put together in memory before it is written
+
+
+def record_run(
+    network: Network,
+    images: Array,
+    *,
+    target: float,
+    steps: Collection[int],
+    method: FCPTS,
+    seed: int = 0,
+    without: Collection[str] = (),
+) -> Trace:
+    """Runs FCPTS up to the last of ``steps`` (counted from 0) and records those.
+
+    images: all calibration images (n, C, H, W) in [0, 1].  without: patterns of quantities to
+    leave out ("activation", "dactivation/*"); inputs always stay.  What the run would end with
+    (``final_rate``, ``final_mask``) is recorded for the last step alone.
+    Raises InputError for bad input, steps that the run does not have, and traces beyond 4 GiB.
+    """
+    setting = _make_setting(network, images, target, method)
+    per_epoch = len(images) // _batch(method, images)
+    if not steps or min(steps) < 0 or max(steps) >= per_epoch * method.epochs:
+        raise InputError(
+            f"steps are {sorted(steps)}; the run has {per_epoch * method.epochs}, counted from 0: "
+            "choose among them, or give more --epochs"
+        )
+    recorded: dict[int, StepTrace] = {}
+    rates, state = begin(setting)
+    for number, inputs in _run_inputs(setting, images, method, np.random.default_rng(seed)):
+        quantities, after = replay(setting, replace(inputs, state=state))
+        if number in steps:
+            if number == 0:
+                quantities = {"initial_rates": rates["initial_rates"]} | quantities
+            kept = _chosen(quantities, without, last=number == max(steps))
+            taken = _input_arrays(network.graph.prunable, replace(inputs, state=state))
+            recorded[number] = StepTrace(taken, kept)
+            _check_size(recorded, len(steps))
+        state = after
+        if number == max(steps):
+            break
+    return Trace(recorded, setting)
+
+
+def trace_bytes(steps: dict[int, StepTrace]) -> int:
+    """The bytes of all arrays of some steps."""
+    return sum(
+        array.nbytes
+        for step in steps.values()
+        for array in (*step.inputs.values(), *step.quantities.values())
+    )
+
+
+def _make_setting(network: Network, images: Array, target: float, method: FCPTS) -> Setting:
+    """Checked, in float64."""
+    check_images(network.graph, images)
+    if network.masks:
+        raise InputError(f"network {network.graph.name!r} is pruned already; give the dense one")
+    budget(target, 1)
+    schedule = Schedule(len(images), max(method.epochs, 1), _batch(method, images))
+    return Setting(
+        network.astype(np.float64),
+        float(target),
+        method.conventions,
+        method.control,
+        method.learn_rates,
+        schedule,
+    )
+
+
+def _batch(method: FCPTS, images: Array) -> int:
+    return min(method.batch_size or method.conventions.batch_size, len(images))
+
+
+def _run_inputs(
+    setting: Setting, images: Array, method: FCPTS, generator: np.random.Generator
+) -> Iterator[tuple[int, StepInputs]]:
+    """The images and samples of every step, drawn in the order in which a run draws them."""
+    assert setting.schedule is not None
+    batch, state = setting.schedule.batch_size, begin(setting)[1]
+    sizes = list(setting.network.sizes.values())
+    number = 0
+    for _ in range(method.epochs):
+        order = generator.permutation(len(images))
+        for start in range(0, len(images) - batch + 1, batch):
+            chosen = images[order[start : start + batch]].astype(np.float64)
+            chosen = augment(chosen, method.augmentation, generator)
+            samples = draw_samples(sizes, setting.conventions, generator)
+            yield number, StepInputs(state, chosen, tuple(samples))
+            number += 1
+
+
+def _input_arrays(names: Sequence[str], inputs: StepInputs) -> dict[str, Array]:
+    drawn = {
+        f"samples/{name}": indices
+        for name, indices in zip(names, inputs.samples, strict=True)
+        if indices.size
+    }
+    return {"images": inputs.images} | drawn | state_inputs(inputs.state)
+
+
+def _chosen(quantities: dict[str, Array], without: Collection[str], last: bool) -> dict[str, Array]:
+    """Quantities that are wanted; a pattern means a whole name or its first part."""
+    for pattern in without:
+        if not any(_matches(name, pattern) for name in quantities):
+            raise InputError(
+                f"--without {pattern}: no quantity is called so; the names are "
+                f"{', '.join(dict.fromkeys(name.partition('/')[0] for name in quantities))}"
+            )
+    return {
+        name: value
+        for name, value in quantities.items()
+        if (last or not name.startswith("final_"))
+        and not any(_matches(name, pattern) for pattern in without)
+    }
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(name.partition("/")[0], pattern)
+
+
+def _check_size(recorded: dict[int, StepTrace], count: int) -> None:
+    """Refuses after the first step what would not fit later."""
+    expected = trace_bytes(recorded) // len(recorded) * count
+    if expected > MAX_BYTES:
+        raise InputError(
+            f"the trace would take {expected / 2**30:.1f} GiB; record fewer --steps, fewer images "
+            "(--batch-size), or leave something out (--without activation)"
+        )

@@ -1,0 +1,263 @@
+"""The trace of a run as an HDF5 file that any language can write (docs/oracle.md).
+
+Format "fcpts-ref trace", version 1::
+
+    attributes   format, version
+    notes        uint8 (n,): JSON: graph, target, conventions, control, learn_rates, schedule
+    network/     parameters/NAME, buffers/NAME: the dense network
+    steps/K/     inputs/..., quantities/...: by the names of ``fcpts_ref.oracle.quantities``
+
+Everything but the quantities may be absent where another trace has it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.conventions import Conventions, profile
+from fcpts_ref.errors import InputError
+from fcpts_ref.hdf5 import open_hdf5, read_array, read_group, write_array, write_hdf5
+from fcpts_ref.networks import Graph, Network
+from fcpts_ref.oracle.quantities import in_order
+from fcpts_ref.storage import graph_from_json, graph_to_json
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+
+FORMAT, VERSION = "fcpts-ref trace", 1
+MAX_NAMES = 100_000  # arrays in one file
+CONTROLS = ("loss", "projection")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What the learning rate's factor depends on (conventions 16 and 17)."""
+
+    calibration_images: int
+    epochs: int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stays the same over a run.  schedule: None where every step brings its own factor."""
+
+    network: Network
+    target: float
+    conventions: Conventions
+    control: str = "loss"
+    learn_rates: bool = True
+    schedule: Schedule | None = None
+
+
+@dataclass(frozen=True)
+class StepTrace:
+    """One step: what went in and what came out, by name."""
+
+    inputs: dict[str, Array] = field(default_factory=dict)
+    quantities: dict[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A run, or the part of it that somebody wrote down.  setting: None where none was."""
+
+    steps: dict[int, StepTrace]
+    setting: Setting | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_trace(path: Path | str, trace: Trace) -> None:
+    """Writes a trace, whole or not at all.  Raises InputError if the file cannot be written."""
+
+    def fill(file: h5py.File) -> None:
+        notes = dict(trace.notes)
+        if trace.setting is not None:
+            notes |= _notes_of(trace.setting)
+            group = file.create_group("network")
+            _write_arrays(group.create_group("parameters"), trace.setting.network.parameters)
+            _write_arrays(group.create_group("buffers"), trace.setting.network.buffers)
+        text = json.dumps(notes, separators=(",", ":"))
+        write_array(file, "notes", np.frombuffer(text.encode(), dtype=np.uint8))
+        for number, step in trace.steps.items():
+            group = file.create_group(f"steps/{number}")
+            _write_arrays(group.create_group("inputs"), step.inputs)
+            _write_arrays(group.create_group("quantities"), step.quantities)
+
+    write_hdf5(path, FORMAT, VERSION, fill)
+
+
+def read_trace(path: Path | str) -> Trace:
+    """What ``write_trace``, or another program, wrote.
+
+    Raises InputError, one line, for a file that is absent, damaged, foreign, of a newer version,
+    or that would take more memory than it has bytes.
+    """
+    with open_hdf5(path, FORMAT, VERSION) as file:
+        budget = _Budget(Path(path).stat().st_size)
+        notes = _read_notes(file, budget)
+        setting = _read_setting(file, notes, budget)
+        steps = {}
+        group = read_group(file, "steps")
+        for number in sorted(group, key=_step_number):
+            step = read_group(group, number)
+            inputs, quantities = (
+                _read_arrays(read_group(step, kind), budget) if kind in step else {}
+                for kind in ("inputs", "quantities")
+            )
+            if setting is not None:
+                graph = setting.network.graph
+                quantities = {name: quantities[name] for name in in_order(quantities, graph)}
+            steps[_step_number(number)] = StepTrace(inputs, quantities)
+    return Trace(steps, setting, notes)
+
+
+def conventions_from_json(data: Any) -> Conventions:
+    """A profile's name, or an object of conventions, "profile" among them or not (then "paper").
+
+    Raises InputError for unknown names and values of another type.
+    """
+    if isinstance(data, str):
+        return profile(data)
+    if not isinstance(data, dict):
+        raise InputError(f"conventions are {data!r}; expected a profile's name or an object")
+    choices = dict(data)
+    result = profile(str(choices.pop("profile", "paper")))
+    defaults = {item.name: item.default for item in fields(Conventions)}
+    for name, value in choices.items():
+        kind: Any = type(defaults.get(name, value))
+        number = kind is float and type(value) in (int, float)
+        if type(value) is not kind and not number:
+            raise InputError(f"convention {name!r} is {value!r}; expected a {kind.__name__}")
+    return result.with_choices(choices)
+
+
+class _Budget:
+    """Arrays may not take more memory together than the file has bytes (links to one array)."""
+
+    def __init__(self, size: int) -> None:
+        self.left, self.names = size, 0
+
+    def take(self, array: Array) -> Array:
+        self.left -= array.nbytes
+        self.names += 1
+        if self.left < 0 or self.names > MAX_NAMES:
+            raise InputError("asks for more memory than the file has bytes, or too many arrays")
+        return array
+
+
+def _notes_of(setting: Setting) -> dict[str, Any]:
+    return {
+        "graph": graph_to_json(setting.network.graph),
+        "target": setting.target,
+        "conventions": asdict(setting.conventions),
+        "control": setting.control,
+        "learn_rates": setting.learn_rates,
+        "schedule": None if setting.schedule is None else asdict(setting.schedule),
+    }
+
+
+def _read_notes(file: h5py.File, budget: _Budget) -> dict[str, Any]:
+    if "notes" not in file:
+        return {}
+    text = budget.take(read_array(file, "notes", "|u1", 1)).tobytes()
+    try:
+        notes = json.loads(text.decode())
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"notes are not JSON ({error}): make the file anew") from error
+    if not isinstance(notes, dict):
+        raise InputError("notes should be a JSON object")
+    return notes
+
+
+def _read_setting(file: h5py.File, notes: Mapping[str, Any], budget: _Budget) -> Setting | None:
+    """The setting, where notes and network are there."""
+    if "network" not in file or "graph" not in notes:
+        return None
+    graph = graph_from_json(notes["graph"])
+    group = read_group(file, "network")
+    network = _network(
+        graph,
+        _read_arrays(read_group(group, "parameters"), budget),
+        _read_arrays(read_group(group, "buffers"), budget) if "buffers" in group else {},
+    )
+    target, control = notes.get("target"), notes.get("control", "loss")
+    if type(target) is not float or not 0 <= target < 1:
+        raise InputError(f"target is {target!r}; expected a sparsity rate in [0, 1)")
+    if control not in CONTROLS:
+        raise InputError(f"control is {control!r}; expected one of {', '.join(CONTROLS)}")
+    return Setting(
+        network,
+        target,
+        conventions_from_json(notes.get("conventions", "paper")),
+        control,
+        notes.get("learn_rates", True) is not False,
+        _schedule_from_json(notes.get("schedule")),
+    )
+
+
+def _network(graph: Graph, parameters: Arrays, buffers: Arrays) -> Network:
+    """In float64, names in the graph's order."""
+
+    def cast(arrays: Arrays, names: Any) -> dict[str, Array]:
+        order = [name for name in names if name in arrays]
+        order += [name for name in arrays if name not in names]  # the network will refuse them
+        return {name: arrays[name].astype(np.float64) for name in order}
+
+    return Network(
+        graph, cast(parameters, graph.parameter_shapes), cast(buffers, graph.buffer_shapes)
+    )
+
+
+def _schedule_from_json(data: Any) -> Schedule | None:
+    if data is None:
+        return None
+    names = [item.name for item in fields(Schedule)]
+    valid = isinstance(data, dict) and sorted(data) == sorted(names)
+    if not valid or not all(type(data[name]) is int and data[name] >= 1 for name in names):
+        raise InputError(f"schedule is {data!r}; expected {', '.join(names)}, each 1 or more")
+    return Schedule(**data)
+
+
+def _step_number(name: str) -> int:
+    if not (name.isascii() and name.isdigit() and len(name) < 10):
+        raise InputError(f"steps/{name} should be a step's number, counted from 0")
+    return int(name)
+
+
+def _write_arrays(group: h5py.Group, arrays: Arrays) -> None:
+    for name, value in arrays.items():
+        array = np.asarray(value)
+        write_array(group, name, array.astype(np.uint8) if array.dtype == np.bool_ else array)
+
+
+def _read_arrays(group: h5py.Group, budget: _Budget) -> dict[str, Array]:
+    """Arrays of ``group``, and of the groups in it, by "name" or "quantity/item"; no deeper."""
+    result: dict[str, Array] = {}
+    for name in group:
+        if isinstance(group.get(name, getlink=True), h5py.HardLink) and isinstance(
+            group[name], h5py.Group
+        ):
+            inner = read_group(group, name)
+            result |= {f"{name}/{item}": _read_numbers(inner, item, budget) for item in inner}
+        else:
+            result[name] = _read_numbers(group, name, budget)
+    return result
+
+
+def _read_numbers(group: h5py.Group, name: str, budget: _Budget) -> Array:
+    hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+    found: Any = group[name] if hard else None
+    dtype = getattr(found, "dtype", None)
+    if dtype is None or dtype.kind not in "fiu" or dtype.itemsize > 8:
+        raise InputError(f"{group.name}/{name} should be an array of floats or integers")
+    array = read_array(group, name, dtype.str, len(found.shape))
+    return budget.take(array.astype(dtype.newbyteorder("="), copy=False))
