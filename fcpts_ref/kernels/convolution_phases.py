@@ -49,10 +49,10 @@ def _split_image(
             for c in range(len(x)):
                 plane = (a * stride[1] + b) * len(x) + c
                 for i in range(top, bottom):
-                    row = i * phase_pitch
-                    at = (a + i * stride[0] - padding[0]) * pitch + b - padding[1]
-                    for j in range(first, last):
-                        phases[plane, row + j] = x[c, at + j * stride[1]]
+                    row = (a + i * stride[0] - padding[0]) * pitch
+                    start = row + b - padding[1] + first * stride[1]
+                    to = phases[plane, i * phase_pitch + first : i * phase_pitch + last]
+                    _spread(to, 1, x[c, start : row + size[1]], stride[1], len(to), False)
 
 
 @njit(cache=True, nogil=True)
@@ -60,8 +60,9 @@ def _merge_image(
     phases: Any, phase_size: Any, phase_pitch: int, stride: Any, padding: Any,
     x: Any, size: Any, pitch: int, accumulate: bool,
 ) -> None:  # fmt: skip
-    if not accumulate:
-        x[:] = 0
+    covered = phase_size[0] * stride[0] - padding[0], phase_size[1] * stride[1] - padding[1]
+    if not accumulate and (covered[0] < size[0] or covered[1] < size[1]):
+        x[:] = 0  # some pixels are in no phase
     for a in range(stride[0]):
         for b in range(stride[1]):
             top, bottom = _inside(a, stride[0], padding[0], size[0], phase_size[0])
@@ -69,10 +70,28 @@ def _merge_image(
             for c in range(len(x)):
                 plane = (a * stride[1] + b) * len(x) + c
                 for i in range(top, bottom):
-                    row = i * phase_pitch
-                    at = (a + i * stride[0] - padding[0]) * pitch + b - padding[1]
-                    for j in range(first, last):
-                        x[c, at + j * stride[1]] += phases[plane, row + j]
+                    row = (a + i * stride[0] - padding[0]) * pitch
+                    start = row + b - padding[1] + first * stride[1]
+                    row_phases = phases[plane, i * phase_pitch + first : i * phase_pitch + last]
+                    to = x[c, start : row + size[1]]
+                    _spread(to, stride[1], row_phases, 1, len(row_phases), accumulate)
+
+
+@njit(cache=True, nogil=True)
+def _spread(to: Any, to_step: int, source: Any, step: int, count: int, accumulate: bool) -> None:
+    """to[j to_step] (+)= source[j step]; steps of 2 by themselves, which compiles to vectors."""
+    if accumulate:
+        for j in range(count):
+            to[j * to_step] += source[j * step]
+    elif step == 2 and to_step == 1:
+        for j in range(count):
+            to[j] = source[2 * j]
+    elif step == 1 and to_step == 2:
+        for j in range(count):
+            to[2 * j] = source[j]
+    else:
+        for j in range(count):
+            to[j * to_step] = source[j * step]
 
 
 @njit(cache=True, nogil=True)

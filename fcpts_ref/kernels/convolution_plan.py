@@ -235,7 +235,7 @@ class WeightGradient:
     def __init__(self, taps: Taps, source: Geometry, target: Geometry, dtype: DTypeLike) -> None:
         self.taps = taps
         self.shape = (0,) * TILE_VECTORS
-        self.cover = cover(target, dtype)
+        self.cover = flat_cover(target, dtype)
         G, J = taps.offsets.shape
         self.offsets = np.zeros((G, round_up(J, TILE_VECTORS)), np.int64)
         self.offsets[:, :J] = taps.offsets
@@ -295,11 +295,17 @@ class Cover(NamedTuple):
 
 def cover(geometry: Geometry, dtype: DTypeLike) -> Cover:
     """Whole vectors along the run; half a vector for each row where it just holds the row."""
+    flat = flat_cover(geometry, dtype)
+    half = lanes(dtype) // 2
+    if geometry.width == half and geometry.height < 2 * flat.vectors:
+        return Cover(geometry.height, geometry.pitch, (0,) * half)
+    return flat
+
+
+def flat_cover(geometry: Geometry, dtype: DTypeLike) -> Cover:
+    """Whole vectors along the run, also best for weight gradients of narrow images."""
     full = lanes(dtype)
-    vectors = -(-geometry.run // full)
-    if geometry.width == full // 2 and geometry.height < 2 * vectors:
-        return Cover(geometry.height, geometry.pitch, (0,) * (full // 2))
-    return Cover(vectors, None, (0,) * full)
+    return Cover(-(-geometry.run // full), None, (0,) * full)
 
 
 def _shape(vectors: int, widths: tuple[int, ...]) -> tuple[int, ...]:

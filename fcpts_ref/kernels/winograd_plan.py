@@ -49,8 +49,8 @@ class WinogradTable:
         offsets = taps.offsets.reshape(J // 9, 3, 3)
         if backward:  # the filter is turned round: its last row meets the first input row
             positions, offsets = positions[:, :, ::-1], offsets[:, ::-1]
-        positions = positions.swapaxes(2, 3).reshape(planes, J // 3, 3)
-        self.positions = np.ascontiguousarray(positions)
+        columns = positions.swapaxes(2, 3).reshape(planes, J // 3, 3)
+        self.positions = np.ascontiguousarray(columns)
         self.offsets = np.ascontiguousarray(offsets[:, 0]).reshape(-1)
 
 

@@ -17,10 +17,9 @@ PAIR_VECTORS = 2 if REGISTERS >= 32 else 1
 
 def _input_part(builder: Any, part: int, d: list[Any]) -> Any:
     """Part of the input rows d0 ... d3."""
-    if part == 1:
-        return builder.fadd(d[1], d[2])
-    first, second = ((d[0], d[2]), None, (d[2], d[1]), (d[1], d[3]))[part]
-    return builder.fsub(first, second)
+    first, second = ((0, 2), (1, 2), (2, 1), (1, 3))[part]
+    combine = builder.fadd if part == 1 else builder.fsub
+    return combine(d[first], d[second])
 
 
 @intrinsic

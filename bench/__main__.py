@@ -1,0 +1,41 @@
+"""``python -m bench NAME [--json FILE] [--threads N] [--dtype D]``: run a benchmark.
+
+Every module of this folder with a function ``run(arguments) -> results`` is a benchmark.  It
+prints its table; ``--json`` writes the results with the machine, versions and seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import pkgutil
+from pathlib import Path
+
+import bench
+from bench.measure import machine
+
+HELPERS = {"__main__", "measure"}
+
+
+def main() -> None:
+    names = sorted({module.name for module in pkgutil.iter_modules(bench.__path__)} - HELPERS)
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Run a benchmark.")
+    parser.add_argument("name", choices=names)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=15, help="of which medians are shown")
+    parser.add_argument("--best", action="store_true", help="show the least times instead")
+    arguments = parser.parse_args()
+    results = importlib.import_module(f"bench.{arguments.name}").run(arguments)
+    if arguments.json:
+        settings = {key: value for key, value in vars(arguments).items() if key != "json"}
+        document = {"settings": settings, "machine": machine(), "results": results}
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

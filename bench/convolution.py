@@ -1,0 +1,142 @@
+"""The convolution kernels of ResNet-32 on CIFAR images, beside PyTorch's if it is installed.
+
+For each layer shape: forward, input gradient and weight gradient, with all weights and with
+90, 70 and 50 % zeros.  PyTorch's times are those of the dense layer, which is what it computes
+whatever the zeros.  GFLOP/s count the multiply-adds of the weights that are left; Winograd's
+kernels do with two thirds of them.  ``ratio`` is over the better of PyTorch's two layouts.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bench.measure import alternate, optional_torch, peak_gflops
+from fcpts_ref.kernels.convolution_plan import ConvolutionPlan
+from fcpts_ref.kernels.layout import allocate, interior, make_geometry
+from fcpts_ref.kernels.threads import using_threads
+
+# channels in, channels out, height and width, stride
+SHAPES = ((16, 16, 32, 1), (32, 32, 16, 1), (64, 64, 8, 1), (16, 32, 32, 2), (32, 64, 16, 2))
+SPARSITIES = (0.0, 0.5, 0.7, 0.9)
+KERNELS = ("forward", "dx", "dweight")
+
+
+def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure and print; one result for each kernel, shape and sparsity."""
+    torch = optional_torch(arguments.threads)
+    rng = np.random.default_rng(arguments.seed)
+    results = []
+    with using_threads(arguments.threads):
+        peak = peak_gflops(arguments.dtype, arguments.threads)
+        print(f"peak {peak:.0f} GFLOP/s, {arguments.threads} threads, {arguments.dtype}")
+        print("kernel   shape         zeros      ms GFLOP/s  peak   torch t.c.last  ratio")
+        for shape in SHAPES:
+            for row in _measure_shape(shape, torch, rng, arguments):
+                row["peak_gflops"] = peak
+                results.append(row)
+                print(_line(row), flush=True)
+    return results
+
+
+def _measure_shape(
+    shape: tuple[int, ...], torch: Any, rng: np.random.Generator, arguments: argparse.Namespace
+) -> list[dict[str, Any]]:
+    C, K, H, stride = shape
+    N, dtype = arguments.batch, arguments.dtype
+    dense = rng.normal(size=(K, C, 3, 3)).astype(dtype)
+    order = rng.random(dense.shape)
+    weights = {s: np.where(order < s, 0, dense).astype(dtype) for s in SPARSITIES}
+    functions: dict[str, Callable[[], object]] = {}
+    for sparsity, weight in weights.items():
+        calls = _our_calls(weight, sparsity, H, stride, N, rng)
+        functions.update({f"{name} {sparsity}": call for name, call in calls.items()})
+    if torch is not None:
+        for layout in ("contiguous_format", "channels_last"):
+            calls = _torch_calls(torch, layout, dense, H, stride, N)
+            functions.update({f"{name} {layout}": call for name, call in calls.items()})
+    times = alternate(functions, arguments.rounds, arguments.best)
+    operations = 2 * N * dense.size * (H // stride) ** 2
+    return [
+        {
+            "kernel": name,
+            "shape": shape,
+            "sparsity": sparsity,
+            "milliseconds": times[f"{name} {sparsity}"],
+            "gflops": operations * np.count_nonzero(weight) / weight.size
+            / times[f"{name} {sparsity}"] / 1e6,
+            "torch_contiguous": times.get(f"{name} contiguous_format"),
+            "torch_channels_last": times.get(f"{name} channels_last"),
+        }
+        for name in KERNELS
+        for sparsity, weight in weights.items()
+    ]  # fmt: skip
+
+
+def _our_calls(
+    weight: Any, sparsity: float, H: int, stride: int, N: int, rng: np.random.Generator
+) -> dict[str, Callable[[], object]]:
+    """The kernels on buffers; the weight gradient of a sparse layer is that of kept weights."""
+    K, C = weight.shape[:2]
+    geometry = make_geometry(H, H, 1)
+    plan = ConvolutionPlan(geometry, weight.shape, N, weight.dtype, stride=stride, padding=1)
+    x, dx = (allocate(N, C, geometry, weight.dtype) for _ in range(2))
+    y, dy = (allocate(N, K, plan.output_geometry, weight.dtype) for _ in range(2))
+    for buffer, shape in ((x, geometry), (dy, plan.output_geometry)):
+        pixels = interior(buffer, shape)
+        pixels[...] = rng.normal(size=pixels.shape)
+    dweight = np.empty_like(weight)
+    sparse = sparsity > 0
+    gradient = (
+        (lambda: plan.kept_weight_gradient(dy, x, weight, dweight))
+        if sparse
+        else (lambda: plan.weight_gradient(dy, x, dweight))
+    )
+    return {
+        "forward": lambda: plan.forward(x, weight, None, y, sparse=sparse),
+        "dx": lambda: plan.input_gradient(dy, weight, dx, sparse=sparse),
+        "dweight": gradient,
+    }
+
+
+def _torch_calls(
+    torch: Any, layout: str, weight: Any, H: int, stride: int, N: int
+) -> dict[str, Callable[[], object]]:
+    K, C = weight.shape[:2]
+    memory_format = getattr(torch, layout)
+    w = torch.from_numpy(weight).contiguous(memory_format=memory_format)
+    x = torch.randn(N, C, H, H, dtype=w.dtype).contiguous(memory_format=memory_format)
+    P = H // stride
+    dy = torch.randn(N, K, P, P, dtype=w.dtype).contiguous(memory_format=memory_format)
+
+    def forward() -> object:
+        with torch.no_grad():
+            return torch.nn.functional.conv2d(x, w, stride=stride, padding=1)
+
+    def backward(wanted: list[bool]) -> object:
+        return torch.ops.aten.convolution_backward(
+            dy, x, w, None, [stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, wanted
+        )
+
+    return {
+        "forward": forward,
+        "dx": lambda: backward([True, False, False]),
+        "dweight": lambda: backward([False, True, False]),
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    C, K, H, stride = row["shape"]
+    theirs = row["torch_contiguous"], row["torch_channels_last"]
+    known = theirs[0] is not None
+    text = f"{theirs[0]:7.2f} {theirs[1]:8.2f}" if known else " " * 14 + "--"
+    ratio = f"{row['milliseconds'] / min(theirs):6.2f}" if known else "    --"
+    shape = f"{C}-{K} {H}x{H}" + (f" /{stride}" if stride > 1 else "")
+    share = 100 * row["gflops"] / row["peak_gflops"]
+    return (
+        f"{row['kernel']:8} {shape:13} {100 * row['sparsity']:3.0f} % {row['milliseconds']:7.2f} "
+        f"{row['gflops']:7.0f} {share:4.0f}% {text} {ratio}"
+    )
