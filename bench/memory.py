@@ -1,0 +1,58 @@
+"""Peak memory of FCPTS steps (paper profile, 90 %), ours and PyTorch's, each in its own process.
+
+Counted above what stands after a warm-up with two images: interpreter, compiled code, pools.
+Linux only: the peak is read from /proc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+
+import numpy as np
+
+from bench.works import LAYOUTS, Setting, has_torch, sparsify
+
+STEPS = 3
+
+
+def run(arguments: argparse.Namespace) -> dict[str, float]:
+    """Measure and print; MiB by side."""
+    sides = ("ours", *LAYOUTS) if has_torch() else ("ours",)
+    results = {side: _measured(side, arguments.batch, arguments.threads) for side in sides}
+    print("Peak above the start, MiB")
+    for side, value in results.items():
+        print(f"{side:20}{value:8.0f}")
+    return results
+
+
+def _measured(side: str, batch: int, threads: int) -> float:
+    command = [sys.executable, "-m", "bench.memory", side, str(batch), str(threads)]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(process.stdout.split()[-1])
+
+
+def peak(side: str, batch: int, threads: int) -> float:
+    """MiB at the peak of some steps, in this process."""
+    for images in (2, batch):
+        ours, theirs = sparsify(Setting(images, threads, np.float32, 0), "paper", 0.9)
+        work = ours if side == "ours" else theirs(side)
+        if images == 2:
+            work()
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # forget the peak so far
+    before = _status("VmRSS")
+    for _ in range(STEPS):
+        work()
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(field: str) -> int:
+    """A field of /proc/self/status in KiB."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(field))
+
+
+if __name__ == "__main__":
+    print(peak(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

@@ -1,0 +1,188 @@
+"""PyTorch doing the same work: the graph as modules, FCPTS with its masks as multiplications."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from fcpts_ref.conventions import Conventions
+from fcpts_ref.networks import Graph
+
+FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+class TorchNetwork(nn.Module):
+    """A graph; ``masked`` weights may be given to forward in the place of a layer's own."""
+
+    def __init__(self, graph: Graph, parameters: Mapping[str, Any], buffers: Mapping[str, Any]):
+        super().__init__()
+        self.graph = graph
+        self.layers = nn.ModuleDict()
+        for node in graph.nodes:
+            layer = _layer(node.operation, node.attributes)
+            if layer is not None:
+                self.layers[_key(node.name)] = layer
+                for short, value in layer.state_dict(keep_vars=True).items():
+                    stored = parameters if f"{node.name}.{short}" in parameters else buffers
+                    if f"{node.name}.{short}" in stored:
+                        value.data.copy_(torch.from_numpy(stored[f"{node.name}.{short}"]))
+        self.mean, self.std = (
+            torch.from_numpy(buffers[f"normalise.{s}"]).reshape(-1, 1, 1) for s in ("mean", "std")
+        )
+
+    def forward(self, images: torch.Tensor, masked: Mapping[str, Any] | None = None) -> Any:
+        masked = masked or {}
+        values = {"images": images}
+        for node in self.graph.nodes:
+            key, inputs = _key(node.name), [values[name] for name in node.inputs]
+            weight = masked.get(f"{node.name}.weight")
+            if weight is not None and node.operation == "convolution":
+                layer = self.layers[key]
+                value = F.conv2d(inputs[0], weight, None, layer.stride, layer.padding)
+            elif weight is not None:
+                value = F.linear(inputs[0], weight, self.layers[key].bias)
+            elif key in self.layers:
+                value = self.layers[key](*inputs)
+            else:
+                value = self._plain(node.operation, inputs, node.attributes)
+            values[node.name] = value
+        return value
+
+    def _plain(self, operation: str, inputs: list[Any], attributes: Mapping[str, Any]) -> Any:
+        x = inputs[0]
+        if operation == "normalise":
+            return (x - self.mean) / self.std
+        if operation == "relu":
+            return F.relu(x)
+        if operation == "add":
+            return x + inputs[1]
+        if operation == "subsample":
+            return x[:, :, :: attributes["stride"], :: attributes["stride"]]
+        if operation == "zero_pad":
+            return F.pad(x, (0, 0, 0, 0, attributes["before"], attributes["after"]))
+        if operation == "global_average_pool":
+            return x.mean((2, 3))
+        raise NotImplementedError(operation)
+
+
+class Mask(torch.autograd.Function):
+    """Equation 1 with the surrogate derivative of convention 2, by the threshold alone."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        u = weight.abs() - t
+        ctx.save_for_backward(u)
+        return (u > 0).to(weight.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, dmask: torch.Tensor) -> tuple[None, torch.Tensor]:
+        (u,) = ctx.saved_tensors
+        return None, -0.5 * (dmask * (u.abs() < 1)).sum()
+
+
+class TorchFCPTS:
+    """One step of FCPTS by autograd, in the conventions given; SGD by torch.optim."""
+
+    def __init__(
+        self,
+        student: TorchNetwork,
+        teacher: TorchNetwork,
+        thresholds: Any,
+        target: float,
+        conventions: Conventions,
+    ) -> None:
+        self.student, self.teacher = student, teacher
+        self.target, self.conventions = target, conventions
+        self.names = student.graph.prunable
+        self.weights = [student.layers[_key(n.removesuffix(".weight"))].weight for n in self.names]
+        self.sizes = torch.tensor([float(w.numel()) for w in self.weights])
+        t = torch.tensor(np.asarray(thresholds), dtype=torch.float32)
+        self.sigmoid = conventions.threshold_parameter == "sigmoid"
+        self.raw = nn.Parameter(torch.logit(t) if self.sigmoid else t)
+        rest = list(student.parameters())
+        settings = {"lr": conventions.learning_rate, "momentum": conventions.momentum}
+        self.optimiser = torch.optim.SGD(
+            [
+                {"params": rest, "weight_decay": conventions.weight_decay},
+                {"params": [self.raw], "lr": conventions.threshold_learning_rate},
+            ],
+            **settings,
+        )
+
+    def step(self, images: torch.Tensor) -> None:
+        conventions, T = self.conventions, self.conventions.temperature
+        self.teacher.train(conventions.teacher_batch_norm == "training")
+        self.student.train(conventions.student_batch_norm == "training")
+        with torch.no_grad():
+            dense = F.softmax(self.teacher(images) / T, dim=1)
+        t = torch.sigmoid(self.raw) if self.sigmoid else self.raw
+        thresholds = t if conventions.reconstruction_moves_thresholds else t.detach()
+        masked = {
+            name: w * Mask.apply(w.detach(), thresholds[i])
+            for i, (name, w) in enumerate(zip(self.names, self.weights, strict=True))
+        }
+        log_q = F.log_softmax(self.student(images, masked) / T, dim=1)
+        loss = F.kl_div(log_q, dense, reduction="batchmean") * T * T
+        self.optimiser.zero_grad(set_to_none=True)
+        (loss + self._control(t)).backward()
+        self.optimiser.step()
+        if not self.sigmoid:
+            self.raw.data.clamp_(min=0)
+
+    def _control(self, t: torch.Tensor) -> torch.Tensor:
+        """A term whose derivative by t is that of Equation 13."""
+        with torch.no_grad():
+            rates, densities = [], []
+            for i, w in enumerate(self.weights):
+                flat, ti = w.detach().reshape(-1), float(t[i])
+                rates.append((flat.abs() <= ti).float().mean())
+                densities.append(self._density(flat, ti))
+            excess = (torch.stack(rates) * self.sizes).sum() / self.sizes.sum() - self.target
+            slope = torch.sign(excess) * self.sizes / self.sizes.sum() * torch.stack(densities)
+        return (slope * t).sum()
+
+    def _density(self, flat: torch.Tensor, t: float) -> torch.Tensor:
+        """p(t) + p(-t)"""
+        points = torch.tensor([t, -t])
+        if self.conventions.density == "histogram":
+            bins, low, high = self.conventions.histogram_bins, flat.min(), flat.max()
+            counts = torch.histc(flat, bins, low.item(), high.item())
+            k = torch.floor((points - low) / (high - low) * bins).long()
+            inside = (k >= 0) & (k < bins)
+            return (counts[k.clamp(0, bins - 1)] * inside).sum() / (
+                flat.numel() * (high - low) / bins
+            )
+        sample = flat[torch.randint(flat.numel(), (self.conventions.density_samples,))]
+        h = self.conventions.bandwidth_factor * flat.std()
+        z = (points[:, None] - sample) / h
+        return torch.exp(-0.5 * z * z).mean(1).sum() / (h * (2 * torch.pi) ** 0.5)
+
+
+def make_torch(
+    graph: Graph, parameters: Mapping[str, Any], buffers: Mapping[str, Any], layout: str, dtype: Any
+) -> TorchNetwork:
+    """The network in one of the ``FORMATS``."""
+    network = TorchNetwork(graph, parameters, buffers).to(dtype)
+    return network.to(memory_format=FORMATS[layout])  # type: ignore[call-overload]
+
+
+def _layer(operation: str, attributes: Mapping[str, Any]) -> nn.Module | None:
+    if operation == "convolution":
+        sizes = (attributes[n] for n in ("in_channels", "out_channels", "kernel"))
+        return nn.Conv2d(
+            *sizes, stride=attributes["stride"], padding=attributes["padding"], bias=False
+        )
+    if operation == "batch_norm":
+        return nn.BatchNorm2d(attributes["channels"])
+    if operation == "linear":
+        return nn.Linear(attributes["in_features"], attributes["out_features"])
+    return None
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "_")
