@@ -62,7 +62,7 @@ def mask_threshold_gradient(weight: ArrayLike, threshold: float) -> Array:
     """dM/dt, as ``fcpts_ref.equations.mask_threshold_gradient`` (convention 2)."""
     W, t = _weight(weight), _threshold(threshold)
     result = np.empty_like(W)
-    if not _surrogate(W.reshape(-1), W.dtype.type(t), result.reshape(-1), SURROGATE_WIDTH):
+    if not _surrogate(W.reshape(-1), t, result.reshape(-1), SURROGATE_WIDTH):
         raise InputError("weight holds NaN or infinity; expected finite numbers")
     return result
 
@@ -89,7 +89,7 @@ def sparsity_rate(weight: ArrayLike, threshold: float, *, strict: bool = False) 
     W, t = _weight(weight), _threshold(threshold)
     if W.size == 0:
         return twin.sparsity_rate(W, threshold, strict=strict)  # says what is wrong
-    pruned, finite = _count(W.reshape(-1), W.dtype.type(t), strict)
+    pruned, finite = _count(W.reshape(-1), t, strict)
     if not finite:
         raise InputError("weight holds NaN or infinity; expected finite numbers")
     return W.dtype.type(pruned / W.size)
@@ -143,10 +143,11 @@ def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) ->
 
 def masked_weight(
     weight: ArrayLike, threshold: float, *, tie: Tie = "pruned", strict: bool = False
-) -> tuple[Array, Array, Scalar]:
+) -> tuple[Array, Array, float]:
     """Equations 2, 1 and 10: the sparse weight M * W, the mask M and the exact rate r.
 
-    Arguments and errors as in ``mask`` and ``sparsity_rate``; the rate of no weights is 0.
+    Arguments and errors as in ``mask`` and ``sparsity_rate``; the rate is that of the weights in
+    float64, and 0 if there are none.
     """
     W, t = _weight(weight), _threshold(threshold)
     if tie not in ("pruned", "half"):
@@ -154,46 +155,50 @@ def masked_weight(
     M, sparse = np.empty_like(W), np.empty_like(W)
     at_threshold = W.dtype.type(0.5 if tie == "half" else 0)
     flat = (array.reshape(-1) for array in (W, M, sparse))
-    pruned, finite = _mask(*flat, W.dtype.type(t), at_threshold, strict)
+    pruned, finite = _mask(*flat, t, at_threshold, strict)
     if not finite:
         raise InputError("weight holds NaN or infinity; expected finite numbers")
-    return sparse, M, W.dtype.type(pruned / max(W.size, 1))
+    return sparse, M, pruned / max(W.size, 1)
 
 
-def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: ArrayLike) -> Scalar:
+def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: ArrayLike) -> float:
     """Equation 14 from the gradient of the sparse weight: sum of dW_sparse * W * dM/dt.
 
     Convention 2 for dM/dt, convention 3: pruned weights count.  Both of one shape; the weight
-    finite.  Returns a scalar.
+    finite.  Returns a float.
     """
     W, dW = _weight(weight), _weight(dsparse_weight)
     if W.shape != dW.shape:
         raise InputError(
             f"weight has shape {W.shape} and dsparse_weight {dW.shape}; expected the same"
         )
-    t = W.dtype.type(_threshold(threshold))
+    t = _threshold(threshold)
     sums = np.zeros(LANES)
     total = _threshold_gradient(W.reshape(-1), dW.reshape(-1), t, SURROGATE_WIDTH, sums)
-    return W.dtype.type(total)
+    return float(total)
 
 
 # Kernels: flat arrays, nothing checked
 
 
 @compiled
-def _mask(W: Any, M: Any, sparse: Any, t: Any, at_threshold: Any, strict: bool) -> Any:
-    """Fills M and sparse; returns the number of pruned weights, and whether all are finite."""
+def _mask(
+    W: Any, M: Any, sparse: Any, t: Any, wide_t: float, at_threshold: Any, strict: bool
+) -> Any:
+    """Fills M and sparse; returns the number of pruned weights, and whether all are finite.
+
+    t: in the dtype of W, for the mask; wide_t: in float64, for the number.
+    """
     below, at, finite = 0, 0, True
-    one, zero = t * 0 + 1, t * 0
     for i in range(W.size):
         w = W[i]
-        u = abs(w)
-        m = one if u > t else zero
+        u = np.float64(abs(w))
+        m = 1.0 if u > t else 0.0
         m = at_threshold if u == t else m
         M[i] = m
         sparse[i] = w * m
-        below += u < t
-        at += u == t
+        below += np.float64(u) < wide_t
+        at += np.float64(u) == wide_t
         finite &= u < np.inf
     return (below if strict else below + at), finite
 
@@ -202,7 +207,7 @@ def _mask(W: Any, M: Any, sparse: Any, t: Any, at_threshold: Any, strict: bool) 
 def _count(W: Any, t: Any, strict: bool) -> Any:
     below, at, finite = 0, 0, True
     for i in range(W.size):
-        u = abs(W[i])
+        u = np.float64(abs(W[i]))
         below += u < t
         at += u == t
         finite &= u < np.inf
@@ -222,11 +227,9 @@ def _count_between(w: Any, low: Any, high: Any, closed: bool) -> int:
 @compiled
 def _surrogate(W: Any, t: Any, result: Any, width: float) -> bool:
     finite = True
-    half, zero = t * 0 - 0.5, t * 0
-    half = W.dtype.type(half)
     for i in range(W.size):
         u = abs(W[i])
-        result[i] = half if abs(u - t) < width else zero
+        result[i] = -0.5 if abs(u - t) < width else 0.0
         finite &= u < np.inf
     return finite
 
@@ -320,7 +323,7 @@ def _weight(values: ArrayLike) -> Array:
 def _threshold(threshold: float) -> float:
     if np.ndim(threshold) != 0 or not (math.isfinite(threshold) and threshold >= 0):
         raise InputError(f"threshold is {threshold}; expected one finite magnitude >= 0")
-    return threshold
+    return float(threshold)  # float64 whatever the weights are: comparing is then exact
 
 
 def _samples(samples: ArrayLike, bandwidth: float) -> tuple[Array, float]:
