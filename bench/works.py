@@ -11,7 +11,7 @@ import numpy as np
 from bench.measure import alternate
 from fcpts_ref.conventions import Conventions, profile
 from fcpts_ref.kernels.optim import sgd_step
-from fcpts_ref.methods import fcpts
+from fcpts_ref.methods import step as fcpts
 from fcpts_ref.methods.common import make_problem
 from fcpts_ref.networks import Network, initialise, make_engine, resnet
 

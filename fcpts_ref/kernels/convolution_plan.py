@@ -16,7 +16,7 @@ from fcpts_ref.layers.convolution import Pair
 from fcpts_ref.layers.convolution import geometry as make_walk
 
 from .convolution_dense import dense_correlation, dense_weight_gradient, pack_weights
-from .convolution_phases import merge_phases, split_phases
+from .convolution_phases import even_lanes, merge_phases, split_phases
 from .convolution_taps import Scheme, Taps, backward_taps, forward_taps, make_scheme
 from .layout import Geometry, allocate, keep_mask, round_up
 from .sparse_convolution import (
@@ -162,6 +162,12 @@ class ConvolutionPlan:
         )
         channels = weight_shape[1] * groups
         if self.scheme.split:
+            source = self.scheme.source
+            half = even_lanes(
+                (input_geometry.height, input_geometry.width), walk.stride, walk.padding,
+                (source.height, source.width), dtype,
+            )  # fmt: skip
+            self.pair_shape = None if half is None else (0,) * half
             planes = self.scheme.phases * channels
             self.phases = allocate(images, planes, self.scheme.source, dtype)
             self.dphases = allocate(images, planes, self.scheme.source, dtype)
@@ -184,7 +190,10 @@ class ConvolutionPlan:
         phase_size, phase_pitch, stride, padding = self._phase_arguments()
         size = (self.input_geometry.height, self.input_geometry.width)
         pitch = self.input_geometry.pitch
-        merge_phases(self.dphases, phase_size, phase_pitch, stride, padding, dx, size, pitch, add)
+        merge_phases(
+            self.dphases, phase_size, phase_pitch, stride, padding, dx, size, pitch, add,
+            self.pair_shape,
+        )  # fmt: skip
 
     def _correlate(
         self, correlation: Correlation, weight: Array, source: Array, target: Array,
@@ -221,7 +230,10 @@ class ConvolutionPlan:
         phase_size, phase_pitch, stride, padding = self._phase_arguments()
         size = (self.input_geometry.height, self.input_geometry.width)
         pitch = self.input_geometry.pitch
-        split_phases(x, size, pitch, stride, padding, self.phases, phase_size, phase_pitch)
+        split_phases(
+            x, size, pitch, stride, padding, self.phases, phase_size, phase_pitch,
+            self.pair_shape,
+        )  # fmt: skip
         return self.phases
 
     def _phase_arguments(self) -> tuple[tuple[int, int], int, tuple[int, int], tuple[int, int]]:

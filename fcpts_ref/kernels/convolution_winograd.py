@@ -27,6 +27,7 @@ from typing import Any
 
 from numba import njit, prange
 
+from .convolution_dense import prefetch_image
 from .vectors import add, broadcast_as, keep, load_as, store, zero_tile
 from .winograd_tiles import (
     PAIR_ROWS,
@@ -95,6 +96,8 @@ def winograd_correlation(
     pieces = (height // 2 + PAIR_VECTORS - 1) // PAIR_VECTORS
     for item in prange(images * pieces):
         n, pair = item // pieces, item % pieces * PAIR_VECTORS
+        prefetch_image(source, n + 1, item % pieces, pieces)
+        prefetch_image(target, n + 1, item % pieces, pieces)
         for q in range(0, width, len(lane_shape)):
             at = 2 * pair * pitch + q
             at_source = n * channels * plane + at

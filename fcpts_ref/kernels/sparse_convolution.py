@@ -11,7 +11,7 @@ from typing import Any
 
 from numba import njit, prange
 
-from .convolution_dense import store_tile
+from .convolution_dense import prefetch_image, store_tile
 from .vectors import dot_products, outer_product, sum_lanes, take, zero_tile
 
 
@@ -60,6 +60,8 @@ def masked_correlation(
     for item in prange(images * pieces):
         n, first = item // pieces, item % pieces * width
         at_source = n * channels * plane + first * pace
+        prefetch_image(source, n + 1, item % pieces, pieces)
+        prefetch_image(target, n + 1, item % pieces, pieces)
         for k in range(planes):
             tile = zero_tile(source, shape, 1, lane_shape)
             row = k * index.shape[1]

@@ -207,6 +207,22 @@ def keep(typing: Any, vector: Any, mask: Any, index: Any) -> Any:
 
 
 @intrinsic
+def prefetch(typing: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of array[index], to be read or written soon."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.bitcast(_address(context, builder, array, *args), cgutils.voidptr_t)
+        integer = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, integer, integer, integer])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        read, second_level, data = integer(0), integer(2), integer(1)
+        builder.call(function, [pointer, read, second_level, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@intrinsic
 def sum_lanes(typing: Any, vector: Any) -> Any:
     """The sum over the lanes: the upper half is added to the lower one until one is left."""
 
@@ -261,6 +277,48 @@ def zero_tile(typing: Any, array: Any, shape: Any, rows: Any, lane_shape: Any) -
         return context.make_tuple(builder, tile, [zero] * tile.count)
 
     return tile(array, shape, rows, lane_shape), generate
+
+
+@intrinsic
+def load_lanes(typing: Any, array: Any, index: Any, lane_shape: Any) -> Any:
+    """The vector array[index], array[index + 1], ... of len(lane_shape) lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _load(context, builder, array, args[0], args[1], lane_shape.count)
+
+    return VectorType(array.dtype, lane_shape.count)(array, types.intp, lane_shape), generate
+
+
+@intrinsic
+def load_pairs(typing: Any, array: Any, index: Any, lane_shape: Any) -> Any:
+    """Vectors of array[index], array[index + 2], ... and of array[index + 1], ..."""
+    lanes = lane_shape.count
+    result = types.UniTuple(VectorType(array.dtype, lanes), 2)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        low = _load(context, builder, array, args[0], args[1], lanes)
+        behind = builder.add(args[1], _constant(lanes))
+        high = _load(context, builder, array, args[0], behind, lanes)
+        halves = [_shuffle(builder, low, high, list(range(b, 2 * lanes, 2))) for b in (0, 1)]
+        return context.make_tuple(builder, result, halves)
+
+    return result(array, types.intp, lane_shape), generate
+
+
+@intrinsic
+def zip_lanes(typing: Any, a: Any, b: Any) -> Any:
+    """Vectors a0, b0, a1, b1, ...: the first half of the lanes, and the second."""
+    result = types.UniTuple(a, 2)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        picks = [i // 2 + i % 2 * a.lanes for i in range(2 * a.lanes)]
+        halves = [
+            _shuffle(builder, args[0], args[1], picks[: a.lanes]),
+            _shuffle(builder, args[0], args[1], picks[a.lanes :]),
+        ]
+        return context.make_tuple(builder, result, halves)
+
+    return result(a, b), generate
 
 
 @intrinsic

@@ -122,6 +122,8 @@ CASES = {
     "64 channels of 8 x 8": ((3, 64, 8, 8), (64, 64, 3, 3), {"padding": 1}),
     "stem": ((2, 3, 32, 32), (16, 3, 3, 3), {"padding": 1}),
     "stride 2": ((2, 16, 32, 32), (32, 16, 3, 3), {"padding": 1, "stride": 2}),
+    "stride 2, halves of 8": ((2, 8, 16, 16), (8, 8, 3, 3), {"padding": 1, "stride": 2}),
+    "stride 2 without padding": ((2, 8, 16, 32), (8, 8, 2, 2), {"stride": 2}),
     "1 x 1": ((2, 24, 9, 13), (20, 24, 1, 1), {}),
     "1 x 1, stride 2": ((2, 24, 9, 13), (20, 24, 1, 1), {"stride": 2}),
     "stride beyond the kernel": ((2, 3, 11, 12), (5, 3, 2, 2), {"stride": 3}),

@@ -112,6 +112,28 @@ def test_outer_product(dtype, width, part, step):
     np.testing.assert_array_equal(out, expected)
 
 
+@njit
+def _unzip_and_zip(a, lane_shape, evens, odds, again):
+    even, odd = v.load_pairs(a, 1, lane_shape)
+    v.store(evens, 0, even)
+    v.store(odds, 0, odd)
+    low, high = v.zip_lanes(v.load_lanes(evens, 0, lane_shape), odd)
+    v.store(again, 0, low)
+    v.store(again, len(lane_shape), high)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("part", [1, 2])
+def test_pairs_of_lanes(dtype, part):
+    L = v.lanes(dtype) // part
+    a = np.arange(2 * L + 1, dtype=dtype)
+    evens, odds, again = np.zeros(L, dtype), np.zeros(L, dtype), np.zeros(2 * L, dtype)
+    _unzip_and_zip(a, (0,) * L, evens, odds, again)
+    np.testing.assert_array_equal(evens, a[1::2])
+    np.testing.assert_array_equal(odds, a[2::2])
+    np.testing.assert_array_equal(again, a[1:])
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dot_products(dtype):
     L = v.lanes(dtype)
