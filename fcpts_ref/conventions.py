@@ -10,8 +10,10 @@ published PyTorch code does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from fcpts_ref.errors import InputError
@@ -65,6 +67,8 @@ class Conventions:
     exact_rate: bool = True  # 18
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            _check_kind(field.name, getattr(self, field.name), field.default)
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
@@ -85,6 +89,21 @@ class Conventions:
                 f"unknown convention {unknown[0]!r}; the conventions are {', '.join(sorted(known))}"
             )
         return replace(self, **choices)
+
+
+def _check_kind(name: str, value: Any, default: Any) -> None:
+    """A convention's value is of its default's kind: yes or no, a number, a name."""
+    if isinstance(default, bool):
+        fits, kind = isinstance(value, bool), "True or False"
+    elif isinstance(default, int):
+        fits, kind = isinstance(value, Integral) and not isinstance(value, bool), "a whole number"
+    elif isinstance(default, float):
+        real = isinstance(value, Real) and not isinstance(value, bool)
+        fits, kind = real and math.isfinite(value), "a finite number"
+    else:
+        fits, kind = isinstance(value, str), "a name"
+    if not fits:
+        raise InputError(f"convention {name!r} is {value!r}; expected {kind}, such as {default!r}")
 
 
 CHOICES: dict[str, tuple[Any, ...]] = {

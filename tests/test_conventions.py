@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, fields
 
+import numpy as np
 import pytest
 
 from fcpts_ref.conventions import (
@@ -75,8 +76,35 @@ def test_unknown_names():
 def test_unknown_choices(name):
     assert name in NAMES
     assert all(getattr(PAPER, name) in CHOICES[name] for PAPER in PROFILES.values())
-    with pytest.raises(InputError, match=f"{name!r} is 'something'; expected one of"):
-        PAPER.with_choices({name: "something"})
+    with pytest.raises(InputError, match=f"{name!r} is .*; expected one of"):
+        PAPER.with_choices({name: False if name == "exact_rate" else "something"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("reconstruction_moves_thresholds", "no", "expected True or False"),
+        ("nesterov", 1, "expected True or False"),
+        ("density_samples", 10.5, "expected a whole number"),
+        ("batch_size", True, "expected a whole number"),
+        ("momentum", "high", "expected a finite number, such as 0.9"),
+        ("learning_rate", float("nan"), "expected a finite number"),
+        ("weight_decay", float("inf"), "expected a finite number"),
+        ("temperature", None, "expected a finite number"),
+        ("initial_allocation", 3, "expected a name, such as 'erk'"),
+        ("tie", 0.5, "expected a name"),
+    ],
+)
+def test_values_of_the_wrong_kind(name, value, message):
+    with pytest.raises(InputError, match=message) as caught:
+        PAPER.with_choices({name: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_whole_and_numpy_numbers_are_numbers():
+    changed = PAPER.with_choices({"temperature": 4, "learning_rate": np.float32(0.5)})
+    assert (changed.temperature, changed.learning_rate) == (4, 0.5)
+    assert PAPER.with_choices({"density_samples": np.int64(7)}).density_samples == 7
 
 
 def test_conventions_cannot_be_changed():
