@@ -182,12 +182,10 @@ def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: Arra
 
 
 @compiled
-def _mask(
-    W: Any, M: Any, sparse: Any, t: Any, wide_t: float, at_threshold: Any, strict: bool
-) -> Any:
+def _mask(W: Any, M: Any, sparse: Any, t: float, at_threshold: Any, strict: bool) -> Any:
     """Fills M and sparse; returns the number of pruned weights, and whether all are finite.
 
-    t: in the dtype of W, for the mask; wide_t: in float64, for the number.
+    |w| and t are compared in float64, whatever the weights are.
     """
     below, at, finite = 0, 0, True
     for i in range(W.size):
@@ -197,8 +195,8 @@ def _mask(
         m = at_threshold if u == t else m
         M[i] = m
         sparse[i] = w * m
-        below += np.float64(u) < wide_t
-        at += np.float64(u) == wide_t
+        below += u < t
+        at += u == t
         finite &= u < np.inf
     return (below if strict else below + at), finite
 
