@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.methods.common import Problem
-from fcpts_ref.methods.fcpts import FCPTS, Observe, State, step, thresholds_of
+from fcpts_ref.methods.fcpts import FCPTS
+from fcpts_ref.methods.step import Observe, State, step, thresholds_of
 from fcpts_ref.networks import Graph, NumpyEngine
 from fcpts_ref.networks.execution import Pass
 from fcpts_ref.networks.network import check_images
@@ -191,9 +192,9 @@ def _fitting(name: str, base: Array, inputs: Arrays) -> Array:
 
 
 def _samples(name: str, inputs: Arrays, setting: Setting, number: int) -> Array:
-    if setting.conventions.density == "histogram":
-        return np.arange(0)
     samples = inputs.get(f"samples/{name}")
+    if samples is None and setting.conventions.density == "histogram":
+        return np.arange(0)  # it uses all weights
     if samples is None:
         raise InputError(
             f"step {number} has no inputs/samples/{name}; write the indices drawn for Equation 12"

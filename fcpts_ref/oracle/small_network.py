@@ -15,7 +15,7 @@ import numpy as np
 from fcpts_ref.allocation import Allocation
 from fcpts_ref.conventions import Conventions
 from fcpts_ref.methods.common import Problem
-from fcpts_ref.methods.fcpts import State, step, thresholds_of
+from fcpts_ref.methods.step import State, step, thresholds_of
 from fcpts_ref.networks import Graph, Network, Node, NumpyEngine
 from fcpts_ref.networks.graph import IMAGES
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from fcpts_ref.budget import budget
 from fcpts_ref.datasets.augmentation import augment
 from fcpts_ref.errors import InputError
-from fcpts_ref.methods.fcpts import FCPTS, draw_samples
+from fcpts_ref.methods.fcpts import FCPTS
+from fcpts_ref.methods.step import draw_samples
 from fcpts_ref.networks import Network
 from fcpts_ref.networks.network import check_images
 from fcpts_ref.oracle.replay import StepInputs, begin, replay, state_inputs

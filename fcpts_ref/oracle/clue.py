@@ -1,0 +1,93 @@
+"""What is known where two traces part: the material that explanations are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fcpts_ref.conventions import Conventions
+from fcpts_ref.networks import Node
+from fcpts_ref.oracle.replay import StepInputs
+from fcpts_ref.oracle.trace_file import Setting
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Clue:
+    """The quantity that differs, and all that the reference has for its step.
+
+    inputs: None before a step, where only the state is compared.
+    """
+
+    name: str
+    mine: Array
+    expected: Arrays
+    setting: Setting
+    inputs: StepInputs | None
+
+    @property
+    def value(self) -> Array:
+        """What was expected."""
+        return self.expected[self.name]
+
+    @property
+    def quantity(self) -> str:
+        """The first part of the name."""
+        return self.name.partition("/")[0]
+
+    @property
+    def item(self) -> str:
+        """The second part of the name: a layer, node, parameter or buffer."""
+        return self.name.partition("/")[2]
+
+    @property
+    def conventions(self) -> Conventions:
+        return self.setting.conventions
+
+    @property
+    def state(self) -> Any:
+        """The state before the step."""
+        assert self.inputs is not None
+        return self.inputs.state
+
+    @property
+    def batch(self) -> int:
+        """B."""
+        assert self.inputs is not None
+        return len(self.inputs.images)
+
+    @property
+    def samples(self) -> tuple[Array, ...]:
+        """The indices drawn for Equation 12, per layer."""
+        assert self.inputs is not None
+        return self.inputs.samples
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """W of every layer."""
+        return {name: self.state.parameters[name] for name in self.setting.network.graph.prunable}
+
+    @property
+    def layer(self) -> int:
+        """The layer's index."""
+        return self.setting.network.graph.prunable.index(self.item)
+
+    @property
+    def node(self) -> Node:
+        """The node of this name."""
+        return next(n for n in self.setting.network.graph.nodes if n.name == self.item)
+
+    @property
+    def stored(self) -> dict[str, Array]:
+        """Parameters with the sparse weights in place, and buffers, by name."""
+        sparse = {name: self.expected[f"sparse_weight/{name}"] for name in self.weights}
+        return {**self.state.parameters, **sparse, **self.state.buffers}
+
+    def with_choices(self, choices: Mapping[str, Any]) -> Setting:
+        """The setting with other conventions."""
+        return replace(self.setting, conventions=self.conventions.with_choices(choices))

@@ -1,0 +1,263 @@
+"""Where an implementation first leaves the reference: two traces, quantity by quantity.
+
+The expected values are a second trace's, or the reference's own, computed anew from the inputs
+of the trace under test, so that every step is judged alone and rounding does not pile up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.methods.step import State
+from fcpts_ref.networks import Graph
+from fcpts_ref.oracle.clue import Clue
+from fcpts_ref.oracle.compare import Difference
+from fcpts_ref.oracle.explain import Explanation, explain
+from fcpts_ref.oracle.quantities import Quantity, in_order, quantity_of
+from fcpts_ref.oracle.replay import StepInputs, begin, read_inputs, replay, state_inputs
+from fcpts_ref.oracle.tolerance import compare_quantity
+from fcpts_ref.oracle.trace_file import Setting, StepTrace, Trace
+
+Array = NDArray[Any]
+INPUTS = "inputs/"
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """The first quantity that differs, and what follows it in the same step."""
+
+    step: int
+    name: str
+    quantity: Quantity
+    difference: Difference
+    later_equal: int
+    later_different: int
+    explanations: tuple[Explanation, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Divergence:
+    """What came of comparing two traces.
+
+    compared: how many quantities agree, by the first part of their names, up to the first
+    difference.  only_mine, only_reference, unknown: what was passed over, by the same.
+    """
+
+    steps: tuple[int, ...]
+    compared: Counter[str]
+    last_equal: str
+    finding: Finding | None
+    only_mine: Counter[str]
+    only_reference: Counter[str]
+    unknown: Counter[str]
+
+    @property
+    def count(self) -> int:
+        """How many quantities agree."""
+        return self.compared.total()
+
+    @property
+    def ok(self) -> bool:
+        """Whether something was compared and nothing differed.  Comparing nothing is no success."""
+        return self.finding is None and self.count > 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """A part of a step: what is expected of it, and what it follows from."""
+
+    step: int
+    expected: dict[str, Array]
+    setting: Setting | None
+    inputs: StepInputs | None
+
+
+@dataclass
+class _Tally:
+    """What the comparison has met so far."""
+
+    scale: float
+    single: bool
+    graph: Graph | None
+    steps: list[int] = field(default_factory=list)
+    compared: Counter[str] = field(default_factory=Counter)
+    last_equal: str = ""
+    only_mine: Counter[str] = field(default_factory=Counter)
+    only_reference: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+
+    def differ(self, name: str, want: Array, got: Array) -> Difference | None:
+        quantity = quantity_of(name)
+        assert quantity is not None
+        return compare_quantity(name, quantity, want, got, scale=self.scale, single=self.single)
+
+
+def diverge(
+    mine: Trace, reference: Trace | None = None, *, scale: float = 1.0, single: bool = False
+) -> Divergence:
+    """Compares up to the first difference.
+
+    reference: without it, it is computed from what ``mine`` brings along.  scale: on all
+    tolerances.  single: float32's tolerances throughout; otherwise where an array is of float32.
+    Quantities that only one side has are counted and passed over.
+    Raises InputError for traces that do not say enough or have no step in common.
+    """
+    if not (np.isfinite(scale) and scale > 0):
+        raise InputError(f"the scale of the tolerances is {scale}; expected a number above 0")
+    setting = mine.setting
+    if reference is not None and reference.setting is not None:
+        setting = reference.setting
+    tally = _Tally(scale, single, setting.network.graph if setting else None)
+    finding = None
+    for stage in _stages(mine, reference, setting):
+        if stage.step not in tally.steps:
+            tally.steps.append(stage.step)
+        finding = _compare(stage, _values(mine.steps[stage.step]), tally)
+        if finding is not None:
+            break
+    _note_the_rest(mine, reference, tally)
+    return Divergence(
+        tuple(tally.steps),
+        tally.compared,
+        tally.last_equal,
+        finding,
+        tally.only_mine,
+        tally.only_reference,
+        tally.unknown,
+    )
+
+
+def _stages(mine: Trace, reference: Trace | None, setting: Setting | None) -> Iterator[_Stage]:
+    """What is expected, in the order of computation; computed only when it is asked for."""
+    if reference is None:
+        if setting is None:
+            raise InputError(
+                "the trace has no notes and network to compute the reference from; "
+                "give a second trace"
+            )
+        yield from _recomputed(mine, setting)
+        return
+    common = [number for number in mine.steps if number in reference.steps]
+    if not common:
+        raise InputError(f"no step in common: {sorted(mine.steps)} and {sorted(reference.steps)}")
+    for number in common:
+        yield from _recorded(number, mine.steps[number], reference.steps[number], setting)
+
+
+def _recomputed(mine: Trace, setting: Setting) -> Iterator[_Stage]:
+    """Every step by the reference from the step's own inputs."""
+    if not mine.steps:
+        raise InputError("the trace has no steps")
+    after: tuple[int, State] | None = None
+    for number, step in mine.steps.items():
+        carried = after[1] if after is not None and after[0] == number - 1 else None
+        if number == 0:
+            yield _Stage(number, begin(setting)[0], setting, None)
+        elif carried is not None:
+            yield _Stage(number, state_inputs(carried, INPUTS), setting, None)
+        inputs = read_inputs(setting, number, step.inputs, carried)
+        expected, state = replay(setting, inputs)
+        yield _Stage(number, expected, setting, inputs)
+        after = number, state
+
+
+def _recorded(
+    number: int, mine: StepTrace, reference: StepTrace, setting: Setting | None
+) -> Iterator[_Stage]:
+    """A step as the second trace has it."""
+    expected, inputs = _values(reference), None
+    if setting is not None:
+        names = in_order(expected, setting.network.graph)
+        expected = {name: expected[name] for name in names}
+        try:
+            given = reference.inputs or mine.inputs
+            inputs = read_inputs(setting, number, given, None)
+        except InputError:  # then nothing can be computed, only compared
+            inputs = None
+    before = {n: v for n, v in expected.items() if n.startswith((INPUTS, "initial_rates"))}
+    yield _Stage(number, before, setting, None)
+    rest = {n: v for n, v in expected.items() if n not in before}
+    yield _Stage(number, rest, setting, inputs)
+
+
+def _values(step: StepTrace) -> dict[str, Array]:
+    return step.quantities | {INPUTS + name: array for name, array in step.inputs.items()}
+
+
+def _compare(stage: _Stage, values: dict[str, Array], tally: _Tally) -> Finding | None:
+    """Adds up what agrees; at the first difference, all there is to say about it."""
+    names = [n for n in stage.expected if n in values and quantity_of(n) is not None]
+    for i, name in enumerate(names):
+        want, got = _comparable(name, stage, values)
+        difference = tally.differ(name, want, got)
+        if difference is None:
+            tally.compared[_kind(name)] += 1
+            tally.last_equal = name
+            continue
+        later = [tally.differ(n, *_comparable(n, stage, values)) for n in names[i + 1 :]]
+        finding = Finding(
+            stage.step,
+            name,
+            quantity_of(name),  # type: ignore[arg-type]  # only names of the table are here
+            difference,
+            sum(one is None for one in later),
+            sum(one is not None for one in later),
+        )
+        return replace(finding, explanations=_explanations(name, stage, values, tally))
+    return None
+
+
+def _comparable(name: str, stage: _Stage, values: dict[str, Array]) -> tuple[Array, Array]:
+    """Expected and found.  The gradient of pruned weights is compared only where it is used."""
+    want, got = stage.expected[name], values[name]
+    kind, _, item = name.partition("/")
+    if kind == "dsparse_weight" and stage.setting is not None and want.shape == got.shape:
+        c = stage.setting.conventions
+        kept = stage.expected.get(f"sparse_weight/{item}")
+        used = c.reconstruction_moves_thresholds or c.mask_gradient_reaches_weights
+        if kept is not None and kept.shape == want.shape and not used:
+            want, got = np.where(kept != 0, want, 0.0), np.where(kept != 0, got, 0.0)
+    return want, got
+
+
+def _explanations(
+    name: str, stage: _Stage, values: dict[str, Array], tally: _Tally
+) -> tuple[Explanation, ...]:
+    """What is likely behind it, where there is something to compute it from."""
+    if stage.setting is None or (stage.inputs is None and not _before_a_step(name)):
+        return ()
+    clue = Clue(name, values[name], stage.expected, stage.setting, stage.inputs)
+
+    def matches(other: str, want: Array) -> bool:
+        return other in values and tally.differ(other, want, values[other]) is None
+
+    return explain(clue, values, matches)
+
+
+def _before_a_step(name: str) -> bool:
+    return name.startswith((INPUTS, "initial_rates"))
+
+
+def _kind(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _note_the_rest(mine: Trace, reference: Trace | None, tally: _Tally) -> None:
+    """Counts what was passed over: only on one side, or in no table."""
+    for number, step in mine.steps.items():
+        other = reference.steps.get(number) if reference is not None else None
+        for name in step.quantities:
+            if quantity_of(name) is None:
+                tally.unknown[_kind(name)] += 1
+            elif other is not None and name not in other.quantities:
+                tally.only_mine[_kind(name)] += 1
+        for name in other.quantities if other is not None else ():
+            if name not in step.quantities:
+                tally.only_reference[_kind(name)] += 1

@@ -1,0 +1,139 @@
+"""What ``diverge`` found, as text for people and as JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from typing import Any
+
+from fcpts_ref.oracle.diverge import Divergence, Finding
+from fcpts_ref.oracle.explain import Explanation
+
+SHOWN = 4  # names in a list
+
+
+def format_divergence(result: Divergence, mine: str, against: str) -> str:
+    """The whole report."""
+    if result.finding is None and result.count == 0:
+        lines = [f"{mine}: nothing to compare with {against}, which is a failure"]
+    elif result.finding is None:
+        lines = [
+            f"{mine} agrees with {against}: {_many(result.count)} of step "
+            f"{', '.join(map(str, result.steps))}"
+        ]
+    else:
+        lines = _format_finding(result, result.finding, mine, against)
+    lines += _format_passed_over(result, mine, against)
+    return "\n".join(lines)
+
+
+def _format_finding(result: Divergence, finding: Finding, mine: str, against: str) -> list[str]:
+    difference, row = finding.difference, finding.quantity
+    lines = [
+        f"{mine} leaves {against} in step {finding.step}, at {finding.name}",
+        "",
+        f"  {row.source}: {row.formula}",
+        f"  {finding.name}{difference.message}",
+    ]
+    if difference.size > 1:
+        lines.append(f"  {difference.wrong} of {difference.size} elements are wrong")
+    lines += ["", *_format_before(result)]
+    lines.append(
+        f"  later in this step: {finding.later_equal} agree, {finding.later_different} differ"
+    )
+    lines += ["", *_format_explanations(finding.explanations)]
+    return lines
+
+
+def _format_before(result: Divergence) -> list[str]:
+    if not result.count:
+        return ["  nothing was compared before it"]
+    kinds = ", ".join(f"{name} {n}" if n > 1 else name for name, n in result.compared.items())
+    return [
+        f"  equal up to there: {_many(result.count)}, last {result.last_equal}",
+        f"    ({kinds})",
+    ]
+
+
+def _format_explanations(explanations: tuple[Explanation, ...]) -> list[str]:
+    if not explanations:
+        return ["  no known slip and no other choice of an open point gives this value"]
+    lines = []
+    for i, one in enumerate(explanations):
+        lines.append(f"  {'likely:' if i == 0 else 'or:    '} {one.text}")
+        if one.point is not None:
+            lines.append(f"          open point {one.point}: {one.question}")
+        if one.rest == ():
+            lines.append("          with it, all that is compared here agrees")
+        elif one.rest is not None:
+            lines.append(
+                f"          with it, {len(one.rest)} quantities still differ, first {one.rest[0]}"
+            )
+    return lines
+
+
+def _format_passed_over(result: Divergence, mine: str, against: str) -> list[str]:
+    lines = []
+    for names, text in (
+        (result.unknown, f"unknown names in {mine}, not compared"),
+        (result.only_mine, f"only in {mine}"),
+        (result.only_reference, f"only in {against}"),
+    ):
+        if names:
+            shown = ", ".join(list(names)[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+            lines.append(f"{text}: {shown} ({names.total()} arrays)")
+    return ["", *lines] if lines else []
+
+
+def make_json(result: Divergence, mine: str, against: str) -> str:
+    """The report as JSON."""
+    content = {
+        "format": "fcpts-diverge/1",
+        "mine": mine,
+        "reference": against,
+        "ok": result.ok,
+        "steps": list(result.steps),
+        "equal": result.count,
+        "equal_by_quantity": dict(result.compared),
+        "last_equal": result.last_equal,
+        "first_difference": None if result.finding is None else _finding_entry(result.finding),
+        "only_mine": _entry(result.only_mine),
+        "only_reference": _entry(result.only_reference),
+        "unknown": _entry(result.unknown),
+    }
+    return json.dumps(content, indent=1, allow_nan=False)
+
+
+def _finding_entry(finding: Finding) -> dict[str, Any]:
+    difference, share = finding.difference, finding.difference.share
+    return {
+        "step": finding.step,
+        "name": finding.name,
+        "source": finding.quantity.source,
+        "formula": finding.quantity.formula,
+        "problem": difference.problem,
+        "message": difference.message.strip(),
+        "index": list(difference.index),
+        "share_of_tolerance": share if math.isfinite(share) else "inf",
+        "wrong": difference.wrong,
+        "size": difference.size,
+        "later_equal": finding.later_equal,
+        "later_different": finding.later_different,
+        "explanations": [
+            {
+                "point": one.point,
+                "text": one.text,
+                "still_different": None if one.rest is None else list(one.rest),
+            }
+            for one in finding.explanations
+        ],
+    }
+
+
+def _entry(names: Counter[str]) -> dict[str, int]:
+    return dict(names)
+
+
+def _many(count: int) -> str:
+    return f"{count} quantit{'y' if count == 1 else 'ies'}"

@@ -1,0 +1,39 @@
+"""How far a quantity of a trace may lie from its expected value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.oracle.compare import Difference, compare_output
+from fcpts_ref.oracle.quantities import Quantity
+from fcpts_ref.oracle.vectors import Expected, Rule
+
+Array = NDArray[Any]
+UNIT = {"initial_rates", "rates", "control_loss", "final_rate", "reconstruction_loss", "total_loss"}
+"""Differences of numbers near 1, which may cancel to nothing: their tolerance is one of 1."""
+
+
+def compare_quantity(
+    name: str, quantity: Quantity, want: Array, got: Array, *, scale: float = 1.0, single: bool
+) -> Difference | None:
+    """None where ``got`` is near enough; NaN never is.
+
+    The tolerance is the quantity's share of the largest magnitude in ``want``, times ``scale``;
+    that of float32 if ``single``, or if either array is of float32.
+    """
+    single = single or np.float32 in (want.dtype, got.dtype)
+    share = scale * (quantity.single_tolerance if single else quantity.tolerance)
+    if share == 0:
+        rule = Rule("exact", "a decision")
+    else:
+        rule = Rule("close", "rounding, in whatever order", atol=share * _magnitude(quantity, want))
+    return compare_output(name, Expected(want, rule), got)
+
+
+def _magnitude(quantity: Quantity, want: Array) -> float:
+    finite = np.abs(want[np.isfinite(want)].astype(np.float64))
+    floor = 1.0 if quantity.name in UNIT else 0.0
+    return max(float(finite.max(initial=0.0)), floor)
