@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref.budget import budget
 from fcpts_ref.errors import InputError
+from fcpts_ref.methods.arithmetic import NUMPY, Arithmetic, arithmetic
 from fcpts_ref.networks import Engine, Graph, Network, NumpyEngine, make_engine, predict
 from fcpts_ref.networks.network import check_images
 
@@ -55,6 +56,7 @@ class Problem:
     teacher: Engine
     student: Engine
     make_engine: Callable[[Graph], Engine] = NumpyEngine
+    arithmetic: Arithmetic = NUMPY
 
     @property
     def count(self) -> int:
@@ -94,7 +96,8 @@ def make_problem(
             f"of the {len(sizes)} layers; use a lower target"
         )
     make = partial(make_engine, engine=engine, threads=threads)
-    return Problem(network, images, target, make(network.graph), make(network.graph), make)
+    teacher, student = make(network.graph), make(network.graph)
+    return Problem(network, images, target, teacher, student, make, arithmetic(engine))
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class POT:
             name: correct_weight(weight, masks[name]) if self.correct_weights else weight
             for name, weight in folded.weights.items()
         }
-        pruned = {name: weight * masks[name] for name, weight in weights.items()}
+        pruned = {name: np.where(masks[name], w, w.dtype.type(0)) for name, w in weights.items()}
         return State(0, {**folded.network.parameters, **pruned}, masks, allocation)
 
     def stages(self, problem: Problem) -> int:

@@ -13,7 +13,8 @@ from fcpts_ref.budget import threshold_of_count
 from fcpts_ref.conventions import PAPER, profile
 from fcpts_ref.errors import InputError
 from fcpts_ref.methods import FCPTS, make_problem
-from fcpts_ref.methods.fcpts import bandwidth_of, draw_samples, sparsify, step
+from fcpts_ref.methods.fcpts import sparsify
+from fcpts_ref.methods.step import bandwidth_of, draw_samples, step
 from fcpts_ref.networks import Network
 
 GRAPH = small_resnet()

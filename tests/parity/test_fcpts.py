@@ -10,7 +10,7 @@ from comparing import assert_close
 from small_networks import make_images, make_network, small_plain, small_resnet
 
 from fcpts_ref.methods import FCPTS, make_problem
-from fcpts_ref.methods.fcpts import draw_samples, thresholds_of
+from fcpts_ref.methods.step import draw_samples, thresholds_of
 
 torch = pytest.importorskip("torch")
 
