@@ -11,7 +11,8 @@ import numpy as np
 from bench.measure import alternate
 from fcpts_ref.conventions import Conventions, profile
 from fcpts_ref.kernels.optim import sgd_step
-from fcpts_ref.methods import step as fcpts
+from fcpts_ref.methods import fcpts
+from fcpts_ref.methods import step as steps
 from fcpts_ref.methods.common import make_problem
 from fcpts_ref.networks import Network, initialise, make_engine, resnet
 
@@ -135,8 +136,8 @@ def sparsify(setting: Setting, name: str, rate: float) -> Pair:
     sizes = [w.size for w in problem.weights.values()]
 
     def ours() -> None:
-        samples = fcpts.draw_samples(sizes, conventions, generator)
-        state[0], _ = fcpts.step(
+        samples = steps.draw_samples(sizes, conventions, generator)
+        state[0], _ = steps.step(
             problem, state[0], setting.images, samples, conventions, rate_factor=0.01
         )
 
@@ -145,7 +146,7 @@ def sparsify(setting: Setting, name: str, rate: float) -> Pair:
 
         (student, images), (teacher, _) = setting.torch(layout), setting.torch(layout)
         start = method.begin(problem)
-        t = fcpts.thresholds_of(start.threshold_parameters, conventions)
+        t = steps.thresholds_of(start.threshold_parameters, conventions)
         slow = _slower(conventions, 0.01)
         work = TorchFCPTS(student, teacher, t, rate, slow)
         return lambda: work.step(images)
