@@ -32,6 +32,11 @@ class Network:
     def __post_init__(self) -> None:
         _check(self.parameters, self.graph.parameter_shapes, "parameter")
         _check(self.buffers, self.graph.buffer_shapes, "buffer")
+        for name, array in self.buffers.items():
+            if name.endswith(".running_var") and (array < 0).any():
+                raise InputError(f"buffer {name!r} goes down to {array.min()}; expected variances")
+            if name.endswith(".std") and (array <= 0).any():
+                raise InputError(f"buffer {name!r} goes down to {array.min()}; expected above 0")
         dtypes = {a.dtype for a in (*self.parameters.values(), *self.buffers.values())}
         if len(dtypes) > 1:
             raise InputError(
