@@ -31,6 +31,10 @@ class Node:
     def __post_init__(self) -> None:
         object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
 
+    def __reduce__(self) -> tuple[type[Node], tuple[Any, ...]]:
+        """For copies: a read-only mapping cannot be copied by itself."""
+        return Node, (self.name, self.operation, self.inputs, dict(self.attributes))
+
 
 @dataclass(frozen=True)
 class Graph:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from small_networks import every_operation, make_images, make_network
@@ -137,3 +139,10 @@ def test_attributes_cannot_be_changed():
     node = Node("a", "convolution", ("images",), CONV)
     with pytest.raises(TypeError):
         node.attributes["stride"] = 2
+
+
+def test_copies():
+    graph = every_operation()
+    copied = copy.deepcopy(graph)
+    assert copied == graph
+    assert copied.nodes[1].attributes is not graph.nodes[1].attributes
