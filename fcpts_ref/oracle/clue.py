@@ -46,6 +46,11 @@ class Clue:
         return self.name.partition("/")[2]
 
     @property
+    def dense(self) -> bool:
+        """Whether it is about the dense network's forward pass."""
+        return self.quantity == "dense_activation"
+
+    @property
     def conventions(self) -> Conventions:
         return self.setting.conventions
 
@@ -84,7 +89,9 @@ class Clue:
 
     @property
     def stored(self) -> dict[str, Array]:
-        """Parameters with the sparse weights in place, and buffers, by name."""
+        """Parameters with the sparse weights in place, and buffers, by name; or the dense ones."""
+        if self.dense:
+            return {**self.setting.network.parameters, **self.setting.network.buffers}
         sparse = {name: self.expected[f"sparse_weight/{name}"] for name in self.weights}
         return {**self.state.parameters, **sparse, **self.state.buffers}
 

@@ -18,6 +18,7 @@ from fcpts_ref.oracle import slips
 from fcpts_ref.oracle.clue import Array, Clue
 from fcpts_ref.oracle.quantities import in_order, quantity_of
 from fcpts_ref.oracle.replay import begin, replay
+from fcpts_ref.oracle.trace_file import Setting
 
 SHOWN = 3  # explanations in a report
 
@@ -83,35 +84,37 @@ def explain(clue: Clue, values: Mapping[str, Array], matches: Matches) -> tuple[
     values: all that was found in the step.  ``matches(name, expected)`` says whether what was
     found under a name is ``expected``.
     """
-    found = sorted(_by_choice(clue, values, matches), key=lambda one: len(one.rest or ()))
-    texts: set[str] = set()
+    choices = sorted(_by_choice(clue, values, matches), key=lambda one: len(one.rest or ()))
+    whole = [one for one in choices if one.rest == ()]
+    known: dict[str, Explanation] = {}
     for point, text, value in slips.suspects(clue):
-        if text not in texts and matches(clue.name, value):
-            texts.add(text)
-            found.append(Explanation(point, text))
-    if found and found[0].rest == ():
-        return tuple(one for one in found if one.rest == () or one.rest is None)[:SHOWN]
-    return tuple(found[:SHOWN])
+        if text not in known and matches(clue.name, value):
+            known[text] = Explanation(point, text)
+    partly = [] if whole else [one for one in choices if one.rest]
+    return (*whole, *known.values(), *partly)[:SHOWN]
 
 
 def _by_choice(clue: Clue, values: Mapping[str, Array], matches: Matches) -> Iterator[Explanation]:
     """Other choices of the open points that this quantity can depend on."""
     quantity = quantity_of(clue.name)
-    conventions = clue.setting.conventions
-    for point, choice in CHOICES:
-        (name, value), *_ = choice.items()
-        if quantity is None or point not in quantity.points or getattr(conventions, name) == value:
+    for point, text, setting in _other_settings(clue):
+        if quantity is None or point not in quantity.points:
             continue
-        otherwise = _replayed(replace(clue, setting=clue.with_choices(choice)))
+        otherwise = _replayed(replace(clue, setting=setting))
         if clue.name in otherwise and matches(clue.name, otherwise[clue.name]):
             names = in_order(otherwise, clue.setting.network.graph)
             rest = [n for n in names if n in values and not matches(n, otherwise[n])]
-            yield Explanation(point, f"{name}={value!r}", tuple(rest))
-    if quantity is not None and 18 in quantity.points:
-        control = "projection" if clue.setting.control == "loss" else "loss"
-        otherwise = _replayed(replace(clue, setting=replace(clue.setting, control=control)))
-        if clue.name in otherwise and matches(clue.name, otherwise[clue.name]):
-            yield Explanation(18, f"control={control!r}", ())
+            yield Explanation(point, text, tuple(rest))
+
+
+def _other_settings(clue: Clue) -> Iterator[tuple[int, str, Setting]]:
+    """Every choice but those already made, and the other control."""
+    for point, choice in CHOICES:
+        (name, value), *_ = choice.items()
+        if getattr(clue.conventions, name) != value:
+            yield point, f"{name}={value!r}", clue.with_choices(choice)
+    control = "projection" if clue.setting.control == "loss" else "loss"
+    yield 18, f"control={control!r}", replace(clue.setting, control=control)
 
 
 def _replayed(clue: Clue) -> Mapping[str, Array]:

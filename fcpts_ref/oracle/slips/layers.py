@@ -174,6 +174,7 @@ def _dsparse_weight(clue: Clue) -> Iterator[Suspect]:
 
 
 def _dense_activation(clue: Clue) -> Iterator[Suspect]:
+    yield from _activation(clue)
     yield 15, "the sparse network's values", clue.expected[f"activation/{clue.item}"]
 
 
@@ -189,7 +190,8 @@ def _input_gradient(clue: Clue, node: Node) -> Array:
 
 
 def _forward(clue: Clue, node: Node, other: dict[str, Array]) -> Any:
-    training = clue.conventions.student_batch_norm == "training"
+    c = clue.conventions
+    training = (c.teacher_batch_norm if clue.dense else c.student_batch_norm) == "training"
     inputs = [_value(clue, name) for name in node.inputs]
     stored = _stored(clue, node) | other
     return OPERATIONS[node.operation].forward(inputs, stored, node.attributes, training)
@@ -206,7 +208,8 @@ def _stored(clue: Clue, node: Node) -> dict[str, Array]:
 
 def _value(clue: Clue, name: str) -> Array:
     assert clue.inputs is not None
-    return clue.inputs.images if name == IMAGES else clue.expected[f"activation/{name}"]
+    prefix = "dense_activation" if clue.dense else "activation"
+    return clue.inputs.images if name == IMAGES else clue.expected[f"{prefix}/{name}"]
 
 
 def _window(node: Node) -> dict[str, Any]:
