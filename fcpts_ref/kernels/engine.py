@@ -169,4 +169,7 @@ def _checked(
 
 def _plain(array: Array, dtype: Any) -> Array:
     """C-contiguous, aligned, writeable, of this dtype: itself if it can be."""
+    flags = array.flags
+    if array.dtype == dtype and flags.carray:  # C-contiguous, aligned and writeable
+        return array
     return np.require(array, dtype, ("C", "A", "W"))

@@ -30,23 +30,19 @@ def sgd_step(
     mask: multiplies the gradient first (Equation 2's share in dL/dW), of the same shape.
     All of one shape and dtype, float32 or float64.  Raises InputError otherwise.
     """
-    others = (gradient, velocity) if mask is None else (gradient, velocity, mask)
     dtype, shape = parameter.dtype, parameter.shape
-    if dtype not in (np.float32, np.float64) or any(
-        a.shape != shape or a.dtype != dtype for a in others
-    ):
-        raise InputError(
-            f"SGD got {shape} {dtype} and "
-            f"{', '.join(f'{a.shape} {a.dtype}' for a in others)}; expected one shape and dtype, "
-            "float32 or float64"
-        )
-    new, new_velocity = np.empty(shape, dtype), np.empty(shape, dtype)
-    flat = (np.ascontiguousarray(a).reshape(-1) for a in (parameter, gradient, velocity))
-    settings = (dtype.type(v) for v in (learning_rate, momentum, weight_decay))
     factor = gradient if mask is None else mask
+    for array in (gradient, velocity, factor):
+        if array.shape != shape or array.dtype != dtype or dtype not in (np.float32, np.float64):
+            raise InputError(
+                f"SGD got a parameter {shape} {dtype} and an array {array.shape} {array.dtype}; "
+                "expected one shape and dtype, float32 or float64"
+            )
+    new, new_velocity = np.empty(shape, dtype), np.empty(shape, dtype)
     _sgd(
-        *flat, np.ascontiguousarray(factor).reshape(-1), mask is not None, *settings, nesterov,
-        new.reshape(-1), new_velocity.reshape(-1),
+        parameter.reshape(-1), gradient.reshape(-1), velocity.reshape(-1), factor.reshape(-1),
+        mask is not None, dtype.type(learning_rate), dtype.type(momentum),
+        dtype.type(weight_decay), nesterov, new.reshape(-1), new_velocity.reshape(-1),
     )  # fmt: skip
     return new, new_velocity
 
