@@ -83,7 +83,7 @@ def peak_gflops(dtype: str, threads: int) -> float:
 
 def machine() -> dict[str, Any]:
     """Processor, vectors and versions."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = version(package)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit, prange
+from numba import prange
 
+from .compilation import compiled, compiled_parallel
 from .vectors import (
     TILE_ROWS,
     add,
@@ -30,14 +31,14 @@ from .vectors import (
 CACHE_LINE = 64  # bytes
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def pack_weights(weight: Any, places: Any, packed: Any) -> None:
     """packed[i] = weight[places[i]], zero where places[i] is -1; all flat."""
     for i in range(places.size):
         packed[i] = weight[places[i]] if places[i] >= 0 else 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def prefetch_image(buffer: Any, n: int, piece: int, pieces: int) -> None:
     """Ask for a share of image n, if there is one, while the image before it is worked on.
 
@@ -52,7 +53,7 @@ def prefetch_image(buffer: Any, n: int, piece: int, pieces: int) -> None:
             prefetch(buffer, at)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def store_tile(
     tile: Any, shape: Any, step: int, target: Any, at: int, plane: int, bias: Any, row: int,
     rows: int, vectors: int, mask: Any, at_mask: int, accumulate: bool,
@@ -68,7 +69,7 @@ def store_tile(
             store(target, here, keep(value, mask, at_mask + v * step))
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def dense_correlation(
     source: Any, target: Any, weights: Any, offsets: Any, counts: Any, rows: int, bias: Any,
     vectors: int, step: Any, mask: Any, shape: Any, lane_shape: Any, accumulate: bool,
@@ -109,7 +110,7 @@ def dense_correlation(
                 )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def dense_weight_gradient(
     dy: Any, x: Any, offsets: Any, counts: Any, rows: int, vectors: int, step: Any, chunk: int,
     dweight: Any, shape: Any, lane_shape: Any,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit, prange
+from numba import prange
 from numpy.typing import DTypeLike
 
+from .compilation import compiled, compiled_parallel
 from .vectors import add, load_as, load_lanes, load_pairs, row_lanes, store, zip_lanes
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def split_phases(
     x: Any, size: Any, pitch: int, stride: Any, padding: Any,
     phases: Any, phase_size: Any, phase_pitch: int, lane_shape: Any,
@@ -34,7 +35,7 @@ def split_phases(
             )
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def merge_phases(
     phases: Any, phase_size: Any, phase_pitch: int, stride: Any, padding: Any,
     x: Any, size: Any, pitch: int, accumulate: bool, lane_shape: Any,
@@ -66,7 +67,7 @@ def even_lanes(
     return half if whole else None
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _split_image(
     x: Any, size: Any, pitch: int, stride: Any, padding: Any,
     phases: Any, phase_size: Any, phase_pitch: int,
@@ -84,7 +85,7 @@ def _split_image(
                         phases[plane, row + j] = x[c, at + j * stride[1]]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _merge_image(
     phases: Any, phase_size: Any, phase_pitch: int, stride: Any, padding: Any,
     x: Any, size: Any, pitch: int, accumulate: bool,
@@ -104,7 +105,7 @@ def _merge_image(
                         x[c, at + j * stride[1]] += phases[plane, row + j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _split_even_image(
     x: Any, size: Any, pitch: int, stride: Any, padding: Any,
     phases: Any, phase_pitch: int, lane_shape: Any,
@@ -121,7 +122,7 @@ def _split_even_image(
                 store(phases[odd[0]], odd[1] + m, pairs[1])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _merge_even_image(
     phases: Any, phase_pitch: int, stride: Any, padding: Any,
     x: Any, size: Any, pitch: int, accumulate: bool, lane_shape: Any,
@@ -145,7 +146,7 @@ def _merge_even_image(
                 store(x[c], at + lanes, high)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _row_starts(a: int, i: int, left: int, c: int, channels: int, pitch: int) -> Any:
     """Plane and element of the phases where the even and the odd pixels of a row begin."""
     even = (a * 2 + left % 2) * channels + c, i * pitch + left // 2
@@ -153,7 +154,7 @@ def _row_starts(a: int, i: int, left: int, c: int, channels: int, pitch: int) ->
     return even, odd
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _inside(start: int, step: int, padding: int, size: int, limit: int) -> Any:
     """The range of i < limit with 0 <= start + i step - padding < size."""
     first = max(0, -((start - padding) // step))

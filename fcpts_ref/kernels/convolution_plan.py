@@ -30,13 +30,15 @@ from .winograd_plan import WinogradCorrelation, WinogradTable, suits_winograd
 
 Array = NDArray[Any]
 
-DENSE_WIDTHS = (6, 5, 4, 2, 1) if TILE_VECTORS == 6 else (3, 2, 1)  # vectors in a dense tile
-MASKED_WIDTHS = (8, 6, 4, 2, 1)  # vectors in a masked tile: one row, so it may be longer
+TILE_WIDTHS = (6, 4, 2, 1) if TILE_VECTORS == 6 else (3, 2, 1)  # vectors in a tile
 KEPT_WIDTH = 6  # kept weights whose gradients are summed at a time
 CHUNK_BYTES = 2**19  # images that a weight gradient works on at a time: half a level-2 cache
 
 
-SPARSE_BELOW = 0.5  # density at which both kernels take the same time, see docs/performance.md
+# Density at which masked and dense kernels take the same time.  From `python -m bench convolution`
+# on one core of an AVX-512 processor (Zen 4), float32: between 0.43 (forward, dx) and 0.5
+# (dweight) for 3 x 3 layers of 16, 32 and 64 channels; time of the masked ones is proportional.
+SPARSE_BELOW = 0.45
 
 
 def prefer_sparse(density: float, planes: int) -> bool:
@@ -67,8 +69,7 @@ class Correlation:
             self.winograd = WinogradCorrelation(table, geometry, dtype)
         self.mask = keep_mask(geometry, dtype)
         self.cover = cover(geometry, dtype)
-        self.dense_shape = _shape(self.cover.vectors, DENSE_WIDTHS)
-        self.masked_shape = _shape(self.cover.vectors, MASKED_WIDTHS)
+        self.shape = _shape(self.cover.vectors, TILE_WIDTHS)
         self.no_bias = np.zeros(taps.planes, dtype)
         self.places = _packed_places(taps)
         self.packed = np.zeros(self.places.shape, dtype)
@@ -85,7 +86,7 @@ class Correlation:
         dense_correlation(
             source, target, self.packed, self.taps.offsets, self.taps.counts,
             self.taps.positions.shape[1], self.no_bias if bias is None else bias,
-            self.cover.vectors, self.cover.step, self.mask, self.dense_shape,
+            self.cover.vectors, self.cover.step, self.mask, self.shape,
             self.cover.lane_shape, add,
         )  # fmt: skip
 
@@ -99,7 +100,7 @@ class Correlation:
         masked_correlation(
             source, target, index.offsets, index.values, index.kept,
             self.no_bias if bias is None else bias,
-            self.cover.vectors, self.cover.step, self.mask, self.masked_shape,
+            self.cover.vectors, self.cover.step, self.mask, self.shape,
             self.cover.lane_shape, add,
         )  # fmt: skip
 

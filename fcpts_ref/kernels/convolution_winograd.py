@@ -25,8 +25,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit, prange
+from numba import prange
 
+from .compilation import compiled, compiled_parallel
 from .convolution_dense import prefetch_image
 from .vectors import add, broadcast_as, keep, load_as, store, zero_tile
 from .winograd_tiles import (
@@ -40,7 +41,7 @@ from .winograd_tiles import (
 PAIR_TILE = PARTS * PAIR_ROWS * PAIR_VECTORS
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def pack_winograd_weights(weight: Any, positions: Any, packed: Any) -> None:
     """packed[block, column, j, row] = part j of a filter column.
 
@@ -60,7 +61,7 @@ def pack_winograd_weights(weight: Any, positions: Any, packed: Any) -> None:
             packed[block, j, 3, row] = g2
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _store_pairs(
     rows: Any, target: Any, at: int, plane: int, pitch: int, pairs: int, bias: Any, k: int,
     planes: int, mask: Any, at_mask: int, accumulate: bool,
@@ -76,7 +77,7 @@ def _store_pairs(
             store(target, here, keep(value, mask, at_mask))
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def winograd_correlation(
     source: Any, target: Any, weights: Any, offsets: Any, size: Any, bias: Any, mask: Any,
     lane_shape: Any, accumulate: bool,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit, prange
+from numba import prange
 
+from .compilation import compiled, compiled_parallel
 from .convolution_dense import prefetch_image, store_tile
 from .vectors import dot_products, outer_product, sum_lanes, take, zero_tile
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def build_index(
     weight: Any, offsets: Any, counts: Any, positions: Any, everything: bool,
     index: Any, values: Any, places: Any, kept: Any,
@@ -41,7 +42,7 @@ def build_index(
             index[plane, e:] = 0
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def masked_correlation(
     source: Any, target: Any, index: Any, values: Any, kept: Any, bias: Any,
     vectors: int, step: Any, mask: Any, shape: Any, lane_shape: Any, accumulate: bool,
@@ -74,7 +75,7 @@ def masked_correlation(
             )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled_parallel
 def masked_weight_gradient(
     dy: Any, x: Any, index: Any, kept: Any, vectors: int, step: Any, chunk: int, partial: Any,
     shape: Any, lane_shape: Any,
@@ -102,7 +103,7 @@ def masked_weight_gradient(
                     e += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_chunks(partial: Any, places: Any, kept: Any, dweight: Any) -> None:
     """dweight[places[k, e]] = sum over chunks of partial[:, k, e], in order; zero elsewhere."""
     dweight[:] = 0
