@@ -15,7 +15,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from fcpts_ref import __version__
 from fcpts_ref.errors import InputError
 from fcpts_ref.files import describe_failure, write_atomically
+from fcpts_ref.interrupts import held_interrupts
 from fcpts_ref.methods import make_method, make_problem
-from fcpts_ref.methods.common import Method, OnStep, Problem, Result, ignore_step
+from fcpts_ref.methods.common import Method, OnStep, Problem, Result, StepReport, ignore_step
 from fcpts_ref.networks import Engine, Network
 from fcpts_ref.storage import read_arrays, write_arrays
 
@@ -96,16 +97,27 @@ def execute(
     begun = time.perf_counter()
     state, done, earlier = _resumed(method, problem, generator, folder)
     try:
-        while done < stages:
-            state = method.advance(problem, state, generator, on_step)
-            done += 1
-            spent = earlier + time.perf_counter() - begun
-            _write_checkpoint(folder, method, state, done, generator, spent)
+        with held_interrupts() as check:
+            on_step = _followed_by(on_step, check)
+            while done < stages:
+                state = method.advance(problem, state, generator, on_step)
+                done += 1
+                spent = earlier + time.perf_counter() - begun
+                _write_checkpoint(folder, method, state, done, generator, spent)
+                check()
     except KeyboardInterrupt:
         if done == 0:
             raise
     result = method.finish(problem, state)
     return Finished(result, done, stages, earlier + time.perf_counter() - begun)
+
+
+def _followed_by(on_step: OnStep, check: Callable[[], None]) -> OnStep:
+    def both(report: StepReport) -> None:
+        on_step(report)
+        check()
+
+    return both
 
 
 def _resumed(
@@ -189,9 +201,11 @@ def re_estimate_batch_norm(
 
 
 def network_sha256(network: Network) -> str:
-    """A checksum of all parameters and buffers, names and bytes."""
+    """A checksum of all parameters and buffers, names and bytes, in the order of the graph."""
     digest = hashlib.sha256()
-    for name, array in (*network.parameters.items(), *network.buffers.items()):
+    stored = {**network.parameters, **network.buffers}
+    for name in (*network.graph.parameter_shapes, *network.graph.buffer_shapes):
+        array = stored[name]
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()

@@ -166,7 +166,7 @@ def _read_json(file: h5py.File, name: str) -> Any:
 
 
 def _write_arrays(group: h5py.Group, arrays: Mapping[str, Array]) -> None:
-    for name, array in arrays.items():
+    for name, array in sorted(arrays.items()):  # the same arrays are the same file
         array = array.astype(np.uint8) if array.dtype == np.bool_ else array
         write_array(group, name, np.asarray(array))
 

@@ -1,0 +1,42 @@
+"""Ctrl-C where it does no harm."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+
+@contextlib.contextmanager
+def held_interrupts() -> Iterator[Callable[[], None]]:
+    """Within the block Ctrl-C waits for the next call of what it gives, which then raises.
+
+    Python can lose a KeyboardInterrupt that comes in a destructor or a callback, and HDF5 can
+    turn one into another error.  A second Ctrl-C raises at once.  What was not called for raises
+    at the end of the block.  In threads other than the main one nothing is held.
+    """
+    pressed = False
+
+    def check() -> None:
+        nonlocal pressed
+        if pressed:
+            pressed = False
+            raise KeyboardInterrupt
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield check
+        return
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
+    check()
