@@ -4,10 +4,12 @@ They take ordinary (N, C, H, W) arrays of float32 or float64 and pack them into 
 an engine does once; they are for use on their own and for tests, not for an inner loop.
 
 The ``masked_`` functions skip the weights that are zero: such a weight contributes nothing,
-even against an infinite or NaN activation, and its gradient is zero.  Elsewhere NaN and
-infinity go where they go in NumPy, with one exception: the weight gradient multiplies the zero
-border of dy by pixels of x, so an infinite or NaN pixel makes all taps (c, r, s) of its
-channel c that reach it across a border NaN, where NumPy leaves some of them finite.
+even against an infinite or NaN activation, and its gradient is zero.  Elsewhere what is not
+finite in NumPy is not finite here, with two exceptions to the letter:
+
+* the dense 3 x 3 kernels (``convolution_winograd``) may give NaN where NumPy gives infinity;
+* the weight gradient multiplies the zero border of dy by pixels of x, so an infinite or NaN
+  pixel makes every tap of its channel that reaches it across a border NaN too.
 """
 
 from __future__ import annotations
