@@ -15,7 +15,7 @@ from fcpts_ref.networks.engine import WeightGradient
 from fcpts_ref.networks.graph import Graph
 
 from .plan import Plan
-from .steps import Run
+from .step import Run
 from .threads import using_threads
 
 Array = NDArray[Any]

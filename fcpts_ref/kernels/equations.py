@@ -17,12 +17,10 @@ from fcpts_ref import equations as twin
 from fcpts_ref.conventions import SURROGATE_WIDTH, Tie
 from fcpts_ref.errors import InputError
 
-from .compilation import compiled
+from . import sweeps
 
 Array = NDArray[Any]
 Scalar = Any
-
-LANES = 8  # sums that run side by side, so that one addition need not wait for the last
 
 
 # Equations 1 and 2
@@ -62,7 +60,7 @@ def mask_threshold_gradient(weight: ArrayLike, threshold: float) -> Array:
     """dM/dt, as ``fcpts_ref.equations.mask_threshold_gradient`` (convention 2)."""
     W, t = _weight(weight), _threshold(threshold)
     result = np.empty_like(W)
-    if not _surrogate(W.reshape(-1), t, result.reshape(-1), SURROGATE_WIDTH):
+    if not sweeps.surrogate(W.reshape(-1), t, result.reshape(-1), SURROGATE_WIDTH):
         raise InputError("weight holds NaN or infinity; expected finite numbers")
     return result
 
@@ -77,7 +75,7 @@ def reconstruction_threshold_gradient(
             f"dloss_dmask has shape {dM.shape} and dmask_dthreshold {surrogate.shape}; "
             "expected the same"
         )
-    total = _product_sum(dM.reshape(-1), surrogate.reshape(-1), np.zeros(LANES))
+    total = sweeps.product_sum(dM.reshape(-1), surrogate.reshape(-1), np.zeros(sweeps.LANES))
     return np.result_type(dM, surrogate).type(total)
 
 
@@ -89,7 +87,7 @@ def sparsity_rate(weight: ArrayLike, threshold: float, *, strict: bool = False) 
     W, t = _weight(weight), _threshold(threshold)
     if W.size == 0:
         return twin.sparsity_rate(W, threshold, strict=strict)  # says what is wrong
-    pruned, finite = _count(W.reshape(-1), t, strict)
+    pruned, finite = sweeps.count(W.reshape(-1), t, strict)
     if not finite:
         raise InputError("weight holds NaN or infinity; expected finite numbers")
     return W.dtype.type(pruned / W.size)
@@ -98,7 +96,7 @@ def sparsity_rate(weight: ArrayLike, threshold: float, *, strict: bool = False) 
 def sparsity_rate_integral(threshold: float, samples: ArrayLike, bandwidth: float) -> Scalar:
     """Equation 10 in closed form, as ``fcpts_ref.equations.sparsity_rate_integral``."""
     w, h = _samples(samples, bandwidth)
-    total = _integral(float(w.dtype.type(_threshold(threshold))), w, h)
+    total = sweeps.integral(float(w.dtype.type(_threshold(threshold))), w, h)
     return w.dtype.type(total / w.size)
 
 
@@ -109,7 +107,7 @@ def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
     if not np.isfinite(x).all():
         raise InputError("points holds NaN or infinity; expected finite numbers")
     result = np.empty(x.size)
-    _density(x.reshape(-1), w, h, result)
+    sweeps.density(x.reshape(-1), w, h, result)
     return result.astype(w.dtype).reshape(x.shape)
 
 
@@ -133,7 +131,7 @@ def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) ->
     width = (high - low) / bins
     for i, k in enumerate(np.searchsorted(edges, x.reshape(-1), side="right") - 1):
         if 0 <= k < bins:
-            count = _count_between(w, edges[k], edges[k + 1], bool(k == bins - 1))
+            count = sweeps.count_between(w, edges[k], edges[k + 1], bool(k == bins - 1))
             heights[i] = count / (w.size * width)
     return heights.reshape(x.shape)
 
@@ -155,7 +153,7 @@ def masked_weight(
     M, sparse = np.empty_like(W), np.empty_like(W)
     at_threshold = W.dtype.type(0.5 if tie == "half" else 0)
     flat = (array.reshape(-1) for array in (W, M, sparse))
-    pruned, finite = _mask(*flat, t, at_threshold, strict)
+    pruned, finite = sweeps.mask(*flat, t, at_threshold, strict)
     if not finite:
         raise InputError("weight holds NaN or infinity; expected finite numbers")
     return sparse, M, pruned / max(W.size, 1)
@@ -173,139 +171,9 @@ def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: Arra
             f"weight has shape {W.shape} and dsparse_weight {dW.shape}; expected the same"
         )
     t = _threshold(threshold)
-    sums = np.zeros(LANES)
-    total = _threshold_gradient(W.reshape(-1), dW.reshape(-1), t, SURROGATE_WIDTH, sums)
+    sums = np.zeros(sweeps.LANES)
+    total = sweeps.threshold_gradient(W.reshape(-1), dW.reshape(-1), t, SURROGATE_WIDTH, sums)
     return float(total)
-
-
-# Kernels: flat arrays, nothing checked
-
-
-@compiled
-def _mask(W: Any, M: Any, sparse: Any, t: float, at_threshold: Any, strict: bool) -> Any:
-    """Fills M and sparse; returns the number of pruned weights, and whether all are finite.
-
-    |w| and t are compared in float64, whatever the weights are.
-    """
-    below, at, finite = 0, 0, True
-    for i in range(W.size):
-        w = W[i]
-        u = np.float64(abs(w))
-        m = 1.0 if u > t else 0.0
-        m = at_threshold if u == t else m
-        M[i] = m
-        sparse[i] = w * m
-        below += u < t
-        at += u == t
-        finite &= u < np.inf
-    return (below if strict else below + at), finite
-
-
-@compiled
-def _count(W: Any, t: Any, strict: bool) -> Any:
-    below, at, finite = 0, 0, True
-    for i in range(W.size):
-        u = np.float64(abs(W[i]))
-        below += u < t
-        at += u == t
-        finite &= u < np.inf
-    return (below if strict else below + at), finite
-
-
-@compiled
-def _count_between(w: Any, low: Any, high: Any, closed: bool) -> int:
-    """How many lie in [low, high), or in [low, high]."""
-    inside, top = 0, 0
-    for i in range(w.size):
-        inside += (w[i] >= low) & (w[i] < high)
-        top += w[i] == high
-    return inside + top if closed else inside
-
-
-@compiled
-def _surrogate(W: Any, t: Any, result: Any, width: float) -> bool:
-    finite = True
-    for i in range(W.size):
-        u = abs(W[i])
-        result[i] = -0.5 if abs(u - t) < width else 0.0
-        finite &= u < np.inf
-    return finite
-
-
-@compiled
-def _product_sum(a: Any, b: Any, sums: Any) -> Any:
-    """Sum of a * b in float64; sums: LANES zeros."""
-    whole = a.size // LANES * LANES
-    for first in range(0, whole, LANES):
-        for lane in range(LANES):
-            sums[lane] += a[first + lane] * b[first + lane]
-    for i in range(whole, a.size):
-        sums[i - whole] += a[i] * b[i]
-    total = 0.0
-    for lane in range(LANES):
-        total += sums[lane]
-    return total
-
-
-@compiled
-def _threshold_gradient(W: Any, dW: Any, t: Any, width: float, sums: Any) -> Any:
-    """-0.5 * sum of dW * W where the surrogate is not 0; sums: LANES zeros."""
-    whole = W.size // LANES * LANES
-    for first in range(0, whole, LANES):
-        for lane in range(LANES):
-            w = W[first + lane]
-            product = dW[first + lane] * w
-            sums[lane] += product if abs(abs(w) - t) < width else 0
-    for i in range(whole, W.size):
-        product = dW[i] * W[i]
-        sums[i - whole] += product if abs(abs(W[i]) - t) < width else 0
-    total = 0.0
-    for lane in range(LANES):
-        total += sums[lane]
-    return -0.5 * total
-
-
-@compiled
-def _density(points: Any, samples: Any, h: float, result: Any) -> None:
-    for i in range(points.size):
-        total = 0.0
-        for j in range(samples.size):
-            z = (points[i] - samples[j]) / h
-            total += math.exp(-0.5 * z * z)
-        result[i] = total / (samples.size * h * math.sqrt(2 * math.pi))
-
-
-@compiled
-def _integral(t: float, samples: Any, h: float) -> float:
-    """Sum of Phi((t - |w|) / h) - Phi((-t - |w|) / h): both in the lower tail of Phi."""
-    total = 0.0
-    root = h * math.sqrt(2.0)
-    for j in range(samples.size):
-        centre = abs(samples[j])
-        total += 0.5 * (math.erfc((centre - t) / root) - math.erfc((centre + t) / root))
-    return total
-
-
-@compiled
-def _kl(dense: Any, sparse: Any, T: float, gradient: Any) -> Any:
-    """Equation 4, and gradient = (T / B) (q - p)."""
-    B, K = dense.shape
-    loss = 0.0
-    for n in range(B):
-        top_p, top_q = dense[n, 0] / T, sparse[n, 0] / T
-        for k in range(1, K):
-            top_p, top_q = max(top_p, dense[n, k] / T), max(top_q, sparse[n, k] / T)
-        sum_p, sum_q = 0.0, 0.0
-        for k in range(K):
-            sum_p += math.exp(dense[n, k] / T - top_p)
-            sum_q += math.exp(sparse[n, k] / T - top_q)
-        log_p, log_q = top_p + math.log(sum_p), top_q + math.log(sum_q)
-        for k in range(K):
-            a, b = dense[n, k] / T - log_p, sparse[n, k] / T - log_q
-            p, q = math.exp(a), math.exp(b)
-            loss += p * (a - b)
-            gradient[n, k] = (q - p) * (T / B)
-    return loss / B * T * T
 
 
 # What comes in, checked
@@ -340,7 +208,7 @@ def _reconstruction(
     if not (fits and temperature > 0 and np.isfinite(temperature)):
         twin.reconstruction_loss(dense_logits, sparse_logits, temperature=temperature)
     gradient = np.empty_like(sparse)
-    loss = _kl(dense, sparse, float(sparse.dtype.type(temperature)), gradient)
+    loss = sweeps.kl(dense, sparse, float(sparse.dtype.type(temperature)), gradient)
     if not np.isfinite(gradient).all() or not np.isfinite(loss):
         twin.reconstruction_loss(dense_logits, sparse_logits, temperature=temperature)
     return sparse.dtype.type(loss), gradient

@@ -19,6 +19,7 @@ from fcpts_ref.layers.convolution import Pair
 from fcpts_ref.networks.graph import Node
 from fcpts_ref.networks.operations import OPERATIONS
 
+from .buffers import Slot, rows
 from .convolution import (
     convolution_backward,
     convolution_forward,
@@ -39,7 +40,8 @@ from .losses import (
     softmax_forward,
 )
 from .normalise import normalise
-from .steps import STEPS, Run, Slot, Step, rows
+from .step import Run, Step
+from .steps import STEPS
 
 Array = NDArray[Any]
 Cache = tuple[Any, ...]

@@ -18,13 +18,13 @@ from fcpts_ref.layers.convolution import _pair
 from fcpts_ref.networks.graph import IMAGES, Graph, Node
 from fcpts_ref.networks.operations import OPERATIONS
 
+from .buffers import Memory, Slot
 from .fusion import Group, fuse
-from .layout import allocate, make_geometry
 from .shortcut import add_planes
-from .steps import STEPS, Images, Layer, Run, Slot, Step, rows
+from .step import Run, Step
+from .steps import STEPS, Images, Layer
 
 Array = NDArray[Any]
-Shape = tuple[int, ...]
 Call = Callable[[Run], None]
 
 
@@ -35,7 +35,7 @@ class Plan:
     """
 
     def __init__(self, graph: Graph, images: int, dtype: np.dtype[Any], *, keep: bool) -> None:
-        self.memory = Memory(graph, images, dtype)
+        self.memory = Memory(images, dtype, _border(graph))
         groups = _with_images(fuse(graph), graph)
         self.steps = [_step_class(group)(group, images, dtype, keep) for group in groups]
         self.logits_name = graph.nodes[-1].name
@@ -140,36 +140,6 @@ class Plan:
             self.memory.give(slot)
         step.bind_backward(dy, dinputs, adds)
         return calls
-
-
-class Memory:
-    """Buffers of one batch size and dtype; what was given back is taken again."""
-
-    def __init__(self, graph: Graph, images: int, dtype: np.dtype[Any]) -> None:
-        self.images, self.dtype, self.border = images, dtype, _border(graph)
-        self.free: dict[Shape, list[Slot]] = {}
-        self.nbytes = 0
-
-    def take(self, shape: Shape) -> Slot:
-        """A buffer for values of this shape; what its pixels hold is undefined."""
-        if self.free.get(shape):
-            return self.free[shape].pop()
-        if len(shape) == 1:
-            slot = Slot(rows((self.images, *shape), self.dtype), None)
-        else:
-            geometry = make_geometry(shape[1], shape[2], self.border)
-            slot = Slot(allocate(self.images, shape[0], geometry, self.dtype), geometry)
-        self.nbytes += slot.array.nbytes
-        return slot
-
-    def give(self, slot: Slot) -> None:
-        """Back for others."""
-        shape = slot.values.shape[1:]
-        self.free.setdefault(shape, []).append(slot)
-
-    def close(self) -> None:
-        """Nothing more will be taken."""
-        self.free.clear()
 
 
 def _with_images(groups: list[Group], graph: Graph) -> list[Group]:
