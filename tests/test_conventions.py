@@ -48,6 +48,7 @@ def test_profiles_differ_where_their_answers_do():
         "density",
         "at_target",
         "teacher_batch_norm",
+        "threshold_learning_rate",
         "calibration_images",
     }
 

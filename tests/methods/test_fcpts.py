@@ -232,7 +232,9 @@ def test_control_steers_towards_the_target():
     """Starting off the target, L_c brings the rate back."""
     problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
     start = FCPTS(epochs=1).begin(make_problem(NETWORK, IMAGES, 0.6, engine="numpy"))
-    conventions = PAPER.with_choices({"reconstruction_moves_thresholds": False})
+    conventions = PAPER.with_choices(
+        {"reconstruction_moves_thresholds": False, "threshold_learning_rate": 0.01}
+    )
     generator = np.random.default_rng(0)
     state, rates = start, []
     for _ in range(30):
