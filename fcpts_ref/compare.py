@@ -282,7 +282,14 @@ def _line(group: Sequence[Outcome]) -> Line:
 HEADER = ("method", "rate", "n", "top-1", "drop", "paper's", "its drop", "time")
 
 
-def cells_of(line: Line) -> tuple[str, ...]:
+def table_of(lines: Sequence[Line]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows, without the columns in which there is nothing."""
+    rows = [_cells(line) for line in lines]
+    used = [i for i in range(len(HEADER)) if any(row[i] for row in rows)]
+    return tuple(HEADER[i] for i in used), [tuple(row[i] for i in used) for row in rows]
+
+
+def _cells(line: Line) -> tuple[str, ...]:
     """A line as texts, under ``HEADER``: percent, percentage points, seconds."""
     return (
         line.method,

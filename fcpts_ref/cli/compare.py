@@ -20,7 +20,7 @@ from fcpts_ref.cli.progress import image_bar
 from fcpts_ref.cli.pruning import COMMAND
 from fcpts_ref.cli.sources import find_dataset, find_network
 from fcpts_ref.cli.tables import table
-from fcpts_ref.compare import HEADER, PRESETS, Cell, Grid, Line, cells_of, grid_of, headed, lines_of
+from fcpts_ref.compare import PRESETS, Cell, Grid, Line, grid_of, headed, lines_of, table_of
 from fcpts_ref.compare import outcomes as outcomes_of
 from fcpts_ref.errors import InputError
 from fcpts_ref.files import describe_failure, lock_folder, write_atomically
@@ -232,18 +232,20 @@ def _show(arguments: argparse.Namespace, lines: Sequence[Line], out: Path) -> No
         print(json.dumps([dataclasses.asdict(line) for line in lines], indent=2))
         return
     for heading, own in headed(lines):
-        print(f"{heading}\n\n{table(HEADER, [cells_of(line) for line in own])}\n")
+        print(f"{heading}\n\n{table(*table_of(own))}\n")
     print(
-        "rates, top-1 and drops in percent; n: seeds; ±: standard deviation over seeds; paper's:\n"
-        f"{SOURCE}, its drop against its own dense network; time: pruning alone, a cell\n"
-        f"written to {out}: table.md, table.csv, table.json"
+        "rate, top-1, drop in percent; n: seeds; ±: standard deviation; time: pruning alone, a run"
     )
+    if any(line.paper_top1 is not None for line in lines):
+        print(f"paper's: {SOURCE}; its drop: against its own dense network")
+    print(f"written to {out}: table.md, table.csv, table.json")
 
 
 def markdown(lines: Sequence[Line]) -> str:
     """The table as Markdown, a section for every network."""
     parts = []
     for heading, own in headed(lines):
-        rows = [HEADER, ("---", *("---:" for _ in HEADER[1:])), *(cells_of(line) for line in own)]
+        header, cells = table_of(own)
+        rows = [header, ("---", *("---:" for _ in header[1:])), *cells]
         parts.append(f"### {heading}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows))
     return "\n\n".join(parts) + "\n"

@@ -12,15 +12,14 @@ import numpy as np
 
 from fcpts_ref import runs
 from fcpts_ref.compare import (
-    HEADER,
     Dense,
     Line,
-    cells_of,
     duration,
     headed,
     lines_of,
     number,
     outcomes,
+    table_of,
 )
 from fcpts_ref.files import write_atomically
 from fcpts_ref.report import figures
@@ -51,7 +50,7 @@ def write_report(
             for folder, summary in zip(folders, summaries, strict=True)
             if (summary["network"], summary["data"]) == here
         ]
-        parts += [Heading(heading), Table(HEADER, [cells_of(line) for line in own])]
+        parts += [Heading(heading), Table(*table_of(own))]
         for paths, caption in _pictures(out, own, chosen):
             written += paths
             parts.append(Picture(next(p for p in paths if p.suffix == ".svg"), caption))
@@ -191,7 +190,7 @@ def _details(summaries: Sequence[Summary]) -> list[Part]:
         Heading("Runs"),
         Table(header, rows),
         Heading("Settings that were said; all others are defaults"),
-        Table(("method", "settings"), list(unique)),
+        Table(("method", "settings"), list(unique), left=2),
         Text(
             "Versions: " + ", ".join(f"{n} {_versions(summaries, n)}" for n in names) + ".",
             note=True,

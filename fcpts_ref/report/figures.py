@@ -93,7 +93,7 @@ def accuracy_over_rate(folder: Path, name: str, lines: Sequence[Line], title: st
         axes.set_xticks(rates, [f"{rate:.4g}" for rate in rates])
         axes.margins(x=0.08)
         axes.set(xlabel="weights pruned, %", ylabel="top-1, %", title=title)
-        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+        made.legend(loc="outside right center")
         return save(made, folder, name)
 
 
@@ -118,7 +118,9 @@ def learned_against_fixed(folder: Path, name: str, lines: Sequence[Line], title:
                 edgecolor="white",
                 label=method,
             )
-            axes.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
+            labels = axes.bar_label(bars, fmt="%.2f", fontsize=8, padding=3)
+            for text in labels:  # readable across the line of the dense network
+                text.set(bbox={"color": "white", "pad": 1}, zorder=5)
         _dense_line(axes, lines)
         lowest = min(100 * (line.top1 - (line.spread or 0)) for line in lines)
         highest = max([100 * line.top1 for line in lines] + [100 * (lines[0].dense or 0)])
@@ -127,7 +129,7 @@ def learned_against_fixed(folder: Path, name: str, lines: Sequence[Line], title:
         axes.set_xticks(range(len(rates)), [f"{100 * rate:.4g}" for rate in rates])
         axes.grid(axis="x", visible=False)
         axes.set(xlabel="weights pruned, %", ylabel="top-1, % (axis cut)", title=title)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3)
+        made.legend(loc="outside lower center", ncols=3)
         return save(made, folder, name)
 
 
@@ -156,9 +158,7 @@ def allocation_by_layer(
         axes.margins(x=0.02)
         axes.set_ylim(-3, 103)
         axes.set(ylabel="weights pruned, %", title=title)
-        axes.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.3 if not crowded else -0.36), ncols=4
-        )
+        made.legend(loc="outside lower center", ncols=4)
         return save(made, folder, name)
 
 

@@ -20,7 +20,7 @@ figure { margin: 1rem 0 2rem; } img { max-width: 100%; height: auto; display: bl
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; }
 th { border-bottom: 2px solid #888; white-space: nowrap; } td { white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
+.left { text-align: left; }
 tbody tr:nth-child(even) { background: #f6f7f9; }
 code { font-size: .9em; overflow-wrap: anywhere; }
 @media print { body { max-width: none; } figure, table { break-inside: avoid; } }
@@ -41,8 +41,11 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
+    """The first ``left`` columns flush left, the others right."""
+
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    left: int = 1
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,8 @@ def _render(part: Part) -> str:
     if isinstance(part, Text):
         return f"<p{' class=note' if part.note else ''}>{escape(part.text)}</p>"
     if isinstance(part, Table):
-        head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in part.header)
-        rows = "\n".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in part.rows
-        )
+        head = _cells("th", part.header, part.left)
+        rows = "\n".join(f"<tr>{_cells('td', row, part.left)}</tr>" for row in part.rows)
         return (
             f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
             f"<tbody>\n{rows}\n</tbody>\n</table></div>"
@@ -86,4 +87,11 @@ def _render(part: Part) -> str:
     return (
         f'<figure><img alt="{caption}" src="data:image/svg+xml;base64,{content}">\n'
         f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _cells(tag: str, texts: Sequence[str], left: int) -> str:
+    return "".join(
+        f"<{tag}{' class=left' if i < left else ''}>{escape(text)}</{tag}>"
+        for i, text in enumerate(texts)
     )
