@@ -1,0 +1,288 @@
+"""Comparing traces: faithful ones agree, others part where they should, and the point is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from traced_networks import record
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.oracle.diverge import diverge
+from fcpts_ref.oracle.quantities import in_order, quantity_of
+from fcpts_ref.oracle.trace_file import Schedule, StepTrace, Trace
+
+PAPER = record(steps=(0, 1, 5))
+
+
+def with_notes(trace, **choices):
+    """The same trace, but its notes claim other conventions."""
+    conventions = trace.setting.conventions.with_choices(choices)
+    return replace(trace, setting=replace(trace.setting, conventions=conventions))
+
+
+def changed(trace, number, name, value):
+    """The same trace with one quantity of one step replaced."""
+    step = trace.steps[number]
+    quantities = step.quantities | {name: np.asarray(value)}
+    return replace(trace, steps=trace.steps | {number: StepTrace(step.inputs, quantities)})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"profile": "released"},
+        {"control": "projection"},
+        {"learn_rates": False},
+        {"augmentation": "crop-flip"},
+        {"choices": {"student_batch_norm": "evaluation"}},
+        {"profile": "released", "control": "projection"},
+    ],
+    ids=str,
+)
+def test_a_faithful_run_agrees(settings):
+    trace = record(**settings)
+    result = diverge(trace)
+    assert result.ok, result.finding
+    assert result.steps == (0, 1)
+    recorded = sum(len(step.quantities) for step in trace.steps.values())
+    states = 2 * len([n for n in trace.steps[0].inputs if not n.startswith(("images", "samples"))])
+    assert result.count == recorded + states
+    assert diverge(trace, trace).ok
+
+
+POINTS = [
+    (1, {}, {"tie": "half"}, "mask/conv1.weight"),
+    (3, {}, {"reconstruction_moves_thresholds": False}, "dthreshold"),
+    (4, {}, {"mask_gradient_reaches_weights": True}, "dweight/conv1.weight"),
+    (5, {}, {"temperature": 4.0}, "reconstruction_loss"),
+    (7, {}, {"threshold_parameter": "sigmoid"}, "inputs/threshold_parameters"),
+    (8, {}, {"initial_allocation": "lamp"}, "initial_rates"),
+    (9, {}, {"strict_rate": True}, "rates"),
+    (10, {}, {"density": "histogram"}, "densities"),
+    (11, {}, {"bandwidth": "absolute"}, "densities"),
+    (12, {"target": 0.0}, {"at_target": "zero"}, "dcontrol_drate"),
+    (13, {"target": 0.51}, {"control_weight": 3.0}, "total_loss"),
+    (15, {}, {"student_batch_norm": "evaluation"}, "activation/bn1"),
+    (15, {}, {"teacher_batch_norm": "training"}, "dense_activation/bn1"),
+    (16, {}, {"nesterov": True}, "new_parameter/conv1.weight"),
+    (16, {}, {"weight_decay": 5e-4}, "velocity/conv1.weight"),
+    (16, {}, {"warmup_epochs": 0}, "rate_factor"),
+    (16, {}, {"learning_rate": 0.04}, "new_parameter/conv1.weight"),
+]
+
+
+@pytest.mark.parametrize(("point", "run", "choice", "found_at"), POINTS, ids=lambda v: str(v))
+def test_the_open_point_is_named(point, run, choice, found_at):
+    result = diverge(with_notes(record(**run), **choice))
+    assert result.finding.name == found_at
+    first = result.finding.explanations[0]
+    assert first.point == point
+    assert first.question
+
+
+def test_open_point_2_the_surrogate():
+    name = "dmask_dthreshold/conv1.weight"
+    smooth = np.zeros_like(PAPER.steps[0].quantities[name])
+    result = diverge(changed(PAPER, 0, name, smooth))
+    assert (result.finding.name, result.finding.explanations[0].point) == (name, 2)
+
+
+def test_open_point_6_the_outputs_compared():
+    q = PAPER.steps[0].quantities
+    square = ((q["dense_logits"] - q["sparse_logits"]) ** 2).mean()
+    result = diverge(changed(PAPER, 0, "reconstruction_loss", square))
+    assert result.finding.explanations[0].point == 6
+
+
+def test_open_point_14_the_layers():
+    ones = np.ones_like(PAPER.steps[0].quantities["mask/linear.weight"])
+    result = diverge(changed(PAPER, 0, "mask/linear.weight", ones))
+    assert result.finding.explanations[0].point == 14
+    fewer = diverge(changed(PAPER, 0, "initial_rates", np.full(2, 0.5)))
+    assert fewer.finding.difference.problem == "shape"
+
+
+def test_open_point_17_the_amount():
+    long = Schedule(calibration_images=2_048, epochs=4, batch_size=8)
+    notes = replace(PAPER.setting, schedule=long)
+    other = replace(long, calibration_images=1_024)
+    claimed = replace(PAPER, setting=notes)
+    factor = 8 / 64 * 1 / (other.calibration_images // 8)
+    result = diverge(changed(claimed, 0, "rate_factor", factor))
+    assert result.finding.name == "rate_factor"
+    assert any(one.point == 17 for one in result.finding.explanations)
+
+
+def test_open_point_18_the_end():
+    q = PAPER.steps[5].quantities
+    own = (np.abs(q["new_parameter/conv1.weight"]) > q["new_thresholds"][0]) * 1
+    result = diverge(changed(PAPER, 5, "final_mask/conv1.weight", own))
+    assert result.finding.explanations[0].point == 18
+
+
+def test_a_later_step_begins_where_the_one_before_ended():
+    trace = record(steps=(0, 1))
+    step = trace.steps[1]
+    name = "velocities/conv1.weight"
+    inputs = step.inputs | {name: np.zeros_like(step.inputs[name])}
+    wrong = replace(trace, steps=trace.steps | {1: StepTrace(inputs, step.quantities)})
+    result = diverge(wrong)
+    assert (result.finding.step, result.finding.name) == (1, f"inputs/{name}")
+    assert result.finding.explanations[0].point == 16
+
+
+def test_a_state_that_is_left_out_is_carried_over():
+    trace = record(steps=(0, 1))
+    few = {"images", *(name for name in trace.steps[1].inputs if name.startswith("samples/"))}
+    steps = {
+        number: StepTrace({n: step.inputs[n] for n in few}, step.quantities)
+        for number, step in trace.steps.items()
+    }
+    assert diverge(replace(trace, steps=steps)).ok
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["rates", "total_loss", "mask/conv2.weight", "dthreshold"])
+def test_what_is_not_finite_differs(name, value):
+    wrong = np.array(PAPER.steps[1].quantities[name], dtype=float)
+    wrong.flat[0] = value
+    result = diverge(changed(PAPER, 1, name, wrong))
+    assert (result.finding.step, result.finding.name) == (1, name)
+    assert not result.ok
+
+
+def test_another_shape_differs():
+    result = diverge(changed(PAPER, 0, "rates", np.zeros(2)))
+    assert result.finding.difference.problem == "shape"
+    assert result.finding.explanations == ()
+
+
+def test_one_weight_in_a_mask_is_found():
+    name = "mask/conv2.weight"
+    mask = PAPER.steps[0].quantities[name].copy()
+    mask.flat[17] = 1 - mask.flat[17]
+    found = diverge(changed(PAPER, 0, name, mask)).finding
+    assert (found.name, found.difference.wrong) == (name, 1)
+    assert found.difference.index == np.unravel_index(17, mask.shape)
+
+
+def test_quantities_missing_on_one_side_are_passed_over():
+    step = PAPER.steps[0]
+    few = {n: v for n, v in step.quantities.items() if n.startswith(("mask/", "total_loss"))}
+    mine = Trace({0: StepTrace({}, few)})
+    result = diverge(mine, PAPER)
+    assert result.ok
+    assert result.count == len(few) == 4
+    assert result.only_reference["activation"] == 10
+    assert diverge(PAPER, mine).ok
+
+
+def test_unknown_names_are_counted_not_compared():
+    result = diverge(changed(PAPER, 0, "activations/conv1", 1.0))
+    assert result.ok
+    assert result.unknown == {"activations": 1}
+
+
+def test_comparing_nothing_is_a_failure():
+    mine = Trace({0: StepTrace({}, {"masks": np.ones(3)})})
+    result = diverge(mine, PAPER)
+    assert result.finding is None
+    assert result.count == 0
+    assert not result.ok
+
+
+@pytest.mark.parametrize(
+    ("mine", "reference", "message"),
+    [
+        (Trace({}), PAPER, "no step in common"),
+        (Trace({7: StepTrace()}), PAPER, "no step in common"),
+        (Trace({0: StepTrace()}), None, "no notes and network"),
+        (replace(PAPER, steps={}), None, "no steps"),
+        (replace(PAPER, steps={0: StepTrace()}), None, "inputs/images"),
+        (replace(PAPER, steps={4: StepTrace()}), None, "no state"),
+    ],
+)
+def test_traces_that_say_too_little_are_refused(mine, reference, message):
+    with pytest.raises(InputError, match=message):
+        diverge(mine, reference)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf])
+def test_a_scale_that_is_none_is_refused(scale):
+    with pytest.raises(InputError, match="scale"):
+        diverge(PAPER, scale=scale)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("images", np.zeros((2, 3)), "images have shape"),
+        ("images", np.full((4, 2, 8, 8), np.nan), "NaN"),
+        ("parameters/conv1.weight", np.zeros(3), "inputs/parameters/conv1.weight has shape"),
+        ("samples/conv1.weight", np.array([0, 10**6]), "indices"),
+        ("samples/conv1.weight", np.array([-1]), "indices"),
+        ("samples/conv1.weight", np.array([0.5]), "indices"),
+    ],
+)
+def test_inputs_that_make_no_step_are_refused(name, value, message):
+    step = PAPER.steps[5]
+    trace = replace(PAPER, steps={5: StepTrace(step.inputs | {name: value}, step.quantities)})
+    with pytest.raises(InputError, match=message):
+        diverge(trace)
+
+
+def as_single(trace):
+    steps = {
+        number: StepTrace(
+            step.inputs,
+            {n: v.astype(np.float32) for n, v in step.quantities.items()},
+        )
+        for number, step in trace.steps.items()
+    }
+    return replace(trace, steps=steps)
+
+
+def test_float32_has_its_own_tolerances():
+    single = as_single(PAPER)
+    assert diverge(single).ok
+    assert diverge(PAPER, single).ok
+    name = "new_buffer/bn1.running_mean"
+    off = single.steps[0].quantities[name] * np.float32(1.001)
+    assert diverge(changed(single, 0, name, off)).finding.name == name
+    doubles = changed(PAPER, 0, "sparse_logits", single.steps[0].quantities["sparse_logits"] * 1.0)
+    assert diverge(doubles, single=True).ok
+
+
+def test_tolerances_can_be_scaled():
+    name = "reconstruction_loss"
+    off = changed(PAPER, 0, name, PAPER.steps[0].quantities[name] + 5e-9)
+    assert diverge(off).finding.name == name
+    assert diverge(off, scale=10).ok
+
+
+def test_the_gradient_of_pruned_weights_counts_only_where_it_is_used():
+    trace = record(profile="released", steps=(0,))
+    name = "dsparse_weight/conv1.weight"
+    kept = trace.steps[0].quantities["sparse_weight/conv1.weight"] != 0
+    gradient = trace.steps[0].quantities[name]
+    assert diverge(changed(trace, 0, name, gradient * kept)).ok
+    assert not diverge(changed(trace, 0, name, gradient * ~kept)).ok
+    paper = PAPER.steps[0].quantities[name]
+    assert not diverge(changed(PAPER, 0, name, paper * kept)).ok
+
+
+def test_what_is_recorded_is_in_the_table_and_in_order():
+    names = list(PAPER.steps[5].quantities)
+    assert all(quantity_of(name) is not None for name in names)
+    graph = PAPER.setting.network.graph
+    assert names == in_order(reversed(names), graph)
+    assert names.index("dactivation/bn2") < names.index("dactivation/conv1")
+    assert in_order(["?", "rates", "mask/z", "mask/conv2.weight"], graph) == [
+        "mask/conv2.weight",
+        "mask/z",
+        "rates",
+        "?",
+    ]
