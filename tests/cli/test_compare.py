@@ -1,0 +1,185 @@
+"""fcpts-ref compare: cells in folders, resumed, in parallel, tabulated."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fcpts_ref.cli import cells
+from tests.cli.conftest import Place, Run, one_line, start
+
+
+def words_of(place: Place, out: Path, *more: str) -> list[str]:
+    return [
+        "compare",
+        f"--networks={place.network}",
+        f"--data={place.data}",
+        "--engine=numpy",
+        f"--out={out}",
+        "--quiet",
+        *more,
+    ]
+
+
+ONE_SHOT = ("--methods", "one-shot-erk", "one-shot-lamp", "--rates", "0.5", "0.7")
+
+
+def test_table_and_files(run: Run, place: Place, tmp_path: Path) -> None:
+    result = run(*words_of(place, tmp_path, *ONE_SHOT))
+    assert result.code == 0, result.err
+    assert "resnet8 on squares, dense" in result.out
+    assert all(len(line) <= 80 for line in result.out.splitlines() if str(tmp_path) not in line)
+    lines = json.loads((tmp_path / "table.json").read_text())
+    assert [(line["method"], line["rate"]) for line in lines] == [
+        ("one-shot ERK", 0.5),
+        ("one-shot LAMP", 0.5),
+        ("one-shot ERK", 0.7),
+        ("one-shot LAMP", 0.7),
+    ]
+    assert all(abs(line["drop"] - (line["dense"] - line["top1"])) <= 1e-12 for line in lines)
+    with open(tmp_path / "table.csv", newline="") as file:
+        assert [float(row["top1"]) for row in csv.DictReader(file)] == [x["top1"] for x in lines]
+    markdown = (tmp_path / "table.md").read_text().splitlines()
+    rows = [line for line in markdown if line.startswith("|")]
+    assert len({row.count("|") for row in rows}) == 1
+    assert len(rows) == 2 + 4
+
+
+def test_json_and_a_second_time(
+    run: Run, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = words_of(place, tmp_path, *ONE_SHOT, "--json")
+    first = run(*words)
+
+    def forbidden(*arguments: Any, **more: Any) -> Any:
+        raise AssertionError("a finished cell was run again")
+
+    monkeypatch.setattr(cells, "_start", forbidden)
+    assert run(*words).json == first.json
+
+
+def test_parallel_cells_give_the_same_table(run: Run, place: Place, tmp_path: Path) -> None:
+    more = ("--methods", "pot-erk", "--rates", "0.5", "--seeds", "0", "1", "--steps=1", "--json")
+    tables = [
+        run(*words_of(place, tmp_path / str(jobs), *more, f"--jobs={jobs}")).json for jobs in (1, 2)
+    ]
+    for line in (*tables[0], *tables[1]):
+        del line["seconds"]
+    assert tables[0] == tables[1]
+    assert tables[0][0]["seeds"] == 2
+
+
+def test_a_configuration_file(run: Run, place: Place, tmp_path: Path) -> None:
+    config = tmp_path / "grid.toml"
+    config.write_text(
+        f"""
+rates = [0.6]
+seeds = [4]
+methods = ["one-shot-global"]
+[network.mine]
+weights = '{place.network}'
+[method."released, short"]
+preset = "fcpts-released"
+epochs = 1
+choose = ["temperature=2", "momentum=0.5"]
+[options]
+data = '{place.data}'
+engine = "numpy"
+batch-norm = true
+"""
+    )
+    result = run("compare", "--config", config, "--out", tmp_path / "out", "--quiet", "--json")
+    assert result.code == 0, result.err
+    assert [line["method"] for line in result.json] == [
+        "one-shot global",
+        "one-shot global + BN",
+        "released, short",
+        "released, short + BN",
+    ]
+    settings = json.loads(
+        (tmp_path / "out/mine/released-short/0.6/seed4/settings.json").read_text()
+    )
+    assert settings["method_settings"]["choices"] == {"temperature": 2.0, "momentum": 0.5}
+
+
+BAD = {
+    "unknown method": ("--methods", "magic"),
+    "bad rate": ("--methods", "one-shot-erk", "--rates", "1.5"),
+    "absent network": ("--networks", "absent"),
+    "absent data": ("--data=absent",),
+    "absent file": ("--config=absent.toml",),
+    "no rates": ("--rates",),
+}
+
+
+@pytest.mark.parametrize("more", BAD.values(), ids=BAD)
+def test_bad_input(run: Run, place: Place, tmp_path: Path, more: tuple[str, ...]) -> None:
+    result = run(*words_of(place, tmp_path / "out", *more))
+    assert result.code == 2
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("text", ["rates = [", "magic = 1", "[options]\nmagic = 1", "\udcff"])
+def test_bad_files(run: Run, place: Place, tmp_path: Path, text: str) -> None:
+    (tmp_path / "grid.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    result = run(*words_of(place, tmp_path / "out", f"--config={tmp_path / 'grid.toml'}"))
+    assert result.code == 2
+    assert one_line(result.err)
+
+
+def test_other_options_in_the_same_folder_are_refused(
+    run: Run, place: Place, tmp_path: Path
+) -> None:
+    assert run(*words_of(place, tmp_path, *ONE_SHOT)).code == 0
+    before = (tmp_path / "table.json").read_bytes()
+    result = run(*words_of(place, tmp_path, *ONE_SHOT, "--calibration=20"))
+    assert result.code == 2
+    assert "other options" in result.err
+    assert (tmp_path / "table.json").read_bytes() == before
+
+
+def test_a_cell_that_fails_is_named_and_the_others_go_on(
+    run: Run, place: Place, tmp_path: Path
+) -> None:
+    more = ("--methods", "one-shot-erk", "--rates", "0.5", "0.9999")
+    result = run(*words_of(place, tmp_path, *more))
+    assert result.code == 2
+    assert "99.99 %" in result.err
+    assert "lower target" in result.err
+    assert len(json.loads((tmp_path / "table.json").read_text())) == 1
+
+
+def test_ctrl_c_stops_cleanly_and_the_rest_follows(run: Run, place: Place, tmp_path: Path) -> None:
+    more = ("--methods", "fcpts-released", "--rates", "0.5", "--seeds", "0", "1", "--epochs=100")
+    words = words_of(place, tmp_path, *more, "--jobs=2")
+    process = start(*words)
+    limit = time.monotonic() + 60
+    while not list(tmp_path.rglob("checkpoint.h5")) and time.monotonic() < limit:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert "run it again to go on" in said
+    result = run(*words, "--json")
+    assert result.code == 0, result.err
+    assert result.json[0]["seeds"] == 2
+
+
+def test_jobs_are_no_more_than_cores_and_memory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cells, "cores", lambda: 4)
+    monkeypatch.setattr(cells, "_free_memory", lambda: 3 * cells.CELL_MEMORY)
+    assert [cells.allowed_jobs(n) for n in (1, 3, 8)] == [1, 3, 3]
+    assert "3 instead of 8" in capsys.readouterr().err
+    monkeypatch.setattr(cells, "_free_memory", lambda: 0)
+    assert cells.allowed_jobs(2) == 1
+    monkeypatch.setattr(cells, "_free_memory", lambda: None)
+    assert cells.allowed_jobs(8) == 4
