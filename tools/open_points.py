@@ -29,7 +29,7 @@ from fcpts_ref.training import accuracy
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "open_points.json"
 SEEDS = (0, 1, 2)
-TARGET = 0.98
+TARGET = 0.95
 """High enough to tell choices apart: at 90 % this network loses next to nothing with any."""
 
 ROWS: tuple[tuple[int | None, str, dict[str, Any]], ...] = (

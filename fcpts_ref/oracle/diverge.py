@@ -105,7 +105,7 @@ def diverge(
     """Compares up to the first difference.
 
     reference: without it, it is computed from what ``mine`` brings along.  scale: on all
-    tolerances.  single: float32's tolerances throughout; otherwise where an array is of float32.
+    tolerances.  single: float32's tolerances; also if a quantity of either trace is of float32.
     Quantities that only one side has are counted and passed over.
     Raises InputError for traces that do not say enough or have no step in common.
     """
@@ -114,6 +114,7 @@ def diverge(
     setting = mine.setting
     if reference is not None and reference.setting is not None:
         setting = reference.setting
+    single = single or any(map(_is_single, (mine, reference)))
     tally = _Tally(scale, single, setting.network.graph if setting else None)
     finding = None
     for stage in _stages(mine, reference, setting):
@@ -132,6 +133,12 @@ def diverge(
         tally.only_reference,
         tally.unknown,
     )
+
+
+def _is_single(trace: Trace | None) -> bool:
+    """Whether something in the trace was computed in float32."""
+    steps = trace.steps.values() if trace is not None else ()
+    return any(a.dtype == np.float32 for step in steps for a in step.quantities.values())
 
 
 def _stages(mine: Trace, reference: Trace | None, setting: Setting | None) -> Iterator[_Stage]:

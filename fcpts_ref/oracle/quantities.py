@@ -37,7 +37,7 @@ class Quantity:
 EXACT = (0.0, 0.0)
 ELEMENTWISE = (1e-12, 2e-6)  # a few roundings
 STATISTIC = (1e-10, 1e-5)  # one long sum
-NETWORK = (1e-9, 2e-4)  # sums of sums, as deep as the network
+NETWORK = (1e-9, 1e-4)  # sums of sums, as deep as the network
 
 
 def _row(

@@ -22,9 +22,8 @@ def compare_quantity(
     """None where ``got`` is near enough; NaN never is.
 
     The tolerance is the quantity's share of the largest magnitude in ``want``, times ``scale``;
-    that of float32 if ``single``, or if either array is of float32.
+    float32's if ``single``.
     """
-    single = single or np.float32 in (want.dtype, got.dtype)
     share = scale * (quantity.single_tolerance if single else quantity.tolerance)
     if share == 0:
         rule = Rule("exact", "a decision")

@@ -1,15 +1,19 @@
 """Adapters in other languages: the protocol, its violations, and the JavaScript example."""
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from fcpts_ref.cli import main
 from fcpts_ref.errors import InputError
 from fcpts_ref.oracle.adapters import CommandAdapter, load_python_adapter
 from fcpts_ref.oracle.check import check
+from fcpts_ref.oracle.diverge import diverge
 from fcpts_ref.oracle.report import format_report
+from fcpts_ref.oracle.trace_file import read_trace
 from fcpts_ref.oracle.vectors import load_cases
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -99,3 +103,21 @@ def test_the_torch_example_conforms():
     report = check(load_python_adapter(str(EXAMPLES / "adapter_torch.py")), CASES)
     assert report.ok, format_report(report)
     assert report.executed > 130
+
+
+@pytest.mark.parametrize("profile", ["paper", "released"])
+def test_a_whole_step_in_torch_agrees_and_its_mistake_is_found(tmp_path, profile):
+    pytest.importorskip("torch")
+    paths = [str(tmp_path / f"{name}.h5") for name in ("reference", "mine", "wrong")]
+    traced = ("trace", "--out", paths[0], "--profile", profile, "--batch-size", "8")
+    assert main([*traced, "--steps", "0-1"]) == 0
+    program = [sys.executable, str(EXAMPLES / "trace_torch.py")]
+    subprocess.run([*program, *paths[:2]], check=True)
+    result = diverge(read_trace(paths[1]), read_trace(paths[0]))
+    assert result.ok, result.finding
+    assert result.count > 200
+    if profile == "paper":  # the only one in which dL/dM is used
+        subprocess.run([*program, paths[0], paths[2], "--mistake"], check=True)
+        found = diverge(read_trace(paths[2]), read_trace(paths[0])).finding
+        assert found.name.startswith("dmask/")
+        assert found.explanations[0].point == 3
