@@ -116,7 +116,7 @@ def allocate(name: str, weights: Weights, target: float) -> Allocation:
         if round(rate * size) >= size:
             raise InputError(
                 f"{name} at target {target} would prune all {size} weights of {layer!r}; use a "
-                "lower target or another allocation (lamp never empties a layer)"
+                "lower target or another allocation (erk, uniform)"
             )
     return allocation
 

@@ -17,6 +17,7 @@ from fcpts_ref.methods.common import (
     StepReport,
     ignore_step,
     make_problem,
+    run_method,
 )
 from fcpts_ref.methods.fcpts import FCPTS
 from fcpts_ref.methods.one_shot import OneShot
@@ -67,16 +68,6 @@ def sparsify(
     chosen = make_method(method, **settings)
     problem = make_problem(network, images, target, engine=engine, threads=threads)
     return run_method(chosen, problem, np.random.default_rng(seed), on_step)
-
-
-def run_method(
-    method: Method, problem: Problem, generator: np.random.Generator, on_step: OnStep = ignore_step
-) -> Result:
-    """All stages of a method, from its beginning to its result."""
-    state = method.begin(problem)
-    for _ in range(method.stages(problem)):
-        state = method.advance(problem, state, generator, on_step)
-    return method.finish(problem, state)
 
 
 __all__ = [

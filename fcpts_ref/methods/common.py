@@ -106,7 +106,8 @@ class Result:
 
     network: its pruned weights are exactly 0, ``network.masks`` says which are kept; exactly
         round(target * N) are pruned.
-    thresholds, rates: by the name of the weight; rates of the returned network.
+    thresholds, rates: by the name of the weight, of the returned network: a layer's threshold is
+        its largest pruned magnitude, so Equation 1 gives its mask again (but for ties).
     initial_rates: the allocation that the method started from.
     rate_before_projection: the global rate that the method itself reached, before the last
         projection onto the exact budget.
@@ -147,6 +148,16 @@ class Method(Protocol):
         """The state that ``pack`` was given."""
 
 
+def run_method(
+    method: Method, problem: Problem, generator: np.random.Generator, on_step: OnStep = ignore_step
+) -> Result:
+    """All stages of a method, from its beginning to its result."""
+    state = method.begin(problem)
+    for _ in range(method.stages(problem)):
+        state = method.advance(problem, state, generator, on_step)
+    return method.finish(problem, state)
+
+
 def masked_network(network: Network, masks: Mapping[str, NDArray[np.bool_]]) -> Network:
     """The network with its pruned weights set to exactly 0 and the masks attached."""
     weights = {
@@ -156,6 +167,15 @@ def masked_network(network: Network, masks: Mapping[str, NDArray[np.bool_]]) -> 
     return Network(
         network.graph, {**network.parameters, **weights}, dict(network.buffers), dict(masks)
     )
+
+
+def mask_thresholds(
+    weights: Mapping[str, Array], masks: Mapping[str, NDArray[np.bool_]]
+) -> dict[str, float]:
+    """The largest pruned magnitude of every layer; 0 for a layer that lost nothing."""
+    return {
+        name: float(np.abs(weights[name][~mask]).max(initial=0)) for name, mask in masks.items()
+    }
 
 
 def mask_rates(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, float]:

@@ -22,7 +22,9 @@ from fcpts_ref.methods.common import (
     ignore_step,
     make_problem,
     mask_rates,
+    mask_thresholds,
     masked_network,
+    run_method,
 )
 from fcpts_ref.methods.step import (
     Array,
@@ -131,7 +133,7 @@ class FCPTS:
         sizes = np.array([w.size for w in weights.values()])
         return Result(
             network=masked_network(trained, masks),
-            thresholds=thresholds,
+            thresholds=mask_thresholds(weights, masks),
             rates=mask_rates(masks),
             initial_rates=dict(state.allocation.rates),
             rate_before_projection=float((before * sizes).sum() / sizes.sum()),
@@ -226,11 +228,7 @@ def sparsify(
     """
     method = FCPTS(**settings)
     problem = make_problem(network, images, target, engine=engine, threads=threads)
-    generator = np.random.default_rng(seed)
-    state = method.begin(problem)
-    for _ in range(method.stages(problem)):
-        state = method.advance(problem, state, generator, on_step)
-    return method.finish(problem, state)
+    return run_method(method, problem, np.random.default_rng(seed), on_step)
 
 
 def _rates(weights: Arrays, t: Array, conventions: Conventions) -> Array:

@@ -10,7 +10,14 @@ import numpy as np
 
 from fcpts_ref.allocation import Allocation, allocate
 from fcpts_ref.budget import exact_masks, threshold_of_count
-from fcpts_ref.methods.common import OnStep, Problem, Result, mask_rates, masked_network
+from fcpts_ref.methods.common import (
+    OnStep,
+    Problem,
+    Result,
+    mask_rates,
+    mask_thresholds,
+    masked_network,
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class OneShot:
         masks = exact_masks(weights, thresholds, problem.count)
         return Result(
             network=masked_network(problem.network, masks),
-            thresholds=thresholds,
+            thresholds=mask_thresholds(weights, masks),
             rates=mask_rates(masks),
             initial_rates=dict(state.rates),
             rate_before_projection=sum(counts.values()) / sum(problem.network.sizes.values()),

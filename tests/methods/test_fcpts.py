@@ -14,7 +14,7 @@ from fcpts_ref.conventions import PAPER, profile
 from fcpts_ref.errors import InputError
 from fcpts_ref.methods import FCPTS, make_problem
 from fcpts_ref.methods.fcpts import sparsify
-from fcpts_ref.methods.step import bandwidth_of, draw_samples, step
+from fcpts_ref.methods.step import bandwidth_of, draw_samples, step, thresholds_of
 from fcpts_ref.networks import Network
 
 GRAPH = small_resnet()
@@ -103,11 +103,19 @@ def test_rate_before_the_projection_is_the_rate_of_the_thresholds():
     state = method.begin(problem)
     for _ in range(2):
         state = method.advance(problem, state, generator, lambda report: None)
+    learned = thresholds_of(state.threshold_parameters, method.conventions)
     pruned = sum(
         (equations.mask(state.parameters[name], t) == 0).sum()
-        for name, t in result.thresholds.items()
+        for name, t in zip(NETWORK.graph.prunable, learned, strict=True)
     )
     assert result.rate_before_projection == pytest.approx(pruned / SIZE, rel=1e-12)
+
+
+def test_thresholds_of_the_result_give_its_masks_again():
+    result = run()
+    for name, mask in result.network.masks.items():
+        weight = result.network.parameters[name]
+        assert (equations.mask(weight, result.thresholds[name]) == mask).all()
 
 
 def assert_same_result(one, other):
