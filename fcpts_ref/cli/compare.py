@@ -233,9 +233,8 @@ def _show(arguments: argparse.Namespace, lines: Sequence[Line], out: Path) -> No
         return
     for heading, own in headed(lines):
         print(f"{heading}\n\n{table(*table_of(own))}\n")
-    print(
-        "rate, top-1, drop in percent; n: seeds; ±: standard deviation; time: pruning alone, a run"
-    )
+    print("rate, top-1, drop in percent; n: seeds; ±: their standard deviation")
+    print("time: pruning alone, one run")
     if any(line.paper_top1 is not None for line in lines):
         print(f"paper's: {SOURCE}; its drop: against its own dense network")
     print(f"written to {out}: table.md, table.csv, table.json")

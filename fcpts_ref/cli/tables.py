@@ -26,4 +26,4 @@ def percent(share: float, digits: int = 2) -> str:
 
 def points(difference: float) -> str:
     """A difference of two shares in percentage points, with its sign."""
-    return f"{100 * difference:+.2f}"
+    return f"{round(100 * difference, 2) + 0.0:+.2f}"  # never -0.00

@@ -1,0 +1,59 @@
+"""fcpts-ref inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import pytest
+
+from fcpts_ref.storage import read_network
+from tests.cli.conftest import Place, Run, one_line
+
+
+def test_layers_and_rates(run: Run, place: Place) -> None:
+    result = run("inspect", place.network, "--json").json
+    network, _ = read_network(place.network)
+    assert [layer["name"] for layer in result["layers"]] == list(network.graph.prunable)
+    assert result["weights"] == sum(layer["weights"] for layer in result["layers"])
+    conv1 = result["layers"][0]
+    assert conv1["shape"] == [3, 1, 3, 3]
+    assert conv1["macs"] == 27 * 64
+    assert result["rate"] == 0.0
+    assert result["masks"] is False
+
+
+@pytest.mark.parametrize("name", ["resnet8-digits", None])
+def test_text_fits_80_columns(run: Run, place: Place, name: str | None) -> None:
+    result = run("inspect", name or place.network)
+    assert result.code == 0
+    assert "dense, without masks" in result.out
+    assert all(len(line) <= 80 for line in result.out.splitlines())
+
+
+def test_a_pruned_network_says_how_it_was_made(run: Run, place: Place, tmp_path: Path) -> None:
+    run("sparsify", *place.options, "--method=one-shot", "--quiet", "--out", tmp_path / "r")
+    result = run("inspect", tmp_path / "r" / "network.h5")
+    assert "pruned, with masks" in result.out
+    assert "made by fcpts-ref sparsify" in result.out
+
+
+def test_foreign_newer_and_absent_files(run: Run, place: Place, tmp_path: Path) -> None:
+    newer = tmp_path / "newer.h5"
+    newer.write_bytes(place.network.read_bytes())
+    with h5py.File(newer, "r+") as file:
+        file.attrs["version"] = 99
+    text = tmp_path / "text.h5"
+    text.write_text("not HDF5")
+    for path, message in (
+        (newer, "update fcpts-ref"),
+        (text, "not an HDF5 file"),
+        (place.data, "not of the format"),
+        (tmp_path / "absent.h5", "cannot read"),
+        (tmp_path / "absent.pth", "--arch"),
+        (tmp_path, "no network"),
+    ):
+        result = run("inspect", path)
+        assert result.code == 2, path
+        assert one_line(result.err)
+        assert message in result.err

@@ -1,0 +1,86 @@
+"""fcpts-ref models: checkpoints in, checkpoints out, nothing lost on the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fcpts_ref.checkpoints.importing import read_checkpoint
+from fcpts_ref.checkpoints.torch_write import write_torch_file
+from fcpts_ref.networks import resnet
+from fcpts_ref.storage import read_network, write_network
+from tests.cli.conftest import Place, Run, one_line
+from tests.small_networks import make_network
+
+GRAPH = resnet(8)
+FORM = ("--arch=resnet8",)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    network = make_network(GRAPH, dtype=np.float32)
+    arrays = {f"module.{n}": a for n, a in (network.parameters | network.buffers).items()}
+    arrays = {n: a for n, a in arrays.items() if not n.startswith("module.normalise")}
+    write_torch_file(tmp_path / "trained.pt", arrays)
+    return tmp_path / "trained.pt"
+
+
+def test_import_is_found_by_name(run: Run, tmp_path: Path, checkpoint: Path) -> None:
+    words = ("--home", tmp_path / "home", "--normalise=cifar10")
+    result = run("models", "import", checkpoint, *FORM, *words, "--name=mine")
+    assert result.code == 0, result.err
+    assert "0 missing" not in result.out
+    inspected = run("inspect", "mine", "--home", tmp_path / "home", "--json").json
+    assert inspected["provenance"]["source"] == "trained.pt"
+    network, _ = read_network(tmp_path / "home" / "models" / "mine.h5")
+    expected = make_network(GRAPH, dtype=np.float32).parameters
+    assert all(np.array_equal(network.parameters[n], a) for n, a in expected.items())
+    assert np.allclose(network.buffers["normalise.mean"], [0.4914, 0.4822, 0.4465])
+
+
+@pytest.mark.parametrize("ending", ["pt", "safetensors"])
+def test_there_and_back(run: Run, tmp_path: Path, ending: str) -> None:
+    network, out = make_network(GRAPH, dtype=np.float32), tmp_path / f"out.{ending}"
+    write_network(tmp_path / "n.h5", network)
+    assert run("models", "export", tmp_path / "n.h5", out).code == 0
+    arrays = read_checkpoint(out)
+    for name, array in {**network.parameters, **network.buffers}.items():
+        assert np.array_equal(arrays[name], array)
+    result = run("models", "import", out, *FORM, "--out", tmp_path / "again.h5")
+    assert result.code == 0, result.err
+    back, _ = read_network(tmp_path / "again.h5")
+    assert all(np.array_equal(back.parameters[n], a) for n, a in network.parameters.items())
+
+
+def test_export_of_a_pruned_network_has_zeros_and_masks(
+    run: Run, place: Place, tmp_path: Path
+) -> None:
+    run("sparsify", *place.options, "--method=one-shot", "--quiet", "--out", tmp_path / "r")
+    out = tmp_path / "sparse.safetensors"
+    result = run("models", "export", tmp_path / "r" / "network.h5", out, "--json")
+    assert result.json["masks"] == 8
+    arrays = read_checkpoint(out)
+    for name in [n for n in arrays if n.endswith("_mask")]:
+        mask = arrays[name].astype(bool)
+        assert not arrays[name.removesuffix("_mask")][~mask].any()
+
+
+def test_bad_input(run: Run, place: Place, tmp_path: Path, checkpoint: Path) -> None:
+    (tmp_path / "text.pt").write_text("hello")
+    for words in (
+        ("import", checkpoint, "--arch=resnet14", "--out", tmp_path / "n.h5"),
+        ("import", checkpoint, "--arch=resnet9", "--out", tmp_path / "n.h5"),
+        ("import", checkpoint, *FORM, "--classes=100", "--out", tmp_path / "n.h5"),
+        ("import", tmp_path / "text.pt", *FORM, "--out", tmp_path / "n.h5"),
+        ("import", tmp_path / "absent.pt", *FORM, "--out", tmp_path / "n.h5"),
+        ("import", checkpoint, *FORM, "--out", checkpoint / "n.h5"),
+        ("export", "absent", tmp_path / "x.pt"),
+        ("export", place.network, tmp_path / "x.h5"),
+        ("export", place.network, tmp_path / "absent" / "x.pt"),
+    ):
+        result = run("models", *words)
+        assert result.code == 2, words
+        assert one_line(result.err), result.err
+    assert not (tmp_path / "n.h5").exists()

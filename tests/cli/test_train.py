@@ -1,0 +1,63 @@
+"""fcpts-ref train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fcpts_ref.datasets.dataset import read_dataset
+from fcpts_ref.storage import read_network
+from tests.cli.conftest import Place, Run, one_line
+
+SHORT = ("--arch=resnet8", "--epochs=2", "--batch-size=20", "--engine=numpy", "--quiet")
+
+
+def test_a_network_that_other_commands_can_use(run: Run, place: Place, tmp_path: Path) -> None:
+    out = tmp_path / "n.h5"
+    result = run("train", f"--data={place.data}", *SHORT, "--out", out)
+    assert result.code == 0
+    assert str(out) in result.out
+    network, provenance = read_network(out)
+    assert provenance["recipe"]["epochs"] == 2
+    images = read_dataset(place.data).as_floats(read_dataset(place.data).train.images)
+    mean = network.buffers["normalise.mean"]
+    assert np.abs(mean - images.mean(axis=(0, 2, 3))).max() <= 1e-6
+    words = (f"--data={place.data}", f"--weights={out}", "--engine=numpy", "--json")
+    assert run("evaluate", *words).json["top1"] == provenance["test_top1"]
+
+
+def test_same_seed_same_bits(run: Run, place: Place, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        words = (f"--data={place.data}", *SHORT, f"--seed={seed}", "--json")
+        assert run("train", *words, "--out", tmp_path / name).json["seed"] == seed
+    a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+BAD = [
+    ("--epochs=0",),
+    ("--learning-rate=0",),
+    ("--learning-rate=1e30",),
+    ("--arch=resnet9",),
+    ("--data=absent",),
+    ("--out=absent/n.h5",),
+]
+
+
+@pytest.mark.parametrize("words", BAD)
+def test_bad_input(
+    run: Run,
+    place: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with np.errstate(all="ignore"):
+        result = run("train", f"--data={place.data}", *SHORT, "--out", tmp_path / "n.h5", *words)
+    assert result.code == 2
+    assert one_line(result.err)
+    assert not list(tmp_path.iterdir())
