@@ -117,7 +117,10 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
                 "name": node.name,
                 "operation": node.operation,
                 "inputs": list(node.inputs),
-                "attributes": dict(node.attributes),
+                "attributes": {
+                    key: list(value) if isinstance(value, tuple) else value
+                    for key, value in node.attributes.items()
+                },
             }
             for node in graph.nodes
         ],
