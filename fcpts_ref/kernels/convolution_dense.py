@@ -12,6 +12,7 @@ from typing import Any
 
 from numba import prange
 
+from .activation import cut
 from .compilation import compiled, compiled_parallel
 from .vectors import (
     TILE_ROWS,
@@ -56,16 +57,22 @@ def prefetch_image(buffer: Any, n: int, piece: int, pieces: int) -> None:
 @compiled
 def store_tile(
     tile: Any, shape: Any, step: int, target: Any, at: int, plane: int, bias: Any, row: int,
-    rows: int, vectors: int, mask: Any, at_mask: int, accumulate: bool,
+    rows: int, vectors: int, mask: Any, at_mask: int, accumulate: bool, side: Any, limits: Any,
 ) -> None:  # fmt: skip
-    """Write the first rows and vectors of a tile, with bias; border lanes stay zero."""
+    """Write the first rows and vectors of a tile; border lanes stay zero.
+
+    What is written is cut(value + bias (+ side)), see ``activation``; side is the target
+    itself or a buffer like it.
+    """
     for i, value in enumerate(tile):
         m, v = i // len(shape), i % len(shape)
         if m < rows and v < vectors:
             here = at + m * plane + v * step
             if accumulate:
-                value = add(value, load_as(value, target, here))
+                value = add(value, load_as(value, side, here))
             value = add(value, broadcast_as(value, bias, row + m))
+            low, high = broadcast_as(value, limits, 0), broadcast_as(value, limits, 1)
+            value = cut(value, low, high)
             store(target, here, keep(value, mask, at_mask + v * step))
 
 
@@ -73,6 +80,7 @@ def store_tile(
 def dense_correlation(
     source: Any, target: Any, weights: Any, offsets: Any, counts: Any, rows: int, bias: Any,
     vectors: int, step: Any, mask: Any, shape: Any, lane_shape: Any, accumulate: bool,
+    side: Any, limits: Any,
 ) -> None:  # fmt: skip
     """target[n, g * rows + m] (+)= sum over j of weight[g, m, j] * source shifted by offsets[g, j].
 
@@ -106,7 +114,7 @@ def dense_correlation(
                 store_tile(
                     tile, shape, pace, target, (n * planes + row) * target_plane + first * pace,
                     target_plane, bias, row, rows - block * TILE_ROWS, vectors - first,
-                    mask, first * pace, accumulate,
+                    mask, first * pace, accumulate, side, limits,
                 )  # fmt: skip
 
 

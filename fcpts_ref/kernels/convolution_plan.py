@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from fcpts_ref.layers.convolution import Pair
 from fcpts_ref.layers.convolution import geometry as make_walk
 
+from .activation import NO_LIMITS
 from .convolution_dense import dense_correlation, dense_weight_gradient, pack_weights
 from .convolution_phases import even_lanes, merge_phases, split_phases
 from .convolution_taps import Scheme, Taps, backward_taps, forward_taps, make_scheme
@@ -76,23 +77,24 @@ class Correlation:
         self.index = SparseIndex(taps, dtype)
 
     def dense(
-        self, weight: Array, source: Array, target: Array, bias: Array | None, add: bool
-    ) -> None:
-        """target = (target +) the correlation with all weights + bias (PLANES,)."""
+        self, weight: Array, source: Array, target: Array, bias: Array | None,
+        side: Array | None, limits: Array,
+    ) -> None:  # fmt: skip
+        """target = the correlation with all weights + bias (PLANES,) (+ side), cut off."""
         if self.winograd is not None:
-            self.winograd.run(weight, source, target, bias, add)
+            self.winograd.run(weight, source, target, bias, side, limits)
             return
         pack_weights(weight.reshape(-1), self.places.reshape(-1), self.packed.reshape(-1))
         dense_correlation(
             source, target, self.packed, self.taps.offsets, self.taps.counts,
             self.taps.positions.shape[1], self.no_bias if bias is None else bias,
             self.cover.vectors, self.cover.step, self.mask, self.shape,
-            self.cover.lane_shape, add,
+            self.cover.lane_shape, side is not None, target if side is None else side, limits,
         )  # fmt: skip
 
     def masked(
-        self, weight: Array, source: Array, target: Array, bias: Array | None, add: bool,
-        everything: bool = False,
+        self, weight: Array, source: Array, target: Array, bias: Array | None,
+        side: Array | None, limits: Array, everything: bool = False,
     ) -> None:  # fmt: skip
         """The same with the weights that are not zero alone, or with everything one by one."""
         index = self.index
@@ -101,7 +103,7 @@ class Correlation:
             source, target, index.offsets, index.values, index.kept,
             self.no_bias if bias is None else bias,
             self.cover.vectors, self.cover.step, self.mask, self.shape,
-            self.cover.lane_shape, add,
+            self.cover.lane_shape, side is not None, target if side is None else side, limits,
         )  # fmt: skip
 
 
@@ -175,19 +177,26 @@ class ConvolutionPlan:
         self.gradient = WeightGradient(taps, self.scheme.source, self.scheme.target, dtype)
 
     def forward(
-        self, x: Array, weight: Array, bias: Array | None, y: Array, *, sparse: bool = False
-    ) -> None:
-        """y = convolution of x.  sparse: the weight has zeros, skip them if that is quicker."""
-        self._correlate(self.forward_correlation, weight, self._source(x), y, bias, sparse, False)
+        self, x: Array, weight: Array, bias: Array | None, y: Array, *, sparse: bool = False,
+        side: Array | None = None, limits: tuple[float, float] = NO_LIMITS,
+    ) -> None:  # fmt: skip
+        """y = convolution of x (+ side), cut off at the limits (see ``activation``).
+
+        sparse: the weight has zeros, skip them if that is quicker.
+        """
+        self._correlate(
+            self.forward_correlation, weight, self._source(x), y, bias, sparse, side, limits
+        )
 
     def input_gradient(
         self, dy: Array, weight: Array, dx: Array, *, sparse: bool = False, add: bool = False
     ) -> None:
         """dx = (add: dx +) the adjoint by x."""
         if not self.scheme.split:
-            self._correlate(self.backward_correlation, weight, dy, dx, None, sparse, add)
+            side = dx if add else None
+            self._correlate(self.backward_correlation, weight, dy, dx, None, sparse, side)
             return
-        self._correlate(self.backward_correlation, weight, dy, self.dphases, None, sparse, False)
+        self._correlate(self.backward_correlation, weight, dy, self.dphases, None, sparse, None)
         phase_size, phase_pitch, stride, padding = self._phase_arguments()
         size = (self.input_geometry.height, self.input_geometry.width)
         pitch = self.input_geometry.pitch
@@ -198,16 +207,18 @@ class ConvolutionPlan:
 
     def _correlate(
         self, correlation: Correlation, weight: Array, source: Array, target: Array,
-        bias: Array | None, sparse: bool, add: bool,
+        bias: Array | None, sparse: bool, side: Array | None,
+        limits: tuple[float, float] = NO_LIMITS,
     ) -> None:  # fmt: skip
         """Choose the kernel; one plane per group (depthwise) is always done weight by weight."""
         planes = correlation.taps.positions.shape[1]
+        ends = np.array(limits, weight.dtype)
         if sparse and self.prefer(density(weight), planes):
-            correlation.masked(weight, source, target, bias, add)
+            correlation.masked(weight, source, target, bias, side, ends)
         elif self.prefer(1.0, planes):
-            correlation.masked(weight, source, target, bias, add, everything=True)
+            correlation.masked(weight, source, target, bias, side, ends, everything=True)
         else:
-            correlation.dense(weight, source, target, bias, add)
+            correlation.dense(weight, source, target, bias, side, ends)
 
     def weight_gradient(self, dy: Array, x: Array, dweight: Array) -> None:
         """dweight = the adjoint by the weight, for every weight."""

@@ -27,6 +27,7 @@ from typing import Any
 
 from numba import prange
 
+from .activation import cut
 from .compilation import compiled, compiled_parallel
 from .convolution_dense import prefetch_image
 from .vectors import add, broadcast_as, keep, load_as, store, zero_tile
@@ -64,23 +65,25 @@ def pack_winograd_weights(weight: Any, positions: Any, packed: Any) -> None:
 @compiled
 def _store_pairs(
     rows: Any, target: Any, at: int, plane: int, pitch: int, pairs: int, bias: Any, k: int,
-    planes: int, mask: Any, at_mask: int, accumulate: bool,
+    planes: int, mask: Any, at_mask: int, accumulate: bool, side: Any, limits: Any,
 ) -> None:  # fmt: skip
-    """Write output rows [row, m, v] of the first planes and pairs; border lanes stay zero."""
+    """Write output rows [row, m, v] of the first planes and pairs, as ``store_tile`` does."""
     for i, value in enumerate(rows):
         row, m, v = i // (PAIR_ROWS * PAIR_VECTORS), i // PAIR_VECTORS % PAIR_ROWS, i % PAIR_VECTORS
         if m < planes and v < pairs:
             here = at + m * plane + (2 * v + row) * pitch
             if accumulate:
-                value = add(value, load_as(value, target, here))
+                value = add(value, load_as(value, side, here))
             value = add(value, broadcast_as(value, bias, k + m))
+            low, high = broadcast_as(value, limits, 0), broadcast_as(value, limits, 1)
+            value = cut(value, low, high)
             store(target, here, keep(value, mask, at_mask))
 
 
 @compiled_parallel
 def winograd_correlation(
     source: Any, target: Any, weights: Any, offsets: Any, size: Any, bias: Any, mask: Any,
-    lane_shape: Any, accumulate: bool,
+    lane_shape: Any, accumulate: bool, side: Any, limits: Any,
 ) -> None:  # fmt: skip
     """target (+)= the correlation, as ``dense_correlation``, by pairs of rows.
 
@@ -114,4 +117,5 @@ def winograd_correlation(
                 _store_pairs(
                     pair_rows(tile), target, (n * planes + k) * target_plane + at, target_plane,
                     pitch, height // 2 - pair, bias, k, planes - k, mask, q, accumulate,
+                    side, limits,
                 )  # fmt: skip

@@ -23,6 +23,7 @@ from .fusion import Group, fuse
 from .shortcut import add_planes
 from .step import Run, Step
 from .steps import STEPS, Images, Layer
+from .weighted_steps import BatchNorm, Convolution
 
 Array = NDArray[Any]
 Call = Callable[[Run], None]
@@ -84,7 +85,23 @@ class Plan:
                 dying.append(output)
             for name in dying:
                 self.memory.give(slots[name])
-        return [step.forward for step in self.steps]
+        return [step.forward for step in self._joined_steps()]
+
+    def _joined_steps(self) -> list[Step]:
+        """Without the convolutions that a batch norm takes over: those it normalises in place."""
+        steps: list[Step] = []
+        for step in self.steps:
+            before = steps[-1] if steps else None
+            if (
+                isinstance(step, BatchNorm)
+                and isinstance(before, Convolution)
+                and before.output is step.output
+                and before.between is None
+            ):
+                step.take_over(before)
+                steps.pop()
+            steps.append(step)
+        return steps
 
     def _bind_backward(
         self, graph: Graph, slots: dict[str, Slot], last: dict[str, int], wanted: set[str]

@@ -46,6 +46,7 @@ def build_index(
 def masked_correlation(
     source: Any, target: Any, index: Any, values: Any, kept: Any, bias: Any,
     vectors: int, step: Any, mask: Any, shape: Any, lane_shape: Any, accumulate: bool,
+    side: Any, limits: Any,
 ) -> None:  # fmt: skip
     """target[n, k] (+)= sum over the kept weights of k: value * source shifted by its offset.
 
@@ -72,6 +73,7 @@ def masked_correlation(
             store_tile(
                 tile, shape, pace, target, (n * planes + k) * target_plane + first * pace,
                 target_plane, bias, k, 1, vectors - first, mask, first * pace, accumulate,
+                side, limits,
             )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.layers.convolution import _pair
@@ -18,6 +19,8 @@ from .layout import allocate, keep_mask
 from .linear import LinearPlan
 from .step import Run, Step
 from .vectors import lanes
+
+Array = NDArray[Any]
 
 
 class Convolution(Step):
@@ -42,6 +45,18 @@ class Convolution(Step):
         if self.plan.output_geometry != target:
             geometry = self.plan.output_geometry
             self.between = Slot(allocate(self.images, K, geometry, self.dtype), geometry)
+
+    def folded(
+        self, run: Run, scale: Array, shift: Array, side: Slot | None, limits: tuple[float, float]
+    ) -> None:
+        """The output scaled and shifted by channel, plus a side branch, cut off at the limits."""
+        weight = run.parameters[self.weight] * scale[:, np.newaxis, np.newaxis, np.newaxis]
+        if self.biased:
+            shift = shift + run.parameters[self.bias] * scale
+        self.plan.forward(
+            self.inputs[0].array, weight, shift, self.output.array, sparse=run.sparse,
+            side=side.array if side else None, limits=limits,
+        )  # fmt: skip
 
     def forward(self, run: Run) -> None:
         y = self.between or self.output
@@ -116,6 +131,7 @@ class BatchNorm(Step):
         self.epsilon = float(group.attributes.get("epsilon", 1e-5))
         names = ("weight", "bias", "running_mean", "running_var")
         self.names = tuple(f"{self.name}.{short}" for short in names)
+        self.convolution: Convolution | None = None
 
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
@@ -128,6 +144,10 @@ class BatchNorm(Step):
         self.offset, self.slope = (np.zeros(C, self.dtype) for _ in range(2))
         self.sums = np.zeros((N, C, 2))  # of planes: moments forward, gradients backward
 
+    def take_over(self, convolution: Convolution) -> None:
+        """Run this convolution too, whose output nobody else reads: as one in evaluation."""
+        self.convolution = convolution
+
     def forward(self, run: Run) -> None:
         if run.training and self.images * self.pixels < 2:
             raise InputError(
@@ -138,6 +158,8 @@ class BatchNorm(Step):
         mean, var = (run.buffers[name] for name in self.names[2:])
         x = self.inputs[0].array
         if run.training:
+            if self.convolution is not None:
+                self.convolution.forward(run)
             new_mean, new_var = np.empty_like(mean), np.empty_like(var)
             batch_norm.statistics(x, self.vectors, self.mask, self.pixels, self.sums)
             batch_norm.combine_statistics(
@@ -149,6 +171,11 @@ class BatchNorm(Step):
             batch_norm.fixed_statistics(
                 gamma, mean, var, self.epsilon, self.mean, self.scale, self.inverse
             )
+            if self.convolution is not None:
+                shift = beta - self.mean * self.scale
+                side = self.inputs[1] if self.joined else None
+                self.convolution.folded(run, self.scale, shift, side, (self.low, self.high))
+                return
         batch_norm.normalise_planes(
             x, self.inputs[-1].array, self.output.array, self.vectors, self.mask,
             self.mean, self.scale, beta, self.low, self.high, self.joined,

@@ -69,11 +69,13 @@ class WinogradCorrelation:
         self.no_bias = np.zeros(planes, dtype)
 
     def run(
-        self, weight: Array, source: Array, target: Array, bias: Array | None, add: bool
-    ) -> None:
-        """target = (target +) the correlation with all weights + bias (PLANES,)."""
+        self, weight: Array, source: Array, target: Array, bias: Array | None,
+        side: Array | None, limits: Array,
+    ) -> None:  # fmt: skip
+        """target = the correlation with all weights + bias (PLANES,) (+ side), cut off."""
         pack_winograd_weights(weight.reshape(-1), self.table.positions, self.packed)
         winograd_correlation(
             source, target, self.packed, self.table.offsets, self.size,
-            self.no_bias if bias is None else bias, self.mask, self.lane_shape, add,
+            self.no_bias if bias is None else bias, self.mask, self.lane_shape,
+            side is not None, target if side is None else side, limits,
         )  # fmt: skip
