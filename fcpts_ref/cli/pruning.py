@@ -119,6 +119,8 @@ def _method_settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "learn_rates": False if arguments.fixed_rates else None,
         "choices": choices_of(arguments.choose) or None,
         "steps": arguments.steps,
+        "weight_learning_rate": arguments.weight_learning_rate,
+        "bias_learning_rate": arguments.bias_learning_rate,
         "unit": arguments.unit,
         "dense_inputs": False if arguments.sparse_inputs else None,
     }

@@ -67,6 +67,10 @@ def add_parser(subparsers: Any) -> None:
     group.add_argument("--epochs", type=int, help="passes over the calibration images")
     group.add_argument("--batch-size", type=int, help="images in a step (default: 64)")
     group.add_argument("--steps", type=int, help="of POT, for each layer")
+    for kind in ("weight", "bias"):
+        group.add_argument(
+            f"--{kind}-learning-rate", type=float, metavar="RATE", help="of POT's Adam"
+        )
     group.add_argument(
         "--unit",
         choices=("layer", "independent"),

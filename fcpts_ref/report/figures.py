@@ -23,6 +23,8 @@ Array = NDArray[Any]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A8A")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 FORMATS = ("png", "svg")
+SMALLEST = 1e-8
+"""Losses below this share of the largest are off the axis."""
 STYLE: dict[str, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -178,11 +180,13 @@ def losses_and_rates(
             values = np.asarray(history[key], dtype=float)
             steps = np.arange(1, len(values) + 1)
             top.plot(steps, _positive(values), color=COLOURS[i], alpha=0.25, linewidth=0.8)
-            top.plot(steps, _positive(running_mean(values)), color=COLOURS[i], label=label)
+            smooth = _smooth(values, history.get("unit"))
+            top.plot(steps, _positive(smooth), color=COLOURS[i], label=label)
         top.set_yscale("log")
         top.set(ylabel="loss (faint: each step)", title=title)
         top.legend(loc="upper right", ncols=2)
         low, high = top.get_ylim()
+        low = max(low, high * SMALLEST)
         top.set_ylim(low, high * (high / low) ** 0.15)  # room for the legend
         if with_rate:
             rate = 100 * np.asarray(history["global_rate"], dtype=float)
@@ -190,7 +194,8 @@ def losses_and_rates(
             axes[1].axhline(100 * target, color="black", linestyle=":", label="target")
             axes[1].set(ylabel="weights pruned, %")
             axes[1].legend(loc="best", ncols=2)
-        np.atleast_1d(axes)[-1].set_xlabel("step")
+        unit_by_unit = ", layer after layer" if "unit" in history else ""
+        np.atleast_1d(axes)[-1].set_xlabel(f"step{unit_by_unit}")
         return save(made, folder, name)
 
 
@@ -236,6 +241,14 @@ def running_mean(values: Array) -> Array:
     end = np.arange(1, len(values) + 1)
     start = np.maximum(end - window, 0)
     return np.asarray((total[end] - total[start]) / (end - start))
+
+
+def _smooth(values: Array, unit: Array | None) -> Array:
+    """The running mean; for a method that works unit by unit, of each unit alone."""
+    if unit is None:
+        return running_mean(values)
+    cuts = np.flatnonzero(np.diff(unit)) + 1
+    return np.concatenate([running_mean(part) for part in np.split(values, cuts)])
 
 
 def _positive(values: Array) -> Array:
