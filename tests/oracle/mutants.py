@@ -784,7 +784,7 @@ UPDATE = [
         "final_mask/conv1.weight",
         18,
         "no last projection",
-        {"steps": (2,)},
+        {"steps": (2,), "choices": {"threshold_learning_rate": 0.05}},
     ),
 ]
 

@@ -117,9 +117,10 @@ def test_open_point_17_the_amount():
 
 
 def test_open_point_18_the_end():
-    q = PAPER.steps[5].quantities
+    trace = record(steps=(5,), choices={"threshold_learning_rate": 0.05})
+    q = trace.steps[5].quantities
     own = (np.abs(q["new_parameter/conv1.weight"]) > q["new_thresholds"][0]) * 1
-    result = diverge(changed(PAPER, 5, "final_mask/conv1.weight", own))
+    result = diverge(changed(trace, 5, "final_mask/conv1.weight", own))
     assert result.finding.explanations[0].point == 18
 
 
