@@ -8,6 +8,7 @@ import dataclasses
 import io
 import json
 import sys
+import textwrap
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,18 +32,18 @@ from fcpts_ref.training import accuracy
 
 EPILOG = f"""\
 methods:
-  {", ".join(list(PRESETS)[:7])},
-  {", ".join(list(PRESETS)[7:])}
+{textwrap.fill(", ".join(PRESETS), 78, initial_indent="  ", subsequent_indent="  ")}
 
 examples:
   fcpts-ref compare --out digits --rates 0.8 0.9 --seeds 0
   fcpts-ref compare --networks resnet32 resnet56 --data cifar10 --out table2
   fcpts-ref compare --config grid.toml --out table2 --jobs 2
 
-A cell is one run of sparsify in its own folder under --out.  The same command again runs only
-what is missing, and continues what was stopped.  A configuration file holds lists (networks,
-methods, rates, seeds), tables of sparsify's options ([network.NAME], [method.NAME], the latter
-perhaps with preset = "fcpts"), and [options] for every cell.
+A cell is one run of sparsify in its own folder under --out.  The same command
+again runs only what is missing, and continues what was stopped.  A
+configuration file holds lists (networks, methods, rates, seeds), tables of
+sparsify's options ([network.NAME], [method.NAME], the latter perhaps with
+preset = "fcpts"), and [options] for every cell.
 """
 
 
@@ -142,7 +143,11 @@ def _grid(arguments: argparse.Namespace) -> Grid:
     epochs, steps = said.pop("epochs", None), said.pop("steps", None)
     methods = {
         label: {
-            **({"epochs": epochs} if epochs and flags.get("method", "fcpts") == "fcpts" else {}),
+            **(
+                {"epochs": epochs}
+                if epochs is not None and flags.get("method", "fcpts") == "fcpts"
+                else {}
+            ),
             **({"steps": steps} if steps is not None and flags.get("method") == "pot" else {}),
             **flags,
         }

@@ -19,7 +19,7 @@ from fcpts_ref.files import lock_folder
 NAMES = ("cifar10", "cifar100")
 EPILOG = """\
 examples:
-  fcpts-ref data download cifar10          fetch the official archive and prepare it
+  fcpts-ref data download cifar10      fetch the official archive and prepare it
   fcpts-ref data prepare cifar10 --from cifar-10-binary.tar.gz
   fcpts-ref data prepare cifar100 --from cifar-100-python/
 

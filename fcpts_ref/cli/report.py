@@ -16,7 +16,7 @@ from fcpts_ref.report.figures import require_plot
 EPILOG = """\
 examples:
   fcpts-ref report runs/resnet8-digits-digits-fcpts-0.9-seed0
-  fcpts-ref report table2 --out table2-report     the folder of fcpts-ref compare
+  fcpts-ref report table2 --out table2-report   the folder of fcpts-ref compare
 """
 
 
@@ -25,8 +25,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "report",
         help="figures and one HTML page from finished runs",
-        description="Figures (PNG and SVG) and one self-contained HTML page from finished runs. "
-        "Needs matplotlib (the extra 'plot').",
+        description="Figures (PNG and SVG) and one self-contained HTML page from finished\n"
+        "runs.  Needs matplotlib (the extra 'plot').",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -21,14 +21,15 @@ from fcpts_ref.methods import METHODS
 
 EPILOG = """\
 examples:
-  fcpts-ref sparsify                          the embedded network on the embedded digits, 90 %
+  fcpts-ref sparsify         the embedded network on the embedded digits, 90 %
   fcpts-ref sparsify --sparsity 0.95 --profile released --epochs 20
-  fcpts-ref sparsify --arch resnet32 --weights resnet32.th --data cifar10 --sparsity 0.9
+  fcpts-ref sparsify --arch resnet32 --weights resnet32.th --data cifar10
   fcpts-ref sparsify --resume runs/resnet32-cifar10-fcpts-0.9-seed0
 
-Labels are used to report accuracy on the test images, never to prune.  A pruned network has
-zeros in place of weights: it takes fewer multiplications in an engine that skips zeros (this one
-does), but its files and ordinary dense arithmetic are as large and as slow as before.
+Labels are used to report accuracy on the test images, never to prune.  A pruned
+network has zeros in place of weights: it takes fewer multiplications in an
+engine that skips zeros (this one does), but its files and ordinary dense
+arithmetic are as large and as slow as before.
 """
 
 

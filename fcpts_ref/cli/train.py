@@ -32,8 +32,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "train",
         help="train a dense network on the training images of a data set",
-        description="Train a dense network on the training images of a data set, with labels. "
-        "SGD with Nesterov momentum, linear warm-up and cosine schedule.",
+        description="Train a dense network on the training images of a data set, with\n"
+        "labels.  SGD with Nesterov momentum, linear warm-up and cosine schedule.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

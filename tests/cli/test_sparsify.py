@@ -409,3 +409,13 @@ def test_progress_shows_rate_losses_speed_and_time_left(
 def test_columns_line_up() -> None:
     text = table(("name", "n"), [("a", "1"), ("longer", "23")])
     assert text.splitlines() == ["name     n", "------  --", "a        1", "longer  23"]
+
+
+@pytest.mark.parametrize(
+    "command", ["sparsify", "compare", "report", "train", "evaluate", "inspect", "data", "models"]
+)
+def test_help_fits_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    result = run(command, "--help")
+    assert result.code == 0
+    assert max(len(line) for line in result.out.splitlines()) <= 80
