@@ -1,5 +1,6 @@
-"""The oracle: frozen conformance vectors, and the checker that runs them against an implementation.
+"""The oracle: is another implementation right, and where is it not?
 
-Nothing is read or imported before it is asked for: ``fcpts_ref.oracle.check`` and its neighbours
-are plain modules.
+Frozen conformance vectors and the checker that runs them (``vectors``, ``check``); traces of whole
+steps and the first point where two part (``trace``, ``replay``, ``diverge``), with its likely cause
+(``explain``, ``slips``).  Nothing is read or imported before it is asked for.
 """

@@ -105,7 +105,7 @@ def test_the_torch_example_conforms():
     assert report.executed > 130
 
 
-@pytest.mark.parametrize("profile", ["paper", "released"])
+@pytest.mark.parametrize("profile", ["paper", pytest.param("released", marks=pytest.mark.slow)])
 def test_a_whole_step_in_torch_agrees_and_its_mistake_is_found(tmp_path, profile):
     pytest.importorskip("torch")
     paths = [str(tmp_path / f"{name}.h5") for name in ("reference", "mine", "wrong")]

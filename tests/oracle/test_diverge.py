@@ -119,9 +119,12 @@ def test_open_point_17_the_amount():
 def test_open_point_18_the_end():
     trace = record(steps=(5,), choices={"threshold_learning_rate": 0.05})
     q = trace.steps[5].quantities
-    own = (np.abs(q["new_parameter/conv1.weight"]) > q["new_thresholds"][0]) * 1
-    result = diverge(changed(trace, 5, "final_mask/conv1.weight", own))
-    assert result.finding.explanations[0].point == 18
+    for i, layer in enumerate(("conv1", "conv2", "linear")):
+        own = np.abs(q[f"new_parameter/{layer}.weight"]) > q["new_thresholds"][i]
+        trace = changed(trace, 5, f"final_mask/{layer}.weight", own * 1)
+    found = diverge(trace).finding
+    assert found.name.startswith("final_mask/")
+    assert found.explanations[0].point == 18
 
 
 def test_a_later_step_begins_where_the_one_before_ended():
