@@ -164,3 +164,11 @@ def test_the_mutants_are_counted_right():
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Mutant"
     ]
     assert f"holds {len(calls)} subtly wrong implementations" in ORACLE
+
+
+def test_the_example_of_a_gradient_check_runs():
+    (code,) = (c for c in re.findall(r"```python\n(.*?)```", ORACLE, re.DOTALL) if "leaky" in c)
+    exec(code, {})  # our own page
+    wrong = code.replace("slope * dy)", "dy)")
+    with pytest.raises(AssertionError):
+        exec(wrong, {})
