@@ -217,7 +217,7 @@ def _compare(stage: _Stage, values: dict[str, Array], tally: _Tally) -> Finding 
             sum(one is None for one in later),
             sum(one is not None for one in later),
         )
-        return replace(finding, explanations=_explanations(name, stage, values, tally))
+        return replace(finding, explanations=_explanations(name, difference, stage, values, tally))
     return None
 
 
@@ -235,17 +235,26 @@ def _comparable(name: str, stage: _Stage, values: dict[str, Array]) -> tuple[Arr
 
 
 def _explanations(
-    name: str, stage: _Stage, values: dict[str, Array], tally: _Tally
+    name: str, difference: Difference, stage: _Stage, values: dict[str, Array], tally: _Tally
 ) -> tuple[Explanation, ...]:
     """What is likely behind it, where there is something to compute it from."""
-    if stage.setting is None or (stage.inputs is None and not _before_a_step(name)):
+    before = _before_a_step(name)
+    if stage.setting is None or (stage.inputs is None and not before):
         return ()
-    clue = Clue(name, values[name], stage.expected, stage.setting, stage.inputs)
+    if difference.problem != "value" and name != "initial_rates":
+        return ()
+    expected = stage.expected
+    if stage.inputs is not None:  # a second trace need not have all that slips are made from
+        expected = replay(stage.setting, stage.inputs)[0] | expected
+    clue = Clue(name, values[name], expected, stage.setting, stage.inputs)
 
     def matches(other: str, want: Array) -> bool:
-        return other in values and tally.differ(other, want, values[other]) is None
+        if other not in values or np.isnan(want).any():
+            return False
+        return tally.differ(other, want, values[other]) is None
 
-    return explain(clue, values, matches)
+    with np.errstate(all="ignore"):  # what a slip makes of these numbers may be infinite
+        return explain(clue, values, matches)
 
 
 def _before_a_step(name: str) -> bool:

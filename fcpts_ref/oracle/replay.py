@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -22,6 +23,7 @@ from fcpts_ref.oracle.trace_file import Setting
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
+MAX_WORK = 4 << 30  # bytes of one forward pass in float64; a step holds a few of them
 STATE = ("parameters", "buffers", "velocities")
 THRESHOLDS = ("threshold_parameters", "threshold_velocities")
 
@@ -85,6 +87,7 @@ def replay(setting: Setting, inputs: StepInputs) -> tuple[dict[str, Array], Stat
 
     graph, conventions = setting.network.graph, setting.conventions
     images = check_images(graph, inputs.images)
+    _check_work(graph, len(images))
     problem = Problem(
         setting.network,
         images,
@@ -108,6 +111,16 @@ def replay(setting: Setting, inputs: StepInputs) -> tuple[dict[str, Array], Stat
     )
     _see_the_end(problem, setting, state, see)
     return {name: seen[name] for name in in_order(seen, graph)}, state
+
+
+def _check_work(graph: Graph, batch: int) -> None:
+    """Refuses graphs, perhaps from a file, whose values no ordinary machine can hold."""
+    numbers = batch * sum(math.prod(shape) for shape in graph.shapes.values())
+    if 8 * numbers > MAX_WORK:
+        raise InputError(
+            f"a step on {batch} images of network {graph.name!r} has {numbers:.3g} activations; "
+            "use fewer images in a step (--batch-size)"
+        )
 
 
 def _see_the_end(problem: Problem, setting: Setting, state: State, see: Observe) -> None:

@@ -24,7 +24,7 @@ from fcpts_ref.oracle.replay import StepInputs, begin, replay, state_inputs
 from fcpts_ref.oracle.trace_file import Schedule, Setting, StepTrace, Trace
 
 Array = NDArray[Any]
-MAX_BYTES = 4 << 30  # of one trace: it is put together in memory before it is written
+MAX_BYTES = 2 << 30  # of one trace: it is put together in memory before it is written
 
 
 def record_run(
@@ -42,7 +42,7 @@ def record_run(
     images: all calibration images (n, C, H, W) in [0, 1].  without: patterns of quantities to
     leave out ("activation", "dactivation/*"); inputs always stay.  What the run would end with
     (``final_rate``, ``final_mask``) is recorded for the last step alone.
-    Raises InputError for bad input, steps that the run does not have, and traces beyond 4 GiB.
+    Raises InputError for bad input, steps that the run does not have, and traces beyond 2 GiB.
     """
     setting = _make_setting(network, images, target, method)
     per_epoch = len(images) // _batch(method, images)

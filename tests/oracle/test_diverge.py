@@ -155,6 +155,7 @@ def test_what_is_not_finite_differs(name, value):
     wrong.flat[0] = value
     result = diverge(changed(PAPER, 1, name, wrong))
     assert (result.finding.step, result.finding.name) == (1, name)
+    assert result.finding.explanations == ()
     assert not result.ok
 
 
@@ -182,6 +183,22 @@ def test_quantities_missing_on_one_side_are_passed_over():
     assert result.count == len(few) == 4
     assert result.only_reference["activation"] == 10
     assert diverge(PAPER, mine).ok
+
+
+def test_causes_are_found_though_the_second_trace_has_little():
+    q = PAPER.steps[0].quantities
+    few = StepTrace(PAPER.steps[0].inputs, {"drate_dthreshold": q["drate_dthreshold"]})
+    wrong = Trace({0: StepTrace({}, {"drate_dthreshold": q["densities"][:, 0]})})
+    found = diverge(wrong, replace(PAPER, steps={0: few})).finding
+    assert found.explanations[0].text == "p(-t) is missing"
+    without = diverge(wrong, Trace({0: few})).finding
+    assert without.explanations == ()
+
+
+def test_a_graph_that_no_machine_can_hold_is_refused(monkeypatch):
+    monkeypatch.setattr("fcpts_ref.oracle.replay.MAX_WORK", 10_000)
+    with pytest.raises(InputError, match="activations"):
+        diverge(PAPER)
 
 
 def test_unknown_names_are_counted_not_compared():

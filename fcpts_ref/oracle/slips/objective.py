@@ -111,7 +111,8 @@ def _total_loss(clue: Clue) -> Iterator[Suspect]:
     control = float(clue.expected["control_loss"])
     reconstruction = float(clue.expected["reconstruction_loss"])
     weight = (float(clue.mine) - reconstruction) / control if control else math.nan
-    yield 13, f"L_rec + {weight:.6g} L_c", np.array(reconstruction + weight * control)
+    if np.isfinite(weight):
+        yield 13, f"L_rec + {weight:.6g} L_c", np.array(reconstruction + weight * control)
 
 
 SLIPS = {

@@ -81,8 +81,10 @@ def _dcontrol_drate(clue: Clue) -> Iterator[Suspect]:
 
 def _dcontrol_dthreshold(clue: Clue) -> Iterator[Suspect]:
     yield None, "dr/dt is missing", clue.expected["dcontrol_drate"]
-    weight = clue.mine.sum() / clue.value.sum()
-    yield 13, f"weighted with {weight:.6g}", clue.value * weight
+    total = clue.value.sum()
+    weight = clue.mine.sum() / total if total else np.nan
+    if np.isfinite(weight):
+        yield 13, f"weighted with {weight:.6g}", clue.value * weight
 
 
 def _dmask_dthreshold(clue: Clue) -> Iterator[Suspect]:
