@@ -7,7 +7,6 @@ of the trace under test, so that every step is judged alone and rounding does no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,18 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.methods.step import State
-from fcpts_ref.networks import Graph
 from fcpts_ref.oracle.clue import Clue
 from fcpts_ref.oracle.compare import Difference
 from fcpts_ref.oracle.explain import Explanation, explain
-from fcpts_ref.oracle.quantities import Quantity, in_order, quantity_of
-from fcpts_ref.oracle.replay import StepInputs, begin, read_inputs, replay, state_inputs
+from fcpts_ref.oracle.quantities import Quantity, quantity_of
+from fcpts_ref.oracle.replay import replay
+from fcpts_ref.oracle.stages import Stage, is_before_a_step, make_stages, step_values
 from fcpts_ref.oracle.tolerance import compare_quantity
-from fcpts_ref.oracle.trace_file import Setting, StepTrace, Trace
+from fcpts_ref.oracle.trace_file import Trace
 
 Array = NDArray[Any]
-INPUTS = "inputs/"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,23 +66,12 @@ class Divergence:
         return self.finding is None and self.count > 0
 
 
-@dataclass(frozen=True, eq=False)
-class _Stage:
-    """A part of a step: what is expected of it, and what it follows from."""
-
-    step: int
-    expected: dict[str, Array]
-    setting: Setting | None
-    inputs: StepInputs | None
-
-
 @dataclass
 class _Tally:
     """What the comparison has met so far."""
 
     scale: float
     single: bool
-    graph: Graph | None
     steps: list[int] = field(default_factory=list)
     compared: Counter[str] = field(default_factory=Counter)
     last_equal: str = ""
@@ -115,12 +101,12 @@ def diverge(
     if reference is not None and reference.setting is not None:
         setting = reference.setting
     single = single or any(map(_is_single, (mine, reference)))
-    tally = _Tally(scale, single, setting.network.graph if setting else None)
+    tally = _Tally(scale, single)
     finding = None
-    for stage in _stages(mine, reference, setting):
+    for stage in make_stages(mine, reference, setting):
         if stage.step not in tally.steps:
             tally.steps.append(stage.step)
-        finding = _compare(stage, _values(mine.steps[stage.step]), tally)
+        finding = _compare(stage, step_values(mine.steps[stage.step]), tally)
         if finding is not None:
             break
     _note_the_rest(mine, reference, tally)
@@ -141,64 +127,7 @@ def _is_single(trace: Trace | None) -> bool:
     return any(a.dtype == np.float32 for step in steps for a in step.quantities.values())
 
 
-def _stages(mine: Trace, reference: Trace | None, setting: Setting | None) -> Iterator[_Stage]:
-    """What is expected, in the order of computation; computed only when it is asked for."""
-    if reference is None:
-        if setting is None:
-            raise InputError(
-                "the trace has no notes and network to compute the reference from; "
-                "give a second trace"
-            )
-        yield from _recomputed(mine, setting)
-        return
-    common = [number for number in mine.steps if number in reference.steps]
-    if not common:
-        raise InputError(f"no step in common: {sorted(mine.steps)} and {sorted(reference.steps)}")
-    for number in common:
-        yield from _recorded(number, mine.steps[number], reference.steps[number], setting)
-
-
-def _recomputed(mine: Trace, setting: Setting) -> Iterator[_Stage]:
-    """Every step by the reference from the step's own inputs."""
-    if not mine.steps:
-        raise InputError("the trace has no steps")
-    after: tuple[int, State] | None = None
-    for number, step in mine.steps.items():
-        carried = after[1] if after is not None and after[0] == number - 1 else None
-        if number == 0:
-            yield _Stage(number, begin(setting)[0], setting, None)
-        elif carried is not None:
-            yield _Stage(number, state_inputs(carried, INPUTS), setting, None)
-        inputs = read_inputs(setting, number, step.inputs, carried)
-        expected, state = replay(setting, inputs)
-        yield _Stage(number, expected, setting, inputs)
-        after = number, state
-
-
-def _recorded(
-    number: int, mine: StepTrace, reference: StepTrace, setting: Setting | None
-) -> Iterator[_Stage]:
-    """A step as the second trace has it."""
-    expected, inputs = _values(reference), None
-    if setting is not None:
-        names = in_order(expected, setting.network.graph)
-        expected = {name: expected[name] for name in names}
-        try:
-            given = reference.inputs or mine.inputs
-            inputs = read_inputs(setting, number, given, None)
-        except InputError:  # then nothing can be computed, only compared
-            inputs = None
-    before = {n: v for n, v in expected.items() if n.startswith((INPUTS, "initial_rates"))}
-    yield _Stage(number, before, setting, None)
-    rest = {n: v for n, v in expected.items() if n not in before}
-    yield _Stage(number, rest, setting, inputs)
-
-
-def _values(step: StepTrace) -> dict[str, Array]:
-    return step.quantities | {INPUTS + name: array for name, array in step.inputs.items()}
-
-
-def _compare(stage: _Stage, values: dict[str, Array], tally: _Tally) -> Finding | None:
+def _compare(stage: Stage, values: dict[str, Array], tally: _Tally) -> Finding | None:
     """Adds up what agrees; at the first difference, all there is to say about it."""
     names = [n for n in stage.expected if n in values and quantity_of(n) is not None]
     for i, name in enumerate(names):
@@ -221,7 +150,7 @@ def _compare(stage: _Stage, values: dict[str, Array], tally: _Tally) -> Finding 
     return None
 
 
-def _comparable(name: str, stage: _Stage, values: dict[str, Array]) -> tuple[Array, Array]:
+def _comparable(name: str, stage: Stage, values: dict[str, Array]) -> tuple[Array, Array]:
     """Expected and found.  The gradient of pruned weights is compared only where it is used."""
     want, got = stage.expected[name], values[name]
     kind, _, item = name.partition("/")
@@ -235,10 +164,10 @@ def _comparable(name: str, stage: _Stage, values: dict[str, Array]) -> tuple[Arr
 
 
 def _explanations(
-    name: str, difference: Difference, stage: _Stage, values: dict[str, Array], tally: _Tally
+    name: str, difference: Difference, stage: Stage, values: dict[str, Array], tally: _Tally
 ) -> tuple[Explanation, ...]:
     """What is likely behind it, where there is something to compute it from."""
-    before = _before_a_step(name)
+    before = is_before_a_step(name)
     if stage.setting is None or (stage.inputs is None and not before):
         return ()
     if difference.problem != "value" and name != "initial_rates":
@@ -255,10 +184,6 @@ def _explanations(
 
     with np.errstate(all="ignore"):  # what a slip makes of these numbers may be infinite
         return explain(clue, values, matches)
-
-
-def _before_a_step(name: str) -> bool:
-    return name.startswith((INPUTS, "initial_rates"))
 
 
 def _kind(name: str) -> str:

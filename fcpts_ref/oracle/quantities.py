@@ -190,9 +190,9 @@ def quantity_of(name: str) -> Quantity | None:
     return None if found is None else found[2]
 
 
-def in_order(names: Iterable[str], graph: Graph) -> list[str]:
-    """The names in the order of computation; unknown ones last."""
-    positions = {per: _positions(graph, per) for per in PER}
+def in_order(names: Iterable[str], graph: Graph | None) -> list[str]:
+    """The names in the order of computation; unknown ones last, items by name without a graph."""
+    positions = {per: _positions(graph, per) if graph is not None else {} for per in PER}
 
     def key(name: str) -> tuple[int, int, int, str]:
         quantity, _, item = name.partition("/")

@@ -195,6 +195,14 @@ def test_causes_are_found_though_the_second_trace_has_little():
     assert without.explanations == ()
 
 
+def test_the_order_of_computation_needs_no_graph():
+    q = PAPER.steps[0].quantities
+    names = ("control_loss", "mask/conv1.weight", "rates", "thresholds")
+    right = Trace({0: StepTrace({}, {name: q[name] for name in names})})
+    wrong = changed(changed(right, 0, "control_loss", 2.0), 0, "rates", q["rates"] + 1)
+    assert diverge(wrong, right).finding.name == "rates"
+
+
 def test_a_graph_that_no_machine_can_hold_is_refused(monkeypatch):
     monkeypatch.setattr("fcpts_ref.oracle.replay.MAX_WORK", 10_000)
     with pytest.raises(InputError, match="activations"):
