@@ -6,6 +6,7 @@ Exit codes: 0 success, 1 a check failed, 2 bad input, 130 stopped by Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,18 @@ unlabelled images, to an exact global rate; and check another implementation aga
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all commands."""
-    from fcpts_ref.cli import compare, data, evaluate, inspect, models, report, sparsify, train
+    from fcpts_ref.cli import (
+        compare,
+        data,
+        diverge,
+        evaluate,
+        inspect,
+        models,
+        report,
+        sparsify,
+        trace,
+        train,
+    )
     from fcpts_ref.oracle import cli as oracle
 
     parser = argparse.ArgumentParser(
@@ -31,7 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fcpts-ref {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (sparsify, compare, report, train, evaluate, inspect, data, models):
+    pruning = (sparsify, compare, report, train, evaluate, inspect, data, models)
+    for command in (*pruning, trace, diverge):
         command.add_parser(subparsers)
     oracle.add_parsers(subparsers)
     return parser
@@ -41,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     arguments = build_parser().parse_args(argv)
     try:
-        code: int = arguments.run(arguments)
+        with _compile_notice(arguments):
+            code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code
     except InputError as error:
@@ -53,3 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as in "| head"
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _compile_notice(
+    arguments: argparse.Namespace,
+) -> contextlib.AbstractContextManager[None]:
+    """A bar while the fast engine's kernels are compiled, for commands that use it."""
+    if getattr(arguments, "engine", None) != "numba" or getattr(arguments, "quiet", False):
+        return contextlib.nullcontext()
+    from fcpts_ref.cli.progress import compile_bar
+
+    return compile_bar()

@@ -64,6 +64,32 @@ def image_bar(
         yield bar.update
 
 
+@contextlib.contextmanager
+def compile_bar(*, quiet: bool = False) -> Iterator[None]:
+    """Says so while kernels are compiled, which happens once on a machine and takes a while."""
+    from numba.core import event
+
+    with tqdm(
+        desc="compiling kernels, once on this machine",
+        unit="",
+        bar_format="{desc}: {n_fmt} [{elapsed}]",
+        disable=quiet,
+        file=sys.stderr,
+        leave=False,
+        delay=0.5,
+    ) as bar:
+
+        class Listener(event.Listener):  # type: ignore[misc]
+            def on_start(self, event: Any) -> None:
+                pass
+
+            def on_end(self, event: Any) -> None:
+                bar.update()
+
+        with event.install_listener("numba:compile", Listener()):
+            yield
+
+
 def _numbers(report: StepReport) -> str:
     short = {
         "loss": "loss",
