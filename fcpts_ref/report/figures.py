@@ -83,7 +83,7 @@ def accuracy_over_rate(folder: Path, name: str, lines: Sequence[Line], title: st
             axes.errorbar(
                 [100 * line.rate for line in own],
                 [100 * line.top1 for line in own],
-                yerr=[100 * (line.spread or 0) for line in own],
+                yerr=_bars(own),
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[i % len(MARKERS)],
                 linestyle="-" if i < len(COLOURS) else "--",
@@ -113,7 +113,7 @@ def learned_against_fixed(folder: Path, name: str, lines: Sequence[Line], title:
                 [place + (i - (len(methods) - 1) / 2) * width for place in here],
                 [100 * line.top1 for line in held],
                 width=width * 0.94,
-                yerr=[100 * (line.spread or 0) for line in held],
+                yerr=_bars(held),
                 capsize=3,
                 color=COLOURS[i % len(COLOURS)],
                 hatch="//" if "fixed" in method else None,
@@ -146,8 +146,8 @@ def allocation_by_layer(
                 100 * np.asarray(own),
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[i % len(MARKERS)],
-                markersize=4,
-                linewidth=1.3,
+                markersize=4 if i else 8,  # the first shows below others that equal it
+                linewidth=1.3 if i else 2.6,
                 label=label,
             )
         crowded = len(layers) > 12
@@ -260,6 +260,11 @@ def _by_method(lines: Sequence[Line]) -> dict[str, list[Line]]:
     for line in lines:
         methods.setdefault(line.method, []).append(line)
     return {name: sorted(own, key=lambda line: line.rate) for name, own in methods.items()}
+
+
+def _bars(lines: Sequence[Line]) -> list[float]:
+    """The spreads in percent; NaN, which draws nothing, for a single seed."""
+    return [np.nan if line.spread is None else 100 * line.spread for line in lines]
 
 
 def _dense_line(axes: Any, lines: Sequence[Line]) -> None:
