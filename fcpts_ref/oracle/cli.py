@@ -1,4 +1,4 @@
-"""The oracle's commands: ``conform list | check | explain``, ``trace``, ``diverge``, ``gradcheck``.
+"""The oracle's commands: ``conform list | check | explain`` and ``gradcheck``.
 
 ``add_parsers`` mounts them on the command line's subparsers; each sets ``run``, a function of the
 parsed arguments that returns the exit code: 0 fine, 1 a check failed, 2 bad input.
@@ -15,14 +15,11 @@ OK, FAILED = 0, 1
 
 def add_parsers(subparsers: Any) -> None:
     """Add the commands to an ``argparse`` subparsers object."""
-    from fcpts_ref.oracle import trace_cli
-
     conform = subparsers.add_parser("conform", help="check an implementation against the vectors")
     verbs = conform.add_subparsers(dest="verb", required=True, metavar="list|check|explain")
     _add_list(verbs)
     _add_check(verbs)
     _add_explain(verbs)
-    trace_cli.add_parsers(subparsers)
     _add_gradcheck(subparsers)
 
 

@@ -11,9 +11,9 @@ from damage import damaged_copies, survives
 from traced_networks import record
 
 from fcpts_ref.cli import main
+from fcpts_ref.cli.trace import parse_steps
 from fcpts_ref.errors import InputError
 from fcpts_ref.oracle.diverge import diverge
-from fcpts_ref.oracle.trace_cli import parse_steps
 from fcpts_ref.oracle.trace_file import read_trace, write_trace
 
 
@@ -114,6 +114,8 @@ def test_comparing_nothing_exits_with_1(capsys, tmp_path, reference):
         ("trace", "--steps", "9999"),
         ("trace", "--steps", "3-1"),
         ("trace", "--choose", "tie=kept"),
+        ("trace", "--steps", "²"),
+        ("trace", "--calibration", "0"),
         ("trace", "--sparsity", "2"),
         ("trace", "--without", "nothing"),
         ("trace", "--data", "nothing.h5"),
@@ -136,7 +138,7 @@ def test_steps_are_numbers_and_ranges():
 
 
 def test_a_large_trace_warns(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("fcpts_ref.oracle.trace_cli.LARGE", 1_000)
+    monkeypatch.setattr("fcpts_ref.cli.trace.LARGE", 1_000)
     code, _, error = run(capsys, "trace", "--out", tmp_path / "t.h5", "--batch-size", 4)
     assert code == 0
     assert "--without" in error

@@ -1,4 +1,4 @@
-"""The commands ``trace`` and ``diverge``."""
+"""fcpts-ref trace: record every quantity of chosen steps of a run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from fcpts_ref.allocation import ALLOCATIONS
+from fcpts_ref.cli.options import choices_of
+from fcpts_ref.cli.sources import add_source_options, find_dataset, find_network
+from fcpts_ref.conventions import PROFILES
 from fcpts_ref.errors import InputError
+from fcpts_ref.methods.fcpts import FCPTS
+from fcpts_ref.oracle.trace import record_run, trace_bytes
+from fcpts_ref.oracle.trace_file import write_trace
+from fcpts_ref.runs import draw_calibration
 
 LARGE = 256 << 20  # bytes from which a trace is worth a warning
 
-TRACE_EPILOG = """\
+EPILOG = """\
 examples:
   fcpts-ref trace                             the first step on the embedded digits, 90 %
   fcpts-ref trace --steps 0-2,15 --profile released --out released.h5
@@ -22,32 +32,15 @@ The trace holds the inputs of every step (images, drawn samples, the state befor
 another implementation can make the same step, and 'fcpts-ref diverge' can repeat it.
 """
 
-DIVERGE_EPILOG = """\
-examples:
-  fcpts-ref diverge mine.h5                   the reference repeats mine.h5's steps from its inputs
-  fcpts-ref diverge mine.h5 reference.h5      two traces of the same steps
 
-Exit codes: 0 everything compared agrees, 1 something differs or nothing could be compared,
-2 a file that cannot be used.  docs/oracle.md describes the file and the names.
-"""
-
-
-def add_parsers(subparsers: Any) -> None:
-    """Mounts both commands."""
-    _add_trace(subparsers)
-    _add_diverge(subparsers)
-
-
-def _add_trace(subparsers: Any) -> None:
-    from fcpts_ref.allocation import ALLOCATIONS
-    from fcpts_ref.cli.sources import add_source_options
-    from fcpts_ref.conventions import PROFILES
+def add_parser(subparsers: Any) -> None:
+    """Mounts the command."""
 
     parser = subparsers.add_parser(
         "trace",
         help="record every quantity of chosen steps, to compare another implementation with",
         description="Run FCPTS in NumPy and float64 and record chosen steps as HDF5.",
-        epilog=TRACE_EPILOG,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_source_options(parser)
@@ -75,46 +68,11 @@ def _add_trace(subparsers: Any) -> None:
         help="a quantity to leave out, such as activation, or a pattern (may be repeated)",
     )
     group.add_argument("--out", type=Path, default=Path("trace.h5"), help="default: trace.h5")
-    parser.set_defaults(run=run_trace)
+    parser.set_defaults(run=run)
 
 
-def _add_diverge(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
-        "diverge",
-        help="find the first quantity in which an implementation leaves the reference",
-        description="Find the first quantity, in the order of computation, that differs.",
-        epilog=DIVERGE_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("mine", type=Path, metavar="MINE.h5", help="the implementation's trace")
-    parser.add_argument(
-        "reference",
-        type=Path,
-        nargs="?",
-        metavar="REFERENCE.h5",
-        help="another trace (default: the reference, computed from MINE.h5's own inputs)",
-    )
-    parser.add_argument(
-        "--precision",
-        choices=("auto", "float32"),
-        default="auto",
-        help="what was computed in; auto looks at the arrays (default)",
-    )
-    parser.add_argument("--scale", type=float, default=1.0, help="on all tolerances (default: 1)")
-    parser.add_argument("--json", action="store_true", help="the report as JSON")
-    parser.set_defaults(run=run_diverge)
-
-
-def run_trace(arguments: argparse.Namespace) -> int:
-    """``trace``"""
-    import numpy as np
-
-    from fcpts_ref.cli.options import choices_of
-    from fcpts_ref.cli.sources import find_dataset, find_network
-    from fcpts_ref.methods.fcpts import FCPTS
-    from fcpts_ref.oracle.trace import record_run, trace_bytes
-    from fcpts_ref.oracle.trace_file import write_trace
-    from fcpts_ref.runs import draw_calibration
+def run(arguments: argparse.Namespace) -> int:
+    """Records the trace; returns the exit code."""
 
     steps = parse_steps(arguments.steps)
     method = FCPTS(
@@ -130,7 +88,9 @@ def run_trace(arguments: argparse.Namespace) -> int:
     dataset = find_dataset(arguments.data, arguments.home)
     network = find_network(arguments, dataset)
     available = len(dataset.train)
-    count = arguments.calibration or min(available, method.conventions.calibration_images)
+    count = arguments.calibration
+    if count is None:
+        count = min(available, method.conventions.calibration_images)
     chosen = draw_calibration(available, count, np.random.default_rng(arguments.seed))
     trace = record_run(
         network,
@@ -157,29 +117,13 @@ def run_trace(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_diverge(arguments: argparse.Namespace) -> int:
-    """``diverge``"""
-    from fcpts_ref.oracle.diverge import diverge
-    from fcpts_ref.oracle.diverge_report import format_divergence, make_json
-    from fcpts_ref.oracle.trace_file import read_trace
-
-    mine = read_trace(arguments.mine)
-    reference = None if arguments.reference is None else read_trace(arguments.reference)
-    result = diverge(
-        mine, reference, scale=arguments.scale, single=arguments.precision == "float32"
-    )
-    against = "the reference" if arguments.reference is None else str(arguments.reference)
-    make = make_json if arguments.json else format_divergence
-    print(make(result, str(arguments.mine), against))
-    return 0 if result.ok else 1
-
-
 def parse_steps(text: str) -> list[int]:
     """ "0,2-4" as [0, 2, 3, 4].  Raises InputError for anything else, or more than 10,000 steps."""
     steps: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not (first.isdigit() and (last.isdigit() or not dash) and len(part) < 20):
+        numbers = first.isdigit() and (last.isdigit() or not dash) and part.isascii()
+        if not numbers or len(part) >= 20:
             raise InputError(f"--steps {text}: expected numbers and ranges, such as 0,1,2 or 0-3")
         begin, end = int(first), int(last or first)
         if end < begin or end - begin >= 10_000:

@@ -1,0 +1,62 @@
+"""fcpts-ref diverge: the first quantity in which an implementation leaves the reference."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from fcpts_ref.oracle.diverge import diverge
+from fcpts_ref.oracle.diverge_report import format_divergence, make_json
+from fcpts_ref.oracle.trace_file import read_trace
+
+EPILOG = """\
+examples:
+  fcpts-ref diverge mine.h5                   the reference repeats mine.h5's steps from its inputs
+  fcpts-ref diverge mine.h5 reference.h5      two traces of the same steps
+
+Exit codes: 0 everything compared agrees, 1 something differs or nothing could be compared,
+2 a file that cannot be used.  docs/oracle.md describes the file and the names.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Mounts the command."""
+    parser = subparsers.add_parser(
+        "diverge",
+        help="find the first quantity in which an implementation leaves the reference",
+        description="Find the first quantity, in the order of computation, that differs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("mine", type=Path, metavar="MINE.h5", help="the implementation's trace")
+    parser.add_argument(
+        "reference",
+        type=Path,
+        nargs="?",
+        metavar="REFERENCE.h5",
+        help="another trace (default: the reference, computed from MINE.h5's own inputs)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32"),
+        default="auto",
+        help="what was computed in; auto looks at the arrays (default)",
+    )
+    parser.add_argument("--scale", type=float, default=1.0, help="on all tolerances (default: 1)")
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compares and prints; returns the exit code."""
+
+    mine = read_trace(arguments.mine)
+    reference = None if arguments.reference is None else read_trace(arguments.reference)
+    result = diverge(
+        mine, reference, scale=arguments.scale, single=arguments.precision == "float32"
+    )
+    against = "the reference" if arguments.reference is None else str(arguments.reference)
+    make = make_json if arguments.json else format_divergence
+    print(make(result, str(arguments.mine), against))
+    return 0 if result.ok else 1
