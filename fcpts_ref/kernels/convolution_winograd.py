@@ -10,8 +10,7 @@ y0 = d0 g0 + d1 g1 + d2 g2 and y1 = d1 g0 + d2 g1 + d3 g2.  Four are enough:
 
 The sums of filter rows ("parts" 0 ... 3) are made once per call, the differences of pixels as
 they are loaded: processors add and multiply at the same time.  (S. Winograd 1980; A. Lavin and
-S. Gray 2015, arXiv:1509.09308.  For the weight gradient, which loads more for each product, it
-does not pay.)
+S. Gray 2015, arXiv:1509.09308.)
 
 The products of a row that cancel in exact arithmetic leave rounding errors: those of a sum over
 the four rows of the pair, not of the three of one output row.  So an infinite pixel may give

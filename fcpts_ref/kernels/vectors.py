@@ -88,6 +88,12 @@ def _load(
     return value
 
 
+def _store(context: Any, builder: Any, array_type: Any, array: Any, index: Any, value: Any) -> None:
+    address = _address(context, builder, array_type, array, index)
+    pointer = builder.bitcast(address, value.type.as_pointer())
+    builder.store(value, pointer).align = array_type.dtype.bitwidth // 8
+
+
 def _shuffle(builder: Any, a: Any, b: Any, picks: list[int]) -> Any:
     index = ir.Constant(ir.VectorType(ir.IntType(32), len(picks)), picks)
     return builder.shuffle_vector(a, b, index)
@@ -128,9 +134,7 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
     """array[index], array[index + 1], ... = vector"""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        address = _address(context, builder, array, args[0], args[1])
-        pointer = builder.bitcast(address, args[2].type.as_pointer())
-        builder.store(args[2], pointer).align = vector.dtype.bitwidth // 8
+        _store(context, builder, array, *args)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), generate

@@ -1,4 +1,4 @@
-"""Plans for ``convolution_winograd``: which layers it suits, and its tables."""
+"""Plans for the two Winograd kernels: which layers they suit, and their tables."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from .convolution_winograd import (
     pack_winograd_weights,
     winograd_correlation,
 )
-from .layout import Geometry, keep_mask
-from .vectors import row_lanes
+from .layout import Geometry, keep_mask, round_up
+from .vectors import REGISTERS, lanes, row_lanes
+from .winograd_gradient import PARTS as SQUARE_PARTS
+from .winograd_gradient import ROWS, combine_parts, winograd_weight_gradient
 from .winograd_tiles import PAIR_ROWS, PARTS
 
 Array = NDArray[Any]
+
+CHUNKS = 8  # of images at most, whose weight gradients are summed apart
 
 
 def suits_winograd(scheme: Scheme, planes: int, geometry: Geometry, dtype: DTypeLike) -> bool:
@@ -26,13 +30,27 @@ def suits_winograd(scheme: Scheme, planes: int, geometry: Geometry, dtype: DType
     a width that fills the vectors (which also keeps them within the plane).
     """
     return (
+        _plain(scheme)
+        and geometry.height % 2 == 0
+        and geometry.width % row_lanes(geometry.width, dtype) == 0
+        and planes >= 2 * PAIR_ROWS
+    )
+
+
+def suits_winograd_gradient(scheme: Scheme) -> bool:
+    """The same for the weight gradient: its lanes are channels, so there must be some."""
+    least = min(scheme.weight_shape[:2])
+    even = scheme.target.height % 2 == 0 and scheme.target.width % 2 == 0
+    return _plain(scheme) and even and least >= ROWS
+
+
+def _plain(scheme: Scheme) -> bool:
+    """3 x 3 without stride, dilation or groups."""
+    return (
         scheme.weight_shape[2:] == (3, 3)
         and not scheme.split
         and scheme.walk.dilation == (1, 1)
         and scheme.walk.groups == 1
-        and geometry.height % 2 == 0
-        and geometry.width % row_lanes(geometry.width, dtype) == 0
-        and planes >= 2 * PAIR_ROWS
     )
 
 
@@ -79,3 +97,26 @@ class WinogradCorrelation:
             self.no_bias if bias is None else bias, self.mask, self.lane_shape,
             side is not None, target if side is None else side, limits,
         )  # fmt: skip
+
+
+class WinogradGradient:
+    """The dense weight gradient by squares of pixels."""
+
+    def __init__(self, scheme: Scheme, dtype: DTypeLike) -> None:
+        target, padding = scheme.target, scheme.walk.padding
+        self.size = (target.height, target.width, target.pitch)
+        self.shift = padding[0] * target.pitch + padding[1]
+        full, (planes, channels) = lanes(dtype), scheme.weight_shape[:2]
+        vectors = -(-planes // full)
+        self.shape = (0,) * (2 if REGISTERS >= 32 and vectors % 2 == 0 else 1)
+        self.lane_shape = (0,) * full
+        self.sums = (SQUARE_PARTS, round_up(channels, max(ROWS, full)), vectors * full)
+
+    def run(self, dy: Array, x: Array, dweight: Array) -> None:
+        """Fill dweight (K, C, 3, 3); the chunks depend on the number of images alone."""
+        chunk = max(1, -(-len(dy) // CHUNKS))
+        sums = np.empty((-(-len(dy) // chunk), *self.sums), dweight.dtype)
+        winograd_weight_gradient(
+            dy, x, self.size, self.shift, chunk, sums, self.shape, self.lane_shape
+        )  # fmt: skip
+        combine_parts(sums, dweight)
