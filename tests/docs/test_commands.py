@@ -17,6 +17,9 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "
 BLOCK = re.compile(r"(?P<marker><!-- run -->\n)?```(?:sh|console)\n(?P<body>.*?)```", re.DOTALL)
 
 
+PYTHON = re.compile(r"<!-- run -->\n```python\n(?P<body>.*?)```", re.DOTALL)
+
+
 def commands(document: Path, *, marked: bool) -> list[str]:
     """The fcpts-ref lines of a document's shell blocks, continuation lines joined."""
     found = []
@@ -56,3 +59,17 @@ def test_marked_commands_run(document: Path, tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_marked_python_runs(document: Path, tmp_path: Path) -> None:
+    for block in PYTHON.finditer(document.read_text(encoding="utf-8")):
+        done = subprocess.run(
+            [sys.executable, "-c", block["body"]],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
