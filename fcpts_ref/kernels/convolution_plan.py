@@ -19,7 +19,7 @@ from .activation import NO_LIMITS
 from .convolution_dense import dense_correlation, dense_weight_gradient, pack_weights
 from .convolution_phases import even_lanes, merge_phases, split_phases
 from .convolution_taps import Scheme, Taps, backward_taps, forward_taps, make_scheme
-from .layout import Geometry, allocate, keep_mask, round_up
+from .layout import Geometry, Scratch, allocate, keep_mask, round_up
 from .sparse_convolution import (
     add_chunks,
     build_index,
@@ -140,6 +140,7 @@ class ConvolutionPlan:
     ``layout``), all of ``images`` images; weight and dweight are (K, C / groups, R, S).
     border: rows of zeros that users of the output need at least.
     prefer: when ``sparse`` is asked for, the rule that chooses the kernel by density.
+    scratch: shared by layers that run one after the other; default its own.
     """
 
     def __init__(
@@ -155,6 +156,7 @@ class ConvolutionPlan:
         groups: int = 1,
         border: int | None = None,
         prefer: Callable[[float, int], bool] = prefer_sparse,
+        scratch: Scratch | None = None,
     ) -> None:
         walk = make_walk(stride, padding, dilation, groups)
         border = input_geometry.border if border is None else border
@@ -181,7 +183,7 @@ class ConvolutionPlan:
             planes = self.scheme.phases * channels
             self.phases = allocate(images, planes, self.scheme.source, dtype)
             self.dphases = allocate(images, planes, self.scheme.source, dtype)
-        self.gradient = WeightGradient(self.scheme, taps, dtype)
+        self.gradient = WeightGradient(self.scheme, taps, dtype, scratch or Scratch())
 
     def forward(
         self, x: Array, weight: Array, bias: Array | None, y: Array, *, sparse: bool = False,
@@ -264,8 +266,9 @@ class ConvolutionPlan:
 class WeightGradient:
     """dweight of a table of taps, for all weights or the kept ones."""
 
-    def __init__(self, scheme: Scheme, taps: Taps, dtype: DTypeLike) -> None:
+    def __init__(self, scheme: Scheme, taps: Taps, dtype: DTypeLike, scratch: Scratch) -> None:
         source, target = scheme.source, scheme.target
+        self.scratch = scratch
         self.taps = taps
         self.winograd = WinogradGradient(scheme, dtype) if suits_winograd_gradient(scheme) else None
         self.shape = (0,) * TILE_VECTORS
@@ -293,7 +296,7 @@ class WeightGradient:
     def dense(self, dy: Array, source: Array, dweight: Array) -> None:
         """Every weight; dweight: as the weight."""
         if self.winograd is not None:
-            self.winograd.run(dy, source, dweight)
+            self.winograd.run(dy, source, dweight, self.scratch)
             return
         dense_weight_gradient(
             dy, source, self.offsets, self.taps.counts, self.rows, self.cover.vectors,

@@ -12,6 +12,7 @@ is one long run of vectors, whatever its width; only 1 lane in ``pitch`` is spen
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,3 +86,20 @@ def keep_mask(geometry: Geometry, dtype: DTypeLike) -> Array:
     rows = mask[: geometry.run].reshape(geometry.height, geometry.pitch)
     rows[:, : geometry.width] = -1
     return mask
+
+
+class Scratch:
+    """Memory that steps which run one after the other use while they run.
+
+    Fresh memory would have to be zeroed by the system at every call.
+    """
+
+    def __init__(self) -> None:
+        self.block = np.empty(0)
+
+    def take(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """An array of any content, good until the next call."""
+        size = math.prod(shape)
+        if self.block.dtype != dtype or self.block.size < size:
+            self.block = np.empty(size, dtype)
+        return self.block[:size].reshape(shape)

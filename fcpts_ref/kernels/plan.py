@@ -20,6 +20,7 @@ from fcpts_ref.networks.operations import OPERATIONS
 
 from .buffers import Memory, Slot
 from .fusion import Group, fuse
+from .layout import Scratch
 from .shortcut import add_planes
 from .step import Run, Step
 from .steps import STEPS, Images, Layer
@@ -39,6 +40,9 @@ class Plan:
         self.memory = Memory(images, dtype, _border(graph))
         groups = _with_images(fuse(graph), graph)
         self.steps = [_step_class(group)(group, images, dtype, keep) for group in groups]
+        scratch = Scratch()
+        for step in self.steps:
+            step.scratch = scratch
         self.logits_name = graph.nodes[-1].name
         wanted = _wanted(self.steps) if keep else set()
         last = _last_uses(self.steps, wanted, self.logits_name)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .buffers import Slot
 from .fusion import Group
+from .layout import Scratch
 
 Array = NDArray[Any]
 
@@ -57,6 +58,7 @@ class Step:
         self.adds: list[bool] = []
         self.output: Slot
         self.dy: Slot
+        self.scratch = Scratch()  # the plan replaces it by one for all
 
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         """Take the buffers of the values."""

@@ -37,8 +37,9 @@ class Convolution(Step):
         walk = {n: attributes[n] for n in ("stride", "padding", "dilation") if n in attributes}
         shape = (K, C // G, *_pair(attributes["kernel"]))
         self.plan = ConvolutionPlan(
-            source, shape, self.images, self.dtype, groups=G, border=target.border, **walk
-        )
+            source, shape, self.images, self.dtype, groups=G, border=target.border,
+            scratch=self.scratch, **walk,
+        )  # fmt: skip
         self.weight, self.bias = f"{self.name}.weight", f"{self.name}.bias"
         self.biased = attributes.get("bias", False)
         self.y = self.between = None

@@ -12,7 +12,7 @@ from .convolution_winograd import (
     pack_winograd_weights,
     winograd_correlation,
 )
-from .layout import Geometry, keep_mask, round_up
+from .layout import Geometry, Scratch, keep_mask, round_up
 from .vectors import REGISTERS, lanes, row_lanes
 from .winograd_gradient import PARTS as SQUARE_PARTS
 from .winograd_gradient import ROWS, combine_parts, winograd_weight_gradient
@@ -112,10 +112,10 @@ class WinogradGradient:
         self.lane_shape = (0,) * full
         self.sums = (SQUARE_PARTS, round_up(channels, max(ROWS, full)), vectors * full)
 
-    def run(self, dy: Array, x: Array, dweight: Array) -> None:
+    def run(self, dy: Array, x: Array, dweight: Array, scratch: Scratch) -> None:
         """Fill dweight (K, C, 3, 3); the chunks depend on the number of images alone."""
         chunk = max(1, -(-len(dy) // CHUNKS))
-        sums = np.empty((-(-len(dy) // chunk), *self.sums), dweight.dtype)
+        sums = scratch.take((-(-len(dy) // chunk), *self.sums), dweight.dtype)
         winograd_weight_gradient(
             dy, x, self.size, self.shift, chunk, sums, self.shape, self.lane_shape
         )  # fmt: skip
