@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_compare import KNOWN, summary
 
 from fcpts_ref import runs
 from fcpts_ref.compare import lines_of, outcomes
@@ -20,7 +21,6 @@ from fcpts_ref.report.build import PAGE, write_report
 from fcpts_ref.report.collect import read_dense, run_folders, summaries_in
 from fcpts_ref.report.page import Heading, Picture, Table, Text, make_page
 from fcpts_ref.storage import write_arrays
-from tests.test_compare import KNOWN, summary
 
 pytest.importorskip("matplotlib")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_networks import make_images, make_network, small_plain, small_resnet
 
 from fcpts_ref import runs
 from fcpts_ref.errors import InputError
@@ -17,7 +18,6 @@ from fcpts_ref.methods.fcpts import FCPTS
 from fcpts_ref.networks import NumpyEngine
 from fcpts_ref.networks.execution import forward
 from fcpts_ref.storage import read_arrays, write_arrays
-from tests.small_networks import make_images, make_network, small_plain, small_resnet
 
 SETTINGS = runs.RunSettings(
     weights="w",

@@ -9,6 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from damage import damaged_copies, survives
+from small_networks import every_operation, make_network, small_plain, small_resnet
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.networks import Network
@@ -20,8 +22,6 @@ from fcpts_ref.storage import (
     write_arrays,
     write_network,
 )
-from tests.damage import damaged_copies, survives
-from tests.small_networks import every_operation, make_network, small_plain, small_resnet
 
 GRAPHS = [small_resnet("A"), small_resnet("B"), small_plain(), every_operation()]
 

@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
+from commands import Outcome, Place, Run
+from small_networks import make_network
 
 from fcpts_ref.cli import main
 from fcpts_ref.datasets.dataset import Dataset, Split, write_dataset
 from fcpts_ref.networks import resnet
 from fcpts_ref.storage import write_network
-from tests.small_networks import make_network
 
 CLASSES = 6
 SHAPE = (1, 8, 8)
-
-
-class Place(NamedTuple):
-    """Where the data set and the network lie."""
-
-    data: Path
-    network: Path
-
-    @property
-    def options(self) -> list[str]:
-        return [f"--data={self.data}", f"--weights={self.network}", "--engine=numpy"]
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="session")
@@ -76,19 +48,3 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return Outcome(code, captured.out, captured.err)
 
     return command
-
-
-def start(*words: Any, **options: Any) -> subprocess.Popen[str]:
-    """Starts a command in a process of its own, deaf to this one's Ctrl-C."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "fcpts_ref", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        **options,
-    )
-
-
-def one_line(message: str) -> bool:
-    return message.count("\n") == 1 and message.startswith("fcpts-ref")

@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import cifar_layouts as layouts
 import numpy as np
 import pytest
+from commands import Run, one_line
 
 from fcpts_ref.cli import data as command
 from fcpts_ref.datasets.cifar import read_cifar_archive
 from fcpts_ref.datasets.dataset import read_dataset
 from fcpts_ref.datasets.official import OfficialArchive
 from fcpts_ref.errors import InputError
-from tests.cli.conftest import Run, one_line
-from tests.datasets import cifar_layouts as layouts
 
 
 @pytest.fixture(autouse=True)

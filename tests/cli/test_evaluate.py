@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Place, Run, one_line
 
 from fcpts_ref.datasets.dataset import read_dataset
 from fcpts_ref.storage import read_network, write_network
-from tests.cli.conftest import Place, Run, one_line
 
 
 def test_counts_are_those_of_the_logits(run: Run, place: Place) -> None:

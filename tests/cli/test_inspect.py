@@ -6,9 +6,9 @@ from pathlib import Path
 
 import h5py
 import pytest
+from commands import Place, Run, one_line
 
 from fcpts_ref.storage import read_network
-from tests.cli.conftest import Place, Run, one_line
 
 
 def test_layers_and_rates(run: Run, place: Place) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Place, Run, one_line
+from small_networks import make_network
 
 from fcpts_ref.checkpoints.importing import read_checkpoint
 from fcpts_ref.checkpoints.torch_write import write_torch_file
 from fcpts_ref.networks import resnet
 from fcpts_ref.storage import read_network, write_network
-from tests.cli.conftest import Place, Run, one_line
-from tests.small_networks import make_network
 
 GRAPH = resnet(8)
 FORM = ("--arch=resnet8",)

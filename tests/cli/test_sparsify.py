@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import Place, Run, one_line, start
 
 from fcpts_ref.cli.progress import step_bar
 from fcpts_ref.cli.tables import table
@@ -20,7 +21,6 @@ from fcpts_ref.files import lock_folder
 from fcpts_ref.methods import StepReport
 from fcpts_ref.networks import global_rate
 from fcpts_ref.storage import read_arrays, read_network, write_network
-from tests.cli.conftest import Place, Run, one_line, start
 
 SHORT = ("--epochs=2", "--batch-size=8", "--quiet")
 RESULTS = ("network.h5", "history.h5")

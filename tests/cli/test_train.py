@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Place, Run, one_line
 
 from fcpts_ref.datasets.dataset import read_dataset
 from fcpts_ref.storage import read_network
-from tests.cli.conftest import Place, Run, one_line
 
 SHORT = ("--arch=resnet8", "--epochs=2", "--batch-size=20", "--engine=numpy", "--quiet")
 

@@ -9,6 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_networks import (
+    every_operation,
+    make_images,
+    make_network,
+    small_plain,
+    small_resnet,
+)
 
 from fcpts_ref.budget import budget
 from fcpts_ref.errors import InputError
@@ -18,13 +25,6 @@ from fcpts_ref.methods.pot import correct_weight, corrected_bias, reconstruction
 from fcpts_ref.methods.units import CHUNK, Unit, Walk, run_unit, segments, walk_to
 from fcpts_ref.networks import Graph, NumpyEngine, global_rate
 from fcpts_ref.networks.fold import fold_batch_norm
-from tests.small_networks import (
-    every_operation,
-    make_images,
-    make_network,
-    small_plain,
-    small_resnet,
-)
 
 FAST: dict[str, Any] = {"steps": 3, "batch_size": 4}
 

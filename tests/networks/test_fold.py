@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from fcpts_ref.networks import Graph, Node
-from fcpts_ref.networks.fold import fold_batch_norm
-from tests.small_networks import (
+from small_networks import (
     every_operation,
     make_images,
     make_network,
     small_plain,
     small_resnet,
 )
+
+from fcpts_ref.networks import Graph, Node
+from fcpts_ref.networks.fold import fold_batch_norm
 
 GRAPHS = {
     "resnet A": small_resnet("A"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from commands import Place, Run, one_line
+from test_report import check_page
 
 from fcpts_ref import runs
-from tests.cli.conftest import Place, Run, one_line
-from tests.test_report import check_page
 
 pytest.importorskip("matplotlib")
 

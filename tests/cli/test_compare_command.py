@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Place, Run, one_line, start
 
 from fcpts_ref.cli import cells
-from tests.cli.conftest import Place, Run, one_line, start
 
 
 def words_of(place: Place, out: Path, *more: str) -> list[str]:
