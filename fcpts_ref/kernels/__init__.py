@@ -2,7 +2,7 @@
 
 Read in this order: ``compilation`` (the flags, one place), ``layout`` (how an activation lies in
 memory), ``vectors`` (what one instruction does); ``convolution_taps`` (a convolution as a table),
-``convolution_dense``, ``convolution_winograd`` and ``sparse_convolution`` (the kernels),
+``convolution_dense``, ``winograd`` and ``sparse_convolution`` (the kernels),
 ``convolution_plan`` (which of them runs); ``activation`` and ``batch_norm`` (what comes after);
 then the engine: ``fusion`` (which nodes run as one), ``steps``, ``plan`` (their order and
 memory), ``engine``.  ``layers``, ``equations``, ``optim`` and ``projection`` have the functions

@@ -8,27 +8,37 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
 from .compilation import compiled
+from .layout import ALIGNMENT
 from .vectors import VECTOR_BYTES, VectorType, _constant, _load, _shuffle, _store
 
 
 @compiled
-def turn_image(buffer: Any, n: int, turned: Any, front: int) -> None:
-    """turned[front + p, c] = buffer[n, c, p] for every element p of the planes.
+def aligned_rows(rows: int, columns: int, like: Any) -> Any:
+    """An array of any content on a 64-byte boundary, in the dtype of another."""
+    block = np.empty(rows * columns + ALIGNMENT, like.dtype)
+    skew = -(block.ctypes.data // block.itemsize) % ALIGNMENT
+    return block[skew : skew + rows * columns].reshape((rows, columns))
 
-    buffer: (N, C, PLANE); turned: (>= front + PLANE, >= C), its rows whole vectors, whose lanes
-    beyond C repeat the last channel.
+
+@compiled
+def turn_planes(buffer: Any, n: int, start: int, turned: Any) -> None:
+    """turned[i, c] = element start + i of plane (n, c), as far as the plane goes.
+
+    buffer: (N, C, PLANE); start: a multiple of ALIGNMENT, negative for the zeros above.  The
+    rows of turned are whole vectors, whose lanes beyond C repeat the last channel.
     """
     _, channels, plane = buffer.shape
     row, L = turned.shape[1], VECTOR_BYTES // buffer.itemsize
     for c in range(0, row, L):
         first = min(c, channels - 1)
-        for p in range(0, plane, L):
+        for p in range(start, plane, L):
             at = (n * channels + first) * plane + p
-            turn_square(buffer, at, plane, channels - first, turned, (front + p) * row + c, row)
+            turn_square(buffer, at, plane, channels - first, turned, (p - start) * row + c, row)
 
 
 @intrinsic

@@ -7,7 +7,7 @@ The ``masked_`` functions skip the weights that are zero: such a weight contribu
 even against an infinite or NaN activation, and its gradient is zero.  Elsewhere what is not
 finite in NumPy is not finite here, with two exceptions to the letter:
 
-* the dense 3 x 3 kernels (``convolution_winograd``) may give NaN where NumPy gives infinity;
+* the dense 3 x 3 kernels (``winograd``) may give NaN where NumPy gives infinity;
 * the weight gradient multiplies the zero border of dy by pixels of x, so an infinite or NaN
   pixel makes every tap of its channel that reaches it across a border NaN too.
 """

@@ -27,13 +27,7 @@ from .sparse_convolution import (
     masked_weight_gradient,
 )
 from .vectors import TILE_ROWS, TILE_VECTORS, lanes
-from .winograd_plan import (
-    WinogradCorrelation,
-    WinogradGradient,
-    WinogradTable,
-    suits_winograd,
-    suits_winograd_gradient,
-)
+from .winograd_plan import WinogradCorrelation, WinogradGradient, suits_winograd
 
 Array = NDArray[Any]
 
@@ -61,7 +55,7 @@ def prefer_sparse(density: float, planes: int) -> bool:
 class Correlation:
     """One table of taps over buffers: y from x, or dx from dy.
 
-    winograd: the same by pairs of rows, where that applies: it is then the dense kernel.
+    winograd: the same by squares of pixels, where that applies: it is then the dense kernel.
 
     target (N, PLANES, PLANE) = sum over taps of weight * source (N, CHANNELS, PLANE) shifted.
     """
@@ -72,9 +66,8 @@ class Correlation:
         """geometry: of the target."""
         self.taps = taps
         self.winograd: WinogradCorrelation | None = None
-        if suits_winograd(scheme, taps.planes, geometry, dtype):
-            table = WinogradTable(taps, backward)
-            self.winograd = WinogradCorrelation(table, geometry, dtype)
+        if suits_winograd(scheme):
+            self.winograd = WinogradCorrelation(taps, geometry, dtype, backward)
         self.mask = keep_mask(geometry, dtype)
         self.cover = cover(geometry, dtype)
         self.shape = _shape(self.cover.vectors, TILE_WIDTHS)
@@ -270,7 +263,7 @@ class WeightGradient:
         source, target = scheme.source, scheme.target
         self.scratch = scratch
         self.taps = taps
-        self.winograd = WinogradGradient(scheme, dtype) if suits_winograd_gradient(scheme) else None
+        self.winograd = WinogradGradient(scheme, dtype) if suits_winograd(scheme) else None
         self.shape = (0,) * TILE_VECTORS
         self.cover = flat_cover(target, dtype)
         G, J = taps.offsets.shape

@@ -347,30 +347,54 @@ def outer_product(
     Each vector of x is loaded once and meets every row's weight.  step None: the vectors follow
     each other.
     """
-    contiguous = isinstance(step, types.NoneType)
-    columns = shape.count
-    rows = tile.count // columns
-    vector = tile.dtype
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        sums = cgutils.unpack_tuple(builder, args[0], tile.count)
-        inputs = []
-        for v in range(columns):
-            shift = _constant(v * vector.lanes)
-            if not contiguous:
-                shift = builder.mul(args[6], _constant(v))
-            index = builder.add(args[5], shift)
-            inputs.append(_load(context, builder, x, args[4], index, vector.lanes))
-        for m in range(rows):
-            place = _address(context, builder, w, args[2], builder.add(args[3], _constant(m)))
-            weight = _broadcast(builder, builder.load(place), context.get_value_type(vector))
-            for v in range(columns):
-                i = m * columns + v
-                sums[i] = _multiply_add(builder, weight, inputs[v], sums[i])
-        return context.make_tuple(builder, tile, sums)
+        tile, _, w, at_w, x, at_x, step = args
+        rows = [builder.add(at_w, _constant(m)) for m in range(signature.return_type.count)]
+        return _outer_product(context, builder, signature, tile, w, rows, x, at_x, step)
 
-    kind = step if contiguous else types.intp
+    kind = step if isinstance(step, types.NoneType) else types.intp
     return tile(tile, shape, w, types.intp, x, types.intp, kind), generate
+
+
+@intrinsic
+def outer_product_apart(
+    typing: Any, tile: Any, shape: Any, w: Any, at_w: Any, pace: Any, x: Any, at_x: Any, step: Any
+) -> Any:
+    """The same with weights that are apart: tile[m, v] += w[at_w + m * pace] * ..."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        tile, _, w, at_w, pace, x, at_x, step = args
+        count = signature.return_type.count
+        rows = [builder.add(at_w, builder.mul(pace, _constant(m))) for m in range(count)]
+        return _outer_product(context, builder, signature, tile, w, rows, x, at_x, step)
+
+    kind = step if isinstance(step, types.NoneType) else types.intp
+    return tile(tile, shape, w, types.intp, types.intp, x, types.intp, kind), generate
+
+
+def _outer_product(
+    context: Any, builder: Any, signature: Any, tile: Any, w: Any, rows: list[Any], x: Any,
+    at_x: Any, step: Any,
+) -> Any:  # fmt: skip
+    kind, shape, w_kind = signature.args[:3]
+    x_kind, step_kind = signature.args[-3], signature.args[-1]
+    columns, vector = shape.count, kind.dtype
+    sums = cgutils.unpack_tuple(builder, tile, kind.count)
+    inputs = []
+    for v in range(columns):
+        shift = _constant(v * vector.lanes)
+        if not isinstance(step_kind, types.NoneType):
+            shift = builder.mul(step, _constant(v))
+        index = builder.add(at_x, shift)
+        inputs.append(_load(context, builder, x_kind, x, index, vector.lanes))
+    for m in range(kind.count // columns):
+        scalar = builder.load(_address(context, builder, w_kind, w, rows[m]))
+        weight = _broadcast(builder, scalar, context.get_value_type(vector))
+        for v in range(columns):
+            i = m * columns + v
+            sums[i] = _multiply_add(builder, weight, inputs[v], sums[i])
+    return context.make_tuple(builder, kind, sums)
 
 
 @intrinsic

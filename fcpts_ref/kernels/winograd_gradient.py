@@ -1,7 +1,7 @@
 """Weight gradient of 3 x 3 convolutions with 2.25 times fewer multiplications.
 
-The gradient of a filter column g by two rows of dy over input rows d0 ... d3 costs six products;
-with the parts of ``convolution_winograd`` it is four, summed over the whole batch before they
+The gradient of a filter (g0, g1, g2) by outputs dy0, dy1 over inputs d0 ... d3 costs six
+products; by the parts of ``winograd`` it is four, each summed over the whole batch before they
 are put together:
 
     m0 = (d0 - d2) dy0                         dg0 = m0 + (m1 + m2) / 2
@@ -9,12 +9,8 @@ are put together:
     m2 = (d2 - d1) (dy0 - dy1)                 dg2 = (m1 + m2) / 2 - m3
     m3 = (d1 - d3) dy1
 
-Done along rows and along columns, a 4 x 4 square of the input and a 2 x 2 square of dy give 16
-parts each, and 16 products for every pair of channels where the plain sum has 36.
-
-Each part is then the product of two matrices, (channels, squares) and (squares, planes).  Lanes
-are output planes (``channels_last``): no sum crosses lanes, no image is too narrow.  What works
-on SQUARES squares at a time stays in the second-level cache, one part in the first-level cache.
+Along rows and along columns, a square of 4 x 4 inputs and its 2 x 2 outputs have 16 parts each.
+Each part is the product of two matrices, (channels, squares) and (squares, planes).
 """
 
 from __future__ import annotations
@@ -22,30 +18,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange, types
-from numba.extending import intrinsic
+from numba import prange
 
-from .channels_last import turn_image
+from .channels_last import aligned_rows, turn_planes
 from .compilation import compiled, compiled_parallel
 from .layout import ALIGNMENT
-from .vectors import (
-    REGISTERS,
-    VECTOR_BYTES,
-    _constant,
-    _load,
-    _store,
-    add,
-    load_as,
-    outer_product,
-    store,
-    zero_tile,
-)
-from .winograd_tiles import _input_part
-
-PARTS = 16
-ROWS = 8 if REGISTERS >= 32 else 4  # input channels in a tile of sums
-SQUARES = 64
-GAP = ALIGNMENT  # elements between parts, else all of them would share one set of the cache
+from .vectors import VECTOR_BYTES, add, load_as, outer_product, store, zero_tile
+from .winograd import GAP, ROWS, SQUARES, corner, split_pixels
+from .winograd_parts import PARTS, split_gradient
 
 
 @compiled_parallel
@@ -60,50 +40,37 @@ def winograd_weight_gradient(
 
     Threads share the chunks, whose size does not depend on the threads.
     """
-    images, height, width, pitch = len(dy), size[0], size[1], size[2]
     channels, planes = sums.shape[2:]
+    _, width, pitch = size
+    before = (shift + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT  # elements, the border above
+    count = size[0] // 2 * (width // 2)
     for i in prange(len(sums)):
-        turned_x = aligned_rows(shift + x.shape[2], channels, x)
+        turned_x = aligned_rows(before + x.shape[2], channels, x)
         turned_dy = aligned_rows(dy.shape[2], planes, x)
         x_parts = aligned_rows(PARTS, SQUARES * channels + GAP, x)
         dy_parts = aligned_rows(PARTS, SQUARES * planes + GAP, x)
-        turned_x[:shift] = 0
         sums[i] = 0
         squares = 0
-        for n in range(i * chunk, min((i + 1) * chunk, images)):
-            turn_image(x, n, turned_x, shift)
-            turn_image(dy, n, turned_dy, 0)
-            for p in range(0, height, 2):
-                for q in range(0, width, 2):
-                    if squares == SQUARES:
-                        add_products(x_parts, dy_parts, squares, sums[i], shape, lane_shape)
-                        squares = 0
-                    at = p * pitch + q
-                    split_square(turned_x, turned_dy, at, pitch, x_parts, dy_parts, squares)
-                    squares += 1
+        for n in range(i * chunk, min((i + 1) * chunk, len(dy))):
+            turn_planes(x, n, -before, turned_x)
+            turn_planes(dy, n, 0, turned_dy)
+            for s in range(count):
+                if squares == SQUARES:
+                    add_products(x_parts, dy_parts, squares, sums[i], shape, lane_shape)
+                    squares = 0
+                at = corner(s, width, pitch)
+                split_pixels(turned_x, at + before - shift, pitch, x_parts, squares)
+                split_outputs(turned_dy, at, pitch, dy_parts, squares)
+                squares += 1
         add_products(x_parts, dy_parts, squares, sums[i], shape, lane_shape)
 
 
 @compiled
-def aligned_rows(rows: int, columns: int, like: Any) -> Any:
-    """An array of any content on a 64-byte boundary, in the dtype of another."""
-    block = np.empty(rows * columns + ALIGNMENT, like.dtype)
-    skew = -(block.ctypes.data // block.itemsize) % ALIGNMENT
-    return block[skew : skew + rows * columns].reshape((rows, columns))
-
-
-@compiled
-def split_square(
-    x: Any, dy: Any, at: int, pitch: int, x_parts: Any, dy_parts: Any, square: int
-) -> None:  # fmt: skip
-    """The parts of the square of x and of dy whose first pixel is row ``at``."""
-    L = VECTOR_BYTES // x.itemsize
-    row = x.shape[1]
-    for c in range(0, row, L):
-        store_input_parts(x, at * row + c, pitch * row, row, x_parts, square * row + c)
+def split_outputs(dy: Any, at: int, pitch: int, parts: Any, square: int) -> None:
+    """The parts of the 2 x 2 pixels of dy from row ``at`` on, all planes."""
     row = dy.shape[1]
-    for k in range(0, row, L):
-        store_output_parts(dy, at * row + k, pitch * row, row, dy_parts, square * row + k)
+    for k in range(0, row, VECTOR_BYTES // dy.itemsize):
+        split_gradient(dy, at * row + k, pitch * row, row, parts, square * row + k)
 
 
 @compiled
@@ -154,51 +121,3 @@ def _filter(m: Any) -> Any:
     """dg0, dg1, dg2 from m0 ... m3."""
     half = (m[1] + m[2]) * type(m[0])(0.5)
     return m[0] + half, (m[1] - m[2]) * type(m[0])(0.5), half - m[3]
-
-
-@intrinsic
-def store_input_parts(
-    typing: Any, x: Any, at: Any, down: Any, right: Any, parts: Any, at_parts: Any
-) -> Any:
-    """parts[4 i + j, at_parts :] = part i by rows, j by columns, of the 4 x 4 vectors at x[at]."""
-    return _storing(_input_part, 4, x, parts)
-
-
-@intrinsic
-def store_output_parts(
-    typing: Any, dy: Any, at: Any, down: Any, right: Any, parts: Any, at_parts: Any
-) -> Any:
-    """The same of the 2 x 2 vectors at dy[at]."""
-    return _storing(_output_part, 2, dy, parts)
-
-
-def _output_part(builder: Any, part: int, dy: list[Any]) -> Any:
-    """Part of the rows dy0, dy1."""
-    if part in (0, 3):
-        return dy[part // 3]
-    return (builder.fadd if part == 1 else builder.fsub)(dy[0], dy[1])
-
-
-def _storing(part: Any, size: int, source: Any, parts: Any) -> Any:
-    """Load size x size vectors, take parts by rows and then by columns, store the 16."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        columns = []
-        for q in range(size):
-            rows = []
-            for p in range(size):
-                down = builder.mul(args[2], _constant(p))
-                right = builder.mul(args[3], _constant(q))
-                at = builder.add(args[1], builder.add(down, right))
-                rows.append(_load(context, builder, source, args[0], at))
-            columns.append([part(builder, i, rows) for i in range(4)])
-        array = context.make_array(parts)(context, builder, args[4])
-        step = builder.extract_value(array.shape, 1)
-        for i in range(4):
-            for j in range(4):
-                value = part(builder, j, [column[i] for column in columns])
-                shift = builder.mul(step, _constant(4 * i + j))
-                _store(context, builder, parts, args[4], builder.add(args[5], shift), value)
-        return context.get_dummy_value()
-
-    return types.void(source, types.intp, types.intp, types.intp, parts, types.intp), generate

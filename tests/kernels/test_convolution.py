@@ -20,6 +20,7 @@ from fcpts_ref.kernels import convolution as fast
 from fcpts_ref.kernels.convolution_plan import ConvolutionPlan, prefer_sparse
 from fcpts_ref.kernels.layout import allocate, interior, make_geometry
 from fcpts_ref.kernels.threads import available_threads, using_threads
+from fcpts_ref.kernels.winograd import ROWS
 
 SPARSITIES = (0.0, 0.5, 0.9, 1.0)
 
@@ -63,19 +64,27 @@ def assert_close(actual, expected, magnitude, terms, dtype):
     assert np.all(np.abs(actual - expected) <= bound * magnitude)
 
 
-def by_row_pairs(x_shape, weight, steps):
-    """Whether the dense kernels for this problem may be those of F(2, 3)."""
+def by_squares(weight, steps):
+    """Whether the dense kernels for this problem may be those of F(2 x 2, 3 x 3)."""
     plain = {k: v for k, v in steps.items() if k != "padding" and v not in (1, (1, 1))} == {}
-    return weight.shape[2:] == (3, 3) and plain
+    return weight.shape[2:] == (3, 3) and plain and min(weight.shape[:2]) >= ROWS
 
 
-def over_row_pairs(magnitude):
-    """Magnitude of what F(2, 3) adds and subtracts for an output: as parts are sums of two rows
-    of x and of up to three of the filter, no more than 3 times the direct sums that the rows up
-    to 3 above and below make with the filter's rows in any order."""
-    padded = np.pad(magnitude, ((0, 0), (0, 0), (3, 3), (0, 0)))
-    rows = magnitude.shape[2]
-    return 3 * sum(padded[:, :, i : i + rows] for i in range(7))
+def over_squares(magnitude):
+    """Magnitude of what F(2 x 2, 3 x 3) adds and subtracts for an output: as parts are sums of
+    four pixels of x and of up to nine of the filter, no more than 9 times the direct sums that
+    the pixels up to 3 rows and columns away make with the filter's elements in any order."""
+    padded = np.pad(magnitude, ((0, 0), (0, 0), (3, 3), (3, 3)))
+    rows, columns = magnitude.shape[2:]
+    near = [(i, j) for i in range(7) for j in range(7)]
+    return 9 * sum(padded[:, :, i : i + rows, j : j + columns] for i, j in near)
+
+
+def in_any_order(filters):
+    """The sum of filters (K, C, 3, 3) over the orders of their rows and of their columns."""
+    orders = [list(order) for order in permutations(range(3))]
+    turned = sum(filters[:, :, order] for order in orders)
+    return sum(turned[:, :, :, order] for order in orders)
 
 
 def check(x, weight, bias, dy, steps, dtype, forward, backward):
@@ -89,18 +98,21 @@ def check(x, weight, bias, dy, steps, dtype, forward, backward):
     magnitude, size_cache = reference.convolution_forward(*size[:3], **steps)
     gradient_magnitude = reference.convolution_backward(size[3], size_cache)
     dx_magnitude = gradient_magnitude[0]
-    if forward is fast.convolution_forward and by_row_pairs(x.shape, weight, steps):
-        turned = sum(size[1][:, :, list(order)] for order in permutations(range(3)))
-        magnitude, size_cache = reference.convolution_forward(size[0], turned, size[2], **steps)
-        dx_magnitude = reference.convolution_backward(size[3], size_cache)[0]
-        magnitude, dx_magnitude = over_row_pairs(magnitude), over_row_pairs(dx_magnitude)
+    dweight_magnitude = gradient_magnitude[1]
+    if by_squares(weight, steps):
+        turned = in_any_order(size[1])
+        dweight_magnitude = in_any_order(dweight_magnitude)
+        if forward is fast.convolution_forward:
+            magnitude, size_cache = reference.convolution_forward(size[0], turned, size[2], **steps)
+            dx_magnitude = reference.convolution_backward(size[3], size_cache)[0]
+            magnitude, dx_magnitude = over_squares(magnitude), over_squares(dx_magnitude)
     assert_close(y, expected, magnitude, weight[0].size + 1, dtype)
     expected = reference.convolution_backward(wide[3], wide_cache)
     assert_close(dx, expected[0], dx_magnitude, weight.size, dtype)
     if forward is fast.masked_convolution_forward:
         assert np.all(dweight[weight == 0] == 0)
         expected[1][weight == 0] = 0
-    assert_close(dweight, expected[1], gradient_magnitude[1], dy[:, 0].size, dtype)
+    assert_close(dweight, expected[1], dweight_magnitude, dy[:, 0].size, dtype)
     np.testing.assert_array_equal(dbias, dy.sum(axis=(0, 2, 3)))
 
 
@@ -114,6 +126,27 @@ def test_dense_kernels_equal_their_twins(problem, dtype):
 @settings(max_examples=150, deadline=None)
 def test_masked_kernels_equal_their_twins(problem, dtype):
     check(*problem, dtype, fast.masked_convolution_forward, fast.masked_convolution_backward)
+
+
+@st.composite
+def square_problems(draw):
+    """3 x 3 convolutions of even images, of channels that do and do not fill vectors."""
+    C, K = draw(st.integers(ROWS, 40)), draw(st.integers(ROWS, 40))
+    padding = draw(st.integers(0, 2))
+    N, H, W = draw(st.integers(1, 10)), *(2 * draw(st.integers(1, 9)) for _ in range(2))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    x = rng.normal(size=(N, C, H + 2 - 2 * min(padding, 1), W + 2 - 2 * min(padding, 1)))
+    weight = rng.normal(size=(K, C, 3, 3))
+    steps = {"padding": padding}
+    y, _ = reference.convolution_forward(x, weight, **steps)
+    return x, weight, rng.normal(size=K), rng.normal(size=y.shape), steps
+
+
+@given(square_problems(), st.sampled_from((np.float32, np.float64)))
+@settings(max_examples=60, deadline=None)
+def test_kernels_by_squares_equal_their_twins(problem, dtype):
+    assert by_squares(problem[1], problem[4])
+    check(*problem, dtype, fast.convolution_forward, fast.convolution_backward)
 
 
 CASES = {
@@ -131,6 +164,8 @@ CASES = {
     "depthwise": ((2, 12, 16, 16), (12, 1, 3, 3), {"padding": 1, "groups": 12}),
     "depthwise, stride 2": ((2, 6, 16, 16), (12, 1, 3, 3), {"groups": 6, "stride": 2}),
     "dilated": ((2, 4, 20, 20), (8, 4, 3, 3), {"padding": 2, "dilation": 2}),
+    "not all lanes": ((2, 20, 6, 10), (9, 20, 3, 3), {"padding": 1}),
+    "two pixels wide": ((9, 8, 2, 2), (8, 8, 3, 3), {"padding": 1}),
     "one pixel": ((5, 7, 1, 1), (9, 7, 1, 1), {}),
     "no image": ((0, 4, 6, 6), (8, 4, 3, 3), {"padding": 1}),
 }
@@ -156,10 +191,10 @@ def test_same_bits_on_one_thread_and_on_two(dtype):
     if available_threads() < 2:
         pytest.skip("one core")
     rng = np.random.default_rng(1)
-    x = rng.normal(size=(9, 8, 16, 16)).astype(dtype)
+    x = rng.normal(size=(19, 8, 16, 16)).astype(dtype)
     weight = rng.normal(size=(16, 8, 3, 3)).astype(dtype)
     weight[rng.random(weight.shape) < 0.7] = 0
-    dy = rng.normal(size=(9, 16, 16, 16)).astype(dtype)
+    dy = rng.normal(size=(19, 16, 16, 16)).astype(dtype)
 
     def run():
         for names in ("convolution_{}", "masked_convolution_{}"):
