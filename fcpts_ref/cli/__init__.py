@@ -72,9 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _compile_notice(
     arguments: argparse.Namespace,
 ) -> contextlib.AbstractContextManager[None]:
-    """A bar while the fast engine's kernels are compiled, for commands that use it."""
+    """Says so while the fast engine's kernels are compiled, for commands that use it."""
     if getattr(arguments, "engine", None) != "numba" or getattr(arguments, "quiet", False):
         return contextlib.nullcontext()
-    from fcpts_ref.cli.progress import compile_bar
+    from fcpts_ref.cli.progress import compile_notice
 
-    return compile_bar()
+    return compile_notice()

@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from fcpts_ref.methods.common import StepReport
 
+COMPILING = "compiling kernels, once on this machine (about half a minute)"
+
 
 @contextlib.contextmanager
 def step_bar(description: str, *, quiet: bool = False) -> Iterator[Callable[[StepReport], None]]:
@@ -65,29 +67,28 @@ def image_bar(
 
 
 @contextlib.contextmanager
-def compile_bar(*, quiet: bool = False) -> Iterator[None]:
-    """Says so while kernels are compiled, which happens once on a machine and takes a while."""
+def compile_notice() -> Iterator[None]:
+    """Counts kernels on standard error while they are compiled, once on a machine.
+
+    A line of its own, not a bar, so that the bar of the work itself can take its place.
+    """
     from numba.core import event
 
-    with tqdm(
-        desc="compiling kernels, once on this machine",
-        unit="",
-        bar_format="{desc}: {n_fmt} [{elapsed}]",
-        disable=quiet,
-        file=sys.stderr,
-        leave=False,
-        delay=0.5,
-    ) as bar:
+    count = 0
 
-        class Listener(event.Listener):  # type: ignore[misc]
-            def on_start(self, event: Any) -> None:
-                pass
+    class Listener(event.Listener):  # type: ignore[misc]
+        def on_start(self, event: Any) -> None:
+            pass
 
-            def on_end(self, event: Any) -> None:
-                bar.update()
+        def on_end(self, event: Any) -> None:
+            nonlocal count
+            count += 1
+            print(f"\r{COMPILING}: {count}", end="", file=sys.stderr, flush=True)
 
-        with event.install_listener("numba:compile", Listener()):
-            yield
+    with event.install_listener("numba:compile", Listener()):
+        yield
+    if count:
+        print("\r" + " " * len(f"{COMPILING}: {count}"), end="\r", file=sys.stderr, flush=True)
 
 
 def _numbers(report: StepReport) -> str:
