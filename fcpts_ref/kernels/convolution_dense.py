@@ -40,8 +40,8 @@ def pack_weights(weight: Any, places: Any, packed: Any) -> None:
 
 
 @compiled
-def prefetch_image(buffer: Any, n: int, piece: int, pieces: int) -> None:
-    """Ask for a share of image n, if there is one, while the image before it is worked on.
+def prefetch_image(buffer: Any, n: int, first: int, last: int, pieces: int) -> None:
+    """Ask for pieces first to last of image n, if there is one, while work is on the one before.
 
     A tile reads and writes short rows of many planes, which processors do not foresee; but the
     planes of an image follow each other in memory.
@@ -49,7 +49,7 @@ def prefetch_image(buffer: Any, n: int, piece: int, pieces: int) -> None:
     images, channels, plane = buffer.shape
     if n < images:
         size = channels * plane
-        start, stop = n * size + piece * size // pieces, n * size + (piece + 1) * size // pieces
+        start, stop = n * size + first * size // pieces, n * size + last * size // pieces
         for at in range(start, stop, CACHE_LINE // buffer.itemsize):
             prefetch(buffer, at)
 
@@ -99,8 +99,8 @@ def dense_correlation(
     for item in prange(images * pieces):
         n, first = item // pieces, item % pieces * width
         at_source = n * channels * plane + first * pace
-        prefetch_image(source, n + 1, item % pieces, pieces)
-        prefetch_image(target, n + 1, item % pieces, pieces)
+        prefetch_image(source, n + 1, item % pieces, item % pieces + 1, pieces)
+        prefetch_image(target, n + 1, item % pieces, item % pieces + 1, pieces)
         for g in range(groups):
             for block in range(blocks):
                 tile = zero_tile(source, shape, TILE_ROWS, lane_shape)

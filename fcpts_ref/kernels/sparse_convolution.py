@@ -62,8 +62,8 @@ def masked_correlation(
     for item in prange(images * pieces):
         n, first = item // pieces, item % pieces * width
         at_source = n * channels * plane + first * pace
-        prefetch_image(source, n + 1, item % pieces, pieces)
-        prefetch_image(target, n + 1, item % pieces, pieces)
+        prefetch_image(source, n + 1, item % pieces, item % pieces + 1, pieces)
+        prefetch_image(target, n + 1, item % pieces, item % pieces + 1, pieces)
         for k in range(planes):
             tile = zero_tile(source, shape, 1, lane_shape)
             row = k * index.shape[1]

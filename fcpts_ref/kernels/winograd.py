@@ -32,6 +32,7 @@ from numba import prange
 from .activation import cut
 from .channels_last import aligned_rows, turn_planes, turn_square
 from .compilation import compiled, compiled_parallel
+from .convolution_dense import prefetch_image
 from .layout import ALIGNMENT
 from .vectors import (
     REGISTERS,
@@ -82,22 +83,21 @@ def filter_parts(g0: Any, g1: Any, g2: Any) -> Any:
 
 @compiled_parallel
 def winograd_correlation(
-    source: Any, target: Any, packed: Any, size: Any, shift: int, bias: Any, mask: Any,
-    shape: Any, lane_shape: Any, accumulate: bool, side: Any, limits: Any,
+    source: Any, target: Any, packed: Any, corners: Any, run: int, pitch: int, shift: int,
+    bias: Any, mask: Any, shape: Any, lane_shape: Any, accumulate: bool, side: Any, limits: Any,
 ) -> None:  # fmt: skip
     """target (+)= the correlation, as ``convolution_dense.dense_correlation``.
 
     packed: (PARTS, channels, planes), both whole vectors, planes whole tiles of len(shape)
-    vectors; size: height, width (even), pitch of the target; shift: elements from an output
-    pixel back to the first input pixel of its filter.
+    vectors; corners: the first pixel of each 2 x 2 square of the output; run and pitch of the
+    target; shift: elements from an output pixel back to the first input pixel of its filter.
 
     Threads share the images.  For SQUARES squares: the input parts; their products with those
     of all filters; the pixels of the outputs, lanes being planes, until the image is done.
     """
     channels, planes = packed.shape[1:]
-    _, width, pitch = size
     before = (shift + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT  # elements, the border above
-    count = size[0] // 2 * (width // 2)
+    count = corners.size
     for n in prange(len(source)):
         turned = aligned_rows(before + source.shape[2], channels, source)
         outputs = aligned_rows(target.shape[2] + ALIGNMENT, planes, source)
@@ -106,22 +106,16 @@ def winograd_correlation(
         turn_planes(source, n, -before, turned)
         for first in range(0, count, SQUARES):
             squares = min(SQUARES, count - first)
+            prefetch_image(source, n + 1, first, first + squares, count)
+            prefetch_image(target, n + 1, first, first + squares, count)
             for s in range(squares):
-                at = corner(first + s, width, pitch) + before - shift
-                split_pixels(turned, at, pitch, x_parts, s)
+                split_pixels(turned, corners[first + s] + before - shift, pitch, x_parts, s)
             multiply_parts(x_parts, packed, squares, y_parts, shape, lane_shape)
             for s in range(squares):
-                join_pixels(y_parts, s, outputs, corner(first + s, width, pitch), pitch)
+                join_pixels(y_parts, s, outputs, corners[first + s], pitch)
         write_planes(
-            outputs, n, size[0] * pitch, target, bias, mask, accumulate, side, limits
+            outputs, n, run, target, bias, mask, accumulate, side, limits
         )  # fmt: skip
-
-
-@compiled
-def corner(square: int, width: int, pitch: int) -> int:
-    """The first pixel of a 2 x 2 square of the output."""
-    per_row = width // 2
-    return 2 * (square // per_row * pitch + square % per_row)
 
 
 @compiled

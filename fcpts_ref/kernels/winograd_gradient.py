@@ -22,28 +22,28 @@ from numba import prange
 
 from .channels_last import aligned_rows, turn_planes
 from .compilation import compiled, compiled_parallel
+from .convolution_dense import prefetch_image
 from .layout import ALIGNMENT
 from .vectors import VECTOR_BYTES, add, load_as, outer_product, store, zero_tile
-from .winograd import GAP, ROWS, SQUARES, corner, split_pixels
+from .winograd import GAP, ROWS, SQUARES, split_pixels
 from .winograd_parts import PARTS, split_gradient
 
 
 @compiled_parallel
 def winograd_weight_gradient(
-    dy: Any, x: Any, size: Any, shift: int, chunk: int, sums: Any, shape: Any, lane_shape: Any
+    dy: Any, x: Any, corners: Any, pitch: int, shift: int, chunk: int, sums: Any, shape: Any,
+    lane_shape: Any,
 ) -> None:  # fmt: skip
     """sums[i, part, c, k] = sum over the squares of the images of chunk i: part of x * part of dy.
 
-    size: height, width (even) and pitch of the images in dy; shift: elements from an output
-    pixel back to the first input pixel of its filter; sums: (CHUNKS, PARTS, channels, planes),
-    both rounded up: to ROWS, and to len(shape) vectors.
+    corners, pitch, shift: as in ``winograd_correlation``; sums: (CHUNKS, PARTS, channels,
+    planes), both rounded up: to ROWS, and to len(shape) vectors.
 
     Threads share the chunks, whose size does not depend on the threads.
     """
     channels, planes = sums.shape[2:]
-    _, width, pitch = size
     before = (shift + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT  # elements, the border above
-    count = size[0] // 2 * (width // 2)
+    count = corners.size
     for i in prange(len(sums)):
         turned_x = aligned_rows(before + x.shape[2], channels, x)
         turned_dy = aligned_rows(dy.shape[2], planes, x)
@@ -55,10 +55,12 @@ def winograd_weight_gradient(
             turn_planes(x, n, -before, turned_x)
             turn_planes(dy, n, 0, turned_dy)
             for s in range(count):
+                prefetch_image(x, n + 1, s, s + 1, count)
+                prefetch_image(dy, n + 1, s, s + 1, count)
                 if squares == SQUARES:
                     add_products(x_parts, dy_parts, squares, sums[i], shape, lane_shape)
                     squares = 0
-                at = corner(s, width, pitch)
+                at = corners[s]
                 split_pixels(turned_x, at + before - shift, pitch, x_parts, squares)
                 split_outputs(turned_dy, at, pitch, dy_parts, squares)
                 squares += 1

@@ -50,7 +50,7 @@ class WinogradCorrelation:
             positions = positions[:, :, ::-1, ::-1]
         self.positions = np.ascontiguousarray(positions)
         self.shift = -int(offsets.min())  # of channel 0, which comes first
-        self.size = (geometry.height, geometry.width, geometry.pitch)
+        self.geometry, self.corners = geometry, _corners(geometry)
         self.shape, self.lane_shape, (whole, channels) = _vectors((planes, J // 9), dtype)
         self.packed = np.zeros((PARTS, channels, whole), dtype)
         self.mask = keep_mask(geometry, dtype)
@@ -63,9 +63,9 @@ class WinogradCorrelation:
         """target = the correlation with all weights + bias (PLANES,) (+ side), cut off."""
         pack_parts(weight.reshape(-1), self.positions, self.packed)
         winograd_correlation(
-            source, target, self.packed, self.size, self.shift,
-            self.no_bias if bias is None else bias, self.mask, self.shape, self.lane_shape,
-            side is not None, target if side is None else side, limits,
+            source, target, self.packed, self.corners, self.geometry.run, self.geometry.pitch,
+            self.shift, self.no_bias if bias is None else bias, self.mask, self.shape,
+            self.lane_shape, side is not None, target if side is None else side, limits,
         )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ class WinogradGradient:
 
     def __init__(self, scheme: Scheme, dtype: DTypeLike) -> None:
         target, padding = scheme.target, scheme.walk.padding
-        self.size = (target.height, target.width, target.pitch)
+        self.pitch, self.corners = target.pitch, _corners(target)
         self.shift = padding[0] * target.pitch + padding[1]
         self.shape, self.lane_shape, sizes = _vectors(scheme.weight_shape[:2], dtype)
         self.sums = (PARTS, sizes[1], sizes[0])
@@ -84,9 +84,15 @@ class WinogradGradient:
         chunk = max(1, -(-len(dy) // CHUNKS))
         sums = scratch.take((-(-len(dy) // chunk), *self.sums), dweight.dtype)
         winograd_weight_gradient(
-            dy, x, self.size, self.shift, chunk, sums, self.shape, self.lane_shape
+            dy, x, self.corners, self.pitch, self.shift, chunk, sums, self.shape, self.lane_shape
         )  # fmt: skip
         combine_parts(sums, dweight)
+
+
+def _corners(geometry: Geometry) -> NDArray[np.int64]:
+    """The first pixel of each 2 x 2 square."""
+    rows = np.arange(0, geometry.height, 2)[:, np.newaxis] * geometry.pitch
+    return (rows + np.arange(0, geometry.width, 2)).reshape(-1)
 
 
 def _vectors(sizes: tuple[int, ...], dtype: DTypeLike) -> tuple[Any, Any, tuple[int, int]]:
