@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import fcpts_ref
-
-PACKAGE = Path(fcpts_ref.__file__).parent
-HOUSE = PACKAGE.parent / "docs" / "architecture.md"
+ROOT = Path(__file__).resolve().parents[1]  # the checkout: an installed package has no docs
+PACKAGE = ROOT / "fcpts_ref"
+HOUSE = ROOT / "docs" / "architecture.md"
 
 # Looks upwards, each inside one function, so that nothing is imported before it is asked for.
 LAZY = {("equations", "methods"), ("networks", "kernels")}
