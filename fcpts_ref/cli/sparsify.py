@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 
 from fcpts_ref import runs
 from fcpts_ref.allocation import ALLOCATIONS
+from fcpts_ref.budget import budget
 from fcpts_ref.cli.options import add_engine_options
 from fcpts_ref.cli.pruning import COMMAND, NEW_STATISTICS, prune
 from fcpts_ref.cli.sources import add_source_options
 from fcpts_ref.cli.tables import percent, points, table
 from fcpts_ref.conventions import PROFILES
 from fcpts_ref.errors import InputError
-from fcpts_ref.files import lock_folder
+from fcpts_ref.files import LOCK_NAME, lock_folder
 from fcpts_ref.methods import METHODS
 
 EPILOG = """\
@@ -128,7 +130,12 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prunes, writes the run's folder, prints the tables."""
     folder, stored = _folder(arguments)
-    summary = prune(arguments, folder, stored)
+    try:
+        summary = prune(arguments, folder, stored)
+    except InputError:
+        if not arguments.resume:
+            _abandon(folder)
+        raise
     complete = summary["stages_done"] == summary["stages"]
     if not complete:
         _say(
@@ -136,6 +143,9 @@ def run(arguments: argparse.Namespace) -> int:
             f"fcpts-ref sparsify --resume {folder}"
         )
     _show(arguments, folder, summary)
+    target = summary["settings"]["target"]
+    if budget(target, summary["weights"]) == 0:
+        _say(f"NOTHING WAS PRUNED: at a target of {target} no weight is set to zero")
     return 0 if complete else 130
 
 
@@ -160,6 +170,16 @@ def begin(arguments: argparse.Namespace, folder: Path) -> None:
         )
     with lock_folder(folder):
         runs.write_json(folder / COMMAND, command_of(arguments))
+
+
+def _abandon(folder: Path) -> None:
+    """Removes the folder of a run that was refused before its first stage, and nothing else."""
+    begun = (COMMAND, runs.SETTINGS, LOCK_NAME)
+    with contextlib.suppress(OSError, InputError), lock_folder(folder):
+        if all(path.name in begun for path in folder.iterdir()):
+            for name in begun:
+                (folder / name).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def recall(arguments: argparse.Namespace, folder: Path) -> runs.RunSettings | None:
@@ -212,8 +232,6 @@ def _show(arguments: argparse.Namespace, folder: Path, summary: dict[str, Any]) 
         f"\nglobal rate before the last projection: {percent(summary['rate_before_projection'])}"
         f"\nwritten to {folder} in {summary['seconds']} s"
     )
-    if round(target * summary["weights"]) == 0:
-        _say(f"NOTHING WAS PRUNED: at a target of {target} no weight is set to zero")
 
 
 def accuracy_table(rows: list[dict[str, Any]]) -> str:
