@@ -10,14 +10,23 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from fcpts_ref import __version__
 from fcpts_ref.errors import InputError
 
 DESCRIPTION = """\
-Fast and Controllable Post-training Sparsity: prune a trained network in minutes, from
-unlabelled images, to an exact global rate; and check another implementation against this one.
+Fast and Controllable Post-training Sparsity: prune a trained network in
+minutes, from unlabelled images, to an exact global rate; and check another
+implementation against this one.
 """
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     from fcpts_ref.oracle import cli as oracle
 
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="fcpts-ref",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -17,6 +17,7 @@ from typing import Any
 from fcpts_ref import runs
 from fcpts_ref.cli import sparsify
 from fcpts_ref.cli.cells import run_cells
+from fcpts_ref.cli.options import seed
 from fcpts_ref.cli.progress import image_bar
 from fcpts_ref.cli.pruning import COMMAND
 from fcpts_ref.cli.sources import find_dataset, find_network
@@ -61,7 +62,7 @@ def add_parser(subparsers: Any) -> None:
     group.add_argument("--networks", nargs="+", metavar="NAME|FILE", help="as in --weights")
     group.add_argument("--methods", nargs="+", metavar="METHOD", help="default: fcpts and both POT")
     group.add_argument("--rates", nargs="+", type=float, help="default: 0.7 0.8 0.9")
-    group.add_argument("--seeds", nargs="+", type=int, help="default: 0 1 2")
+    group.add_argument("--seeds", nargs="+", type=seed, help="default: 0 1 2")
     group = parser.add_argument_group("of every cell")
     for flag in ("--data", "--home", "--arch", "--engine"):
         group.add_argument(flag, help="as in sparsify")

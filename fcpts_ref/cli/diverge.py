@@ -12,11 +12,13 @@ from fcpts_ref.oracle.trace_file import read_trace
 
 EPILOG = """\
 examples:
-  fcpts-ref diverge mine.h5                   the reference repeats mine.h5's steps from its inputs
-  fcpts-ref diverge mine.h5 reference.h5      two traces of the same steps
+  fcpts-ref diverge mine.h5                the reference repeats mine.h5's steps
+                                           from its inputs
+  fcpts-ref diverge mine.h5 reference.h5   two traces of the same steps
 
-Exit codes: 0 everything compared agrees, 1 something differs or nothing could be compared,
-2 a file that cannot be used.  docs/oracle.md describes the file and the names.
+Exit codes: 0 everything compared agrees, 1 something differs or nothing could
+be compared, 2 a file that cannot be used.  docs/oracle.md describes the file
+and the names.
 """
 
 

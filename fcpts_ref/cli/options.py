@@ -13,7 +13,7 @@ from fcpts_ref.errors import InputError
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """--seed, --engine, --threads."""
     group = parser.add_argument_group("computing")
-    group.add_argument("--seed", type=int, default=0, help="of all randomness (default: 0)")
+    add_seed_option(group)
     group.add_argument(
         "--engine",
         choices=("numba", "numpy"),
@@ -23,6 +23,19 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--threads", type=int, help="for numba; the results do not depend on it (default: all)"
     )
+
+
+def add_seed_option(group: Any) -> None:
+    """--seed."""
+    group.add_argument("--seed", type=seed, default=0, help="of all randomness (default: 0)")
+
+
+def seed(text: str) -> int:
+    """A whole number that is not negative, as NumPy's generators want it, for ``argparse``."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is negative; expected 0 or more")
+    return number
 
 
 def choices_of(said: list[str]) -> dict[str, Any]:

@@ -15,7 +15,12 @@ OK, FAILED = 0, 1
 
 def add_parsers(subparsers: Any) -> None:
     """Add the commands to an ``argparse`` subparsers object."""
-    conform = subparsers.add_parser("conform", help="check an implementation against the vectors")
+    conform = subparsers.add_parser(
+        "conform",
+        help="check an implementation against the vectors",
+        description="Check an implementation in any language against frozen cases of every "
+        "equation and layer (docs/vectors.md).",
+    )
     verbs = conform.add_subparsers(dest="verb", required=True, metavar="list|check|explain")
     _add_list(verbs)
     _add_check(verbs)
@@ -76,9 +81,16 @@ def _add_explain(verbs: Any) -> None:
 
 
 def _add_gradcheck(subparsers: Any) -> None:
-    parser = subparsers.add_parser("gradcheck", help="check the derivative of every layer")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--directions", type=int, default=3, help="random directions per input")
+    parser = subparsers.add_parser(
+        "gradcheck",
+        help="check the derivative of every layer",
+        description="Compare the hand-written derivative of every layer with its values: along "
+        "random directions, by complex steps, and element by element.",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of all randomness (default: 0)")
+    parser.add_argument(
+        "--directions", type=int, default=3, help="random directions per input (default: 3)"
+    )
     parser.set_defaults(run=run_gradcheck)
 
 
@@ -146,8 +158,11 @@ def run_explain(arguments: argparse.Namespace) -> int:
 
 def run_gradcheck(arguments: argparse.Namespace) -> int:
     """``gradcheck``"""
+    from fcpts_ref.errors import InputError
     from fcpts_ref.gradcheck import check_all_layers, format_table
 
+    if arguments.seed < 0:
+        raise InputError(f"--seed {arguments.seed} is negative; expected 0 or more")
     findings = check_all_layers(seed=arguments.seed, directions=arguments.directions)
     print(format_table(findings))
     return OK if findings and all(finding.ok for finding in findings) else FAILED
