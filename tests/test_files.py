@@ -70,6 +70,11 @@ def test_a_missing_folder_and_a_folder_in_the_way(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["b"]
 
 
+def test_a_file_that_is_not_there():
+    message = describe_failure("cannot read a.h5", FileNotFoundError(errno.ENOENT, "no"))
+    assert message == "cannot read a.h5: there is no such file or folder: correct the path"
+
+
 def test_no_permission(tmp_path):
     def refuse(temporary: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -53,9 +53,10 @@ def import_network(
     float16 and bfloat16 become float32; one float64 array makes the network float64.
     Raises InputError for a file that is not such a checkpoint or does not fit the graph.
     """
-    constants = _constants(graph, mean, std)
     masked = {name + MASK_SUFFIX: name for name in graph.prunable}
     state = read_checkpoint(path)
+    held = all(name in state for name in _constant_names(graph))
+    constants = {} if held else _constants(graph, mean, std)
     report = match_state(
         {name: array for name, array in state.items() if name not in masked},
         {
@@ -88,12 +89,16 @@ def _constants(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> dic
             f"normalisation by mean {tuple(mean)} and std {tuple(std)}; expected {C} finite "
             "numbers each (or one for all channels), std above 0"
         )
-    nodes = [node.name for node in graph.nodes if node.operation == "normalise"]
+    values = {"mean": np.array(mean, np.float64), "std": np.array(std, np.float64)}
     return {
-        f"{node}.{key}": np.broadcast_to(np.array(values, np.float64), (C,))
-        for node in nodes
-        for key, values in (("mean", mean), ("std", std))
+        name: np.broadcast_to(values[name.rpartition(".")[2]], (C,))
+        for name in _constant_names(graph)
     }
+
+
+def _constant_names(graph: Graph) -> list[str]:
+    nodes = [node.name for node in graph.nodes if node.operation == "normalise"]
+    return [f"{node}.{key}" for node in nodes for key in ("mean", "std")]
 
 
 def _as_mask(array: Array, shape: tuple[int, ...], what: str) -> NDArray[np.bool_]:

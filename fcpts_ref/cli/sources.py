@@ -49,7 +49,8 @@ def add_arch_options(group: Any, *, required: bool = False) -> None:
         "--normalise",
         choices=tuple(NORMALISATIONS),
         default="imagenet",
-        help="mean and deviation a foreign checkpoint was trained with (default: %(default)s)",
+        help="mean and deviation a foreign checkpoint was trained with, unless it holds them "
+        "(default: %(default)s, for three channels; use none for one)",
     )
 
 

@@ -80,6 +80,13 @@ def foreign_arrays(network):
     return {name: array for name, array in arrays.items() if "normalise" not in name}
 
 
+def test_constants_that_a_checkpoint_holds_need_not_be_given(tmp_path):
+    network = make_network(architecture("resnet8", input_shape=(1, 8, 8)))
+    export_network(tmp_path / "a.pth", network)
+    found, _ = import_network(tmp_path / "a.pth", network.graph, **CONSTANTS)
+    assert np.array_equal(found.buffers["normalise.mean"], network.buffers["normalise.mean"])
+
+
 @pytest.mark.parametrize("name", NORMALISATIONS)
 def test_the_constants_of_a_foreign_checkpoint_are_those_given(tmp_path, name):
     network = make_network(masked=False)
@@ -151,7 +158,7 @@ def test_a_mask_that_is_none(tmp_path, mask):
     [((0.5, 0.5), (1, 1, 1)), ((), (1,)), ((0, 0, 0), (1, 1, 0)), ((0, 0, np.nan), (1, 1, 1))],
 )
 def test_constants_that_do_not_fit(tmp_path, mean, std):
-    export_network(tmp_path / "a.pth", make_network())
+    write_torch_file(tmp_path / "a.pth", foreign_arrays(make_network()))
     with pytest.raises(InputError, match=r"expected 3 finite numbers each .*std above 0"):
         import_network(tmp_path / "a.pth", make_network().graph, mean=mean, std=std)
 
