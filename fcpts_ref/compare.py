@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fcpts_ref.budget import budget
 from fcpts_ref.errors import InputError
 from fcpts_ref.methods.names import ALLOCATION_LABELS
 from fcpts_ref.report.paper import paper_top1
@@ -82,6 +83,8 @@ class Grid:
         for name in ("rates", "seeds"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise InputError(f"the grid's {name} hold one twice; name each once")
+        for rate in self.rates:
+            budget(rate, 1)  # refuses a rate that none of the cells could run
         folders = [cell.folder for cell in self.cells]
         if len(set(folders)) < len(folders):
             raise InputError("two networks or methods have the same name but for punctuation")

@@ -55,9 +55,24 @@ def write_atomically(path: Path | str, write: Callable[[Path], None]) -> None:
             temporary.unlink()
 
 
+def check_writable(path: Path | str) -> None:
+    """Raises InputError if ``path`` cannot be written: asked before what takes long to make."""
+    path = Path(path)
+    probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(describe_failure(f"cannot write {path}", error)) from error
+
+
 def describe_failure(what: str, error: Exception) -> str:
     """Return the one-line message "what: reason: remedy" for a file-system error."""
     number = getattr(error, "errno", None)
+    if number == errno.ENOENT and what.startswith("cannot read"):
+        return f"{what}: there is no such file or folder: correct the path"
     if number is None:  # HDF5 gives the number in its text only
         number = next((n for n in _REMEDIES if os.strerror(n) in str(error)), None)
     if number in _REMEDIES:

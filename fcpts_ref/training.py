@@ -39,6 +39,11 @@ class Recipe:
                 f"recipe has {self.epochs} epochs, batches of {self.batch_size} and learning rate "
                 f"{self.learning_rate}; expected all above 0"
             )
+        if not (0 <= self.momentum < 1 and self.weight_decay >= 0 and self.warmup_epochs >= 0):
+            raise InputError(
+                f"recipe has momentum {self.momentum}, weight decay {self.weight_decay} and "
+                f"{self.warmup_epochs} warm-up epochs; expected momentum in [0, 1), the others >= 0"
+            )
 
 
 def train(
@@ -68,7 +73,8 @@ def train(
             order = generator.permutation(len(images))
         chosen = order[(step % per_epoch) * batch :][:batch]
         x = augment(images[chosen], recipe.augmentation, generator)
-        passed = engine.forward(parameters, buffers, x, training=True)
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it, in one line
+            passed = engine.forward(parameters, buffers, x, training=True)
         loss, cache = cross_entropy_forward(passed.logits, labels[chosen])
         if not np.isfinite(loss):
             raise InputError(f"the loss is {loss} at step {step}; use a lower learning rate")

@@ -133,6 +133,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a rate twice": ({**ONE, "rates": [0.5, 0.5]}, "one twice"),
     "a table that is none": ({**ONE, "method": {"m": 3}}, "should hold tables"),
     "options that are none": ({**ONE, "options": [1]}, "should be a table"),
+    "a rate of 1": ({**ONE, "rates": [1.0]}, "target is 1.0"),
     "names alike": ({"networks": ["a b", "a-b"], "methods": ["fcpts"]}, "same name"),
 }
 

@@ -68,7 +68,6 @@ def test_weight_decay_is_for_convolution_and_linear_alone():
         assert_close(decayed.parameters[name] - plain.parameters[name], want, 1e-10, name)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_divergence_is_told():
     with pytest.raises(InputError, match="use a lower learning rate"):
         run(recipe=Recipe(learning_rate=1e200, batch_size=10, augmentation="none"))
@@ -77,6 +76,15 @@ def test_divergence_is_told():
 @pytest.mark.parametrize("settings", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}])
 def test_recipes(settings):
     with pytest.raises(InputError, match="expected all above 0"):
+        Recipe(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"momentum": 1.0}, {"momentum": -0.1}, {"weight_decay": np.nan}, {"warmup_epochs": -1}],
+)
+def test_recipes_that_cannot_converge(settings):
+    with pytest.raises(InputError, match=r"expected momentum in \[0, 1\)"):
         Recipe(**settings)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.allocation import ALLOCATIONS
-from fcpts_ref.cli.options import choices_of
+from fcpts_ref.cli.options import add_seed_option, choices_of
 from fcpts_ref.cli.sources import add_source_options, find_dataset, find_network
 from fcpts_ref.conventions import PROFILES
 from fcpts_ref.errors import InputError
+from fcpts_ref.files import check_writable
 from fcpts_ref.methods.fcpts import FCPTS
 from fcpts_ref.oracle.trace import record_run, trace_bytes
 from fcpts_ref.oracle.trace_file import write_trace
@@ -23,13 +24,14 @@ LARGE = 256 << 20  # bytes from which a trace is worth a warning
 
 EPILOG = """\
 examples:
-  fcpts-ref trace                             the first step on the embedded digits, 90 %
+  fcpts-ref trace            the first step on the embedded digits, 90 %
   fcpts-ref trace --steps 0-2,15 --profile released --out released.h5
-  fcpts-ref trace --arch resnet20 --weights resnet20.th --data cifar10 --calibration 640 \\
-      --batch-size 16 --without activation --without dactivation
+  fcpts-ref trace --arch resnet20 --weights resnet20.th --data cifar10 \\
+      --calibration 640 --batch-size 16 --without activation --without dactivation
 
-The trace holds the inputs of every step (images, drawn samples, the state before it), so that
-another implementation can make the same step, and 'fcpts-ref diverge' can repeat it.
+The trace holds the inputs of every step (images, drawn samples, the state
+before it), so that another implementation can make the same step, and
+'fcpts-ref diverge' can repeat it.
 """
 
 
@@ -57,7 +59,7 @@ def add_parser(subparsers: Any) -> None:
     group.add_argument("--batch-size", type=int, help="images in a step (default: 64)")
     group.add_argument("--calibration", type=int, metavar="N", help="calibration images")
     group.add_argument("--augmentation", choices=("none", "crop", "crop-flip"), default="none")
-    group.add_argument("--seed", type=int, default=0, help="of all randomness (default: 0)")
+    add_seed_option(group)
     group = parser.add_argument_group("the trace")
     group.add_argument("--steps", default="0", metavar="LIST", help="such as 0,1,2 or 0-3,15")
     group.add_argument(
@@ -74,6 +76,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Records the trace; returns the exit code."""
 
+    check_writable(arguments.out)
     steps = parse_steps(arguments.steps)
     method = FCPTS(
         profile=arguments.profile,

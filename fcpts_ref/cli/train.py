@@ -16,6 +16,7 @@ from fcpts_ref.cli.progress import step_bar
 from fcpts_ref.cli.sources import add_data_option, add_home_option, find_dataset
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.datasets.augmentation import AUGMENTATIONS
+from fcpts_ref.files import check_writable
 from fcpts_ref.networks import architecture, initialise, make_engine
 from fcpts_ref.storage import write_network
 from fcpts_ref.training import Recipe, accuracy, train
@@ -89,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         augmentation=arguments.augmentation,
     )
     path = Path(arguments.out or f"{arguments.arch}-{dataset.name}.h5")
+    check_writable(path)
     generator = np.random.default_rng(arguments.seed)
     images = dataset.as_floats(dataset.train.images)
     mean, std = images.mean(axis=(0, 2, 3)), images.std(axis=(0, 2, 3))

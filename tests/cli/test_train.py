@@ -43,8 +43,19 @@ BAD = [
     ("--learning-rate=1e30",),
     ("--arch=resnet9",),
     ("--data=absent",),
-    ("--out=absent/n.h5",),
+    ("--momentum=5",),
+    ("--seed=-1",),
 ]
+
+
+def test_an_unwritable_place_is_told_before_training(
+    run: Run, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fcpts_ref.cli.train.train", None)
+    for out in (tmp_path / "absent" / "n.h5", tmp_path):
+        result = run("train", f"--data={place.data}", *SHORT, "--out", out)
+        assert result.code == 2
+        assert one_line(result.err)
 
 
 @pytest.mark.parametrize("words", BAD)
@@ -56,8 +67,7 @@ def test_bad_input(
     words: tuple[str, ...],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with np.errstate(all="ignore"):
-        result = run("train", f"--data={place.data}", *SHORT, "--out", tmp_path / "n.h5", *words)
+    result = run("train", f"--data={place.data}", *SHORT, "--out", tmp_path / "n.h5", *words)
     assert result.code == 2
     assert one_line(result.err)
     assert not list(tmp_path.iterdir())
