@@ -187,9 +187,23 @@ def recall(arguments: argparse.Namespace, folder: Path) -> runs.RunSettings | No
     command = runs.read_json(folder / COMMAND)
     if not isinstance(command, dict) or set(command) - set(command_of(arguments)):
         raise InputError(f"{folder / COMMAND} is not of a run; give a run's folder")
+    usual = _defaults()
+    for name, value in command_of(arguments).items():
+        if value not in (usual[name], command.get(name, value)):
+            raise InputError(
+                f"--{name.replace('_', '-')} {value}: {folder} was begun with "
+                f"{command[name]}; --resume goes on as begun, a new --out begins anew"
+            )
     for name, value in command.items():
         setattr(arguments, name, value)
     return runs.read_settings(folder) if (folder / runs.SETTINGS).exists() else None
+
+
+def _defaults() -> dict[str, Any]:
+    """The options of a command line that says nothing."""
+    parsers = argparse.ArgumentParser().add_subparsers()
+    add_parser(parsers)
+    return command_of(parsers.choices["sparsify"].parse_args([]))
 
 
 def _visible(folder: Path) -> list[Path]:

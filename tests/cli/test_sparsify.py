@@ -277,6 +277,16 @@ def test_resuming_a_finished_run_changes_nothing(run: Run, place: Place, tmp_pat
     assert contents(tmp_path / "r") == before
 
 
+def test_resuming_with_other_options_is_refused(run: Run, place: Place, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    assert run("sparsify", *place.options, *SHORT, "--out", out).code == 0
+    result = run("sparsify", "--resume", out, "--epochs=3", "--quiet")
+    assert result.code == 2
+    assert one_line(result.err)
+    assert "--epochs 3" in result.err
+    assert run("sparsify", *place.options, *SHORT, "--resume", out).code == 0
+
+
 def test_resuming_with_another_network_is_refused(run: Run, place: Place, tmp_path: Path) -> None:
     network, _ = read_network(place.network)
     write_network(tmp_path / "n.h5", network)
