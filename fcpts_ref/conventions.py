@@ -32,6 +32,9 @@ SURROGATE_WIDTH = 1.0
 SIGMOID_FLOOR = -30.0
 """Convention 7: the logit s of a threshold is never initialised below this (t = 1e-13)."""
 
+LEARNING_RATE_BATCH = 64
+"""Convention 16: learning rates are meant for a batch of this size, and scaled by batch / 64."""
+
 
 @dataclass(frozen=True)
 class Conventions:

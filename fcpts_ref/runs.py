@@ -177,7 +177,7 @@ def re_estimate_batch_norm(
     """The network with batch norm's running statistics measured anew on ``images``.
 
     The mean over all full batches of the batch's mean and unbiased variance.
-    Raises InputError for fewer images than make one batch of two.
+    Raises InputError for images so few and small that a layer has one value per channel.
     """
     batch = min(batch_size, len(images))
     momentum = {

@@ -11,7 +11,7 @@ import numpy as np
 from fcpts_ref import equations
 from fcpts_ref.allocation import Allocation, allocate
 from fcpts_ref.budget import exact_masks
-from fcpts_ref.conventions import Conventions, profile
+from fcpts_ref.conventions import LEARNING_RATE_BATCH, Conventions, profile
 from fcpts_ref.datasets.augmentation import AUGMENTATIONS, augment
 from fcpts_ref.errors import InputError
 from fcpts_ref.methods.common import (
@@ -187,7 +187,7 @@ class FCPTS:
         dense_logits = problem.dense_logits[chosen] if fixed else None  # once for the whole run
         steps = self.steps(problem)
         warmup = min(conventions.warmup_epochs * (steps // max(self.epochs, 1)), steps)
-        factor = warmup_cosine(state.step, steps, warmup) * len(images) / 64  # convention 16
+        factor = warmup_cosine(state.step, steps, warmup) * len(images) / LEARNING_RATE_BATCH
         sizes = [w.size for w in problem.weights.values()]
         samples = draw_samples(sizes, conventions, generator)
         try:

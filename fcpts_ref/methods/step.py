@@ -157,6 +157,7 @@ def parameter_of(t: Array, conventions: Conventions) -> Array:
 
 
 def thresholds_at(weights: Arrays, rates: Mapping[str, float]) -> list[float]:
+    """The threshold of every layer at its rate: its largest pruned magnitude (convention 8)."""
     return [threshold_of_count(w, round(rates[name] * w.size)) for name, w in weights.items()]
 
 

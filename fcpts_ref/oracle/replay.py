@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.conventions import LEARNING_RATE_BATCH
 from fcpts_ref.errors import InputError
 from fcpts_ref.methods.common import Problem
 from fcpts_ref.methods.fcpts import FCPTS
@@ -142,7 +143,7 @@ def rate_factor(setting: Setting, number: int, batch: int, given: float) -> floa
     per_epoch = schedule.calibration_images // schedule.batch_size
     steps = schedule.epochs * per_epoch
     warmup = min(setting.conventions.warmup_epochs * per_epoch, steps)
-    return warmup_cosine(number, steps, warmup) * batch / 64
+    return warmup_cosine(number, steps, warmup) * batch / LEARNING_RATE_BATCH
 
 
 def begin(setting: Setting) -> tuple[dict[str, Array], State]:
