@@ -72,6 +72,11 @@ class Conventions:
     def __post_init__(self) -> None:
         for field in fields(self):
             _check_kind(field.name, getattr(self, field.name), field.default)
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise InputError(
+                    f"convention {name!r} is {getattr(self, name)}; expected at least {least}"
+                )
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
@@ -108,6 +113,20 @@ def _check_kind(name: str, value: Any, default: Any) -> None:
     if not fits:
         raise InputError(f"convention {name!r} is {value!r}; expected {kind}, such as {default!r}")
 
+
+LEAST: dict[str, int] = {
+    "density_samples": 1,
+    "histogram_bins": 1,
+    "control_weight": 0,
+    "learning_rate": 0,
+    "threshold_learning_rate": 0,
+    "momentum": 0,
+    "weight_decay": 0,
+    "warmup_epochs": 0,
+    "calibration_images": 1,
+    "batch_size": 1,
+}
+"""The least value of conventions that are numbers; Equations 4 and 12 check their own."""
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "tie": ("pruned", "half"),

@@ -9,6 +9,7 @@ import pytest
 
 from fcpts_ref.conventions import (
     CHOICES,
+    LEAST,
     OPEN_POINTS,
     PAPER,
     PROFILES,
@@ -71,6 +72,14 @@ def test_choices_are_replaced_by_name():
 def test_unknown_names():
     with pytest.raises(InputError, match="unknown convention 'ties'"):
         PAPER.with_choices({"ties": "half"})
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_numbers_out_of_range(name):
+    assert name in NAMES
+    with pytest.raises(InputError, match=f"{name!r} is .*; expected at least {LEAST[name]}"):
+        PAPER.with_choices({name: LEAST[name] - 1 + type(getattr(PAPER, name))(0)})
+    PAPER.with_choices({name: type(getattr(PAPER, name))(LEAST[name])})
 
 
 @pytest.mark.parametrize("name", CHOICES)

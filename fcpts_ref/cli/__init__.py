@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import numpy as np
+
 from fcpts_ref import __version__
 from fcpts_ref.errors import InputError
 
@@ -63,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     arguments = build_parser().parse_args(argv)
     try:
-        with _compile_notice(arguments):
+        # NumPy's warnings would stand before the one line that says what went wrong
+        with _compile_notice(arguments), np.errstate(over="ignore", invalid="ignore"):
             code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code

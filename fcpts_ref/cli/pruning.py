@@ -89,7 +89,9 @@ def _settings(
     available = len(dataset.train)
     count = arguments.calibration
     if count is None:
-        count = min(available, profile(arguments.profile or "paper").calibration_images)
+        conventions = profile(arguments.profile or "paper")
+        conventions = conventions.with_choices(choices_of(arguments.choose))
+        count = min(available, conventions.calibration_images)
     chosen = runs.draw_calibration(available, count, np.random.default_rng(arguments.seed))
     images = dataset.as_floats(dataset.train.images[chosen], network.dtype)
     settings = runs.RunSettings(

@@ -156,6 +156,8 @@ BAD = {
     "convention that is none": ("--choose=magic=1",),
     "convention without value": ("--choose=temperature",),
     "convention of another type": ("--choose=temperature=hot",),
+    "convention out of range": ("--choose=batch_size=-3",),
+    "negative seed": ("--seed=-1",),
     "setting of another method": ("--method=one-shot", "--epochs=3"),
     "more images than there are": ("--calibration=41",),
     "no images": ("--calibration=0",),
@@ -173,6 +175,12 @@ def test_bad_input(run: Run, place: Place, tmp_path: Path, words: tuple[str, ...
     assert result.out == ""
     assert "Traceback" not in result.err
     assert one_line(result.err)
+    assert not (tmp_path / "r").exists()
+
+
+def test_the_number_of_images_is_a_convention(run: Run, place: Place, tmp_path: Path) -> None:
+    words = (*place.options, *SHORT, "--choose=calibration_images=16", "--json")
+    assert run("sparsify", *words, "--out", tmp_path / "r").json["calibration_images"] == 16
 
 
 def test_another_data_set_of_another_shape(run: Run, place: Place, tmp_path: Path) -> None:
