@@ -27,9 +27,11 @@ class OneShot:
     allocation: str = "erk"
 
     def begin(self, problem: Problem) -> Allocation:
+        """The allocation: all there is to know."""
         return allocate(self.allocation, problem.weights, problem.target)
 
     def stages(self, problem: Problem) -> int:
+        """None: done when begun."""
         return 0
 
     def advance(
@@ -39,15 +41,19 @@ class OneShot:
         generator: np.random.Generator,
         on_step: OnStep,
     ) -> Allocation:
+        """Never called: there are no stages."""
         return state
 
     def pack(self, state: Allocation) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The allocation as notes; no arrays."""
         return {}, asdict(state)
 
     def unpack(self, arrays: Mapping[str, Any], notes: Mapping[str, Any]) -> Allocation:
+        """The allocation that ``pack`` was given."""
         return Allocation(dict(notes["rates"]), tuple(notes["dense"]))
 
     def finish(self, problem: Problem, state: Allocation) -> Result:
+        """The smallest weights of every layer masked, exactly round(target * N) in all."""
         weights = problem.weights
         counts = {name: round(rate * weights[name].size) for name, rate in state.rates.items()}
         thresholds = {name: threshold_of_count(weights[name], n) for name, n in counts.items()}

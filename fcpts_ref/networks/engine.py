@@ -73,6 +73,7 @@ class NumpyEngine:
         training: bool,
         sparse: bool = False,
     ) -> execution.Pass:
+        """As in ``Engine``; ``sparse`` changes nothing here."""
         return execution.forward(
             self.graph,
             parameters,
@@ -89,6 +90,7 @@ class NumpyEngine:
         *,
         weight_gradient: WeightGradient = "all",
     ) -> dict[str, Array]:
+        """As in ``Engine``."""
         gradients = execution.backward(
             self.graph, passed, dlogits, observe=self._prefixed("dactivation/")
         )
