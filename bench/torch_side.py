@@ -114,12 +114,16 @@ class TorchFCPTS:
             **settings,
         )
 
-    def step(self, images: torch.Tensor) -> None:
-        conventions, T = self.conventions, self.conventions.temperature
-        self.teacher.train(conventions.teacher_batch_norm == "training")
-        self.student.train(conventions.student_batch_norm == "training")
+    def dense_logits(self, images: torch.Tensor) -> torch.Tensor:
+        self.teacher.train(self.conventions.teacher_batch_norm == "training")
         with torch.no_grad():
-            dense = F.softmax(self.teacher(images) / T, dim=1)
+            return self.teacher(images)
+
+    def step(self, images: torch.Tensor, logits: torch.Tensor | None = None) -> None:
+        """logits: the teacher's, if they are known already."""
+        conventions, T = self.conventions, self.conventions.temperature
+        self.student.train(conventions.student_batch_norm == "training")
+        dense = F.softmax((self.dense_logits(images) if logits is None else logits) / T, dim=1)
         t = torch.sigmoid(self.raw) if self.sigmoid else self.raw
         thresholds = t if conventions.reconstruction_moves_thresholds else t.detach()
         masked = {

@@ -33,14 +33,13 @@ Array = NDArray[Any]
 
 TILE_WIDTHS = (6, 4, 2, 1) if TILE_VECTORS == 6 else (3, 2, 1)  # vectors in a tile
 KEPT_WIDTH = 6  # kept weights whose gradients are summed at a time
+CHUNKS = 8  # of images at least, if there are as many, for threads to share
 CHUNK_BYTES = 2**19  # images that a weight gradient works on at a time: half a level-2 cache
 
 
-# Density at which masked and dense kernels take the same time.  From `python -m bench convolution`
-# on one core of an AVX-512 processor (Zen 4), float32: between 0.43 (forward, dx) and 0.5
-# (dweight) for 3 x 3 layers of 16, 32 and 64 channels; time of the masked ones is proportional.
+# Density at which the masked kernels and those of plain sums take the same time, on a processor
+# with AVX-512 (Zen 4), float32; time of the masked ones is nearly proportional to it.
 SPARSE_BELOW = 0.45
-WINOGRAD_GAIN = 1.8  # how much quicker than plain sums the dense weight gradient by squares is
 
 
 def prefer_sparse(density: float, planes: int) -> bool:
@@ -50,6 +49,16 @@ def prefer_sparse(density: float, planes: int) -> bool:
     inputs.  The dense kernel makes TILE_ROWS planes at once, whether there are as many or not.
     """
     return density * min(planes, TILE_ROWS) < SPARSE_BELOW * TILE_ROWS
+
+
+def winograd_gain(planes: int) -> float:
+    """How much more a kernel by squares gains on the masked one than the plain dense kernel does.
+
+    The lanes of the masked ones are pixels, of which layers with many planes have few.  Fitted
+    to the densities of equal time with 16, 32 and 64 planes, measured as SPARSE_BELOW: forward
+    0.46, 0.31 and 0.24, weight gradient 0.47, 0.27 and 0.20.
+    """
+    return (planes / 16) ** 0.5
 
 
 class Correlation:
@@ -214,8 +223,9 @@ class ConvolutionPlan:
     ) -> None:  # fmt: skip
         """Choose the kernel; one plane per group (depthwise) is always done weight by weight."""
         planes = correlation.taps.positions.shape[1]
+        gain = winograd_gain(planes) if correlation.winograd else 1.0
         ends = np.array(limits, weight.dtype)
-        if sparse and self.prefer(density(weight), planes):
+        if sparse and self.prefer(density(weight) * gain, planes):
             correlation.masked(weight, source, target, bias, side, ends)
         elif self.prefer(1.0, planes):
             correlation.masked(weight, source, target, bias, side, ends, everything=True)
@@ -231,8 +241,9 @@ class ConvolutionPlan:
 
     def kept_weight_gradient(self, dy: Array, x: Array, weight: Array, dweight: Array) -> None:
         """The same where weight is not zero; zero elsewhere."""
-        cost = density(weight) * (WINOGRAD_GAIN if self.gradient.winograd else 1)
-        if self.prefer(cost, self.gradient.rows) or not self.gradient.blocked:
+        rows = self.gradient.rows
+        gain = winograd_gain(rows) if self.gradient.winograd else 1.0
+        if self.prefer(density(weight) * gain, rows) or not self.gradient.blocked:
             self.gradient.masked(dy, self._source(x), weight, dweight)
         else:
             self.gradient.dense(dy, self._source(x), dweight)
@@ -273,8 +284,9 @@ class WeightGradient:
         itemsize = np.dtype(dtype).itemsize
         tile_bytes = itemsize * (TILE_ROWS * target.plane + 2 * source.plane)
         self.chunk = max(1, CHUNK_BYTES // tile_bytes)
-        channels = taps.planes + G * J
-        self.kept_chunk = max(1, CHUNK_BYTES // (itemsize * channels * target.plane))
+        channels = scheme.weight_shape[1] * G * scheme.phases
+        image_bytes = itemsize * (taps.planes * target.plane + channels * source.plane)
+        self.kept_chunk = max(1, CHUNK_BYTES // image_bytes)
 
     @property
     def rows(self) -> int:
@@ -303,11 +315,13 @@ class WeightGradient:
         """The weights that are not zero, or everything one by one; zero elsewhere."""
         index = self.index
         index.build(weight.reshape(-1), everything)
-        chunks = max(1, -(-dy.shape[0] // self.kept_chunk))
+        images = dy.shape[0]
+        chunk = max(1, min(self.kept_chunk, -(-images // CHUNKS)))
+        chunks = max(1, -(-images // chunk))
         partial = np.empty((chunks, *index.offsets.shape), dweight.dtype)
         masked_weight_gradient(
             dy, source, index.offsets, index.kept, self.cover.vectors, self.cover.step,
-            self.kept_chunk, partial, (0,) * KEPT_WIDTH, self.cover.lane_shape,
+            chunk, partial, (0,) * KEPT_WIDTH, self.cover.lane_shape,
         )  # fmt: skip
         add_chunks(partial, index.places, index.kept, dweight.reshape(-1))
 

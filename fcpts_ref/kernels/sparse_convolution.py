@@ -16,7 +16,7 @@ from .convolution_dense import prefetch_image, store_tile
 from .vectors import dot_products, outer_product, sum_lanes, take, zero_tile
 
 
-@compiled
+@compiled_parallel
 def build_index(
     weight: Any, offsets: Any, counts: Any, positions: Any, everything: bool,
     index: Any, values: Any, places: Any, kept: Any,
@@ -28,18 +28,17 @@ def build_index(
     What follows in a row of index is zero, an offset that is safe to read.
     """
     groups, rows, _ = positions.shape
-    for g in range(groups):
-        for m in range(rows):
-            plane, e = g * rows + m, 0
-            for j in range(counts[g]):
-                place = positions[g, m, j]
-                if everything or weight[place] != 0:
-                    index[plane, e] = offsets[g, j]
-                    values[plane, e] = weight[place]
-                    places[plane, e] = place
-                    e += 1
-            kept[plane] = e
-            index[plane, e:] = 0
+    for plane in prange(groups * rows):
+        g, m, e = plane // rows, plane % rows, 0
+        for j in range(counts[g]):
+            place = positions[g, m, j]
+            if everything or weight[place] != 0:
+                index[plane, e] = offsets[g, j]
+                values[plane, e] = weight[place]
+                places[plane, e] = place
+                e += 1
+        kept[plane] = e
+        index[plane, e:] = 0
 
 
 @compiled_parallel

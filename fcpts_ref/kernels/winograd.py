@@ -84,13 +84,13 @@ def filter_parts(g0: Any, g1: Any, g2: Any) -> Any:
 @compiled_parallel
 def winograd_correlation(
     source: Any, target: Any, packed: Any, corners: Any, run: int, pitch: int, shift: int,
-    bias: Any, mask: Any, shape: Any, lane_shape: Any, accumulate: bool, side: Any, limits: Any,
+    bias: Any, mask: Any, lane_shape: Any, accumulate: bool, side: Any, limits: Any,
 ) -> None:  # fmt: skip
     """target (+)= the correlation, as ``convolution_dense.dense_correlation``.
 
-    packed: (PARTS, channels, planes), both whole vectors, planes whole tiles of len(shape)
-    vectors; corners: the first pixel of each 2 x 2 square of the output; run and pitch of the
-    target; shift: elements from an output pixel back to the first input pixel of its filter.
+    packed: (PARTS, channels, planes), both whole vectors; corners: the first pixel of each
+    2 x 2 square of the output; run and pitch of the target; shift: elements from an output
+    pixel back to the first input pixel of its filter.
 
     Threads share the images.  For SQUARES squares: the input parts; their products with those
     of all filters; the pixels of the outputs, lanes being planes, until the image is done.
@@ -110,7 +110,7 @@ def winograd_correlation(
             prefetch_image(target, n + 1, first, first + squares, count)
             for s in range(squares):
                 split_pixels(turned, corners[first + s] + before - shift, pitch, x_parts, s)
-            multiply_parts(x_parts, packed, squares, y_parts, shape, lane_shape)
+            multiply_parts(x_parts, packed, squares, y_parts, lane_shape)
             for s in range(squares):
                 join_pixels(y_parts, s, outputs, corners[first + s], pitch)
         write_planes(
@@ -135,25 +135,23 @@ def join_pixels(parts: Any, square: int, pixels: Any, at: int, pitch: int) -> No
 
 
 @compiled
-def multiply_parts(
-    x_parts: Any, packed: Any, squares: int, y_parts: Any, shape: Any, lane_shape: Any
-) -> None:
+def multiply_parts(x_parts: Any, packed: Any, squares: int, y_parts: Any, lane_shape: Any) -> None:
     """y_parts[part, s, k] = sum over c of x_parts[part, s, c] * packed[part, c, k]."""
     _, channels, planes = packed.shape
-    L, width = len(lane_shape), len(shape)
+    L = len(lane_shape)
     for part in range(PARTS):
-        for k in range(0, planes, width * L):
+        for k in range(0, planes, L):
             for s in range(0, squares, ROWS):
-                tile = zero_tile(x_parts, shape, ROWS, lane_shape)
+                tile = zero_tile(x_parts, (0,), ROWS, lane_shape)
                 at_x = part * x_parts.shape[1] + s * channels
                 at = part * channels * planes + k
                 for c in range(channels):
                     tile = outer_product_apart(
-                        tile, shape, x_parts, at_x + c, channels, packed, at + c * planes, None
+                        tile, (0,), x_parts, at_x + c, channels, packed, at + c * planes, None
                     )
                 at = part * y_parts.shape[1] + s * planes + k
                 for i, value in enumerate(tile):
-                    store(y_parts, at + i // width * planes + i % width * L, value)
+                    store(y_parts, at + i * planes, value)
 
 
 @compiled

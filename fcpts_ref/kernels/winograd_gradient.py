@@ -31,13 +31,12 @@ from .winograd_parts import PARTS, split_gradient
 
 @compiled_parallel
 def winograd_weight_gradient(
-    dy: Any, x: Any, corners: Any, pitch: int, shift: int, chunk: int, sums: Any, shape: Any,
-    lane_shape: Any,
+    dy: Any, x: Any, corners: Any, pitch: int, shift: int, chunk: int, sums: Any, lane_shape: Any,
 ) -> None:  # fmt: skip
     """sums[i, part, c, k] = sum over the squares of the images of chunk i: part of x * part of dy.
 
     corners, pitch, shift: as in ``winograd_correlation``; sums: (CHUNKS, PARTS, channels,
-    planes), both rounded up: to ROWS, and to len(shape) vectors.
+    planes), both rounded up: to ROWS, and to whole vectors.
 
     Threads share the chunks, whose size does not depend on the threads.
     """
@@ -58,13 +57,13 @@ def winograd_weight_gradient(
                 prefetch_image(x, n + 1, s, s + 1, count)
                 prefetch_image(dy, n + 1, s, s + 1, count)
                 if squares == SQUARES:
-                    add_products(x_parts, dy_parts, squares, sums[i], shape, lane_shape)
+                    add_products(x_parts, dy_parts, squares, sums[i], lane_shape)
                     squares = 0
                 at = corners[s]
                 split_pixels(turned_x, at + before - shift, pitch, x_parts, squares)
                 split_outputs(turned_dy, at, pitch, dy_parts, squares)
                 squares += 1
-        add_products(x_parts, dy_parts, squares, sums[i], shape, lane_shape)
+        add_products(x_parts, dy_parts, squares, sums[i], lane_shape)
 
 
 @compiled
@@ -76,25 +75,23 @@ def split_outputs(dy: Any, at: int, pitch: int, parts: Any, square: int) -> None
 
 
 @compiled
-def add_products(
-    x_parts: Any, dy_parts: Any, squares: int, sums: Any, shape: Any, lane_shape: Any
-) -> None:
+def add_products(x_parts: Any, dy_parts: Any, squares: int, sums: Any, lane_shape: Any) -> None:
     """sums[part, c, k] += sum over squares of x_parts * dy_parts, by tiles in registers."""
     _, channels, planes = sums.shape
-    L, width = len(lane_shape), len(shape)
+    L = len(lane_shape)
     for part in range(PARTS):
         for c in range(0, channels, ROWS):
-            for k in range(0, planes, width * L):
-                tile = zero_tile(x_parts, shape, ROWS, lane_shape)
+            for k in range(0, planes, L):
+                tile = zero_tile(x_parts, (0,), ROWS, lane_shape)
                 at_x = part * x_parts.shape[1] + c
                 at_dy = part * dy_parts.shape[1] + k
                 for s in range(squares):
                     tile = outer_product(
-                        tile, shape, x_parts, at_x + s * channels, dy_parts, at_dy + s * planes,
+                        tile, (0,), x_parts, at_x + s * channels, dy_parts, at_dy + s * planes,
                         None,
                     )  # fmt: skip
                 for i, value in enumerate(tile):
-                    here = (part * channels + c + i // width) * planes + k + i % width * L
+                    here = (part * channels + c + i) * planes + k
                     store(sums, here, add(value, load_as(value, sums, here)))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .convolution_taps import Scheme, Taps
 from .layout import Geometry, Scratch, keep_mask, round_up
-from .vectors import REGISTERS, lanes
+from .vectors import lanes
 from .winograd import ROWS, pack_parts, winograd_correlation
 from .winograd_gradient import combine_parts, winograd_weight_gradient
 from .winograd_parts import PARTS
@@ -51,7 +51,7 @@ class WinogradCorrelation:
         self.positions = np.ascontiguousarray(positions)
         self.shift = -int(offsets.min())  # of channel 0, which comes first
         self.geometry, self.corners = geometry, _corners(geometry)
-        self.shape, self.lane_shape, (whole, channels) = _vectors((planes, J // 9), dtype)
+        self.lane_shape, whole, channels = _vectors((planes, J // 9), dtype)
         self.packed = np.zeros((PARTS, channels, whole), dtype)
         self.mask = keep_mask(geometry, dtype)
         self.no_bias = np.zeros(planes, dtype)
@@ -64,7 +64,7 @@ class WinogradCorrelation:
         pack_parts(weight.reshape(-1), self.positions, self.packed)
         winograd_correlation(
             source, target, self.packed, self.corners, self.geometry.run, self.geometry.pitch,
-            self.shift, self.no_bias if bias is None else bias, self.mask, self.shape,
+            self.shift, self.no_bias if bias is None else bias, self.mask,
             self.lane_shape, side is not None, target if side is None else side, limits,
         )  # fmt: skip
 
@@ -76,15 +76,15 @@ class WinogradGradient:
         target, padding = scheme.target, scheme.walk.padding
         self.pitch, self.corners = target.pitch, _corners(target)
         self.shift = padding[0] * target.pitch + padding[1]
-        self.shape, self.lane_shape, sizes = _vectors(scheme.weight_shape[:2], dtype)
-        self.sums = (PARTS, sizes[1], sizes[0])
+        self.lane_shape, planes, channels = _vectors(scheme.weight_shape[:2], dtype)
+        self.sums = (PARTS, channels, planes)
 
     def run(self, dy: Array, x: Array, dweight: Array, scratch: Scratch) -> None:
         """Fill dweight (K, C, 3, 3); the chunks depend on the number of images alone."""
         chunk = max(1, -(-len(dy) // CHUNKS))
         sums = scratch.take((-(-len(dy) // chunk), *self.sums), dweight.dtype)
         winograd_weight_gradient(
-            dy, x, self.corners, self.pitch, self.shift, chunk, sums, self.shape, self.lane_shape
+            dy, x, self.corners, self.pitch, self.shift, chunk, sums, self.lane_shape
         )  # fmt: skip
         combine_parts(sums, dweight)
 
@@ -95,11 +95,7 @@ def _corners(geometry: Geometry) -> NDArray[np.int64]:
     return (rows + np.arange(0, geometry.width, 2)).reshape(-1)
 
 
-def _vectors(sizes: tuple[int, ...], dtype: DTypeLike) -> tuple[Any, Any, tuple[int, int]]:
-    """The shape of a tile, that of a vector, and planes and channels rounded up to them."""
-    planes, channels = sizes
+def _vectors(sizes: tuple[int, ...], dtype: DTypeLike) -> tuple[tuple[int, ...], int, int]:
+    """The shape of a vector, and planes and channels rounded up to whole tiles."""
     full = lanes(dtype)
-    vectors = -(-planes // full)
-    width = 2 if REGISTERS >= 32 and vectors % 2 == 0 else 1
-    rounded = vectors * full, round_up(channels, max(ROWS, full))
-    return (0,) * width, (0,) * full, rounded
+    return (0,) * full, round_up(sizes[0], full), round_up(sizes[1], max(ROWS, full))
