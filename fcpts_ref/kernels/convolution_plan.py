@@ -6,6 +6,7 @@ A plan holds what depends on shapes alone: the tables of taps, packed weights an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -58,7 +59,7 @@ def winograd_gain(planes: int) -> float:
     to the densities of equal time with 16, 32 and 64 planes, measured as SPARSE_BELOW: forward
     0.46, 0.31 and 0.24, weight gradient 0.47, 0.27 and 0.20.
     """
-    return (planes / 16) ** 0.5
+    return math.sqrt(planes / 16)
 
 
 class Correlation:
