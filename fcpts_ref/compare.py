@@ -57,6 +57,7 @@ class Cell:
 
     @property
     def name(self) -> str:
+        """What the cell is called in messages."""
         return f"{self.network} {self.method} {100 * self.rate:g} % seed {self.seed}"
 
     @property

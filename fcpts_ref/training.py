@@ -105,10 +105,12 @@ class Accuracy:
 
     @property
     def top1(self) -> float:
+        """The share classified rightly."""
         return self.correct / self.images
 
     @property
     def top5(self) -> float:
+        """The share whose label is among the five greatest."""
         return self.correct5 / self.images
 
 

@@ -43,6 +43,7 @@ class Buildable:
     """Base of what a constructor may return if the pickle may set its state (BUILD)."""
 
     def set_state(self, state: Any) -> None:
+        """Takes the state; InputError unless a subclass knows one."""
         raise InputError(f"state for {type(self).__name__}: refused")
 
 

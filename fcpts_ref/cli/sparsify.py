@@ -21,6 +21,9 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.files import LOCK_NAME, lock_folder
 from fcpts_ref.methods import METHODS
 
+FAR_OFF = 0.01
+"""A miss of the target, before the last projection, that is worth a warning."""
+
 EPILOG = """\
 examples:
   fcpts-ref sparsify         the embedded network on the embedded digits, 90 %
@@ -242,10 +245,16 @@ def _show(arguments: argparse.Namespace, folder: Path, summary: dict[str, Any]) 
         print("BN: batch norm's statistics measured anew on the calibration images")
     print()
     print(layer_table(summary["layers"]))
+    missed = summary["rate_before_projection"] - target
     print(
         f"\nglobal rate before the last projection: {percent(summary['rate_before_projection'])}"
         f"\nwritten to {folder} in {summary['seconds']} s"
     )
+    if abs(missed) > FAR_OFF:
+        _say(
+            f"the method itself MISSED the target by {points(missed)} points, which the last "
+            "projection made up for; try a lower threshold_learning_rate or --control projection"
+        )
 
 
 def accuracy_table(rows: list[dict[str, Any]]) -> str:

@@ -10,6 +10,8 @@ BASE_URL = "https://www.cs.toronto.edu/~kriz/"
 
 @dataclass(frozen=True)
 class OfficialArchive:
+    """One file of the official site."""
+
     dataset: Literal["cifar10", "cifar100"]
     version: Literal["binary", "python"]
     file: str
@@ -18,6 +20,7 @@ class OfficialArchive:
 
     @property
     def url(self) -> str:
+        """Where it is."""
         return BASE_URL + self.file
 
 

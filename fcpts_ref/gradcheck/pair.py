@@ -126,6 +126,7 @@ def precision_of(inputs: Sequence[Any]) -> str:
 
 
 def make_fault(pair: Pair, name: str, message: str) -> Finding:
+    """A finding that no tolerance can excuse: something is of the wrong form."""
     nan = float("nan")
     return Finding(pair.name, name, "form", "", nan, nan, float("inf"), 0.0, message)
 

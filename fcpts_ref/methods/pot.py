@@ -80,10 +80,10 @@ class POT:
 
     def __post_init__(self) -> None:
         rates = (self.weight_learning_rate, self.bias_learning_rate)
-        if self.steps < 0 or self.batch_size < 1 or not all(rate >= 0 for rate in rates):
+        if self.steps < 0 or self.batch_size < 1 or not all(0 <= rate < np.inf for rate in rates):
             raise InputError(
                 f"POT has {self.steps} steps, batches of {self.batch_size} and learning rates "
-                f"{rates}; expected steps and rates >= 0 and batch_size >= 1"
+                f"{rates}; expected finite steps and rates >= 0 and batch_size >= 1"
             )
 
     def begin(self, problem: Problem) -> State:

@@ -37,6 +37,7 @@ class Unit:
 
     @property
     def name(self) -> str:
+        """The name of its convolution or linear node."""
         return self.nodes[0].name
 
     @property
@@ -128,6 +129,7 @@ class Walk:
 
     @classmethod
     def start(cls, images: Array) -> Walk:
+        """A walk that has read nothing but the images."""
         return cls(0, {IMAGES: images})
 
 

@@ -52,6 +52,7 @@ class Clue:
 
     @property
     def conventions(self) -> Conventions:
+        """Those that the reference follows."""
         return self.setting.conventions
 
     @property

@@ -63,6 +63,7 @@ class RecordingEngine:
         training: bool,
         sparse: bool = False,
     ) -> Pass:
+        """As ``NumpyEngine.forward``; the new buffers are seen."""
         passed = self.engine.forward(parameters, buffers, images, training=training, sparse=sparse)
         for name in self.graph.buffer_shapes:
             if not self.prefix and passed.buffers[name] is not buffers[name]:
@@ -70,6 +71,7 @@ class RecordingEngine:
         return passed
 
     def backward(self, passed: Pass, dlogits: Array, *, weight_gradient: Any = "all") -> Any:
+        """As ``NumpyEngine.backward``, for all weights; their gradients are seen."""
         gradients = self.engine.backward(passed, dlogits, weight_gradient="all")
         for name in self.graph.prunable:
             self.see(f"dsparse_weight/{name}", gradients[name])

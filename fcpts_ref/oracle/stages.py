@@ -82,6 +82,7 @@ def _recorded(
 
 
 def step_values(step: StepTrace) -> dict[str, Array]:
+    """Quantities and inputs of a step by one name each."""
     return step.quantities | {INPUTS + name: array for name, array in step.inputs.items()}
 
 

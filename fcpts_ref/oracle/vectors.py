@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.files import describe_failure
 from fcpts_ref.resources import resource_path
 
 FORMAT = "fcpts-vectors/1"
@@ -169,8 +170,10 @@ def load_cases(folder: Path | None = None) -> list[Case]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the vectors {path}: {error}") from None
+    except OSError as error:
+        raise InputError(describe_failure(f"cannot read the vectors {path}", error)) from None
+    except ValueError as error:
+        raise InputError(f"the vectors {path} are not JSON: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise InputError(f"{path} has format {found!r}; this version reads {FORMAT!r}")

@@ -217,6 +217,7 @@ def write_run_figures(
 
 
 def run_title(summary: Mapping[str, Any]) -> str:
+    """Method, network, data and rate."""
     rate = 100 * summary["settings"]["target"]
     return f"{summary['method']}: {summary['network']}, {summary['data']}, {rate:.4g} % pruned"
 

@@ -29,12 +29,16 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 
 @dataclass(frozen=True)
 class Heading:
+    """A heading of the page."""
+
     text: str
     level: int = 2
 
 
 @dataclass(frozen=True)
 class Text:
+    """A paragraph, or a smaller note."""
+
     text: str
     note: bool = False
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from fcpts_ref.allocation import allocate, erk
+from fcpts_ref.conventions import LEARNING_RATE_BATCH
 from fcpts_ref.oracle.clue import Array, Clue
 from fcpts_ref.oracle.replay import rate_factor
 
@@ -81,11 +82,19 @@ def _rate_factor(clue: Clue) -> Iterator[Suspect]:
     setting, number = clue.setting, clue.state.step
     schedule = setting.schedule
     yield 16, "the learning rate is constant", np.array(1.0)
-    yield 16, "the learning rate is constant but for the batch", np.array(clue.batch / 64)
-    yield 16, "the learning rate is not scaled by B / 64", clue.value * 64 / clue.batch
+    yield (
+        16,
+        "the learning rate is constant but for the batch",
+        np.array(clue.batch / LEARNING_RATE_BATCH),
+    )
+    yield (
+        16,
+        "the learning rate is not scaled by B / 64",
+        clue.value * LEARNING_RATE_BATCH / clue.batch,
+    )
     if schedule is None:
         return
-    scale = clue.batch / 64
+    scale = clue.batch / LEARNING_RATE_BATCH
     per_epoch = schedule.calibration_images // schedule.batch_size
     steps, warmup = schedule.epochs * per_epoch, setting.conventions.warmup_epochs * per_epoch
 
