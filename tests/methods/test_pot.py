@@ -333,12 +333,13 @@ BAD: list[Mapping[str, Any]] = [
     {"batch_size": 0},
     {"weight_learning_rate": -1.0},
     {"bias_learning_rate": math.nan},
+    {"weight_learning_rate": math.inf},
 ]
 
 
 @pytest.mark.parametrize("settings", BAD)
 def test_bad_settings(settings: Mapping[str, Any]) -> None:
-    with pytest.raises(InputError, match="expected steps and rates"):
+    with pytest.raises(InputError, match="expected finite steps and rates"):
         POT(**settings)
 
 
