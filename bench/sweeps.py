@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,28 +24,31 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     standard = Setting(batch, threads, np.float32, seed)
     wide = Setting(batch, threads, np.float64, seed)
-    results = {
+
+    def step(images: int, count: int) -> Any:
+        return sparsify(Setting(images, count, np.float32, seed), "paper", 0.9)
+
+    axes: dict[str, dict[str, Callable[[], Any]]] = {
         "sparse inference by sparsity": {
-            f"{100 * rate:g} %": measured(inference(standard, rate)) for rate in RATES
+            f"{100 * rate:g} %": partial(inference, standard, rate) for rate in RATES
         },
         "FCPTS step, released, by sparsity": {
-            f"{100 * rate:g} %": measured(sparsify(standard, "released", rate))
-            for rate in RATES[1:]
+            f"{100 * rate:g} %": partial(sparsify, standard, "released", rate) for rate in RATES[1:]
         },
         "FCPTS step, paper 90 %, by batch": {
-            f"{n} images": measured(sparsify(Setting(n, threads, np.float32, seed), "paper", 0.9))
-            for n in BATCHES
+            f"{n} images": partial(step, n, threads) for n in BATCHES
         },
         "FCPTS step, paper 90 %, by threads": {
-            str(n): measured(sparsify(Setting(batch, n, np.float32, seed), "paper", 0.9))
-            for n in range(1, threads + 1)
+            str(n): partial(step, batch, n) for n in range(1, threads + 1)
         },
         "float64": {
-            "dense training step": measured(training(wide)),
-            "sparse inference 90 %": measured(inference(wide, 0.9)),
-            "FCPTS paper 90 %": measured(sparsify(wide, "paper", 0.9)),
+            "dense training step": partial(training, wide),
+            "sparse inference 90 %": partial(inference, wide, 0.9),
+            "FCPTS paper 90 %": partial(sparsify, wide, "paper", 0.9),
         },
     }
-    for name, rows in results.items():
-        show(name + ": ms", rows, {})
+    results: dict[str, Any] = {}
+    for name, works in axes.items():
+        results[name] = {row: measured(work()) for row, work in works.items()}
+        show(name + ": ms", results[name], {})
     return results
