@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
@@ -169,9 +170,14 @@ def _format_value(value: Any) -> str:
 
 
 def format_list(cases: list[Case]) -> str:
-    """One line per case: id, operation, flags, comment."""
+    """Every case in 80 columns: id, operation, flags, and after a colon what it is about."""
     lines = [
-        f"{case.id:<20} {case.operation:<34} {' '.join(case.flags):<18} {case.comment}"
+        textwrap.fill(
+            f"{case.id:<18} {' '.join([case.operation, *case.flags])}: {case.comment}",
+            width=80,
+            subsequent_indent=" " * 21,
+            break_on_hyphens=False,
+        )
         for case in cases
     ]
     operations = len({case.operation for case in cases})
