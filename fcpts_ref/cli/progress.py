@@ -63,7 +63,11 @@ def image_bar(
         leave=False,
         delay=1,
     ) as bar:
-        yield bar.update
+
+        def on_batch(images: int) -> None:
+            bar.update(images)
+
+        yield on_batch
 
 
 @contextlib.contextmanager
