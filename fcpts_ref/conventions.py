@@ -229,7 +229,7 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
         11,
         ("bandwidth", "bandwidth_factor"),
         "Is the bandwidth h = 0.5 in the weights' unit, or in standard deviations of the layer?",
-        "standard deviations: in the weights' unit the promised rate is missed",
+        "standard deviations: in the weights' unit 0.5 smooths away what the weights are like",
         "no bandwidth",
     ),
     OpenPoint(
