@@ -221,7 +221,7 @@ def test_an_array_that_claims_more_than_it_brings():
 
 
 ATTACKS = [
-    b"cos\nsystem\n(U\x0ftouch /tmp/ownedtR.",
+    b"cos\nsystem\n(U\x0btouch ownedtR.",
     b"c__builtin__\neval\n(U\x031+1tR.",
     b"cnumpy.core.multiarray\n_reconstruct\n(cos\nsystem\nK\x00\x85U\x01btR.",
     b"cnumpy.core.multiarray\n_reconstruct\n(U\x01aK\x00\x85U\x01btR.",
