@@ -1,4 +1,5 @@
-"""Random crops and flips of a batch of images."""
+"""Random crops and flips of images, drawn apart from being applied: a view is drawn once and can
+be made again."""
 
 from __future__ import annotations
 
@@ -20,18 +21,47 @@ def augment(images: Array, kind: str, generator: np.random.Generator) -> Array:
     of the old size at random.  "none" returns the batch as it is and draws nothing.
     Raises InputError for another kind.
     """
-    if kind == "none":
-        return images
+    return view(images, draw_views(kind, len(images), images.shape[2:], generator))
+
+
+def draw_views(
+    kind: str, N: int, size: tuple[int, ...], generator: np.random.Generator
+) -> NDArray[np.int16]:
+    """How each of N images of size (H, W) will be seen, (N, 3): rows down, columns right, mirrored.
+
+    For "none" the middle of the padded image, and nothing is drawn.  Raises InputError for an
+    unknown kind.
+    """
     if kind not in AUGMENTATIONS:
         raise InputError(f"augmentation {kind!r}; expected one of {', '.join(AUGMENTATIONS)}")
+    margin = _margin(size)
+    views = np.full((N, 3), (margin, margin, 0), np.int16)
+    if kind != "none":
+        views[:, 0] = generator.integers(0, 2 * margin + 1, N)
+        views[:, 1] = generator.integers(0, 2 * margin + 1, N)
+    if kind == "crop-flip":
+        views[:, 2] = generator.random(N) < 0.5
+    return views
+
+
+def view(images: Array, views: NDArray[np.integer[Any]]) -> Array:
+    """The images (N, C, H, W) as drawn by ``draw_views``; what lies outside is black."""
     N, _, H, W = images.shape
-    margin = max(H, W) // 8
-    down = generator.integers(0, 2 * margin + 1, N)
-    right = generator.integers(0, 2 * margin + 1, N)
-    padded = np.pad(images, ((0, 0), (0, 0), (margin, margin), (margin, margin)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (H, W), axis=(2, 3))
-    cropped = windows[np.arange(N), :, down, right]
-    if kind == "crop":
+    margin = _margin((H, W))
+    down, right, mirrored = views.T
+    if (down == margin).all() and (right == margin).all():
+        cropped = images
+    else:
+        padded = np.pad(images, ((0, 0), (0, 0), (margin, margin), (margin, margin)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (H, W), axis=(2, 3))
+        cropped = windows[np.arange(N), :, down, right]
+    if not mirrored.any():
         return cropped
-    flipped = generator.random((N, 1, 1, 1)) < 0.5
-    return np.where(flipped, cropped[..., ::-1], cropped)
+    return np.where(
+        mirrored[:, np.newaxis, np.newaxis, np.newaxis] == 1, cropped[..., ::-1], cropped
+    )
+
+
+def _margin(size: tuple[int, ...]) -> int:
+    """Black pixels on every side."""
+    return max(size) // 8

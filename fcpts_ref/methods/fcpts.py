@@ -12,7 +12,7 @@ from fcpts_ref import equations
 from fcpts_ref.allocation import Allocation, allocate
 from fcpts_ref.budget import exact_masks
 from fcpts_ref.conventions import LEARNING_RATE_BATCH, Conventions, profile
-from fcpts_ref.datasets.augmentation import AUGMENTATIONS, augment
+from fcpts_ref.datasets.augmentation import AUGMENTATIONS, draw_views, view
 from fcpts_ref.errors import InputError
 from fcpts_ref.methods.common import (
     OnStep,
@@ -37,8 +37,23 @@ from fcpts_ref.methods.step import (
     thresholds_at,
     thresholds_of,
 )
-from fcpts_ref.networks import Network
+from fcpts_ref.networks import Network, predict
 from fcpts_ref.optim import warmup_cosine
+
+RAMP_START = 0.5
+"""Where the target of a ramp begins: magnitude pruning alone costs little up to there."""
+
+
+AT_ONCE = 1024
+"""Images that are augmented at a time."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An epoch's views (n, 3) of the n images, and the dense logits (n, classes) where known."""
+
+    views: Array
+    dense_logits: Array | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,11 @@ class FCPTS:
         scales all thresholds by one factor after every step so that the budget is met exactly.
     epochs, batch_size: passes over the calibration images; an incomplete last batch is left out.
     learn_rates: False keeps every layer at its initial rate (the paper's Figure 4).
-    augmentation: "none", "crop" or "crop-flip" of the calibration images.
+    augmentation: "none", "crop" or "crop-flip" of the calibration images, drawn anew every epoch.
+    views: if not 0, how many augmented views of each image are drawn in all; they take turns, so
+        that the dense network (if its batch norm evaluates) runs on each but once.
+    ramp: the share of the steps over which the target grows from RAMP_START to its value, with
+        control "projection"; 0 for the target itself from the first step on.
     """
 
     profile: str = "paper"
@@ -62,6 +81,8 @@ class FCPTS:
     batch_size: int | None = None
     learn_rates: bool = True
     augmentation: str = "none"
+    views: int = 0
+    ramp: float = 0.0
 
     def __post_init__(self) -> None:
         _ = self.conventions
@@ -71,10 +92,17 @@ class FCPTS:
             raise InputError(
                 f"augmentation is {self.augmentation!r}; expected one of {', '.join(AUGMENTATIONS)}"
             )
-        if self.epochs < 0 or (self.batch_size is not None and self.batch_size < 1):
+        if min(self.epochs, self.views) < 0 or (
+            self.batch_size is not None and self.batch_size < 1
+        ):
             raise InputError(
-                f"epochs is {self.epochs} and batch_size {self.batch_size}; expected epochs >= 0 "
-                "and batch_size >= 1"
+                f"epochs is {self.epochs}, views {self.views} and batch_size {self.batch_size}; "
+                "expected epochs >= 0, views >= 0 and batch_size >= 1"
+            )
+        if not 0 <= self.ramp <= 1 or (self.ramp > 0 and self.control != "projection"):
+            raise InputError(
+                f"ramp is {self.ramp} with control {self.control!r}; expected 0, or a share of the "
+                "steps up to 1 with control='projection'"
             )
 
     @property
@@ -85,9 +113,11 @@ class FCPTS:
     def begin(self, problem: Problem) -> State:
         """Thresholds at the initial allocation (convention 8), velocities at 0."""
         conventions = self.conventions
-        name = self.allocation or conventions.initial_allocation
-        allocation = allocate(name, problem.weights, problem.target)
+        allocation = self._allocation(problem)
         t = np.array(thresholds_at(problem.weights, allocation.rates))
+        if self.ramp > 0:
+            weights, count = list(problem.weights.values()), self._aimed(problem, 0).count
+            t = t * problem.arithmetic.projection_factor(weights, t, count)
         return State(
             step=0,
             parameters=dict(problem.network.parameters),
@@ -107,11 +137,12 @@ class FCPTS:
     ) -> State:
         """One epoch: the images in a new order, batch after batch."""
         n, batch = len(problem.images), self._batch(problem)
+        state, seen = self._seen(problem, state, generator)
         order = generator.permutation(n)
         records = []
         for start in range(0, n - batch + 1, batch):
             chosen = order[start : start + batch]
-            state, record = self._step(problem, state, chosen, generator)
+            state, record = self._step(problem, state, seen, chosen, generator)
             records.append(record)
             on_step(StepReport(state.step, self.steps(problem), batch, record))
         return replace(state, history=_extended(state.history, records))
@@ -119,6 +150,14 @@ class FCPTS:
     def steps(self, problem: Problem) -> int:
         """The number of steps of the whole run."""
         return self.epochs * (len(problem.images) // self._batch(problem))
+
+    def target_at(self, step: int, steps: int, target: float) -> float:
+        """The rate that a step aims at: 1 - (1 - x)^3 of the way from RAMP_START to the target,
+        x being the share of the ramp that is behind (Zhu and Gupta, 2017, section 3)."""
+        if step >= self.ramp * steps or target <= RAMP_START:
+            return target
+        left = 1 - step / (self.ramp * steps)
+        return target - (target - RAMP_START) * left**3
 
     def finish(self, problem: Problem, state: State) -> Result:
         """The last projection: exactly round(target * N) weights go (convention 18)."""
@@ -148,6 +187,7 @@ class FCPTS:
             "buffers": state.buffers,
             "velocities": state.velocities,
             "history": state.history,
+            "views": state.views,
         }
         arrays = {f"{group}/{k}": v for group, held in groups.items() for k, v in held.items()}
         arrays["threshold_parameters"] = state.threshold_parameters
@@ -161,6 +201,7 @@ class FCPTS:
             "buffers": {},
             "velocities": {},
             "history": {},
+            "views": {},
         }
         for name, array in arrays.items():
             group, _, key = name.partition("/")
@@ -175,24 +216,61 @@ class FCPTS:
             **groups,
         )
 
+    def _allocation(self, problem: Problem) -> Allocation:
+        name = self.allocation or self.conventions.initial_allocation
+        return allocate(name, problem.weights, problem.target)
+
     def _batch(self, problem: Problem) -> int:
         return min(self.batch_size or self.conventions.batch_size, len(problem.images))
 
+    def _seen(
+        self, problem: Problem, state: State, generator: np.random.Generator
+    ) -> tuple[State, Seen]:
+        """How the images are seen in the coming epoch; the state remembers what comes again."""
+        n, size = len(problem.images), problem.images.shape[2:]
+        teacher_evaluates = self.conventions.teacher_batch_norm == "evaluation"
+        if self.augmentation == "none":
+            drawn = draw_views("none", n, size, generator)
+            return state, Seen(drawn, problem.dense_logits if teacher_evaluates else None)
+        epoch = state.step // (n // self._batch(problem))
+        number = epoch % self.views if self.views else epoch
+        if f"drawn{number}" in state.views:
+            return state, Seen(state.views[f"drawn{number}"], state.views.get(f"logits{number}"))
+        drawn = draw_views(self.augmentation, n, size, generator)
+        if not self.views:
+            return state, Seen(drawn, None)
+        remembered = {f"drawn{number}": drawn}
+        if teacher_evaluates:
+            remembered[f"logits{number}"] = _dense_logits(problem, drawn)
+        state = replace(state, views={**state.views, **remembered})
+        return state, Seen(drawn, remembered.get(f"logits{number}"))
+
+    def _aimed(self, problem: Problem, step: int) -> Problem:
+        """The problem with the target of a step."""
+        target = self.target_at(step, self.steps(problem), problem.target)
+        return problem if target == problem.target else replace(problem, target=target)
+
     def _step(
-        self, problem: Problem, state: State, chosen: Array, generator: np.random.Generator
+        self,
+        problem: Problem,
+        state: State,
+        seen: Seen,
+        chosen: Array,
+        generator: np.random.Generator,
     ) -> tuple[State, dict[str, Any]]:
         conventions = self.conventions
-        images = augment(problem.images[chosen], self.augmentation, generator)
-        fixed = self.augmentation == "none" and conventions.teacher_batch_norm == "evaluation"
-        dense_logits = problem.dense_logits[chosen] if fixed else None  # once for the whole run
+        images = view(problem.images[chosen], seen.views[chosen])
         steps = self.steps(problem)
         warmup = min(conventions.warmup_epochs * (steps // max(self.epochs, 1)), steps)
         factor = warmup_cosine(state.step, steps, warmup) * len(images) / LEARNING_RATE_BATCH
         sizes = [w.size for w in problem.weights.values()]
         samples = draw_samples(sizes, conventions, generator)
+        aimed = self._aimed(problem, state.step)
+        if self.ramp > 0 and not self.learn_rates:
+            state = replace(state, allocation=self._allocation(aimed))
         try:
             return step(
-                problem,
+                aimed,
                 state,
                 images,
                 samples,
@@ -200,7 +278,7 @@ class FCPTS:
                 control=self.control,
                 learn_rates=self.learn_rates,
                 rate_factor=factor,
-                dense_logits=dense_logits,
+                dense_logits=None if seen.dense_logits is None else seen.dense_logits[chosen],
             )
         except InputError as error:
             if state.step == 0:
@@ -229,6 +307,18 @@ def sparsify(
     method = FCPTS(**settings)
     problem = make_problem(network, images, target, engine=engine, threads=threads)
     return run_method(method, problem, np.random.default_rng(seed), on_step)
+
+
+def _dense_logits(problem: Problem, views: Array) -> Array:
+    """The dense network's logits (n, classes) for views of all images, some at a time."""
+    n = len(problem.images)
+    parts = [np.arange(first, min(first + AT_ONCE, n)) for first in range(0, n, AT_ONCE)]
+    return np.concatenate(
+        [
+            predict(problem.network, view(problem.images[p], views[p]), engine=problem.teacher)
+            for p in parts
+        ]
+    )
 
 
 def _rates(weights: Arrays, t: Array, conventions: Conventions) -> Array:

@@ -39,6 +39,7 @@ class State:
     threshold_velocities: Array  # (L,) float64
     allocation: Allocation
     history: Mapping[str, Array] = field(default_factory=dict)
+    views: Mapping[str, Array] = field(default_factory=dict)  # augmented, that will be seen again
 
 
 def draw_samples(

@@ -11,11 +11,12 @@ import fcpts_ref
 from fcpts_ref import equations
 from fcpts_ref.budget import threshold_of_count
 from fcpts_ref.conventions import PAPER, profile
+from fcpts_ref.datasets.augmentation import view
 from fcpts_ref.errors import InputError
 from fcpts_ref.methods import FCPTS, make_problem
 from fcpts_ref.methods.fcpts import sparsify
 from fcpts_ref.methods.step import bandwidth_of, draw_samples, step, thresholds_of
-from fcpts_ref.networks import Network
+from fcpts_ref.networks import Network, predict
 
 GRAPH = small_resnet()
 NETWORK = make_network(GRAPH)
@@ -379,6 +380,10 @@ PRUNED = run(epochs=0).network
         ({"choices": {"histogram_bins": 0, "density": "histogram"}}, "at least 1"),
         ({"augmentation": "mixup"}, "expected one of none, crop, crop-flip"),
         ({"epochs": -1}, "epochs >= 0"),
+        ({"views": -1}, "views >= 0"),
+        ({"ramp": 0.5}, "with control 'loss'; expected 0, or"),
+        ({"ramp": 1.5, "control": "projection"}, "a share of the steps up to 1"),
+        ({"ramp": float("nan"), "control": "projection"}, "a share of the steps up to 1"),
         ({"batch_size": 0}, "batch_size >= 1"),
         ({"speed": 3}, "has no setting 'speed'; it has allocation"),
         ({"engine": "torch"}, "unknown engine 'torch'"),
@@ -406,3 +411,68 @@ def test_threshold_of_count_is_what_begins():
     assert state.threshold_parameters.tolist() == want
     released = FCPTS(profile="released").begin(make_problem(NETWORK, IMAGES, 0.0, engine="numpy"))
     assert (released.threshold_parameters == -30).all()  # convention 7
+
+
+def test_a_ramp_starts_at_half_and_ends_at_the_target():
+    method = FCPTS(control="projection", ramp=0.5)
+    targets = [method.target_at(k, 100, 0.9) for k in range(100)]
+    assert targets[0] == 0.5
+    assert targets[25] == pytest.approx(0.9 - 0.4 / 8)  # half of the ramp: 1/8 of the way is left
+    assert targets[50:] == [0.9] * 50
+    assert (np.diff(targets[:51]) > 0).all()
+    assert FCPTS().target_at(0, 100, 0.9) == 0.9
+    assert method.target_at(0, 100, 0.4) == 0.4  # nothing to grow from
+
+
+@pytest.mark.parametrize("learn_rates", [True, False])
+@pytest.mark.parametrize("name", ["paper", "released"])
+def test_a_ramp_is_followed(name, learn_rates):
+    settings = {"control": "projection", "ramp": 0.5, "epochs": 4, "profile": name}
+    result = run(learn_rates=learn_rates, **settings)
+    method = FCPTS(control="projection", ramp=0.5)
+    aimed = [method.target_at(max(k, 0), 8, 0.8) for k in range(-1, 7)]
+    near = 1 / SIZE if learn_rates else (len(NETWORK.sizes) + 1) / SIZE
+    assert np.abs(result.history["global_rate"] - aimed).max() <= near + 1e-12
+    assert_exact(result, 0.8)
+
+
+def test_views_take_turns():
+    settings = {"augmentation": "crop-flip", "epochs": 4, "batch_size": 10, "profile": "paper"}
+    method = FCPTS(views=2, **settings)
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    state, generator = method.begin(problem), np.random.default_rng(0)
+    for epoch in range(4):
+        state = method.advance(problem, state, generator, lambda report: None)
+        assert len(state.views) == 2 * min(epoch + 1, 2)
+    for number in (0, 1):
+        drawn, logits = state.views[f"drawn{number}"], state.views[f"logits{number}"]
+        seen = view(IMAGES, drawn)
+        assert_same_bits(logits, predict(NETWORK, seen, engine=problem.teacher))
+    assert not np.array_equal(state.views["drawn0"], state.views["drawn1"])
+
+
+def test_as_many_views_as_epochs_is_a_new_view_each():
+    settings = {"augmentation": "crop", "epochs": 3, "batch_size": 10}
+    once = run(views=3, **settings)
+    anew = run(views=0, **settings)
+    for name, array in once.network.parameters.items():
+        assert_same_bits(array, anew.network.parameters[name])
+
+
+def test_views_survive_being_stored():
+    method = FCPTS(views=2, augmentation="crop-flip", epochs=4, batch_size=4)
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    state, generator = method.begin(problem), np.random.default_rng(0)
+    for _ in range(2):
+        state = method.advance(problem, state, generator, lambda report: None)
+    again = method.unpack(*method.pack(state))
+    assert {n: a.tolist() for n, a in again.views.items()} == {
+        n: a.tolist() for n, a in state.views.items()
+    }
+    ends = []
+    for which in (state, again):
+        generator = np.random.default_rng(1)
+        last = method.advance(problem, which, generator, lambda report: None)
+        ends.append(method.finish(problem, last))
+    for name, array in ends[0].network.parameters.items():
+        assert_same_bits(array, ends[1].network.parameters[name])
