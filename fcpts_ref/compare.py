@@ -27,7 +27,11 @@ _FCPTS_AND_POT: dict[str, dict[str, Any]] = {
     "fcpts-fixed": {"label": "FCPTS, fixed rates", "fixed-rates": True},
     "fcpts-paper": {"label": "FCPTS (paper)", "profile": "paper"},
     "fcpts-released": {"label": "FCPTS (released)", "profile": "released"},
-    "fcpts-projection": {"label": "FCPTS (projected)", "control": "projection"},
+    "fcpts-projection": {
+        "label": "FCPTS (paper, projected)",
+        "profile": "paper",
+        "control": "projection",
+    },
     "pot-l2norm": {"label": "POT (L2Norm)", "method": "pot", "allocation": "l2norm"},
     "pot-erk": {"label": "POT (ERK)", "method": "pot", "allocation": "erk"},
 }

@@ -250,9 +250,11 @@ def test_texts() -> None:
 
 
 def test_labels() -> None:
-    assert method_label("fcpts", {}) == "FCPTS (paper)"
-    assert method_label("fcpts", {"learn_rates": False}) == "FCPTS (paper, fixed)"
-    assert method_label("fcpts", {"control": "projection"}) == "FCPTS (paper, projected)"
+    assert method_label("fcpts", {}) == "FCPTS (extended)"
+    assert method_label("fcpts", {"profile": "paper"}) == "FCPTS (paper)"
+    assert method_label("fcpts", {"learn_rates": False}) == "FCPTS (extended, fixed)"
+    projected = {"profile": "paper", "control": "projection"}
+    assert method_label("fcpts", projected) == "FCPTS (paper, projected)"
     assert method_label("pot", {"allocation": "l2norm"}) == "POT (L2Norm)"
     assert method_label("one-shot", {}) == "one-shot ERK"
 

@@ -9,6 +9,7 @@ import pytest
 
 from fcpts_ref.conventions import (
     CHOICES,
+    EXTENDED,
     LEAST,
     OPEN_POINTS,
     PAPER,
@@ -57,8 +58,9 @@ def test_profiles_differ_where_their_answers_do():
 def test_profiles_by_name():
     assert profile("paper") is PAPER
     assert profile("released") is RELEASED
-    assert set(PROFILES) == {"paper", "released"}
-    with pytest.raises(InputError, match="expected one of paper, released"):
+    assert profile("extended") is EXTENDED
+    assert set(PROFILES) == {"paper", "released", "extended"}
+    with pytest.raises(InputError, match="expected one of paper, released, extended"):
         profile("Paper")
 
 

@@ -22,7 +22,7 @@ from fcpts_ref.conventions import profile
 from fcpts_ref.datasets.dataset import Dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.files import lock_folder
-from fcpts_ref.methods import sparsify
+from fcpts_ref.methods import DEFAULT_PROFILE, PROFILE_SETTINGS, sparsify
 from fcpts_ref.methods.names import ALLOCATION_LABELS, method_label
 from fcpts_ref.networks import Network, global_rate, make_engine, sparsity_rates
 from fcpts_ref.report.figures import can_plot, write_run_figures
@@ -85,11 +85,11 @@ def _settings(
     arguments: argparse.Namespace, dataset: Dataset, network: Network
 ) -> tuple[Array, runs.RunSettings]:
     """The calibration images and the settings that pin them."""
-    method_settings = _method_settings(arguments)
+    method_settings = _method_settings(arguments, dataset)
     available = len(dataset.train)
     count = arguments.calibration
     if count is None:
-        conventions = profile(arguments.profile or "paper")
+        conventions = profile(arguments.profile or DEFAULT_PROFILE)
         conventions = conventions.with_choices(choices_of(arguments.choose))
         count = min(available, conventions.calibration_images)
     chosen = runs.draw_calibration(available, count, np.random.default_rng(arguments.seed))
@@ -109,15 +109,20 @@ def _settings(
     return images, settings
 
 
-def _method_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Only what was said: everything else is the method's default."""
+def _method_settings(arguments: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
+    """Only what was said: everything else is the method's default.
+
+    Where that default is to augment, it is done as the data allow.
+    """
     said: dict[str, Any] = {
         "profile": arguments.profile,
         "allocation": arguments.allocation,
         "control": arguments.control,
         "epochs": arguments.epochs,
         "batch_size": arguments.batch_size,
-        "augmentation": arguments.augmentation,
+        "augmentation": arguments.augmentation or _augmentation(arguments, dataset),
+        "views": arguments.views,
+        "ramp": arguments.ramp,
         "learn_rates": False if arguments.fixed_rates else None,
         "choices": choices_of(arguments.choose) or None,
         "steps": arguments.steps,
@@ -127,6 +132,12 @@ def _method_settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "dense_inputs": False if arguments.sparse_inputs else None,
     }
     return {name: value for name, value in said.items() if value is not None}
+
+
+def _augmentation(arguments: argparse.Namespace, dataset: Dataset) -> str | None:
+    defaults = PROFILE_SETTINGS[arguments.profile or DEFAULT_PROFILE]
+    augments = arguments.method == "fcpts" and "augmentation" in defaults
+    return dataset.augmentation if augments else None
 
 
 def _rows(

@@ -17,6 +17,7 @@ from fcpts_ref.cli.pruning import COMMAND, NEW_STATISTICS, prune
 from fcpts_ref.cli.sources import add_source_options
 from fcpts_ref.cli.tables import percent, points, table
 from fcpts_ref.conventions import PROFILES
+from fcpts_ref.datasets.augmentation import AUGMENTATIONS
 from fcpts_ref.errors import InputError
 from fcpts_ref.files import LOCK_NAME, lock_folder
 from fcpts_ref.methods import METHODS
@@ -60,11 +61,10 @@ def add_parser(subparsers: Any) -> None:
     group.add_argument(
         "--profile",
         choices=tuple(PROFILES),
-        help="the paper as read literally, or its authors' published code (default: paper)",
+        help="the paper as read literally, its authors' published code, or what does best "
+        "(default: extended)",
     )
-    group.add_argument(
-        "--allocation", choices=tuple(ALLOCATIONS), help="where the rates start (default: erk)"
-    )
+    group.add_argument("--allocation", choices=tuple(ALLOCATIONS), help="where the rates start")
     group.add_argument(
         "--control",
         choices=("loss", "projection"),
@@ -89,8 +89,20 @@ def add_parser(subparsers: Any) -> None:
     )
     group.add_argument(
         "--augmentation",
-        choices=("none", "crop", "crop-flip"),
-        help="of the calibration images",
+        choices=AUGMENTATIONS,
+        help="of the calibration images (default: none; extended profile: what suits the data)",
+    )
+    group.add_argument(
+        "--views",
+        type=int,
+        metavar="N",
+        help="augmented views of each image, which take turns (0: new ones at every epoch)",
+    )
+    group.add_argument(
+        "--ramp",
+        type=float,
+        metavar="SHARE",
+        help="share of the steps over which the rate grows from 50 %% to the target",
     )
     group.add_argument(
         "--fixed-rates", action="store_true", help="keep every layer at its initial rate"

@@ -131,6 +131,7 @@ def to_dataset(archive: CifarArchive, labels: Literal["fine", "coarse"] = "fine"
             f"{archive.source} ({archive.version} version, {official}); SHA-256: {checksums}"
         ),
         licence=LICENCE,
+        augmentation="crop-flip",
     )
 
 

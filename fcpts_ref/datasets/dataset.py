@@ -2,7 +2,8 @@
 
 The file (format "fcpts-ref dataset", version 1)::
 
-    attributes  format, version, name, label_names (one per line), scale, provenance, licence
+    attributes  format, version, name, label_names (one per line), scale, provenance, licence,
+                augmentation (may be missing: "crop")
     train/      images uint8 (N, C, H, W), labels int64 (N,); attribute sha256 of each array
     test/       the same
 """
@@ -18,6 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fcpts_ref.datasets.augmentation import AUGMENTATIONS
 from fcpts_ref.errors import InputError
 from fcpts_ref.hdf5 import (
     open_hdf5,
@@ -51,6 +53,7 @@ class Dataset:
 
     ``scale`` is the pixel value that means 1.0 (255 for CIFAR, 16 for the digits).
     ``provenance`` says where the images come from, with checksums of the files read.
+    ``augmentation`` leaves an image's class as it is: digits may be shifted, but not mirrored.
     """
 
     name: str
@@ -60,12 +63,17 @@ class Dataset:
     scale: int
     provenance: str
     licence: str
+    augmentation: str = "crop"
 
     def __post_init__(self) -> None:
         if not 1 <= self.scale <= 255:
             raise InputError(f"scale is {self.scale}, expected 1 to 255")
         if not self.label_names or any(not n or "\n" in n for n in self.label_names):
             raise InputError("label names should be one non-empty line each, at least one")
+        if self.augmentation not in AUGMENTATIONS:
+            raise InputError(
+                f"augmentation is {self.augmentation!r}, expected one of {', '.join(AUGMENTATIONS)}"
+            )
         for name, split in self.splits():
             _check_split(f"{name} split of {self.name}", split, len(self.label_names), self.scale)
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
@@ -125,6 +133,7 @@ def write_dataset(path: Path | str, dataset: Dataset) -> None:
         file.attrs["scale"] = np.int64(dataset.scale)
         write_text(file, "provenance", dataset.provenance)
         write_text(file, "licence", dataset.licence)
+        write_text(file, "augmentation", dataset.augmentation)
         for name, split in dataset.splits():
             group = file.create_group(name)
             for key, array in (("images", split.images), ("labels", split.labels)):
@@ -149,6 +158,9 @@ def read_dataset(path: Path | str) -> Dataset:
             scale=read_integer(file, "scale"),
             provenance=read_text(file, "provenance"),
             licence=read_text(file, "licence"),
+            augmentation=read_text(file, "augmentation")
+            if "augmentation" in file.attrs
+            else "crop",
         )
 
 

@@ -40,6 +40,19 @@ from fcpts_ref.methods.step import (
 from fcpts_ref.networks import Network, predict
 from fcpts_ref.optim import warmup_cosine
 
+PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "released": {},
+    "extended": {
+        "control": "projection",
+        "epochs": 12,
+        "augmentation": "crop",
+        "views": 6,
+        "ramp": 0.5,
+    },
+}
+"""What a profile sets beside its conventions; everything else is as in ``FCPTS``."""
+
 RAMP_START = 0.5
 """Where the target of a ramp begins: magnitude pruning alone costs little up to there."""
 

@@ -21,10 +21,11 @@ def method_label(method: str, settings: Mapping[str, Any]) -> str:
     settings: those that were said; all others are defaults.
     """
     if method == "fcpts":
-        parts = [settings.get("profile", "paper")]
+        profile = settings.get("profile", "extended")
+        parts = [profile]
         if not settings.get("learn_rates", True):
             parts.append("fixed")
-        elif settings.get("control", "loss") == "projection":
+        elif profile != "extended" and settings.get("control", "loss") == "projection":
             parts.append("projected")
         return f"FCPTS ({', '.join(parts)})"
     allocation = settings.get("allocation", "erk")

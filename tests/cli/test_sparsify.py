@@ -34,7 +34,7 @@ def test_tables_and_files(run: Run, place: Place, tmp_path: Path) -> None:
     out = tmp_path / "run"
     result = run("sparsify", *place.options, *SHORT, "--sparsity=0.7", "--out", out)
     assert result.code == 0
-    for word in ("dense", "one-shot L2Norm", "one-shot ERK", "FCPTS (paper)", "layer3.0.conv2"):
+    for word in ("dense", "one-shot L2Norm", "one-shot ERK", "FCPTS (extended)", "layer3.0.conv2"):
         assert word in result.out
     assert "the 30 test images" in result.out
     names = {path.name for path in out.iterdir()}
@@ -48,8 +48,32 @@ def test_tables_and_files(run: Run, place: Place, tmp_path: Path) -> None:
     assert notes["layers"] == list(network.graph.prunable)
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), "crop"),
+        (("--augmentation=none",), "none"),
+        (("--augmentation=crop-flip", "--views=2", "--ramp=0.25"), "crop-flip"),
+        (("--profile=paper",), None),
+        (("--method=one-shot",), None),
+    ],
+)
+def test_the_extended_profile_augments_as_the_data_allow(
+    run: Run, place: Place, tmp_path: Path, words: tuple[str, ...], expected: str | None
+) -> None:
+    out = tmp_path / "run"
+    short = () if "one-shot" in str(words) else SHORT
+    assert run("sparsify", *place.options, *words, *short, "--quiet", "--out", out).code == 0
+    said = json.loads((out / "settings.json").read_text())["method_settings"]
+    assert said.get("augmentation") == expected
+    assert said.get("views") == (2 if len(words) == 3 else None)
+    assert said.get("ramp") == (0.25 if len(words) == 3 else None)
+
+
 WAYS = [
     (),
+    ("--fixed-rates", "--views=1"),
+    ("--profile=paper",),
     ("--profile=released", "--control=projection", "--batch-norm"),
     ("--profile=released", "--fixed-rates", "--batch-norm"),
     ("--method=pot", "--steps=2", "--batch-norm"),

@@ -61,6 +61,7 @@ def test_every_version_gives_the_same_images_and_labels(tmp_path, dataset, versi
 def test_as_a_data_set_with_fine_and_coarse_labels(tmp_path):
     archive = read(write_tar(tmp_path / "a.tar.gz", binary_version("cifar100")))
     fine, coarse = to_dataset(archive), to_dataset(archive, "coarse")
+    assert fine.augmentation == coarse.augmentation == "crop-flip"
     assert (fine.name, coarse.name) == ("cifar100", "cifar100-coarse")
     assert (fine.label_names, coarse.label_names) == (
         tuple(layouts.HUNDRED),

@@ -54,6 +54,15 @@ def test_round_trip(path):
     assert found.train.labels.dtype == np.int64
 
 
+def test_augmentation_is_kept_and_may_be_missing(tmp_path):
+    path = tmp_path / "a.h5"
+    write_dataset(path, make_dataset(augmentation="crop-flip"))
+    assert read_dataset(path).augmentation == "crop-flip"
+    with h5py.File(path, "r+") as file:
+        del file.attrs["augmentation"]
+    assert read_dataset(path).augmentation == "crop"
+
+
 def test_one_image_is_enough(tmp_path):
     write_dataset(tmp_path / "a.h5", make_dataset(train=make_split(1, 1)))
     assert len(read_dataset(tmp_path / "a.h5").train) == 1
@@ -92,6 +101,10 @@ ONE = np.zeros((1, 1, 8, 8), np.uint8)
         ({"train": Split(ONE.astype(float), np.array([0]))}, "images are float64"),
         ({"train": Split(ONE[0], np.array([0]))}, r"images are uint8 \(1, 8, 8\)"),
         ({"train": Split(ONE[:0], np.array([], np.int64))}, r"images are uint8 \(0, 1"),
+        (
+            {"augmentation": "mixup"},
+            "augmentation is 'mixup', expected one of none, crop, crop-flip",
+        ),
         ({"test": Split(ONE[:, :, 1:], np.array([0]))}, "expected one shape"),
     ],
 )

@@ -26,7 +26,9 @@ SHORT = {"epochs": 2, "batch_size": 4, "engine": "numpy"}
 
 
 def run(network=NETWORK, images=IMAGES, **settings):
-    return fcpts_ref.sparsify(network, images, **({"target": 0.8} | SHORT | settings))
+    return fcpts_ref.sparsify(
+        network, images, **({"target": 0.8, "profile": "paper"} | SHORT | settings)
+    )
 
 
 def assert_exact(result, target, network=NETWORK):
