@@ -28,7 +28,12 @@ from .sparse_convolution import (
     masked_weight_gradient,
 )
 from .vectors import TILE_ROWS, TILE_VECTORS, lanes
-from .winograd_plan import WinogradCorrelation, WinogradGradient, suits_winograd
+from .winograd_plan import (
+    WinogradCorrelation,
+    WinogradGradient,
+    suits_winograd,
+    suits_winograd_gradient,
+)
 
 Array = NDArray[Any]
 
@@ -76,7 +81,7 @@ class Correlation:
         """geometry: of the target."""
         self.taps = taps
         self.winograd: WinogradCorrelation | None = None
-        if suits_winograd(scheme):
+        if suits_winograd(scheme, geometry, dtype):
             self.winograd = WinogradCorrelation(taps, geometry, dtype, backward)
         self.mask = keep_mask(geometry, dtype)
         self.cover = cover(geometry, dtype)
@@ -275,7 +280,9 @@ class WeightGradient:
         source, target = scheme.source, scheme.target
         self.scratch = scratch
         self.taps = taps
-        self.winograd = WinogradGradient(scheme, dtype) if suits_winograd(scheme) else None
+        self.winograd: WinogradGradient | None = None
+        if suits_winograd_gradient(scheme):
+            self.winograd = WinogradGradient(scheme, dtype)
         self.shape = (0,) * TILE_VECTORS
         self.cover = flat_cover(target, dtype)
         G, J = taps.offsets.shape

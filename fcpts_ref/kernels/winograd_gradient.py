@@ -1,7 +1,7 @@
 """Weight gradient of 3 x 3 convolutions with 2.25 times fewer multiplications.
 
 The gradient of a filter (g0, g1, g2) by outputs dy0, dy1 over inputs d0 ... d3 costs six
-products; by the parts of ``winograd`` it is four, each summed over the whole batch before they
+products; with four sums and differences it is four, each summed over the whole batch before they
 are put together:
 
     m0 = (d0 - d2) dy0                         dg0 = m0 + (m1 + m2) / 2
@@ -24,9 +24,12 @@ from .channels_last import aligned_rows, turn_planes
 from .compilation import compiled, compiled_parallel
 from .convolution_dense import prefetch_image
 from .layout import ALIGNMENT
-from .vectors import VECTOR_BYTES, add, load_as, outer_product, store, zero_tile
-from .winograd import GAP, ROWS, SQUARES, split_pixels
-from .winograd_parts import PARTS, split_gradient
+from .vectors import REGISTERS, VECTOR_BYTES, add, load_as, outer_product, store, zero_tile
+from .winograd_parts import PARTS, split_gradient, split_input
+
+ROWS = 8 if REGISTERS >= 32 else 4  # channels in a tile of sums
+SQUARES = 64  # worked on at a time
+GAP = ALIGNMENT  # elements between parts, else all of them would share one set of the cache
 
 
 @compiled_parallel
@@ -35,7 +38,8 @@ def winograd_weight_gradient(
 ) -> None:  # fmt: skip
     """sums[i, part, c, k] = sum over the squares of the images of chunk i: part of x * part of dy.
 
-    corners, pitch, shift: as in ``winograd_correlation``; sums: (CHUNKS, PARTS, channels,
+    corners: the first pixel of each 2 x 2 square of dy; pitch: of dy and x; shift: elements from
+    a pixel of dy back to the first pixel of x that meets it; sums: (CHUNKS, PARTS, channels,
     planes), both rounded up: to ROWS, and to whole vectors.
 
     Threads share the chunks, whose size does not depend on the threads.
@@ -64,6 +68,14 @@ def winograd_weight_gradient(
                 split_outputs(turned_dy, at, pitch, dy_parts, squares)
                 squares += 1
         add_products(x_parts, dy_parts, squares, sums[i], lane_shape)
+
+
+@compiled
+def split_pixels(x: Any, at: int, pitch: int, parts: Any, square: int) -> None:
+    """The parts of the 4 x 4 pixels of x from row ``at`` on, all channels."""
+    row = x.shape[1]
+    for c in range(0, row, VECTOR_BYTES // x.itemsize):
+        split_input(x, at * row + c, pitch * row, row, parts, square * row + c)
 
 
 @compiled

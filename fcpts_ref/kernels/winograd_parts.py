@@ -1,4 +1,4 @@
-"""The inner steps of the Winograd kernels (see ``winograd``): vectors to parts and back.
+"""The inner steps of ``winograd_gradient``: pixels to parts.
 
 A vector holds one pixel of as many channels as it has lanes; parts are the rows of an array,
 part 4 i + j being part i by rows and part j by columns.
@@ -30,12 +30,6 @@ def _gradient_parts(builder: Any, dy: list[Any]) -> list[Any]:
     return [dy[0], builder.fadd(*dy), builder.fsub(*dy), dy[1]]
 
 
-def _output_rows(builder: Any, m: list[Any]) -> list[Any]:
-    """m0 + m1 + m2, m1 - m2 - m3"""
-    first = builder.fadd(m[0], builder.fadd(m[1], m[2]))
-    return [first, builder.fsub(builder.fsub(m[1], m[2]), m[3])]
-
-
 @intrinsic
 def split_input(
     typing: Any, x: Any, at: Any, down: Any, right: Any, parts: Any, at_parts: Any
@@ -52,25 +46,6 @@ def split_gradient(
     """The same of the 2 x 2 pixels of dy, for the weight gradient."""
     kind = types.void(dy, types.intp, types.intp, types.intp, parts, types.intp)
     return kind, _square_to_parts(dy, parts, 2, _gradient_parts)
-
-
-@intrinsic
-def join_output(
-    typing: Any, parts: Any, at_parts: Any, y: Any, at: Any, down: Any, right: Any
-) -> Any:
-    """The 2 x 2 pixels y[at + p * down + q * right ...] from their parts."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        places = _part_places(context, builder, parts, args[0], args[1])
-        m = [_load(context, builder, parts, args[0], place) for place in places]
-        pixels = _both_ways(builder, [m[i : i + 4] for i in range(0, PARTS, 4)], _output_rows)
-        places = _square_places(builder, 2, *args[3:])
-        for place, value in zip(places, pixels, strict=True):
-            _store(context, builder, y, args[2], place, value)
-        return context.get_dummy_value()
-
-    index = types.intp
-    return types.void(parts, index, y, index, index, index), generate
 
 
 def _square_to_parts(pixels: Any, parts: Any, size: int, combine: Combine) -> Any:

@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .convolution_taps import Scheme, Taps
-from .layout import Geometry, Scratch, keep_mask, round_up
+from .layout import Geometry, Scratch, round_up
 from .vectors import lanes
 from .winograd import ROWS, pack_parts, winograd_correlation
+from .winograd_gradient import ROWS as GRADIENT_ROWS
 from .winograd_gradient import combine_parts, winograd_weight_gradient
-from .winograd_parts import PARTS
+from .winograd_parts import PARTS as GRADIENT_PARTS
+from .winograd_squares import PARTS, PIECES, SIZE
 
 Array = NDArray[Any]
 
 CHUNKS = 8  # of images at most, whose weight gradients are summed apart
 
 
-def suits_winograd(scheme: Scheme) -> bool:
-    """Whether the kernels apply, and pay.
+def suits_winograd_gradient(scheme: Scheme) -> bool:
+    """Whether the kernel of the weight gradient applies, and pays.
 
     3 x 3 without stride, dilation or groups, even numbers of rows and columns, and channels
     enough to fill lanes.
     """
+    return _plain(scheme) and all(
+        size % 2 == 0
+        for geometry in (scheme.source, scheme.target)
+        for size in (geometry.height, geometry.width)
+    )
+
+
+def suits_winograd(scheme: Scheme, geometry: Geometry, dtype: DTypeLike) -> bool:
+    """The same of the correlations, for the geometry of the target.
+
+    Rows are cut into squares, and into pieces of half a vector.
+    """
+    full = lanes(dtype)
+    return (
+        _plain(scheme)
+        and full >= 4  # shuffles are within fours of lanes
+        and geometry.height % SIZE == 0
+        and geometry.width % max(SIZE, full // 2) == 0
+    )
+
+
+def _plain(scheme: Scheme) -> bool:
     return (
         scheme.weight_shape[2:] == (3, 3)
         and not scheme.split
         and scheme.walk.dilation == (1, 1)
         and scheme.walk.groups == 1
-        and scheme.target.height % 2 == 0
-        and scheme.target.width % 2 == 0
-        and scheme.source.height % 2 == 0
-        and scheme.source.width % 2 == 0
         and min(scheme.weight_shape[:2]) >= ROWS
     )
 
@@ -50,10 +71,10 @@ class WinogradCorrelation:
             positions = positions[:, :, ::-1, ::-1]
         self.positions = np.ascontiguousarray(positions)
         self.shift = -int(offsets.min())  # of channel 0, which comes first
-        self.geometry, self.corners = geometry, _corners(geometry)
-        self.lane_shape, whole, channels = _vectors((planes, J // 9), dtype)
-        self.packed = np.zeros((PARTS, channels, whole), dtype)
-        self.mask = keep_mask(geometry, dtype)
+        self.pitch = geometry.pitch
+        self.pieces, self.group = _pieces(geometry, lanes(dtype) // 2)
+        self.lane_shape = (0,) * lanes(dtype)
+        self.packed = np.zeros((PARTS, -(-planes // ROWS), J // 9, ROWS), dtype)
         self.no_bias = np.zeros(planes, dtype)
 
     def run(
@@ -63,9 +84,9 @@ class WinogradCorrelation:
         """target = the correlation with all weights + bias (PLANES,) (+ side), cut off."""
         pack_parts(weight.reshape(-1), self.positions, self.packed)
         winograd_correlation(
-            source, target, self.packed, self.corners, self.geometry.run, self.geometry.pitch,
-            self.shift, self.no_bias if bias is None else bias, self.mask,
-            self.lane_shape, side is not None, target if side is None else side, limits,
+            source, target, self.packed, self.pieces, self.group, self.pitch, self.shift,
+            self.no_bias if bias is None else bias, self.lane_shape, side is not None,
+            target if side is None else side, limits,
         )  # fmt: skip
 
 
@@ -74,10 +95,13 @@ class WinogradGradient:
 
     def __init__(self, scheme: Scheme, dtype: DTypeLike) -> None:
         target, padding = scheme.target, scheme.walk.padding
-        self.pitch, self.corners = target.pitch, _corners(target)
+        rows = np.arange(0, target.height, 2)[:, np.newaxis] * target.pitch
+        self.corners = (rows + np.arange(0, target.width, 2)).reshape(-1)
+        self.pitch = target.pitch
         self.shift = padding[0] * target.pitch + padding[1]
-        self.lane_shape, planes, channels = _vectors(scheme.weight_shape[:2], dtype)
-        self.sums = (PARTS, channels, planes)
+        full, (K, C) = lanes(dtype), scheme.weight_shape[:2]
+        self.lane_shape = (0,) * full
+        self.sums = GRADIENT_PARTS, round_up(C, max(GRADIENT_ROWS, full)), round_up(K, full)
 
     def run(self, dy: Array, x: Array, dweight: Array, scratch: Scratch) -> None:
         """Fill dweight (K, C, 3, 3); the chunks depend on the number of images alone."""
@@ -89,13 +113,13 @@ class WinogradGradient:
         combine_parts(sums, dweight)
 
 
-def _corners(geometry: Geometry) -> NDArray[np.int64]:
-    """The first pixel of each 2 x 2 square."""
-    rows = np.arange(0, geometry.height, 2)[:, np.newaxis] * geometry.pitch
-    return (rows + np.arange(0, geometry.width, 2)).reshape(-1)
+def _pieces(geometry: Geometry, length: int) -> tuple[NDArray[np.int64], int]:
+    """Image within a group and first element of every piece of the first rows of squares.
 
-
-def _vectors(sizes: tuple[int, ...], dtype: DTypeLike) -> tuple[tuple[int, ...], int, int]:
-    """The shape of a vector, and planes and channels rounded up to whole tiles."""
-    full = lanes(dtype)
-    return (0,) * full, round_up(sizes[0], full), round_up(sizes[1], max(ROWS, full))
+    A group has as many images as give whole vectors of pieces.
+    """
+    rows = np.arange(0, geometry.height, SIZE)[:, np.newaxis] * geometry.pitch
+    starts = (rows + np.arange(0, geometry.width, length)).reshape(-1)
+    group = PIECES // math.gcd(len(starts), PIECES)
+    table = [(image, start) for image in range(group) for start in starts]
+    return np.array(table, np.int64), group
