@@ -181,9 +181,12 @@ def _two_pixels(builder: Any, vectors: list[Any]) -> list[Any]:
 
 def _picked(builder: Any, pair: list[Any], two: tuple[int, int]) -> Any:
     """In every four lanes: these two of the first vector, then these two of the second."""
-    lanes = pair[0].type.count
-    picks = [i + v + four for four in range(0, lanes, 4) for v in (0, lanes) for i in two]
-    return _shuffle(builder, *pair, picks)
+    a, b = pair
+    lanes = a.type.count
+    fours = range(0, lanes, 4)
+    return _shuffle(
+        builder, a, b, [i + v + four for four in fours for v in (0, lanes) for i in two]
+    )
 
 
 def _zip_fours(builder: Any, a: Any, b: Any) -> list[Any]:
