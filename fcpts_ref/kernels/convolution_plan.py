@@ -24,16 +24,12 @@ from .layout import Geometry, Scratch, allocate, keep_mask, round_up
 from .sparse_convolution import (
     add_chunks,
     build_index,
+    count_kept,
     masked_correlation,
     masked_weight_gradient,
 )
 from .vectors import TILE_ROWS, TILE_VECTORS, lanes
-from .winograd_plan import (
-    WinogradCorrelation,
-    WinogradGradient,
-    suits_winograd,
-    suits_winograd_gradient,
-)
+from .winograd_plan import WinogradCorrelation, WinogradGradient, suits_winograd
 
 Array = NDArray[Any]
 
@@ -281,7 +277,7 @@ class WeightGradient:
         self.scratch = scratch
         self.taps = taps
         self.winograd: WinogradGradient | None = None
-        if suits_winograd_gradient(scheme):
+        if suits_winograd(scheme, target, dtype):
             self.winograd = WinogradGradient(scheme, dtype)
         self.shape = (0,) * TILE_VECTORS
         self.cover = flat_cover(target, dtype)
@@ -336,7 +332,7 @@ class WeightGradient:
 
 def density(weight: Array) -> float:
     """Share of the weights that are not zero."""
-    return np.count_nonzero(weight) / max(weight.size, 1)
+    return int(count_kept(weight.reshape(-1))) / max(weight.size, 1)
 
 
 class Cover(NamedTuple):

@@ -52,45 +52,46 @@ from .winograd_squares import (
 )
 
 ROWS = 8  # output planes in a tile of sums
-GAP = ALIGNMENT  # elements between parts, else all of them would share one set of the cache
+GAP = ALIGNMENT  # elements between parts, else all of them would share a few sets of the cache
 
 
 @compiled_parallel
 def pack_parts(weight: Any, positions: Any, packed: Any) -> None:
-    """packed[part, k // ROWS, c, k % ROWS] = part of the filter from channel c to plane k.
+    """packed[k // ROWS, part, c, k % ROWS] = part of the filter from channel c to plane k.
 
-    weight: flat; positions (PLANES, CHANNELS, 3, 3): where its elements are; packed (PARTS,
-    BLOCKS, CHANNELS, ROWS).  The parts are worked out in float64 and rounded once.
+    weight: flat; positions (PLANES, CHANNELS, 3, 3): where its elements are; packed (BLOCKS,
+    PARTS, CHANNELS + GAP / ROWS, ROWS).  The parts are worked out in float64 and rounded once.
     """
     planes, channels = positions.shape[:2]
     for c in prange(channels):
-        filters = np.zeros((3, 3, planes))
-        rows = np.empty((SPAN, 3, planes))
-        parts = np.empty((SPAN, SPAN, planes))
-        for k in range(planes):
-            for r in range(3):
-                for s in range(3):
-                    filters[r, s, k] = weight[positions[k, c, r, s]]
-        for s in range(3):
-            filter_parts(filters[0, s], filters[1, s], filters[2, s], rows[:, s])
-        for i in range(SPAN):
-            filter_parts(rows[i, 0], rows[i, 1], rows[i, 2], parts[i])
-        for part in range(PARTS):
-            for k in range(planes):
-                packed[part, k // ROWS, c, k % ROWS] = parts[part // SPAN, part % SPAN, k]
+        filters = np.zeros((3, 3, ROWS))
+        rows = np.empty((SPAN, 3, ROWS))
+        parts = np.empty((SPAN, SPAN, ROWS))
+        for block in range(len(packed)):
+            for m in range(min(ROWS, planes - block * ROWS)):
+                for r in range(3):
+                    for s in range(3):
+                        filters[r, s, m] = weight[positions[block * ROWS + m, c, r, s]]
+            for s in range(3):
+                filter_parts(filters[0, s], filters[1, s], filters[2, s], rows[:, s])
+            for i in range(SPAN):
+                filter_parts(rows[i, 0], rows[i, 1], rows[i, 2], parts[i])
+            for part in range(PARTS):
+                for m in range(ROWS):
+                    packed[block, part, c, m] = parts[part // SPAN, part % SPAN, m]
 
 
 @compiled
 def filter_parts(g0: Any, g1: Any, g2: Any, parts: Any) -> None:
-    """parts = G (g0, g1, g2), each for all planes."""
-    for k in range(g0.size):
-        sides, middle = (g0[k] + g2[k]) / 3, g1[k] / 3
-        parts[0, k] = g0[k]
-        parts[1, k] = middle + sides
-        parts[2, k] = middle - sides
-        parts[3, k] = (4 * g0[k] + 2 * g1[k] + g2[k]) * (-4 / 15)
-        parts[4, k] = (g0[k] - 2 * g1[k] + 4 * g2[k]) / 15
-        parts[5, k] = g2[k]
+    """parts = G (g0, g1, g2), each for ROWS planes."""
+    for m in range(ROWS):
+        sides, middle = (g0[m] + g2[m]) * (1 / 3), g1[m] * (1 / 3)
+        parts[0, m] = g0[m]
+        parts[1, m] = middle + sides
+        parts[2, m] = middle - sides
+        parts[3, m] = (4 * g0[m] + 2 * g1[m] + g2[m]) * (-4 / 15)
+        parts[4, m] = (g0[m] - 2 * g1[m] + 4 * g2[m]) * (1 / 15)
+        parts[5, m] = g2[m]
 
 
 @compiled_parallel
@@ -140,12 +141,12 @@ def winograd_correlation(
 
 @compiled
 def multiply_parts(x_parts: Any, packed: Any, block: int, y_parts: Any, lane_shape: Any) -> None:
-    """y_parts[part, m] = sum over c of packed[part, block, c, m] * x_parts[part, c], vectors."""
-    _, blocks, channels, _ = packed.shape
-    L = len(lane_shape)
+    """y_parts[part, m] = sum over c of packed[block, part, c, m] * x_parts[part, c], vectors."""
+    pace, L = packed.shape[2] * ROWS, len(lane_shape)
+    channels = packed.shape[2] - GAP // ROWS
     for part in range(PARTS):
         tile = zero_tile(x_parts, (0,), ROWS, lane_shape)
-        at = (part * blocks + block) * channels * ROWS
+        at = (block * PARTS + part) * pace
         at_x = part * x_parts.shape[1]
         for c in range(channels):
             tile = outer_product(tile, (0,), packed, at + c * ROWS, x_parts, at_x + c * L, None)

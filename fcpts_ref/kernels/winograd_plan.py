@@ -11,51 +11,34 @@ from numpy.typing import DTypeLike, NDArray
 from .convolution_taps import Scheme, Taps
 from .layout import Geometry, Scratch, round_up
 from .vectors import lanes
-from .winograd import ROWS, pack_parts, winograd_correlation
+from .winograd import GAP, ROWS, pack_parts, winograd_correlation
 from .winograd_gradient import ROWS as GRADIENT_ROWS
 from .winograd_gradient import combine_parts, winograd_weight_gradient
-from .winograd_parts import PARTS as GRADIENT_PARTS
-from .winograd_squares import PARTS, PIECES, SIZE
+from .winograd_squares import PARTS, PIECES, SIZE, lane_order
 
 Array = NDArray[Any]
 
-CHUNKS = 8  # of images at most, whose weight gradients are summed apart
-
-
-def suits_winograd_gradient(scheme: Scheme) -> bool:
-    """Whether the kernel of the weight gradient applies, and pays.
-
-    3 x 3 without stride, dilation or groups, even numbers of rows and columns, and channels
-    enough to fill lanes.
-    """
-    return _plain(scheme) and all(
-        size % 2 == 0
-        for geometry in (scheme.source, scheme.target)
-        for size in (geometry.height, geometry.width)
-    )
+CHUNKS = 4  # of images at most, whose weight gradients are summed apart
+SQUARES = 32  # whose parts a weight gradient holds at a time
 
 
 def suits_winograd(scheme: Scheme, geometry: Geometry, dtype: DTypeLike) -> bool:
-    """The same of the correlations, for the geometry of the target.
+    """Whether the kernels apply, and pay.
 
-    Rows are cut into squares, and into pieces of half a vector.
+    3 x 3 without stride, dilation or groups, channels enough to fill tiles, and images in this
+    geometry of the target (of the weight gradient: of dy) whose rows can be cut into squares, and
+    into pieces of half a vector.
     """
     full = lanes(dtype)
-    return (
-        _plain(scheme)
-        and full >= 4  # shuffles are within fours of lanes
-        and geometry.height % SIZE == 0
-        and geometry.width % max(SIZE, full // 2) == 0
-    )
-
-
-def _plain(scheme: Scheme) -> bool:
     return (
         scheme.weight_shape[2:] == (3, 3)
         and not scheme.split
         and scheme.walk.dilation == (1, 1)
         and scheme.walk.groups == 1
         and min(scheme.weight_shape[:2]) >= ROWS
+        and full >= 4  # shuffles are within fours of lanes
+        and geometry.height % SIZE == 0
+        and geometry.width % max(SIZE, full // 2) == 0
     )
 
 
@@ -74,7 +57,7 @@ class WinogradCorrelation:
         self.pitch = geometry.pitch
         self.pieces, self.group = _pieces(geometry, lanes(dtype) // 2)
         self.lane_shape = (0,) * lanes(dtype)
-        self.packed = np.zeros((PARTS, -(-planes // ROWS), J // 9, ROWS), dtype)
+        self.packed = np.zeros((-(-planes // ROWS), PARTS, J // 9 + GAP // ROWS, ROWS), dtype)
         self.no_bias = np.zeros(planes, dtype)
 
     def run(
@@ -95,20 +78,26 @@ class WinogradGradient:
 
     def __init__(self, scheme: Scheme, dtype: DTypeLike) -> None:
         target, padding = scheme.target, scheme.walk.padding
-        rows = np.arange(0, target.height, 2)[:, np.newaxis] * target.pitch
-        self.corners = (rows + np.arange(0, target.width, 2)).reshape(-1)
+        full, (K, C) = lanes(dtype), scheme.weight_shape[:2]
+        self.pieces, self.group = _pieces(target, full // 2)
+        order = np.array(lane_order(full))
+        table = self.pieces.reshape(-1, PIECES, 2)[:, order[:, 0]]
+        table[:, :, 1] += order[:, 1]
+        self.corners = table.reshape(-1, 2)
         self.pitch = target.pitch
         self.shift = padding[0] * target.pitch + padding[1]
-        full, (K, C) = lanes(dtype), scheme.weight_shape[:2]
         self.lane_shape = (0,) * full
-        self.sums = GRADIENT_PARTS, round_up(C, max(GRADIENT_ROWS, full)), round_up(K, full)
+        self.sums = PARTS, round_up(C, max(GRADIENT_ROWS, full)), round_up(K, full)
 
     def run(self, dy: Array, x: Array, dweight: Array, scratch: Scratch) -> None:
         """Fill dweight (K, C, 3, 3); the chunks depend on the number of images alone."""
-        chunk = max(1, -(-len(dy) // CHUNKS))
+        chunk = round_up(max(1, -(-len(dy) // CHUNKS)), self.group)
+        vectors = chunk // self.group * len(self.corners) // len(self.lane_shape)
+        batch = min(vectors, max(1, SQUARES // len(self.lane_shape)))
         sums = scratch.take((-(-len(dy) // chunk), *self.sums), dweight.dtype)
         winograd_weight_gradient(
-            dy, x, self.corners, self.pitch, self.shift, chunk, sums, self.lane_shape
+            dy, x, self.pieces, self.corners, self.group, self.pitch, self.shift, chunk, batch,
+            sums, self.lane_shape,
         )  # fmt: skip
         combine_parts(sums, dweight)
 

@@ -4,7 +4,8 @@ Squares lie side by side in rows of pixels.  Vectors of squares are made from *p
 many pixels as a vector has lanes, wherever they are: one below the other in narrow images, in
 images that follow each other in the narrowest.  8 pieces are 4 vectors of pixels, or one vector
 each of the squares' first, second, third and fourth pixels.  Which lane is which square is only
-known here: what ``split_squares`` takes apart, ``join_squares`` puts together.
+known here: what ``split_squares`` takes apart, ``join_squares`` puts together; ``lane_order`` says
+it to the others.
 """
 
 from __future__ import annotations
@@ -51,6 +52,27 @@ def _output_pixels(builder: Any, m: list[Any]) -> list[Any]:
         _scaled(builder, 0.25, half, _scaled(builder, 4.0, two, sum_)),
         builder.fadd(_scaled(builder, 0.125, half, _scaled(builder, -8.0, two, difference)), m[5]),
     ]
+
+
+def _gradient_parts(builder: Any, dy: list[Any]) -> list[Any]:
+    """The values of dy0 + dy1 x + dy2 x^2 + dy3 x^3 at the points."""
+    even, odd = builder.fadd(dy[0], dy[2]), builder.fadd(dy[1], dy[3])
+    half = _scaled(builder, 0.125, dy[3], _scaled(builder, 0.25, dy[2], dy[0]))
+    two = _scaled(builder, -8.0, dy[3], _scaled(builder, 4.0, dy[2], dy[0]))
+    return [
+        dy[0],
+        builder.fadd(even, odd),
+        builder.fsub(even, odd),
+        _scaled(builder, 0.5, dy[1], half),
+        _scaled(builder, -2.0, dy[1], two),
+        dy[3],
+    ]
+
+
+def lane_order(lanes: int) -> list[tuple[int, int]]:
+    """For each lane of a vector of squares: the piece in which its square begins, and where."""
+    half = lanes // 2
+    return [(2 * (lane % 4) + lane // 4 * 4 // half, lane // 4 * 4 % half) for lane in range(lanes)]
 
 
 @intrinsic
@@ -102,6 +124,31 @@ def join_squares(typing: Any, parts: Any, at_parts: Any) -> Any:
         return context.make_tuple(builder, result, pixels)
 
     return result(parts, types.intp), generate
+
+
+@intrinsic
+def split_outputs(
+    typing: Any, dy: Any, at: Any, down: Any, right: Any, parts: Any, at_parts: Any
+) -> Any:
+    """parts[:, at_parts ...] = those of the 4 x 4 pixels dy[at + p * down + q * right ...].
+
+    For the weight gradient; lanes are planes.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pixels, at_, down_, right_, parts_, at_part = args
+        rows = []
+        for p in range(SIZE):
+            row = builder.add(at_, builder.mul(down_, _constant(p)))
+            steps = [builder.mul(right_, _constant(q)) for q in range(SIZE)]
+            rows.append([_load(context, builder, dy, pixels, builder.add(row, q)) for q in steps])
+        places = _part_places(context, builder, parts, parts_, at_part)
+        for place, value in zip(places, _both_ways(builder, rows, _gradient_parts), strict=True):
+            _store(context, builder, parts, parts_, place, value)
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(dy, index, index, index, parts, index), generate
 
 
 @intrinsic

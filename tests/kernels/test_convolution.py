@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import numba
 import numpy as np
 import pytest
@@ -87,9 +85,21 @@ B = np.array(
         [0, 1, -3 / 2, -2, 3 / 2, 1],
     ]
 )
-# Roundings of one output beside those of the sum over channels: 3 of a part of the input along
-# a row and along a column each, 4 of the output, and 8 of a part of the filter.
+# Roundings of a number beside those of its sum over channels, or of a filter's gradient over
+# squares: 3 of a part of the input along a row and along a column each, 4 of outputs or their
+# parts, and 8 of the filter's side, which is worked out in float64.
 SQUARE_ROUNDINGS = 2 * 3 + 2 * 4 + 8
+
+
+def squares_of(x, padding):
+    """The 6 x 6 inputs of each square: (N, C, P, Q, 6, 6)."""
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    return np.lib.stride_tricks.sliding_window_view(x, (6, 6), (2, 3))[:, :, ::4, ::4]
+
+
+def both_ways(left, squares):
+    """left @ square @ left^T"""
+    return np.einsum("iu,...uv,jv->...ij", left, squares, left, optimize=True)
 
 
 def by_squares(x, weight, padding, transform):
@@ -99,26 +109,26 @@ def by_squares(x, weight, padding, transform):
     output.  An error bound for the kernel is that times gamma, as in ``assert_close``.
     """
     a, g, b = (transform(matrix) for matrix in (A, G, B))
-    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    squares = np.lib.stride_tricks.sliding_window_view(x, (6, 6), (2, 3))[:, :, ::4, ::4]
-    parts = np.einsum("kcrs,ir,js->kcij", weight, g, g)
-    inputs = np.einsum("ncpquv,iu,jv->ncpqij", squares, b, b, optimize=True)
+    parts, inputs = both_ways(g, weight), both_ways(b, squares_of(x, padding))
     products = np.einsum("kcij,ncpqij->nkpqij", parts, inputs, optimize=True)
-    y = np.einsum("nkpqij,ui,vj->nkpuqv", products, a, a, optimize=True)
+    y = both_ways(a, products).swapaxes(3, 4)
     N, K, P, _, Q, _ = y.shape
     return y.reshape(N, K, 4 * P, 4 * Q)
+
+
+def gradient_by_squares(dy, x, padding, transform):
+    """The same of the weight gradient, dy (N, K, P, Q)."""
+    a, g, b = (transform(matrix) for matrix in (A, G, B))
+    N, K, P, Q = dy.shape
+    outputs = dy.reshape(N, K, P // 4, 4, Q // 4, 4).swapaxes(3, 4)
+    parts, inputs = both_ways(a.T, outputs), both_ways(b, squares_of(x, padding))
+    products = np.einsum("nkpqij,ncpqij->kcij", parts, inputs, optimize=True)
+    return both_ways(g.T, products)
 
 
 def turned(weight):
     """The filters of the input gradient."""
     return weight[:, :, ::-1, ::-1].swapaxes(0, 1)
-
-
-def in_any_order(filters):
-    """The sum of filters (K, C, 3, 3) over the orders of their rows and of their columns."""
-    orders = [list(order) for order in permutations(range(3))]
-    turned = sum(filters[:, :, order] for order in orders)
-    return sum(turned[:, :, :, order] for order in orders)
 
 
 def check(x, weight, bias, dy, steps, dtype, forward, backward):
@@ -131,7 +141,7 @@ def check(x, weight, bias, dy, steps, dtype, forward, backward):
     expected, wide_cache = reference.convolution_forward(*wide[:3], **steps)
     magnitude, size_cache = reference.convolution_forward(*size[:3], **steps)
     dx_magnitude, dweight_magnitude, _ = reference.convolution_backward(size[3], size_cache)
-    terms, dx_terms = weight[0].size + 1, weight.size
+    terms, dx_terms, dweight_terms = weight[0].size + 1, weight.size, dy[:, 0].size
     plan = fast._plan(x, weight.shape, dtype, steps)
     dense = forward is fast.convolution_forward
     if dense and plan.forward_correlation.winograd:
@@ -141,15 +151,16 @@ def check(x, weight, bias, dy, steps, dtype, forward, backward):
     if dense and plan.backward_correlation.winograd:
         dx_magnitude = by_squares(size[3], turned(size[1]), 2 - steps["padding"], np.abs)
         dx_terms = weight.shape[0] + SQUARE_ROUNDINGS
-    if plan.gradient.winograd:
-        dweight_magnitude = in_any_order(dweight_magnitude)
+    if dense and plan.gradient.winograd:
+        dweight_magnitude = gradient_by_squares(size[3], size[0], steps["padding"], np.abs)
+        dweight_terms = dy[:, 0].size // 16 + SQUARE_ROUNDINGS
     assert_close(y, expected, magnitude, terms, dtype)
     expected = reference.convolution_backward(wide[3], wide_cache)
     assert_close(dx, expected[0], dx_magnitude, dx_terms, dtype)
     if not dense:
         assert np.all(dweight[weight == 0] == 0)
         expected[1][weight == 0] = 0
-    assert_close(dweight, expected[1], dweight_magnitude, dy[:, 0].size, dtype)
+    assert_close(dweight, expected[1], dweight_magnitude, dweight_terms, dtype)
     np.testing.assert_array_equal(dbias, dy.sum(axis=(0, 2, 3)))
 
 
@@ -171,6 +182,10 @@ def test_squares_give_the_correlation():
     expected, _ = reference.convolution_forward(x, weight, padding=1)
     y = by_squares(x[:, :, :8, :12], weight, 1, lambda matrix: matrix)
     np.testing.assert_allclose(y[:, :, :7, :11], expected[:, :, :7, :11], atol=1e-12)
+    dy = rng.normal(size=(2, 5, 8, 12))
+    dweight = reference.convolution_weight_gradient(dy, x[:, :, :8, :12], weight.shape, padding=1)
+    got = gradient_by_squares(dy, x[:, :, :8, :12], 1, lambda matrix: matrix)
+    np.testing.assert_allclose(got, dweight, atol=1e-12)
 
 
 @st.composite
@@ -201,7 +216,7 @@ def test_images_of_cifar_networks_are_cut_in_squares(dtype, width):
     expected = lanes(dtype) >= 4
     for correlation in (plan.forward_correlation, plan.backward_correlation):
         assert (correlation.winograd is not None) == expected
-    assert plan.gradient.winograd
+    assert (plan.gradient.winograd is not None) == expected
 
 
 CASES = {
