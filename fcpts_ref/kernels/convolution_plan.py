@@ -24,6 +24,7 @@ from .layout import Geometry, Scratch, allocate, keep_mask, round_up
 from .sparse_convolution import (
     add_chunks,
     build_index,
+    count_kept,
     masked_correlation,
     masked_weight_gradient,
 )
@@ -76,7 +77,7 @@ class Correlation:
         """geometry: of the target."""
         self.taps = taps
         self.winograd: WinogradCorrelation | None = None
-        if suits_winograd(scheme):
+        if suits_winograd(scheme, geometry, dtype):
             self.winograd = WinogradCorrelation(taps, geometry, dtype, backward)
         self.mask = keep_mask(geometry, dtype)
         self.cover = cover(geometry, dtype)
@@ -275,7 +276,9 @@ class WeightGradient:
         source, target = scheme.source, scheme.target
         self.scratch = scratch
         self.taps = taps
-        self.winograd = WinogradGradient(scheme, dtype) if suits_winograd(scheme) else None
+        self.winograd: WinogradGradient | None = None
+        if suits_winograd(scheme, target, dtype):
+            self.winograd = WinogradGradient(scheme, dtype)
         self.shape = (0,) * TILE_VECTORS
         self.cover = flat_cover(target, dtype)
         G, J = taps.offsets.shape
@@ -329,7 +332,7 @@ class WeightGradient:
 
 def density(weight: Array) -> float:
     """Share of the weights that are not zero."""
-    return np.count_nonzero(weight) / max(weight.size, 1)
+    return int(count_kept(weight.reshape(-1))) / max(weight.size, 1)
 
 
 class Cover(NamedTuple):

@@ -32,13 +32,22 @@ def build_index(
         g, m, e = plane // rows, plane % rows, 0
         for j in range(counts[g]):
             place = positions[g, m, j]
-            if everything or weight[place] != 0:
-                index[plane, e] = offsets[g, j]
-                values[plane, e] = weight[place]
-                places[plane, e] = place
-                e += 1
+            value = weight[place]
+            index[plane, e] = offsets[g, j]  # written over by the next one if it is not kept
+            values[plane, e] = value
+            places[plane, e] = place
+            e += everything or value != 0
         kept[plane] = e
         index[plane, e:] = 0
+
+
+@compiled
+def count_kept(weight: Any) -> int:
+    """How many weights are not zero."""
+    kept = 0
+    for i in range(weight.size):
+        kept += weight[i] != 0
+    return kept
 
 
 @compiled_parallel

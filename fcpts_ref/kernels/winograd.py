@@ -1,21 +1,27 @@
-"""3 x 3 convolution with 2.25 times fewer multiplications: Winograd's F(2 x 2, 3 x 3).
+"""3 x 3 convolution with 4 times fewer multiplications: Winograd's F(4 x 4, 3 x 3).
 
-Two outputs of a filter (g0, g1, g2) over inputs d0 ... d3 cost six products, y0 = d0 g0 + d1 g1 +
-d2 g2 and y1 = d1 g0 + d2 g1 + d3 g2.  Four are enough:
+Multiplying polynomials costs one product per point at which both are known.  Four outputs of a
+filter (g0, g1, g2) over inputs d0 ... d5 are four coefficients of such a product, turned round:
+six points are enough where the plain sum has twelve products.  With the points 0, 1, -1, 1/2,
+-2 and infinity
 
-    m0 = (d0 - d2) g0                          y0 = m0 + m1 + m2
-    m1 = (d1 + d2) (g0 + g1 + g2) / 2          y1 = m1 - m2 - m3
-    m2 = (d2 - d1) (g0 - g1 + g2) / 2
-    m3 = (d1 - d3) g2
+    y = A^T ((G g) * (B^T d)),
 
-Done along rows and along columns, a *square* of 4 x 4 inputs and the 3 x 3 filter turn into 16
-*parts* each, and their 16 products into 2 x 2 outputs, where the plain sum has 36 products.
-(S. Winograd 1980; A. Lavin and S. Gray 2015, arXiv:1509.09308.)  The parts of the filters are
-made once per call.
+    A^T = 1  1  1   1   1  0    G =   1      0      0      B^T = 1 -3/2   -2  3/2   1   0
+          0  1 -1 1/2  -2  0         1/3    1/3    1/3          0   -1  1/2  5/2   1   0
+          0  1  1 1/4   4  0        -1/3    1/3   -1/3          0    1 -5/2  1/2   1   0
+          0  1 -1 1/8  -8  1      -16/15  -8/15  -4/15          0   -2   -1    2   1   0
+                                    1/15  -2/15   4/15          0  1/2   -1 -1/2   1   0
+                                     0      0      1            0    1 -3/2   -2 3/2   1
 
-Each part is then the product of two matrices, (squares, channels) and (channels, planes).  Lanes
-are channels or output planes (``channels_last``): no image is too narrow, nothing is summed
-across lanes.  SQUARES squares are worked on at a time, whose parts stay in the cache.
+Done along rows and along columns, a *square* of 6 x 6 inputs and the 3 x 3 filter turn into 36
+*parts* each, and their 36 products into 4 x 4 outputs, where the plain sum has 144.  (S. Winograd
+1980; A. Lavin and S. Gray 2015, arXiv:1509.09308.)  Points close to 1 in size keep the rounding
+small (B. Barabasz et al. 2018, arXiv:1803.10986): in float32, of random numbers, the errors are
+about three times those of the plain sum.
+
+Each part is the product of two matrices, (planes, channels) and (channels, squares).  Lanes are
+squares (``winograd_squares``); the parts of a vector of them stay in the cache.
 
 The products of a square that cancel in exact arithmetic leave rounding errors.  So an infinite
 pixel may give NaN where the direct sum gives infinity, or where it is not even seen, as far as
@@ -30,147 +36,136 @@ import numpy as np
 from numba import prange
 
 from .activation import cut
-from .channels_last import aligned_rows, turn_planes, turn_square
+from .channels_last import aligned_rows
 from .compilation import compiled, compiled_parallel
 from .convolution_dense import prefetch_image
 from .layout import ALIGNMENT
-from .vectors import (
-    REGISTERS,
-    VECTOR_BYTES,
-    add,
-    broadcast,
-    keep,
-    load,
-    outer_product_apart,
-    store,
-    zero_tile,
+from .vectors import add, broadcast_as, outer_product, store, zero_tile
+from .winograd_squares import (
+    PARTS,
+    PIECES,
+    SPAN,
+    join_squares,
+    load_pieces,
+    split_squares,
+    store_pieces,
 )
-from .winograd_parts import PARTS, join_output, split_input
 
-ROWS = 8 if REGISTERS >= 32 else 4  # squares in a tile of sums
-SQUARES = 64
-GAP = ALIGNMENT  # elements between parts, else all of them would share one set of the cache
+ROWS = 8  # output planes in a tile of sums
+GAP = ALIGNMENT  # elements between parts, else all of them would share a few sets of the cache
 
 
 @compiled_parallel
 def pack_parts(weight: Any, positions: Any, packed: Any) -> None:
-    """packed[part, c, k] = part of the filter from channel c to plane k.
+    """packed[k // ROWS, part, c, k % ROWS] = part of the filter from channel c to plane k.
 
-    weight: flat; positions (PLANES, CHANNELS, 3, 3): where its elements are; packed (PARTS,
-    >= CHANNELS, >= PLANES).
+    weight: flat; positions (PLANES, CHANNELS, 3, 3): where its elements are; packed (BLOCKS,
+    PARTS, CHANNELS + GAP / ROWS, ROWS).  The parts are worked out in float64 and rounded once.
     """
     planes, channels = positions.shape[:2]
     for c in prange(channels):
-        rows = np.empty((4, 3), packed.dtype)
-        for k in range(planes):
+        filters = np.zeros((3, 3, ROWS))
+        rows = np.empty((SPAN, 3, ROWS))
+        parts = np.empty((SPAN, SPAN, ROWS))
+        for block in range(len(packed)):
+            for m in range(min(ROWS, planes - block * ROWS)):
+                for r in range(3):
+                    for s in range(3):
+                        filters[r, s, m] = weight[positions[block * ROWS + m, c, r, s]]
             for s in range(3):
-                g0 = weight[positions[k, c, 0, s]]
-                g1 = weight[positions[k, c, 1, s]]
-                g2 = weight[positions[k, c, 2, s]]
-                rows[0, s], rows[1, s], rows[2, s], rows[3, s] = filter_parts(g0, g1, g2)
-            for i in range(4):
-                m = filter_parts(rows[i, 0], rows[i, 1], rows[i, 2])
-                for j in range(4):
-                    packed[4 * i + j, c, k] = m[j]
+                filter_parts(filters[0, s], filters[1, s], filters[2, s], rows[:, s])
+            for i in range(SPAN):
+                filter_parts(rows[i, 0], rows[i, 1], rows[i, 2], parts[i])
+            for part in range(PARTS):
+                for m in range(ROWS):
+                    packed[block, part, c, m] = parts[part // SPAN, part % SPAN, m]
 
 
 @compiled
-def filter_parts(g0: Any, g1: Any, g2: Any) -> Any:
-    """g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2"""
-    half = type(g0)(0.5)
-    return g0, half * (g0 + g1 + g2), half * (g0 - g1 + g2), g2
+def filter_parts(g0: Any, g1: Any, g2: Any, parts: Any) -> None:
+    """parts = G (g0, g1, g2), each for ROWS planes."""
+    for m in range(ROWS):
+        sides, middle = (g0[m] + g2[m]) * (1 / 3), g1[m] * (1 / 3)
+        parts[0, m] = g0[m]
+        parts[1, m] = middle + sides
+        parts[2, m] = middle - sides
+        parts[3, m] = (4 * g0[m] + 2 * g1[m] + g2[m]) * (-4 / 15)
+        parts[4, m] = (g0[m] - 2 * g1[m] + 4 * g2[m]) * (1 / 15)
+        parts[5, m] = g2[m]
 
 
 @compiled_parallel
 def winograd_correlation(
-    source: Any, target: Any, packed: Any, corners: Any, run: int, pitch: int, shift: int,
-    bias: Any, mask: Any, lane_shape: Any, accumulate: bool, side: Any, limits: Any,
+    source: Any, target: Any, packed: Any, pieces: Any, group: int, pitch: int, shift: int,
+    bias: Any, lane_shape: Any, accumulate: bool, side: Any, limits: Any,
 ) -> None:  # fmt: skip
     """target (+)= the correlation, as ``convolution_dense.dense_correlation``.
 
-    packed: (PARTS, channels, planes), both whole vectors; corners: the first pixel of each
-    2 x 2 square of the output; run and pitch of the target; shift: elements from an output
-    pixel back to the first input pixel of its filter.
+    packed: see ``pack_parts``; pieces (vectors * PIECES, 2): the image within a group and the
+    first element of every piece of the output; pitch: of source and target; shift: elements from
+    an output pixel back to the first input pixel of its filter.
 
-    Threads share the images.  For SQUARES squares: the input parts; their products with those
-    of all filters; the pixels of the outputs, lanes being planes, until the image is done.
+    Threads share the groups of images.  For a vector of squares: the input parts of all channels;
+    for ROWS planes at a time their products with those of the filters, and the outputs.
     """
-    channels, planes = packed.shape[1:]
-    before = (shift + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT  # elements, the border above
-    count = corners.size
-    for n in prange(len(source)):
-        turned = aligned_rows(before + source.shape[2], channels, source)
-        outputs = aligned_rows(target.shape[2] + ALIGNMENT, planes, source)
-        x_parts = aligned_rows(PARTS, SQUARES * channels + GAP, source)
-        y_parts = aligned_rows(PARTS, SQUARES * planes + GAP, source)
-        turn_planes(source, n, -before, turned)
-        for first in range(0, count, SQUARES):
-            squares = min(SQUARES, count - first)
-            prefetch_image(source, n + 1, first, first + squares, count)
-            prefetch_image(target, n + 1, first, first + squares, count)
-            for s in range(squares):
-                split_pixels(turned, corners[first + s] + before - shift, pitch, x_parts, s)
-            multiply_parts(x_parts, packed, squares, y_parts, lane_shape)
-            for s in range(squares):
-                join_pixels(y_parts, s, outputs, corners[first + s], pitch)
-        write_planes(
-            outputs, n, run, target, bias, mask, accumulate, side, limits
-        )  # fmt: skip
-
-
-@compiled
-def split_pixels(pixels: Any, at: int, pitch: int, parts: Any, square: int) -> None:
-    """The parts of the 4 x 4 pixels from row ``at`` on, all channels."""
-    row = pixels.shape[1]
-    for c in range(0, row, VECTOR_BYTES // pixels.itemsize):
-        split_input(pixels, at * row + c, pitch * row, row, parts, square * row + c)
-
-
-@compiled
-def join_pixels(parts: Any, square: int, pixels: Any, at: int, pitch: int) -> None:
-    """The 2 x 2 pixels from row ``at`` on, all planes."""
-    row = pixels.shape[1]
-    for k in range(0, row, VECTOR_BYTES // pixels.itemsize):
-        join_output(parts, square * row + k, pixels, at * row + k, pitch * row, row)
-
-
-@compiled
-def multiply_parts(x_parts: Any, packed: Any, squares: int, y_parts: Any, lane_shape: Any) -> None:
-    """y_parts[part, s, k] = sum over c of x_parts[part, s, c] * packed[part, c, k]."""
-    _, channels, planes = packed.shape
+    images, channels, plane = source.shape
+    _, planes, target_plane = target.shape
     L = len(lane_shape)
-    for part in range(PARTS):
-        for k in range(0, planes, L):
-            for s in range(0, squares, ROWS):
-                tile = zero_tile(x_parts, (0,), ROWS, lane_shape)
-                at_x = part * x_parts.shape[1] + s * channels
-                at = part * channels * planes + k
-                for c in range(channels):
-                    tile = outer_product_apart(
-                        tile, (0,), x_parts, at_x + c, channels, packed, at + c * planes, None
-                    )
-                at = part * y_parts.shape[1] + s * planes + k
-                for i, value in enumerate(tile):
-                    store(y_parts, at + i * planes, value)
+    vectors = len(pieces) // PIECES
+    for item in prange((images + group - 1) // group):
+        first = item * group
+        x_parts = aligned_rows(PARTS, channels * L + GAP, source)
+        y_parts = aligned_rows(PARTS, ROWS * L + GAP, source)
+        read, written = np.empty(PIECES, np.int64), np.empty(PIECES, np.int64)
+        for v in range(vectors):
+            for n in range(first + group, first + 2 * group):
+                prefetch_image(source, n, v, v + 1, vectors)
+                prefetch_image(target, n, v, v + 1, vectors)
+            count = 0  # of pieces; the last group may lack some images
+            for i in range(PIECES):
+                n, at = first + pieces[v * PIECES + i, 0], pieces[v * PIECES + i, 1]
+                count += n < images
+                n = min(n, images - 1)
+                read[i] = n * channels * plane + at - shift
+                written[i] = n * planes * target_plane + at
+            for c in range(channels):
+                split_squares(source, read, c * plane, pitch, x_parts, c * L)
+            for k in range(0, planes, ROWS):
+                multiply_parts(x_parts, packed, k // ROWS, y_parts, lane_shape)
+                for m in range(k, min(k + ROWS, planes)):
+                    write_squares(
+                        y_parts, (m - k) * L, target, written, count, m * target_plane, pitch,
+                        bias, m, accumulate, side, limits,
+                    )  # fmt: skip
 
 
 @compiled
-def write_planes(
-    pixels: Any, n: int, run: int, target: Any, bias: Any, mask: Any, accumulate: bool,
-    side: Any, limits: Any,
+def multiply_parts(x_parts: Any, packed: Any, block: int, y_parts: Any, lane_shape: Any) -> None:
+    """y_parts[part, m] = sum over c of packed[block, part, c, m] * x_parts[part, c], vectors."""
+    pace, L = packed.shape[2] * ROWS, len(lane_shape)
+    channels = packed.shape[2] - GAP // ROWS
+    for part in range(PARTS):
+        tile = zero_tile(x_parts, (0,), ROWS, lane_shape)
+        at = (block * PARTS + part) * pace
+        at_x = part * x_parts.shape[1]
+        for c in range(channels):
+            tile = outer_product(tile, (0,), packed, at + c * ROWS, x_parts, at_x + c * L, None)
+        for m, value in enumerate(tile):
+            store(y_parts, part * y_parts.shape[1] + m * L, value)
+
+
+@compiled
+def write_squares(
+    y_parts: Any, at: int, target: Any, places: Any, count: int, plane: int, pitch: int,
+    bias: Any, row: int, accumulate: bool, side: Any, limits: Any,
 ) -> None:  # fmt: skip
-    """Image n of the target from its pixels (run, planes), finished as ``store_tile`` does."""
-    _, planes, plane = target.shape
-    row, L = pixels.shape[1], VECTOR_BYTES // pixels.itemsize
-    square = aligned_rows(L, L, pixels)
-    low, high = broadcast(limits, 0), broadcast(limits, 1)
-    for k in range(0, planes, L):
-        for p in range(0, run, L):
-            turn_square(pixels, p * row + k, row, L, square, 0, L)
-            for i in range(min(L, planes - k)):
-                at = (n * planes + k + i) * plane + p
-                value = load(square, i * L)
-                if accumulate:
-                    value = add(value, load(side, at))
-                value = cut(add(value, broadcast(bias, k + i)), low, high)
-                store(target, at, keep(value, mask, p))
+    """The first ``count`` pieces of one output plane, finished as ``store_tile`` does."""
+    y = join_squares(y_parts, at)
+    shift = broadcast_as(y[0], bias, row)
+    low, high = broadcast_as(y[0], limits, 0), broadcast_as(y[0], limits, 1)
+    for i, value in enumerate(y):
+        piece = 2 * i % PIECES
+        down = plane + 2 * i // PIECES * pitch
+        if accumulate:
+            value = add(value, load_pieces(value, side, places, piece, down))
+        store_pieces(target, places, piece, down, cut(add(value, shift), low, high), count)

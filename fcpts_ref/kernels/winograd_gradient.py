@@ -1,16 +1,17 @@
-"""Weight gradient of 3 x 3 convolutions with 2.25 times fewer multiplications.
+"""Weight gradient of 3 x 3 convolutions with 4 times fewer multiplications.
 
-The gradient of a filter (g0, g1, g2) by outputs dy0, dy1 over inputs d0 ... d3 costs six
-products; by the parts of ``winograd`` it is four, each summed over the whole batch before they
-are put together:
+``winograd`` makes four outputs of a filter as y = A^T ((G g) * (B^T d)).  Turned round, the
+gradient of the filter is
 
-    m0 = (d0 - d2) dy0                         dg0 = m0 + (m1 + m2) / 2
-    m1 = (d1 + d2) (dy0 + dy1)                 dg1 = (m1 - m2) / 2
-    m2 = (d2 - d1) (dy0 - dy1)                 dg2 = (m1 + m2) / 2 - m3
-    m3 = (d1 - d3) dy1
+    dg = G^T ((A dy) * (B^T d)),
 
-Along rows and along columns, a square of 4 x 4 inputs and its 2 x 2 outputs have 16 parts each.
-Each part is the product of two matrices, (channels, squares) and (squares, planes).
+six products where the plain sum has twelve, each summed over the whole batch before G^T puts
+them together.  Along rows and along columns, a square of 6 x 6 inputs and its 4 x 4 outputs have
+36 parts each.
+
+Each part is the product of two matrices, (channels, squares) and (squares, planes).  Lanes are
+output planes there, so nothing is summed across lanes: the images of dy are turned round first
+(``channels_last``); the parts of x come with squares as lanes and are taken one by one.
 """
 
 from __future__ import annotations
@@ -23,73 +24,94 @@ from numba import prange
 from .channels_last import aligned_rows, turn_planes
 from .compilation import compiled, compiled_parallel
 from .convolution_dense import prefetch_image
-from .layout import ALIGNMENT
-from .vectors import VECTOR_BYTES, add, load_as, outer_product, store, zero_tile
-from .winograd import GAP, ROWS, SQUARES, split_pixels
-from .winograd_parts import PARTS, split_gradient
+from .vectors import (
+    REGISTERS,
+    add,
+    load_as,
+    outer_product_apart,
+    store,
+    zero_tile,
+)
+from .winograd import GAP
+from .winograd_squares import PARTS, PIECES, SPAN, split_outputs, split_squares
+
+ROWS = 8 if REGISTERS >= 32 else 4  # channels in a tile of sums
 
 
 @compiled_parallel
 def winograd_weight_gradient(
-    dy: Any, x: Any, corners: Any, pitch: int, shift: int, chunk: int, sums: Any, lane_shape: Any,
+    dy: Any, x: Any, pieces: Any, corners: Any, group: int, pitch: int, shift: int, chunk: int,
+    batch: int, sums: Any, lane_shape: Any,
 ) -> None:  # fmt: skip
     """sums[i, part, c, k] = sum over the squares of the images of chunk i: part of x * part of dy.
 
-    corners, pitch, shift: as in ``winograd_correlation``; sums: (CHUNKS, PARTS, channels,
-    planes), both rounded up: to ROWS, and to whole vectors.
+    pieces, group, pitch, shift: as in ``winograd_correlation``, of dy; corners (squares, 2): the
+    image within a group and the first pixel of the square in every lane; chunk: images, a
+    multiple of the group; batch: vectors of squares that are multiplied at a time; sums:
+    (CHUNKS, PARTS, channels, planes), both rounded up: to ROWS, and to whole vectors.
 
     Threads share the chunks, whose size does not depend on the threads.
     """
+    images, C, plane = x.shape
     channels, planes = sums.shape[2:]
-    before = (shift + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT  # elements, the border above
-    count = corners.size
-    for i in prange(len(sums)):
-        turned_x = aligned_rows(before + x.shape[2], channels, x)
-        turned_dy = aligned_rows(dy.shape[2], planes, x)
-        x_parts = aligned_rows(PARTS, SQUARES * channels + GAP, x)
-        dy_parts = aligned_rows(PARTS, SQUARES * planes + GAP, x)
-        sums[i] = 0
-        squares = 0
-        for n in range(i * chunk, min((i + 1) * chunk, len(dy))):
-            turn_planes(x, n, -before, turned_x)
-            turn_planes(dy, n, 0, turned_dy)
-            for s in range(count):
-                prefetch_image(x, n + 1, s, s + 1, count)
-                prefetch_image(dy, n + 1, s, s + 1, count)
-                if squares == SQUARES:
-                    add_products(x_parts, dy_parts, squares, sums[i], lane_shape)
-                    squares = 0
-                at = corners[s]
-                split_pixels(turned_x, at + before - shift, pitch, x_parts, squares)
-                split_outputs(turned_dy, at, pitch, dy_parts, squares)
-                squares += 1
-        add_products(x_parts, dy_parts, squares, sums[i], lane_shape)
-
-
-@compiled
-def split_outputs(dy: Any, at: int, pitch: int, parts: Any, square: int) -> None:
-    """The parts of the 2 x 2 pixels of dy from row ``at`` on, all planes."""
-    row = dy.shape[1]
-    for k in range(0, row, VECTOR_BYTES // dy.itemsize):
-        split_gradient(dy, at * row + k, pitch * row, row, parts, square * row + k)
-
-
-@compiled
-def add_products(x_parts: Any, dy_parts: Any, squares: int, sums: Any, lane_shape: Any) -> None:
-    """sums[part, c, k] += sum over squares of x_parts * dy_parts, by tiles in registers."""
-    _, channels, planes = sums.shape
     L = len(lane_shape)
+    vectors, run = len(corners) // L, dy.shape[2]
+    for i in prange(len(sums)):
+        turned = aligned_rows(group * run, planes, x)
+        x_parts = aligned_rows(PARTS, channels * batch * L + GAP, x)
+        dy_parts = aligned_rows(PARTS, batch * L * planes + GAP, x)
+        places = np.empty(PIECES, np.int64)
+        sums[i] = 0
+        held = 0  # vectors
+        for first in range(i * chunk, min((i + 1) * chunk, images), group):
+            for n in range(first, first + group):
+                here = turned[(n - first) * run : (n - first + 1) * run]
+                if n < images:
+                    turn_planes(dy, n, 0, here)
+                else:
+                    here[:] = 0
+            for v in range(vectors):
+                for n in range(first + group, first + 2 * group):
+                    prefetch_image(x, n, v, v + 1, vectors)
+                    prefetch_image(dy, n, v, v + 1, vectors)
+                for j in range(PIECES):
+                    n = min(first + pieces[v * PIECES + j, 0], images - 1)
+                    places[j] = n * C * plane + pieces[v * PIECES + j, 1] - shift
+                for c in range(C):
+                    split_squares(x, places, c * plane, pitch, x_parts, (c * batch + held) * L)
+                for s in range(L):
+                    at = corners[v * L + s, 0] * run + corners[v * L + s, 1]
+                    for k in range(0, planes, L):
+                        split_outputs(
+                            turned, at * planes + k, pitch * planes, planes, dy_parts,
+                            (held * L + s) * planes + k,
+                        )  # fmt: skip
+                held += 1
+                if held == batch:
+                    add_products(x_parts, dy_parts, batch * L, held * L, sums[i], lane_shape)
+                    held = 0
+        add_products(x_parts, dy_parts, batch * L, held * L, sums[i], lane_shape)
+
+
+@compiled
+def add_products(
+    x_parts: Any, dy_parts: Any, pace: int, squares: int, sums: Any, lane_shape: Any
+) -> None:
+    """sums[part, c, k] += sum over squares of x_parts * dy_parts, by tiles in registers.
+
+    x_parts[part]: pace numbers for each channel; dy_parts[part]: planes for each square.
+    """
+    _, channels, planes = sums.shape
     for part in range(PARTS):
         for c in range(0, channels, ROWS):
-            for k in range(0, planes, L):
+            for k in range(0, planes, len(lane_shape)):
                 tile = zero_tile(x_parts, (0,), ROWS, lane_shape)
-                at_x = part * x_parts.shape[1] + c
+                at_x = part * x_parts.shape[1] + c * pace
                 at_dy = part * dy_parts.shape[1] + k
                 for s in range(squares):
-                    tile = outer_product(
-                        tile, (0,), x_parts, at_x + s * channels, dy_parts, at_dy + s * planes,
-                        None,
-                    )  # fmt: skip
+                    tile = outer_product_apart(
+                        tile, (0,), x_parts, at_x + s, pace, dy_parts, at_dy + s * planes, None
+                    )
                 for i, value in enumerate(tile):
                     here = (part * channels + c + i) * planes + k
                     store(sums, here, add(value, load_as(value, sums, here)))
@@ -99,24 +121,31 @@ def add_products(x_parts: Any, dy_parts: Any, squares: int, sums: Any, lane_shap
 def combine_parts(sums: Any, dweight: Any) -> None:
     """dweight (K, C, 3, 3) from the sums of all chunks, added in order."""
     K, C = dweight.shape[:2]
+    planes = sums.shape[3]
     for c in prange(C):
-        total = np.zeros((PARTS, sums.shape[3]), sums.dtype)
+        total = np.zeros((SPAN, SPAN, planes))
+        rows = np.empty((SPAN, 3, planes))
+        filters = np.empty((3, 3, planes))
         for i in range(len(sums)):
             for part in range(PARTS):
-                for k in range(sums.shape[3]):
-                    total[part, k] += sums[i, part, c, k]
-        columns = np.empty((3, 4), sums.dtype)
+                for k in range(planes):
+                    total[part // SPAN, part % SPAN, k] += sums[i, part, c, k]
+        for j in range(SPAN):
+            combine_filter(total[j], rows[j])
+        for s in range(3):
+            combine_filter(rows[:, s], filters[:, s])
         for k in range(K):
-            for j in range(4):
-                m = total[j, k], total[4 + j, k], total[8 + j, k], total[12 + j, k]
-                columns[0, j], columns[1, j], columns[2, j] = _filter(m)
             for r in range(3):
-                m = columns[r, 0], columns[r, 1], columns[r, 2], columns[r, 3]
-                dweight[k, c, r, 0], dweight[k, c, r, 1], dweight[k, c, r, 2] = _filter(m)
+                for s in range(3):
+                    dweight[k, c, r, s] = filters[r, s, k]
 
 
 @compiled
-def _filter(m: Any) -> Any:
-    """dg0, dg1, dg2 from m0 ... m3."""
-    half = (m[1] + m[2]) * type(m[0])(0.5)
-    return m[0] + half, (m[1] - m[2]) * type(m[0])(0.5), half - m[3]
+def combine_filter(m: Any, dg: Any) -> None:
+    """dg = G^T m for all planes; m: (6, planes), dg: (3, planes)."""
+    for k in range(m.shape[1]):
+        sum_, difference = (m[1, k] + m[2, k]) / 3, (m[1, k] - m[2, k]) / 3
+        half, two = m[3, k] * (4 / 15), m[4, k] * (1 / 15)
+        dg[0, k] = m[0, k] + difference - 4 * half + two
+        dg[1, k] = sum_ - 2 * half - 2 * two
+        dg[2, k] = difference - half + 4 * two + m[5, k]

@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .convolution_taps import Scheme, Taps
-from .layout import Geometry, Scratch, keep_mask, round_up
+from .layout import Geometry, Scratch, round_up
 from .vectors import lanes
-from .winograd import ROWS, pack_parts, winograd_correlation
+from .winograd import GAP, ROWS, pack_parts, winograd_correlation
+from .winograd_gradient import ROWS as GRADIENT_ROWS
 from .winograd_gradient import combine_parts, winograd_weight_gradient
-from .winograd_parts import PARTS
+from .winograd_squares import PARTS, PIECES, SIZE, lane_order
 
 Array = NDArray[Any]
 
-CHUNKS = 8  # of images at most, whose weight gradients are summed apart
+CHUNKS = 4  # of images at most, whose weight gradients are summed apart
+SQUARES = 32  # whose parts a weight gradient holds at a time
 
 
-def suits_winograd(scheme: Scheme) -> bool:
+def suits_winograd(scheme: Scheme, geometry: Geometry, dtype: DTypeLike) -> bool:
     """Whether the kernels apply, and pay.
 
-    3 x 3 without stride, dilation or groups, even numbers of rows and columns, and channels
-    enough to fill lanes.
+    3 x 3 without stride, dilation or groups, channels enough to fill tiles, and images in this
+    geometry of the target (of the weight gradient: of dy) whose rows can be cut into squares, and
+    into pieces of half a vector.
     """
+    full = lanes(dtype)
     return (
         scheme.weight_shape[2:] == (3, 3)
         and not scheme.split
         and scheme.walk.dilation == (1, 1)
         and scheme.walk.groups == 1
-        and scheme.target.height % 2 == 0
-        and scheme.target.width % 2 == 0
-        and scheme.source.height % 2 == 0
-        and scheme.source.width % 2 == 0
         and min(scheme.weight_shape[:2]) >= ROWS
+        and full >= 4  # shuffles are within fours of lanes
+        and geometry.height % SIZE == 0
+        and geometry.width % max(SIZE, full // 2) == 0
     )
 
 
@@ -50,10 +54,10 @@ class WinogradCorrelation:
             positions = positions[:, :, ::-1, ::-1]
         self.positions = np.ascontiguousarray(positions)
         self.shift = -int(offsets.min())  # of channel 0, which comes first
-        self.geometry, self.corners = geometry, _corners(geometry)
-        self.lane_shape, whole, channels = _vectors((planes, J // 9), dtype)
-        self.packed = np.zeros((PARTS, channels, whole), dtype)
-        self.mask = keep_mask(geometry, dtype)
+        self.pitch = geometry.pitch
+        self.pieces, self.group = _pieces(geometry, lanes(dtype) // 2)
+        self.lane_shape = (0,) * lanes(dtype)
+        self.packed = np.zeros((-(-planes // ROWS), PARTS, J // 9 + GAP // ROWS, ROWS), dtype)
         self.no_bias = np.zeros(planes, dtype)
 
     def run(
@@ -63,9 +67,9 @@ class WinogradCorrelation:
         """target = the correlation with all weights + bias (PLANES,) (+ side), cut off."""
         pack_parts(weight.reshape(-1), self.positions, self.packed)
         winograd_correlation(
-            source, target, self.packed, self.corners, self.geometry.run, self.geometry.pitch,
-            self.shift, self.no_bias if bias is None else bias, self.mask,
-            self.lane_shape, side is not None, target if side is None else side, limits,
+            source, target, self.packed, self.pieces, self.group, self.pitch, self.shift,
+            self.no_bias if bias is None else bias, self.lane_shape, side is not None,
+            target if side is None else side, limits,
         )  # fmt: skip
 
 
@@ -74,28 +78,37 @@ class WinogradGradient:
 
     def __init__(self, scheme: Scheme, dtype: DTypeLike) -> None:
         target, padding = scheme.target, scheme.walk.padding
-        self.pitch, self.corners = target.pitch, _corners(target)
+        full, (K, C) = lanes(dtype), scheme.weight_shape[:2]
+        self.pieces, self.group = _pieces(target, full // 2)
+        order = np.array(lane_order(full))
+        table = self.pieces.reshape(-1, PIECES, 2)[:, order[:, 0]]
+        table[:, :, 1] += order[:, 1]
+        self.corners = table.reshape(-1, 2)
+        self.pitch = target.pitch
         self.shift = padding[0] * target.pitch + padding[1]
-        self.lane_shape, planes, channels = _vectors(scheme.weight_shape[:2], dtype)
-        self.sums = (PARTS, channels, planes)
+        self.lane_shape = (0,) * full
+        self.sums = PARTS, round_up(C, max(GRADIENT_ROWS, full)), round_up(K, full)
 
     def run(self, dy: Array, x: Array, dweight: Array, scratch: Scratch) -> None:
         """Fill dweight (K, C, 3, 3); the chunks depend on the number of images alone."""
-        chunk = max(1, -(-len(dy) // CHUNKS))
+        chunk = round_up(max(1, -(-len(dy) // CHUNKS)), self.group)
+        vectors = chunk // self.group * len(self.corners) // len(self.lane_shape)
+        batch = min(vectors, max(1, SQUARES // len(self.lane_shape)))
         sums = scratch.take((-(-len(dy) // chunk), *self.sums), dweight.dtype)
         winograd_weight_gradient(
-            dy, x, self.corners, self.pitch, self.shift, chunk, sums, self.lane_shape
+            dy, x, self.pieces, self.corners, self.group, self.pitch, self.shift, chunk, batch,
+            sums, self.lane_shape,
         )  # fmt: skip
         combine_parts(sums, dweight)
 
 
-def _corners(geometry: Geometry) -> NDArray[np.int64]:
-    """The first pixel of each 2 x 2 square."""
-    rows = np.arange(0, geometry.height, 2)[:, np.newaxis] * geometry.pitch
-    return (rows + np.arange(0, geometry.width, 2)).reshape(-1)
+def _pieces(geometry: Geometry, length: int) -> tuple[NDArray[np.int64], int]:
+    """Image within a group and first element of every piece of the first rows of squares.
 
-
-def _vectors(sizes: tuple[int, ...], dtype: DTypeLike) -> tuple[tuple[int, ...], int, int]:
-    """The shape of a vector, and planes and channels rounded up to whole tiles."""
-    full = lanes(dtype)
-    return (0,) * full, round_up(sizes[0], full), round_up(sizes[1], max(ROWS, full))
+    A group has as many images as give whole vectors of pieces.
+    """
+    rows = np.arange(0, geometry.height, SIZE)[:, np.newaxis] * geometry.pitch
+    starts = (rows + np.arange(0, geometry.width, length)).reshape(-1)
+    group = PIECES // math.gcd(len(starts), PIECES)
+    table = [(image, start) for image in range(group) for start in starts]
+    return np.array(table, np.int64), group

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import numba
 import numpy as np
 import pytest
@@ -20,6 +18,7 @@ from fcpts_ref.kernels import convolution as fast
 from fcpts_ref.kernels.convolution_plan import ConvolutionPlan, prefer_sparse
 from fcpts_ref.kernels.layout import allocate, interior, make_geometry
 from fcpts_ref.kernels.threads import available_threads, using_threads
+from fcpts_ref.kernels.vectors import lanes
 from fcpts_ref.kernels.winograd import ROWS
 
 SPARSITIES = (0.0, 0.5, 0.9, 1.0)
@@ -55,36 +54,81 @@ def assert_close(actual, expected, magnitude, terms, dtype):
     """|error| within that of a sum of ``terms`` products whose magnitudes sum to ``magnitude``.
 
     The standard bound is gamma = n u / (1 - n u), once for this sum and once for the reference
-    (that is, 2 n u to first order); float64: 1e-12 relative to the magnitude.
+    (that is, 2 n u to first order); in float64 it must be within 1e-12 of the magnitude, too.
     """
     assert actual.dtype == dtype
     assert actual.shape == expected.shape
     unit = np.finfo(dtype).eps / 2
-    bound = 1e-12 if dtype == np.float64 else 2 * (terms + 2) * unit
+    bound = 2 * (terms + 2) * unit
+    if dtype == np.float64:
+        bound = min(bound, 1e-12)
     assert np.all(np.abs(actual - expected) <= bound * magnitude)
 
 
-def by_squares(weight, steps):
-    """Whether the dense kernels for this problem may be those of F(2 x 2, 3 x 3)."""
-    plain = {k: v for k, v in steps.items() if k != "padding" and v not in (1, (1, 1))} == {}
-    return weight.shape[2:] == (3, 3) and plain and min(weight.shape[:2]) >= ROWS
+# F(4 x 4, 3 x 3) as its kernel has it (see fcpts_ref.kernels.winograd)
+A = np.array(
+    [
+        [1, 1, 1, 1, 1, 0],
+        [0, 1, -1, 1 / 2, -2, 0],
+        [0, 1, 1, 1 / 4, 4, 0],
+        [0, 1, -1, 1 / 8, -8, 1],
+    ]
+)
+G = np.array([[15, 0, 0], [5, 5, 5], [-5, 5, -5], [-16, -8, -4], [1, -2, 4], [0, 0, 15]]) / 15
+B = np.array(
+    [
+        [1, -3 / 2, -2, 3 / 2, 1, 0],
+        [0, -1, 1 / 2, 5 / 2, 1, 0],
+        [0, 1, -5 / 2, 1 / 2, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 1 / 2, -1, -1 / 2, 1, 0],
+        [0, 1, -3 / 2, -2, 3 / 2, 1],
+    ]
+)
+# Roundings of a number beside those of its sum over channels, or of a filter's gradient over
+# squares: 3 of a part of the input along a row and along a column each, 4 of outputs or their
+# parts, and 8 of the filter's side, which is worked out in float64.
+SQUARE_ROUNDINGS = 2 * 3 + 2 * 4 + 8
 
 
-def over_squares(magnitude):
-    """Magnitude of what F(2 x 2, 3 x 3) adds and subtracts for an output: as parts are sums of
-    four pixels of x and of up to nine of the filter, no more than 9 times the direct sums that
-    the pixels up to 3 rows and columns away make with the filter's elements in any order."""
-    padded = np.pad(magnitude, ((0, 0), (0, 0), (3, 3), (3, 3)))
-    rows, columns = magnitude.shape[2:]
-    near = [(i, j) for i in range(7) for j in range(7)]
-    return 9 * sum(padded[:, :, i : i + rows, j : j + columns] for i, j in near)
+def squares_of(x, padding):
+    """The 6 x 6 inputs of each square: (N, C, P, Q, 6, 6)."""
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    return np.lib.stride_tricks.sliding_window_view(x, (6, 6), (2, 3))[:, :, ::4, ::4]
 
 
-def in_any_order(filters):
-    """The sum of filters (K, C, 3, 3) over the orders of their rows and of their columns."""
-    orders = [list(order) for order in permutations(range(3))]
-    turned = sum(filters[:, :, order] for order in orders)
-    return sum(turned[:, :, :, order] for order in orders)
+def both_ways(left, squares):
+    """left @ square @ left^T"""
+    return np.einsum("iu,...uv,jv->...ij", left, squares, left, optimize=True)
+
+
+def by_squares(x, weight, padding, transform):
+    """The correlation of x (N, C, H, W) by F(4 x 4, 3 x 3), its matrices first transformed.
+
+    With np.abs and magnitudes: that of everything which the kernel adds and subtracts for an
+    output.  An error bound for the kernel is that times gamma, as in ``assert_close``.
+    """
+    a, g, b = (transform(matrix) for matrix in (A, G, B))
+    parts, inputs = both_ways(g, weight), both_ways(b, squares_of(x, padding))
+    products = np.einsum("kcij,ncpqij->nkpqij", parts, inputs, optimize=True)
+    y = both_ways(a, products).swapaxes(3, 4)
+    N, K, P, _, Q, _ = y.shape
+    return y.reshape(N, K, 4 * P, 4 * Q)
+
+
+def gradient_by_squares(dy, x, padding, transform):
+    """The same of the weight gradient, dy (N, K, P, Q)."""
+    a, g, b = (transform(matrix) for matrix in (A, G, B))
+    N, K, P, Q = dy.shape
+    outputs = dy.reshape(N, K, P // 4, 4, Q // 4, 4).swapaxes(3, 4)
+    parts, inputs = both_ways(a.T, outputs), both_ways(b, squares_of(x, padding))
+    products = np.einsum("nkpqij,ncpqij->kcij", parts, inputs, optimize=True)
+    return both_ways(g.T, products)
+
+
+def turned(weight):
+    """The filters of the input gradient."""
+    return weight[:, :, ::-1, ::-1].swapaxes(0, 1)
 
 
 def check(x, weight, bias, dy, steps, dtype, forward, backward):
@@ -96,23 +140,27 @@ def check(x, weight, bias, dy, steps, dtype, forward, backward):
     size = [np.abs(a) for a in wide]
     expected, wide_cache = reference.convolution_forward(*wide[:3], **steps)
     magnitude, size_cache = reference.convolution_forward(*size[:3], **steps)
-    gradient_magnitude = reference.convolution_backward(size[3], size_cache)
-    dx_magnitude = gradient_magnitude[0]
-    dweight_magnitude = gradient_magnitude[1]
-    if by_squares(weight, steps):
-        turned = in_any_order(size[1])
-        dweight_magnitude = in_any_order(dweight_magnitude)
-        if forward is fast.convolution_forward:
-            magnitude, size_cache = reference.convolution_forward(size[0], turned, size[2], **steps)
-            dx_magnitude = reference.convolution_backward(size[3], size_cache)[0]
-            magnitude, dx_magnitude = over_squares(magnitude), over_squares(dx_magnitude)
-    assert_close(y, expected, magnitude, weight[0].size + 1, dtype)
+    dx_magnitude, dweight_magnitude, _ = reference.convolution_backward(size[3], size_cache)
+    terms, dx_terms, dweight_terms = weight[0].size + 1, weight.size, dy[:, 0].size
+    plan = fast._plan(x, weight.shape, dtype, steps)
+    dense = forward is fast.convolution_forward
+    if dense and plan.forward_correlation.winograd:
+        magnitude = by_squares(size[0], size[1], steps["padding"], np.abs)
+        magnitude += size[2][:, np.newaxis, np.newaxis]
+        terms = weight.shape[1] + 1 + SQUARE_ROUNDINGS
+    if dense and plan.backward_correlation.winograd:
+        dx_magnitude = by_squares(size[3], turned(size[1]), 2 - steps["padding"], np.abs)
+        dx_terms = weight.shape[0] + SQUARE_ROUNDINGS
+    if dense and plan.gradient.winograd:
+        dweight_magnitude = gradient_by_squares(size[3], size[0], steps["padding"], np.abs)
+        dweight_terms = dy[:, 0].size // 16 + SQUARE_ROUNDINGS
+    assert_close(y, expected, magnitude, terms, dtype)
     expected = reference.convolution_backward(wide[3], wide_cache)
-    assert_close(dx, expected[0], dx_magnitude, weight.size, dtype)
-    if forward is fast.masked_convolution_forward:
+    assert_close(dx, expected[0], dx_magnitude, dx_terms, dtype)
+    if not dense:
         assert np.all(dweight[weight == 0] == 0)
         expected[1][weight == 0] = 0
-    assert_close(dweight, expected[1], dweight_magnitude, dy[:, 0].size, dtype)
+    assert_close(dweight, expected[1], dweight_magnitude, dweight_terms, dtype)
     np.testing.assert_array_equal(dbias, dy.sum(axis=(0, 2, 3)))
 
 
@@ -128,12 +176,25 @@ def test_masked_kernels_equal_their_twins(problem, dtype):
     check(*problem, dtype, fast.masked_convolution_forward, fast.masked_convolution_backward)
 
 
+def test_squares_give_the_correlation():
+    rng = np.random.default_rng(4)
+    x, weight = rng.normal(size=(2, 3, 10, 14)), rng.normal(size=(5, 3, 3, 3))
+    expected, _ = reference.convolution_forward(x, weight, padding=1)
+    y = by_squares(x[:, :, :8, :12], weight, 1, lambda matrix: matrix)
+    np.testing.assert_allclose(y[:, :, :7, :11], expected[:, :, :7, :11], atol=1e-12)
+    dy = rng.normal(size=(2, 5, 8, 12))
+    dweight = reference.convolution_weight_gradient(dy, x[:, :, :8, :12], weight.shape, padding=1)
+    got = gradient_by_squares(dy, x[:, :, :8, :12], 1, lambda matrix: matrix)
+    np.testing.assert_allclose(got, dweight, atol=1e-12)
+
+
 @st.composite
 def square_problems(draw):
-    """3 x 3 convolutions of even images, of channels that do and do not fill vectors."""
+    """3 x 3 convolutions of images cut in squares, of channels that do and do not fill tiles."""
     C, K = draw(st.integers(ROWS, 40)), draw(st.integers(ROWS, 40))
     padding = draw(st.integers(0, 2))
-    N, H, W = draw(st.integers(1, 10)), *(2 * draw(st.integers(1, 9)) for _ in range(2))
+    N, H = draw(st.integers(1, 10)), draw(st.sampled_from((2, 4, 6, 8, 12, 16)))
+    W = draw(st.sampled_from((4, 6, 8, 16, 24, 32)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     x = rng.normal(size=(N, C, H + 2 - 2 * min(padding, 1), W + 2 - 2 * min(padding, 1)))
     weight = rng.normal(size=(K, C, 3, 3))
@@ -145,8 +206,17 @@ def square_problems(draw):
 @given(square_problems(), st.sampled_from((np.float32, np.float64)))
 @settings(max_examples=60, deadline=None)
 def test_kernels_by_squares_equal_their_twins(problem, dtype):
-    assert by_squares(problem[1], problem[4])
     check(*problem, dtype, fast.convolution_forward, fast.convolution_backward)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [8, 16, 32])
+def test_images_of_cifar_networks_are_cut_in_squares(dtype, width):
+    plan = ConvolutionPlan(make_geometry(width, width, 1), (16, 16, 3, 3), 2, dtype, padding=1)
+    expected = lanes(dtype) >= 4
+    for correlation in (plan.forward_correlation, plan.backward_correlation):
+        assert (correlation.winograd is not None) == expected
+    assert (plan.gradient.winograd is not None) == expected
 
 
 CASES = {
