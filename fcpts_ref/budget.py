@@ -19,9 +19,10 @@ def budget(target: float, size: int) -> int:
     Raises InputError for a target outside [0, 1).
     """
     if not 0 <= target < 1:
+        share = f"{target / 100:g}" if 1 < target < 100 else "0.9"  # perhaps meant as percent
         raise InputError(
             f"target is {target}; expected a sparsity rate in [0, 1): the share of weights set to "
-            "zero, such as 0.9"
+            f"zero, such as {share}"
         )
     return round(target * size)
 

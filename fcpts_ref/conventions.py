@@ -1,4 +1,4 @@
-"""What the paper leaves open, as named choices, and the two profiles that fix them all.
+"""What the paper leaves open, as named choices, and the profiles that fix them all.
 
 The paper leaves eighteen points open that every implementation has to decide.  Each is one row
 of ``OPEN_POINTS`` and one field (or a few) of ``Conventions``; code that depends on a point takes

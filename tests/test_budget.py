@@ -47,6 +47,13 @@ def test_budget(target, size, count):
     assert budget(target, size) == count
 
 
+def test_a_budget_in_percent_is_asked_about():
+    for percent, share in ((90, "0.9"), (87.5, "0.875")):
+        with pytest.raises(InputError) as caught:
+            budget(percent, 10)
+        assert str(caught.value).endswith(f"such as {share}")
+
+
 @pytest.mark.parametrize("target", [1.0, 1.5, -0.1, np.nan, np.inf])
 def test_budget_out_of_range(target):
     with pytest.raises(InputError, match=r"expected a sparsity rate in \[0, 1\)"):

@@ -4,7 +4,7 @@
     python -m tools.open_points table    the table of docs/specification.md from that file
 
 Every row is the paper profile with the choice named, but for the last, the released profile;
-everything else is the default of ``fcpts-ref sparsify``: 10 epochs, batches of 64, Numba.
+everything else is the default of the profile: 10 epochs, batches of 64, Numba.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any
 from fcpts_ref import runs
 from fcpts_ref.cli import sparsify
 from fcpts_ref.cli.cells import run_cells
-from fcpts_ref.cli.options import seed
+from fcpts_ref.cli.options import at_least_one, seed
 from fcpts_ref.cli.progress import image_bar
 from fcpts_ref.cli.pruning import COMMAND
 from fcpts_ref.cli.sources import find_dataset, find_network
@@ -75,7 +75,7 @@ def add_parser(subparsers: Any) -> None:
     group.add_argument("--out", metavar="FOLDER", required=True, help="where the cells lie")
     group.add_argument(
         "--jobs",
-        type=int,
+        type=at_least_one,
         default=1,
         help="cells at a time, fewer where cores or memory do not allow it (default: 1)",
     )

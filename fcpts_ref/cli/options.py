@@ -38,6 +38,14 @@ def seed(text: str) -> int:
     return number
 
 
+def at_least_one(text: str) -> int:
+    """A whole number from 1 on, for ``argparse``."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is too few; expected 1 or more")
+    return number
+
+
 def choices_of(said: list[str]) -> dict[str, Any]:
     """NAME=VALUE pairs as conventions, each in the type of its field.
 

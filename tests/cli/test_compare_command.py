@@ -183,3 +183,10 @@ def test_jobs_are_no_more_than_cores_and_memory(
     assert cells.allowed_jobs(2) == 1
     monkeypatch.setattr(cells, "_free_memory", lambda: None)
     assert cells.allowed_jobs(8) == 4
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "two"])
+def test_jobs_are_counted_from_one(run: Run, place: Place, tmp_path: Path, jobs: str) -> None:
+    result = run(*words_of(place, tmp_path, f"--jobs={jobs}"))
+    assert result.code == 2
+    assert "--jobs" in result.err
