@@ -1,6 +1,7 @@
 """Recording a run: chosen steps of FCPTS with their inputs and every quantity.
 
-The run is the one that ``fcpts-ref sparsify --engine numpy`` makes with the same profile from the same seed, in float64.
+The run is the one that ``fcpts-ref sparsify --engine numpy`` makes with the same profile from the
+same seed, in float64.
 """
 
 from __future__ import annotations
