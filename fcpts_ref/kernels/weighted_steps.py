@@ -17,6 +17,7 @@ from .convolution_plan import ConvolutionPlan
 from .fusion import Group
 from .layout import allocate, keep_mask
 from .linear import LinearPlan
+from .moments import statistics
 from .step import Run, Step
 from .vectors import lanes
 
@@ -59,11 +60,12 @@ class Convolution(Step):
             side=side.array if side else None, limits=limits,
         )  # fmt: skip
 
-    def forward(self, run: Run) -> None:
+    def forward(self, run: Run, moments: Array | None = None) -> None:
+        """moments: of the output's planes, for batch norm; not where buffers stand between."""
         y = self.between or self.output
         bias = run.parameters[self.bias] if self.biased else None
         x, weight = self.inputs[0].array, run.parameters[self.weight]
-        self.plan.forward(x, weight, bias, y.array, sparse=run.sparse)
+        self.plan.forward(x, weight, bias, y.array, sparse=run.sparse, moments=moments)
         if self.between:
             self.output.values[...] = self.between.values
 
@@ -160,9 +162,10 @@ class BatchNorm(Step):
         x = self.inputs[0].array
         if run.training:
             if self.convolution is not None:
-                self.convolution.forward(run)
+                self.convolution.forward(run, moments=self.sums)
+            else:
+                statistics(x, self.mask, self.pixels, self.sums)
             new_mean, new_var = np.empty_like(mean), np.empty_like(var)
-            batch_norm.statistics(x, self.vectors, self.mask, self.pixels, self.sums)
             batch_norm.combine_statistics(
                 self.sums, self.pixels, gamma, mean, var, self.momentum, self.epsilon,
                 self.mean, self.scale, self.inverse, new_mean, new_var,
