@@ -18,7 +18,7 @@ from .winograd_squares import PARTS, PIECES, SIZE, lane_order
 
 Array = NDArray[Any]
 
-CHUNKS = 4  # of images at most, whose weight gradients are summed apart
+CHUNKS = 4  # of images at most, for threads to share: their weight gradients are summed apart
 SQUARES = 32  # whose parts a weight gradient holds at a time
 
 
