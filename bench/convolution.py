@@ -3,7 +3,7 @@
 For each layer shape: forward, input gradient and weight gradient, with all weights and with
 90, 70 and 50 % zeros.  PyTorch's times are those of the dense layer, which is what it computes
 whatever the zeros.  GFLOP/s count the multiply-adds of the weights that are left; Winograd's
-kernels do with 4 in 9 of them, so their share of the peak may pass 100 %.  ``ratio``
+kernels do with one in four of them, so their share of the peak may pass 100 %.  ``ratio``
 is over the better of PyTorch's two layouts.
 """
 

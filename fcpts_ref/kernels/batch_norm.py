@@ -3,12 +3,13 @@
 y = cut((x - mean) scale + beta + side), scale = gamma / sqrt(var + epsilon), where ``side`` is
 the shortcut of a residual block and ``cut`` is ReLU, ReLU6 or nothing (see ``activation``).
 
-Memory traffic is what this costs, so every sweep does all it can.  Training forward: one sweep
-for the statistics, one for y.  Backward: one for the sums over dy, one for dx; the gate of the
-ReLU is worked out again from x where there is no side branch.
+Memory traffic is what this costs, so every sweep does all it can.  Training forward: the
+statistics come from the convolution that writes x (``moments``), one sweep makes y.  Backward:
+one for the sums over dy, one for dx; the gate of the ReLU is worked out again from x where there
+is no side branch.
 
 Sums: per plane in float lanes, flushed into float64 every CHUNK vectors; planes are then added
-in order.  So they do not depend on the number of threads.
+in order (as in ``moments``).  So they do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -20,56 +21,8 @@ from numba import prange
 
 from .activation import cut, gate, multiply, splat
 from .compilation import compiled, compiled_parallel
+from .moments import CHUNK
 from .vectors import VECTOR_BYTES, add, keep, load, multiply_add, store, subtract, sum_lanes
-
-CHUNK = 128  # vectors that are added in float lanes before they go to float64
-
-
-@compiled
-def _plane_sum(x: Any, at: int, vectors: int) -> float:
-    """The sum of a plane; its border is zero."""
-    L = VECTOR_BYTES // x.itemsize
-    zero = splat(x.dtype.type(0))
-    total = 0.0
-    for first in range(0, vectors, CHUNK):
-        lane_sums = zero
-        for v in range(first, min(first + CHUNK, vectors)):
-            lane_sums = add(lane_sums, load(x, at + v * L))
-        total += np.float64(sum_lanes(lane_sums))
-    return total
-
-
-@compiled
-def _plane_moments(x: Any, at: int, vectors: int, mask: Any, pixels: int) -> tuple[float, float]:
-    """Mean of a plane and its sum of squared deviations; the plane is in the cache after the mean.
-
-    The second sum is taken about the rounded mean and corrected for the rounding.
-    """
-    L = VECTOR_BYTES // x.itemsize
-    rounded = x.dtype.type(_plane_sum(x, at, vectors) / pixels)
-    centre, zero = splat(rounded), splat(x.dtype.type(0))
-    linear, square = 0.0, 0.0
-    for first in range(0, vectors, CHUNK):
-        d_sums, q_sums = zero, zero
-        for v in range(first, min(first + CHUNK, vectors)):
-            d = keep(subtract(load(x, at + v * L), centre), mask, v * L)
-            d_sums = add(d_sums, d)
-            q_sums = multiply_add(d, d, q_sums)
-        linear += np.float64(sum_lanes(d_sums))
-        square += np.float64(sum_lanes(q_sums))
-    if not np.isfinite(linear):  # NaN or infinity in the plane: its mean says which
-        return np.float64(rounded), linear
-    return np.float64(rounded) + linear / pixels, square - linear * linear / pixels
-
-
-@compiled_parallel
-def statistics(x: Any, vectors: int, mask: Any, pixels: int, moments: Any) -> None:
-    """moments[n, c] = mean and sum of squared deviations of a plane; float64 (N, C, 2)."""
-    channels, plane = x.shape[1:]
-    for item in prange(x.shape[0] * channels):
-        mean, square = _plane_moments(x, item * plane, vectors, mask, pixels)
-        moments[item // channels, item % channels, 0] = mean
-        moments[item // channels, item % channels, 1] = square
 
 
 @compiled

@@ -55,6 +55,14 @@ def prefetch_image(buffer: Any, n: int, first: int, last: int, pieces: int) -> N
 
 
 @compiled
+def prefetch_share(buffer: Any, start: int, number: int, size: int) -> None:
+    """Ask for share ``number`` of what lies behind element start, ``size`` elements each."""
+    first = start + number * size
+    for at in range(first, min(first + size, buffer.size), CACHE_LINE // buffer.itemsize):
+        prefetch(buffer, at)
+
+
+@compiled
 def store_tile(
     tile: Any, shape: Any, step: int, target: Any, at: int, plane: int, bias: Any, row: int,
     rows: int, vectors: int, mask: Any, at_mask: int, accumulate: bool, side: Any, limits: Any,

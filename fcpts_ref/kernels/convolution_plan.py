@@ -21,6 +21,7 @@ from .convolution_dense import dense_correlation, dense_weight_gradient, pack_we
 from .convolution_phases import even_lanes, merge_phases, split_phases
 from .convolution_taps import Scheme, Taps, backward_taps, forward_taps, make_scheme
 from .layout import Geometry, Scratch, allocate, keep_mask, round_up
+from .moments import statistics
 from .sparse_convolution import (
     add_chunks,
     build_index,
@@ -34,6 +35,7 @@ from .winograd_plan import WinogradCorrelation, WinogradGradient, suits_winograd
 Array = NDArray[Any]
 
 TILE_WIDTHS = (6, 4, 2, 1) if TILE_VECTORS == 6 else (3, 2, 1)  # vectors in a tile
+NO_MOMENTS = np.zeros((0, 0, 2))
 KEPT_WIDTH = 6  # kept weights whose gradients are summed at a time
 CHUNKS = 8  # of images at least, if there are as many, for threads to share
 CHUNK_BYTES = 2**19  # images that a weight gradient works on at a time: half a level-2 cache
@@ -56,11 +58,11 @@ def prefer_sparse(density: float, planes: int) -> bool:
 def winograd_gain(planes: int) -> float:
     """How much more a kernel by squares gains on the masked one than the plain dense kernel does.
 
-    The lanes of the masked ones are pixels, of which layers with many planes have few.  Fitted
-    to the densities of equal time with 16, 32 and 64 planes, measured as SPARSE_BELOW: forward
-    0.46, 0.31 and 0.24, weight gradient 0.47, 0.27 and 0.20.
+    Transforms are a smaller share of its work where planes are many.  Fitted to the
+    densities of equal time with 16, 32 and 64 planes, measured as SPARSE_BELOW: forward 0.29,
+    0.21 and 0.17, weight gradient 0.30, 0.20 and 0.15; a little more inside of a network.
     """
-    return math.sqrt(planes / 16)
+    return 1.35 * math.sqrt(planes / 16)
 
 
 class Correlation:
@@ -80,6 +82,7 @@ class Correlation:
         if suits_winograd(scheme, geometry, dtype):
             self.winograd = WinogradCorrelation(taps, geometry, dtype, backward)
         self.mask = keep_mask(geometry, dtype)
+        self.pixels = geometry.height * geometry.width
         self.cover = cover(geometry, dtype)
         self.shape = _shape(self.cover.vectors, TILE_WIDTHS)
         self.no_bias = np.zeros(taps.planes, dtype)
@@ -89,11 +92,14 @@ class Correlation:
 
     def dense(
         self, weight: Array, source: Array, target: Array, bias: Array | None,
-        side: Array | None, limits: Array,
+        side: Array | None, limits: Array, moments: Array | None = None,
     ) -> None:  # fmt: skip
-        """target = the correlation with all weights + bias (PLANES,) (+ side), cut off."""
+        """target = the correlation with all weights + bias (PLANES,) (+ side), cut off.
+
+        moments: of the target's planes, to be taken for batch norm (see ``moments``).
+        """
         if self.winograd is not None:
-            self.winograd.run(weight, source, target, bias, side, limits)
+            self.winograd.run(weight, source, target, bias, side, limits, *self._moments(moments))
             return
         pack_weights(weight.reshape(-1), self.places.reshape(-1), self.packed.reshape(-1))
         dense_correlation(
@@ -102,10 +108,12 @@ class Correlation:
             self.cover.vectors, self.cover.step, self.mask, self.shape,
             self.cover.lane_shape, side is not None, target if side is None else side, limits,
         )  # fmt: skip
+        if moments is not None:
+            statistics(target, self.mask, self.pixels, moments)
 
     def masked(
         self, weight: Array, source: Array, target: Array, bias: Array | None,
-        side: Array | None, limits: Array, everything: bool = False,
+        side: Array | None, limits: Array, moments: Array | None = None, everything: bool = False,
     ) -> None:  # fmt: skip
         """The same with the weights that are not zero alone, or with everything one by one."""
         index = self.index
@@ -115,7 +123,12 @@ class Correlation:
             self.no_bias if bias is None else bias,
             self.cover.vectors, self.cover.step, self.mask, self.shape,
             self.cover.lane_shape, side is not None, target if side is None else side, limits,
+            *self._moments(moments),
         )  # fmt: skip
+
+    def _moments(self, moments: Array | None) -> tuple[int, Array]:
+        """Pixels of a plane, 0 for no moments, and where they go."""
+        return (0, NO_MOMENTS) if moments is None else (self.pixels, moments)
 
 
 class SparseIndex:
@@ -192,14 +205,17 @@ class ConvolutionPlan:
     def forward(
         self, x: Array, weight: Array, bias: Array | None, y: Array, *, sparse: bool = False,
         side: Array | None = None, limits: tuple[float, float] = NO_LIMITS,
+        moments: Array | None = None,
     ) -> None:  # fmt: skip
         """y = convolution of x (+ side), cut off at the limits (see ``activation``).
 
         sparse: the weight has zeros, skip them if that is quicker.
+        moments: (N, K, 2), takes those of the planes of y (see ``moments``).
         """
         self._correlate(
-            self.forward_correlation, weight, self._source(x), y, bias, sparse, side, limits
-        )
+            self.forward_correlation, weight, self._source(x), y, bias, sparse, side, limits,
+            moments,
+        )  # fmt: skip
 
     def input_gradient(
         self, dy: Array, weight: Array, dx: Array, *, sparse: bool = False, add: bool = False
@@ -221,18 +237,18 @@ class ConvolutionPlan:
     def _correlate(
         self, correlation: Correlation, weight: Array, source: Array, target: Array,
         bias: Array | None, sparse: bool, side: Array | None,
-        limits: tuple[float, float] = NO_LIMITS,
+        limits: tuple[float, float] = NO_LIMITS, moments: Array | None = None,
     ) -> None:  # fmt: skip
         """Choose the kernel; one plane per group (depthwise) is always done weight by weight."""
         planes = correlation.taps.positions.shape[1]
         gain = winograd_gain(planes) if correlation.winograd else 1.0
         ends = np.array(limits, weight.dtype)
         if sparse and self.prefer(density(weight) * gain, planes):
-            correlation.masked(weight, source, target, bias, side, ends)
+            correlation.masked(weight, source, target, bias, side, ends, moments)
         elif self.prefer(1.0, planes):
-            correlation.masked(weight, source, target, bias, side, ends, everything=True)
+            correlation.masked(weight, source, target, bias, side, ends, moments, everything=True)
         else:
-            correlation.dense(weight, source, target, bias, side, ends)
+            correlation.dense(weight, source, target, bias, side, ends, moments)
 
     def weight_gradient(self, dy: Array, x: Array, dweight: Array) -> None:
         """dweight = the adjoint by the weight, for every weight."""

@@ -92,18 +92,23 @@ class Plan:
         return [step.forward for step in self._joined_steps()]
 
     def _joined_steps(self) -> list[Step]:
-        """Without the convolutions that a batch norm takes over: those it normalises in place."""
+        """Convolutions take the statistics of the batch norm that follows them.
+
+        Those that it normalises in place are not in the list: it runs them.
+        """
         steps: list[Step] = []
         for step in self.steps:
             before = steps[-1] if steps else None
             if (
                 isinstance(step, BatchNorm)
                 and isinstance(before, Convolution)
-                and before.output is step.output
+                and before.output is step.inputs[0]
                 and before.between is None
             ):
-                step.take_over(before)
-                steps.pop()
+                step.count_in(before)
+                if before.output is step.output:
+                    step.take_over(before)
+                    steps.pop()
             steps.append(step)
         return steps
 

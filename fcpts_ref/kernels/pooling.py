@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from .batch_norm import _plane_sum
 from .compilation import compiled_parallel
+from .moments import plane_sum
 
 
 @compiled_parallel
@@ -103,7 +103,7 @@ def plane_means(x: Any, vectors: int, pixels: int, y: Any) -> None:
     """y[n, c] = the mean of a plane; vectors: of its run; its border is zero."""
     channels, plane = x.shape[1:]
     for item in prange(x.shape[0] * channels):
-        y[item // channels, item % channels] = _plane_sum(x, item * plane, vectors) / pixels
+        y[item // channels, item % channels] = plane_sum(x, item * plane, vectors) / pixels
 
 
 @compiled_parallel

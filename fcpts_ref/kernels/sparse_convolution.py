@@ -13,6 +13,7 @@ from numba import prange
 
 from .compilation import compiled, compiled_parallel
 from .convolution_dense import prefetch_image, store_tile
+from .moments import image_moments
 from .vectors import dot_products, outer_product, sum_lanes, take, zero_tile
 
 
@@ -54,35 +55,42 @@ def count_kept(weight: Any) -> int:
 def masked_correlation(
     source: Any, target: Any, index: Any, values: Any, kept: Any, bias: Any,
     vectors: int, step: Any, mask: Any, shape: Any, lane_shape: Any, accumulate: bool,
-    side: Any, limits: Any,
+    side: Any, limits: Any, pixels: int, moments: Any,
 ) -> None:  # fmt: skip
     """target[n, k] (+)= sum over the kept weights of k: value * source shifted by its offset.
 
-    Threads share the (image, piece of the run) pairs.  A piece of the source stays in the
-    first-level cache while every output plane is made from it; the sums of one plane's piece,
-    len(shape) vectors, stay in registers while its kept weights go by.
+    pixels: of a plane, if ``moments`` are to be taken of the target, else 0.
+
+    Threads share the (image, piece of the run) pairs, or whole images for moments.  A piece of
+    the source stays in the first-level cache while every output plane is made from it; the sums
+    of one plane's piece, len(shape) vectors, stay in registers while its kept weights go by.
     """
     images, channels, plane = source.shape
     _, planes, target_plane = target.shape
     width = len(shape)
     pace = len(lane_shape) if step is None else step
     pieces = (vectors + width - 1) // width
-    for item in prange(images * pieces):
-        n, first = item // pieces, item % pieces * width
-        at_source = n * channels * plane + first * pace
-        prefetch_image(source, n + 1, item % pieces, item % pieces + 1, pieces)
-        prefetch_image(target, n + 1, item % pieces, item % pieces + 1, pieces)
-        for k in range(planes):
-            tile = zero_tile(source, shape, 1, lane_shape)
-            row = k * index.shape[1]
-            for e in range(kept[k]):
-                at = at_source + index[k, e]
-                tile = outer_product(tile, shape, values, row + e, source, at, step)
-            store_tile(
-                tile, shape, pace, target, (n * planes + k) * target_plane + first * pace,
-                target_plane, bias, k, 1, vectors - first, mask, first * pace, accumulate,
-                side, limits,
-            )  # fmt: skip
+    shares = 1 if pixels else pieces
+    for item in prange(images * shares):
+        n = item // shares
+        for piece in range(item % shares, pieces, shares):
+            first = piece * width
+            at_source = n * channels * plane + first * pace
+            prefetch_image(source, n + 1, piece, piece + 1, pieces)
+            prefetch_image(target, n + 1, piece, piece + 1, pieces)
+            for k in range(planes):
+                tile = zero_tile(source, shape, 1, lane_shape)
+                row = k * index.shape[1]
+                for e in range(kept[k]):
+                    at = at_source + index[k, e]
+                    tile = outer_product(tile, shape, values, row + e, source, at, step)
+                store_tile(
+                    tile, shape, pace, target, (n * planes + k) * target_plane + first * pace,
+                    target_plane, bias, k, 1, vectors - first, mask, first * pace, accumulate,
+                    side, limits,
+                )  # fmt: skip
+        if pixels:
+            image_moments(target, n, mask, pixels, moments)
 
 
 @compiled_parallel

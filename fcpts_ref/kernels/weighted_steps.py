@@ -17,6 +17,7 @@ from .convolution_plan import ConvolutionPlan
 from .fusion import Group
 from .layout import allocate, keep_mask
 from .linear import LinearPlan
+from .moments import statistics
 from .step import Run, Step
 from .vectors import lanes
 
@@ -42,7 +43,8 @@ class Convolution(Step):
         )  # fmt: skip
         self.weight, self.bias = f"{self.name}.weight", f"{self.name}.bias"
         self.biased = attributes.get("bias", False)
-        self.y = self.between = None
+        self.between = None
+        self.moments: Array | None = None  # of the output's planes, for a batch norm
         if self.plan.output_geometry != target:
             geometry = self.plan.output_geometry
             self.between = Slot(allocate(self.images, K, geometry, self.dtype), geometry)
@@ -63,7 +65,8 @@ class Convolution(Step):
         y = self.between or self.output
         bias = run.parameters[self.bias] if self.biased else None
         x, weight = self.inputs[0].array, run.parameters[self.weight]
-        self.plan.forward(x, weight, bias, y.array, sparse=run.sparse)
+        moments = self.moments if run.training else None
+        self.plan.forward(x, weight, bias, y.array, sparse=run.sparse, moments=moments)
         if self.between:
             self.output.values[...] = self.between.values
 
@@ -133,6 +136,7 @@ class BatchNorm(Step):
         names = ("weight", "bias", "running_mean", "running_var")
         self.names = tuple(f"{self.name}.{short}" for short in names)
         self.convolution: Convolution | None = None
+        self.counted = False
 
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
@@ -144,6 +148,10 @@ class BatchNorm(Step):
         self.mean, self.scale, self.inverse = (np.zeros(C, self.dtype) for _ in range(3))
         self.offset, self.slope = (np.zeros(C, self.dtype) for _ in range(2))
         self.sums = np.zeros((N, C, 2))  # of planes: moments forward, gradients backward
+
+    def count_in(self, convolution: Convolution) -> None:
+        """Let the convolution that writes the input take its statistics in training."""
+        convolution.moments, self.counted = self.sums, True
 
     def take_over(self, convolution: Convolution) -> None:
         """Run this convolution too, whose output nobody else reads: as one in evaluation."""
@@ -161,8 +169,9 @@ class BatchNorm(Step):
         if run.training:
             if self.convolution is not None:
                 self.convolution.forward(run)
+            if not self.counted:
+                statistics(x, self.mask, self.pixels, self.sums)
             new_mean, new_var = np.empty_like(mean), np.empty_like(var)
-            batch_norm.statistics(x, self.vectors, self.mask, self.pixels, self.sums)
             batch_norm.combine_statistics(
                 self.sums, self.pixels, gamma, mean, var, self.momentum, self.epsilon,
                 self.mean, self.scale, self.inverse, new_mean, new_var,

@@ -38,8 +38,9 @@ from numba import prange
 from .activation import cut
 from .channels_last import aligned_rows
 from .compilation import compiled, compiled_parallel
-from .convolution_dense import prefetch_image
+from .convolution_dense import prefetch_share
 from .layout import ALIGNMENT
+from .moments import image_moments
 from .vectors import add, broadcast_as, outer_product, store, zero_tile
 from .winograd_squares import (
     PARTS,
@@ -63,43 +64,47 @@ def pack_parts(weight: Any, positions: Any, packed: Any) -> None:
     PARTS, CHANNELS + GAP / ROWS, ROWS).  The parts are worked out in float64 and rounded once.
     """
     planes, channels = positions.shape[:2]
-    for c in prange(channels):
-        filters = np.zeros((3, 3, ROWS))
-        rows = np.empty((SPAN, 3, ROWS))
-        parts = np.empty((SPAN, SPAN, ROWS))
-        for block in range(len(packed)):
+    for block in prange(len(packed)):
+        filters, rows = np.zeros((3, 3 * ROWS)), np.empty((SPAN, 3 * ROWS))
+        columns, parts = np.empty((3, SPAN * ROWS)), np.empty((SPAN, SPAN * ROWS))
+        for c in range(channels):
             for m in range(min(ROWS, planes - block * ROWS)):
                 for r in range(3):
                     for s in range(3):
-                        filters[r, s, m] = weight[positions[block * ROWS + m, c, r, s]]
-            for s in range(3):
-                filter_parts(filters[0, s], filters[1, s], filters[2, s], rows[:, s])
+                        filters[r, s * ROWS + m] = weight[positions[block * ROWS + m, c, r, s]]
+            filter_parts(filters, rows)
             for i in range(SPAN):
-                filter_parts(rows[i, 0], rows[i, 1], rows[i, 2], parts[i])
-            for part in range(PARTS):
-                for m in range(ROWS):
-                    packed[block, part, c, m] = parts[part // SPAN, part % SPAN, m]
+                for s in range(3):
+                    for m in range(ROWS):
+                        columns[s, i * ROWS + m] = rows[i, s * ROWS + m]
+            filter_parts(columns, parts)
+            for i in range(SPAN):
+                for j in range(SPAN):
+                    for m in range(ROWS):
+                        packed[block, i * SPAN + j, c, m] = parts[j, i * ROWS + m]
 
 
 @compiled
-def filter_parts(g0: Any, g1: Any, g2: Any, parts: Any) -> None:
-    """parts = G (g0, g1, g2), each for ROWS planes."""
-    for m in range(ROWS):
-        sides, middle = (g0[m] + g2[m]) * (1 / 3), g1[m] * (1 / 3)
-        parts[0, m] = g0[m]
-        parts[1, m] = middle + sides
-        parts[2, m] = middle - sides
-        parts[3, m] = (4 * g0[m] + 2 * g1[m] + g2[m]) * (-4 / 15)
-        parts[4, m] = (g0[m] - 2 * g1[m] + 4 * g2[m]) * (1 / 15)
-        parts[5, m] = g2[m]
+def filter_parts(g: Any, parts: Any) -> None:
+    """parts = G g for every column."""
+    for i in range(g.shape[1]):
+        g0, g1, g2 = g[0, i], g[1, i], g[2, i]
+        sides, middle = (g0 + g2) * (1 / 3), g1 * (1 / 3)
+        parts[0, i] = g0
+        parts[1, i] = middle + sides
+        parts[2, i] = middle - sides
+        parts[3, i] = (4 * g0 + 2 * g1 + g2) * (-4 / 15)
+        parts[4, i] = (g0 - 2 * g1 + 4 * g2) * (1 / 15)
+        parts[5, i] = g2
 
 
 @compiled_parallel
 def winograd_correlation(
     source: Any, target: Any, packed: Any, pieces: Any, group: int, pitch: int, shift: int,
-    bias: Any, lane_shape: Any, accumulate: bool, side: Any, limits: Any,
+    bias: Any, lane_shape: Any, accumulate: bool, side: Any, limits: Any, mask: Any, pixels: int,
+    moments: Any,
 ) -> None:  # fmt: skip
-    """target (+)= the correlation, as ``convolution_dense.dense_correlation``.
+    """target (+)= the correlation, as ``sparse_convolution.masked_correlation``.
 
     packed: see ``pack_parts``; pieces (vectors * PIECES, 2): the image within a group and the
     first element of every piece of the output; pitch: of source and target; shift: elements from
@@ -112,15 +117,14 @@ def winograd_correlation(
     _, planes, target_plane = target.shape
     L = len(lane_shape)
     vectors = len(pieces) // PIECES
+    source_share = group * plane // vectors  # elements of the next group for each of our channels
+    target_share = group * planes * target_plane // (vectors * channels)
     for item in prange((images + group - 1) // group):
         first = item * group
         x_parts = aligned_rows(PARTS, channels * L + GAP, source)
         y_parts = aligned_rows(PARTS, ROWS * L + GAP, source)
         read, written = np.empty(PIECES, np.int64), np.empty(PIECES, np.int64)
         for v in range(vectors):
-            for n in range(first + group, first + 2 * group):
-                prefetch_image(source, n, v, v + 1, vectors)
-                prefetch_image(target, n, v, v + 1, vectors)
             count = 0  # of pieces; the last group may lack some images
             for i in range(PIECES):
                 n, at = first + pieces[v * PIECES + i, 0], pieces[v * PIECES + i, 1]
@@ -129,6 +133,9 @@ def winograd_correlation(
                 read[i] = n * channels * plane + at - shift
                 written[i] = n * planes * target_plane + at
             for c in range(channels):
+                turn = v * channels + c
+                prefetch_share(source, (first + group) * channels * plane, turn, source_share)
+                prefetch_share(target, (first + group) * planes * target_plane, turn, target_share)
                 split_squares(source, read, c * plane, pitch, x_parts, c * L)
             for k in range(0, planes, ROWS):
                 multiply_parts(x_parts, packed, k // ROWS, y_parts, lane_shape)
@@ -137,6 +144,9 @@ def winograd_correlation(
                         y_parts, (m - k) * L, target, written, count, m * target_plane, pitch,
                         bias, m, accumulate, side, limits,
                     )  # fmt: skip
+        if pixels:
+            for n in range(first, min(first + group, images)):
+                image_moments(target, n, mask, pixels, moments)
 
 
 @compiled

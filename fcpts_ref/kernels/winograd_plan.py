@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .convolution_taps import Scheme, Taps
-from .layout import Geometry, Scratch, round_up
+from .layout import Geometry, Scratch, keep_mask, round_up
 from .vectors import lanes
 from .winograd import GAP, ROWS, pack_parts, winograd_correlation
 from .winograd_gradient import ROWS as GRADIENT_ROWS
@@ -18,7 +18,7 @@ from .winograd_squares import PARTS, PIECES, SIZE, lane_order
 
 Array = NDArray[Any]
 
-CHUNKS = 4  # of images at most, whose weight gradients are summed apart
+CHUNKS = 4  # of images at most, for threads to share: their weight gradients are summed apart
 SQUARES = 32  # whose parts a weight gradient holds at a time
 
 
@@ -59,17 +59,18 @@ class WinogradCorrelation:
         self.lane_shape = (0,) * lanes(dtype)
         self.packed = np.zeros((-(-planes // ROWS), PARTS, J // 9 + GAP // ROWS, ROWS), dtype)
         self.no_bias = np.zeros(planes, dtype)
+        self.mask = keep_mask(geometry, dtype)
 
     def run(
         self, weight: Array, source: Array, target: Array, bias: Array | None,
-        side: Array | None, limits: Array,
+        side: Array | None, limits: Array, pixels: int, moments: Array,
     ) -> None:  # fmt: skip
-        """target = the correlation with all weights + bias (PLANES,) (+ side), cut off."""
+        """As ``Correlation.dense``."""
         pack_parts(weight.reshape(-1), self.positions, self.packed)
         winograd_correlation(
             source, target, self.packed, self.pieces, self.group, self.pitch, self.shift,
             self.no_bias if bias is None else bias, self.lane_shape, side is not None,
-            target if side is None else side, limits,
+            target if side is None else side, limits, self.mask, pixels, moments,
         )  # fmt: skip
 
 
