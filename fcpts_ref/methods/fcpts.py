@@ -45,9 +45,9 @@ PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
     "released": {},
     "extended": {
         "control": "projection",
-        "epochs": 12,
+        "epochs": 10,
         "augmentation": "crop",
-        "views": 6,
+        "views": 5,
         "ramp": 0.5,
     },
 }
