@@ -12,7 +12,7 @@ from fcpts_ref import equations
 from fcpts_ref.allocation import Allocation, allocate
 from fcpts_ref.budget import exact_masks
 from fcpts_ref.conventions import LEARNING_RATE_BATCH, Conventions, profile
-from fcpts_ref.datasets.augmentation import AUGMENTATIONS, draw_views, view
+from fcpts_ref.datasets.augmentation import AUGMENTATIONS
 from fcpts_ref.errors import InputError
 from fcpts_ref.methods.common import (
     OnStep,
@@ -37,7 +37,8 @@ from fcpts_ref.methods.step import (
     thresholds_at,
     thresholds_of,
 )
-from fcpts_ref.networks import Network, predict
+from fcpts_ref.methods.views import Seen, seen_in
+from fcpts_ref.networks import Network
 from fcpts_ref.optim import warmup_cosine
 
 PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
@@ -57,23 +58,11 @@ RAMP_START = 0.5
 """Where the target of a ramp begins: magnitude pruning alone costs little up to there."""
 
 
-AT_ONCE = 1024
-"""Images that are augmented at a time."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """An epoch's views (n, 3) of the n images, and the dense logits (n, classes) where known."""
-
-    views: Array
-    dense_logits: Array | None
-
-
 @dataclass(frozen=True)
 class FCPTS:
     """The settings of a run.
 
-    profile: "paper" or "released"; ``choices`` replaces single conventions of it by name.
+    profile: "paper", "released" or "extended"; ``choices`` replaces single conventions by name.
     allocation: where the thresholds start; default the profile's (convention 8).
     control: "loss" steers the global rate by L_c (Eq. 3, 13); "projection" leaves L_c away and
         scales all thresholds by one factor after every step so that the budget is met exactly.
@@ -150,7 +139,16 @@ class FCPTS:
     ) -> State:
         """One epoch: the images in a new order, batch after batch."""
         n, batch = len(problem.images), self._batch(problem)
-        state, seen = self._seen(problem, state, generator)
+        seen, remembered = seen_in(
+            state.step // (n // batch),
+            problem,
+            self.augmentation,
+            self.views,
+            state.views,
+            generator,
+            teacher_evaluates=self.conventions.teacher_batch_norm == "evaluation",
+        )
+        state = replace(state, views=remembered)
         order = generator.permutation(n)
         records = []
         for start in range(0, n - batch + 1, batch):
@@ -236,28 +234,6 @@ class FCPTS:
     def _batch(self, problem: Problem) -> int:
         return min(self.batch_size or self.conventions.batch_size, len(problem.images))
 
-    def _seen(
-        self, problem: Problem, state: State, generator: np.random.Generator
-    ) -> tuple[State, Seen]:
-        """How the images are seen in the coming epoch; the state remembers what comes again."""
-        n, size = len(problem.images), problem.images.shape[2:]
-        teacher_evaluates = self.conventions.teacher_batch_norm == "evaluation"
-        if self.augmentation == "none":
-            drawn = draw_views("none", n, size, generator)
-            return state, Seen(drawn, problem.dense_logits if teacher_evaluates else None)
-        epoch = state.step // (n // self._batch(problem))
-        number = epoch % self.views if self.views else epoch
-        if f"drawn{number}" in state.views:
-            return state, Seen(state.views[f"drawn{number}"], state.views.get(f"logits{number}"))
-        drawn = draw_views(self.augmentation, n, size, generator)
-        if not self.views:
-            return state, Seen(drawn, None)
-        remembered = {f"drawn{number}": drawn}
-        if teacher_evaluates:
-            remembered[f"logits{number}"] = _dense_logits(problem, drawn)
-        state = replace(state, views={**state.views, **remembered})
-        return state, Seen(drawn, remembered.get(f"logits{number}"))
-
     def _aimed(self, problem: Problem, step: int) -> Problem:
         """The problem with the target of a step."""
         target = self.target_at(step, self.steps(problem), problem.target)
@@ -272,7 +248,7 @@ class FCPTS:
         generator: np.random.Generator,
     ) -> tuple[State, dict[str, Any]]:
         conventions = self.conventions
-        images = view(problem.images[chosen], seen.views[chosen])
+        images, dense_logits = seen.batch(problem.images, chosen)
         steps = self.steps(problem)
         warmup = min(conventions.warmup_epochs * (steps // max(self.epochs, 1)), steps)
         factor = warmup_cosine(state.step, steps, warmup) * len(images) / LEARNING_RATE_BATCH
@@ -291,7 +267,7 @@ class FCPTS:
                 control=self.control,
                 learn_rates=self.learn_rates,
                 rate_factor=factor,
-                dense_logits=None if seen.dense_logits is None else seen.dense_logits[chosen],
+                dense_logits=dense_logits,
             )
         except InputError as error:
             if state.step == 0:
@@ -320,18 +296,6 @@ def sparsify(
     method = FCPTS(**settings)
     problem = make_problem(network, images, target, engine=engine, threads=threads)
     return run_method(method, problem, np.random.default_rng(seed), on_step)
-
-
-def _dense_logits(problem: Problem, views: Array) -> Array:
-    """The dense network's logits (n, classes) for views of all images, some at a time."""
-    n = len(problem.images)
-    parts = [np.arange(first, min(first + AT_ONCE, n)) for first in range(0, n, AT_ONCE)]
-    return np.concatenate(
-        [
-            predict(problem.network, view(problem.images[p], views[p]), engine=problem.teacher)
-            for p in parts
-        ]
-    )
 
 
 def _rates(weights: Arrays, t: Array, conventions: Conventions) -> Array:
