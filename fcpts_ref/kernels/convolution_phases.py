@@ -12,7 +12,7 @@ from numba import prange
 from numpy.typing import DTypeLike
 
 from .compilation import compiled, compiled_parallel
-from .vectors import add, load_as, load_lanes, load_pairs, row_lanes, store, zip_lanes
+from .vectors import add, lanes, load_as, load_lanes, load_pairs, store, zip_lanes
 
 
 @compiled_parallel
@@ -56,10 +56,14 @@ def even_lanes(
     size: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int],
     phase_size: tuple[int, int], dtype: DTypeLike,
 ) -> int | None:  # fmt: skip
-    """Lanes of the vectors that halves of rows fill, at steps of 2 that reach every pixel."""
-    half = row_lanes(size[1] // 2, dtype)
+    """Lanes of the vectors that halves of rows fill, at steps of 2 that reach every pixel.
+
+    Half a register, whatever the width: a variant for each would have to be compiled.
+    """
+    half = lanes(dtype) // 2
     whole = (
-        stride[1] == 2
+        half > 1
+        and stride[1] == 2
         and size[1] % (2 * half) == 0
         and (size[0] - 1 + padding[0]) // stride[0] < phase_size[0]
         and (padding[1] + 1) // 2 + size[1] // 2 <= phase_size[1]
@@ -128,12 +132,12 @@ def _merge_even_image(
     x: Any, size: Any, pitch: int, accumulate: bool, lane_shape: Any,
 ) -> None:  # fmt: skip
     """``_merge_image`` for steps of 2 along rows whose halves fill vectors."""
-    left, lanes = padding[1], len(lane_shape)
+    left, length = padding[1], len(lane_shape)
     for c in range(len(x)):
         for p in range(size[0]):
             i, a = (p + padding[0]) // stride[0], (p + padding[0]) % stride[0]
             even, odd = _row_starts(a, i, left, c, len(x), phase_pitch)
-            for m in range(0, size[1] // 2, lanes):
+            for m in range(0, size[1] // 2, length):
                 low, high = zip_lanes(
                     load_lanes(phases[even[0]], even[1] + m, lane_shape),
                     load_lanes(phases[odd[0]], odd[1] + m, lane_shape),
@@ -141,9 +145,9 @@ def _merge_even_image(
                 at = p * pitch + 2 * m
                 if accumulate:
                     low = add(low, load_as(low, x[c], at))
-                    high = add(high, load_as(high, x[c], at + lanes))
+                    high = add(high, load_as(high, x[c], at + length))
                 store(x[c], at, low)
-                store(x[c], at + lanes, high)
+                store(x[c], at + length, high)
 
 
 @compiled

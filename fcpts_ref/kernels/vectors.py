@@ -48,12 +48,6 @@ def lanes(dtype: Any) -> int:
     return VECTOR_BYTES // int(np.dtype(dtype).itemsize)
 
 
-def row_lanes(width: int, dtype: Any) -> int:
-    """Lanes of vectors for rows of this width: a register, or half of it if that is enough."""
-    full = lanes(dtype)
-    return full // 2 if width <= full // 2 else full
-
-
 class VectorType(types.Type):
     """Numba type of one vector of float32 or float64, by default of a whole register."""
 
