@@ -1,7 +1,8 @@
 """Mean and squared deviations of every plane, for batch norm.
 
 The kernels of convolutions take them of an image as soon as it is written, while it is in the
-cache.  Sums: in float lanes, flushed into float64 every CHUNK vectors.
+cache.  Sums: in float lanes, flushed into float64 every CHUNK vectors; more than one side by side,
+so that an addition need not wait for the last one.
 """
 
 from __future__ import annotations
@@ -25,10 +26,15 @@ def plane_sum(x: Any, at: int, vectors: int) -> float:
     zero = splat(x.dtype.type(0))
     total = 0.0
     for first in range(0, vectors, CHUNK):
-        lane_sums = zero
-        for v in range(first, min(first + CHUNK, vectors)):
-            lane_sums = add(lane_sums, load(x, at + v * L))
-        total += np.float64(sum_lanes(lane_sums))
+        last = min(first + CHUNK, vectors)
+        a, b, c, d = zero, zero, zero, zero
+        for v in range(first, last - 3, 4):
+            here = at + v * L
+            a, b = add(a, load(x, here)), add(b, load(x, here + L))
+            c, d = add(c, load(x, here + 2 * L)), add(d, load(x, here + 3 * L))
+        for v in range(last - (last - first) % 4, last):
+            a = add(a, load(x, at + v * L))
+        total += np.float64(sum_lanes(add(add(a, b), add(c, d))))
     return total
 
 
@@ -43,13 +49,19 @@ def plane_moments(x: Any, at: int, vectors: int, mask: Any, pixels: int) -> tupl
     centre, zero = splat(rounded), splat(x.dtype.type(0))
     linear, square = 0.0, 0.0
     for first in range(0, vectors, CHUNK):
-        d_sums, q_sums = zero, zero
-        for v in range(first, min(first + CHUNK, vectors)):
-            d = keep(subtract(load(x, at + v * L), centre), mask, v * L)
-            d_sums = add(d_sums, d)
-            q_sums = multiply_add(d, d, q_sums)
-        linear += np.float64(sum_lanes(d_sums))
-        square += np.float64(sum_lanes(q_sums))
+        last = min(first + CHUNK, vectors)
+        d_even, d_odd, q_even, q_odd = zero, zero, zero, zero
+        for v in range(first, last - 1, 2):
+            here = v * L
+            even = keep(subtract(load(x, at + here), centre), mask, here)
+            odd = keep(subtract(load(x, at + here + L), centre), mask, here + L)
+            d_even, q_even = add(d_even, even), multiply_add(even, even, q_even)
+            d_odd, q_odd = add(d_odd, odd), multiply_add(odd, odd, q_odd)
+        for v in range(last - (last - first) % 2, last):
+            even = keep(subtract(load(x, at + v * L), centre), mask, v * L)
+            d_even, q_even = add(d_even, even), multiply_add(even, even, q_even)
+        linear += np.float64(sum_lanes(add(d_even, d_odd)))
+        square += np.float64(sum_lanes(add(q_even, q_odd)))
     if not np.isfinite(linear):  # NaN or infinity in the plane: its mean says which
         return np.float64(rounded), linear
     return np.float64(rounded) + linear / pixels, square - linear * linear / pixels
