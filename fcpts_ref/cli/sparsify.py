@@ -20,7 +20,7 @@ from fcpts_ref.conventions import PROFILES
 from fcpts_ref.datasets.augmentation import AUGMENTATIONS
 from fcpts_ref.errors import InputError
 from fcpts_ref.files import LOCK_NAME, lock_folder
-from fcpts_ref.methods import METHODS
+from fcpts_ref.methods import FCPTS, METHODS, PROFILE_SETTINGS
 
 FAR_OFF = 0.01
 """A miss of the target, before the last projection, that is worth a warning."""
@@ -70,7 +70,12 @@ def add_parser(subparsers: Any) -> None:
         choices=("loss", "projection"),
         help="how the global rate is held: by the loss of Eq. 3, or exactly after every step",
     )
-    group.add_argument("--epochs", type=int, help="passes over the calibration images")
+    group.add_argument(
+        "--epochs",
+        type=int,
+        help="passes over the calibration images "
+        f"(default: {PROFILE_SETTINGS['extended']['epochs']}, other profiles {FCPTS.epochs})",
+    )
     group.add_argument("--batch-size", type=int, help="images in a step (default: 64)")
     group.add_argument("--steps", type=int, help="of POT, for each layer")
     for kind in ("weight", "bias"):
