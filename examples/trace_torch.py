@@ -51,7 +51,9 @@ def forward(graph, p, images, training, see):
         elif operation == "linear":
             x = F.linear(x, p[f"{name}.weight"], p[f"{name}.bias"])
         else:
-            raise NotImplementedError(operation)
+            raise ValueError(
+                f"operation {operation!r} of {name!r}: add it here to trace this network"
+            )
         values[name] = x
         see(f"activation/{name}", x)
     return x, buffers

@@ -255,6 +255,8 @@ def test_labels() -> None:
     assert method_label("fcpts", {"learn_rates": False}) == "FCPTS (extended, fixed)"
     projected = {"profile": "paper", "control": "projection"}
     assert method_label("fcpts", projected) == "FCPTS (paper, projected)"
+    assert method_label("fcpts", {"control": "loss"}) == "FCPTS (extended, by loss)"
+    assert method_label("fcpts", {"control": "projection"}) == "FCPTS (extended)"
     assert method_label("pot", {"allocation": "l2norm"}) == "POT (L2Norm)"
     assert method_label("one-shot", {}) == "one-shot ERK"
 

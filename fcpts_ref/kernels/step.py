@@ -8,6 +8,7 @@ Backward finds the gradient of the output in ``dy`` and writes the inputs' gradi
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +37,7 @@ class Run:
     gradients: dict[str, Array] = field(default_factory=dict)
 
 
-class Step:
+class Step(ABC):
     """What the plan asks of a step before it binds it.
 
     reads: whether backward reads "input" (the first) and "output".
@@ -68,8 +69,10 @@ class Step:
         """Take the buffers of the gradients."""
         self.dy, self.dinputs, self.adds = dy, dinputs, adds
 
+    @abstractmethod
     def forward(self, run: Run) -> None:
-        raise NotImplementedError
+        """Write the output."""
 
+    @abstractmethod
     def backward(self, run: Run) -> None:
-        raise NotImplementedError
+        """Write the gradients of the inputs, and those of the parameters to ``run``."""

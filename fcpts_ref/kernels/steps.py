@@ -33,6 +33,9 @@ class Images(Step):
         mean, std = run.buffers[f"{self.name}.mean"], run.buffers[f"{self.name}.std"]
         normalise(run.images, mean, 1 / std, self.output.array, self.output.geometry.pitch)
 
+    def backward(self, run: Run) -> None:
+        """Nobody wants the gradient of the images."""
+
 
 class Activation(Step):
     """ReLU or ReLU6 behind anything but batch norm."""

@@ -19,12 +19,11 @@ from fcpts_ref.methods.common import (
     make_problem,
     run_method,
 )
-from fcpts_ref.methods.fcpts import FCPTS, PROFILE_SETTINGS
+from fcpts_ref.methods.fcpts import DEFAULT_PROFILE, FCPTS, PROFILE_SETTINGS, with_profile
 from fcpts_ref.methods.one_shot import OneShot
 from fcpts_ref.methods.pot import POT
 from fcpts_ref.networks import Network
 
-DEFAULT_PROFILE = "extended"
 METHODS: dict[str, type[Any]] = {"fcpts": FCPTS, "one-shot": OneShot, "pot": POT}
 
 
@@ -34,8 +33,7 @@ def make_method(method: str, **settings: Any) -> Method:
     Raises InputError for an unknown method or a setting that it does not have.
     """
     if method == "fcpts":
-        settings = {"profile": DEFAULT_PROFILE} | settings
-        settings = PROFILE_SETTINGS.get(settings["profile"], {}) | settings
+        settings = with_profile(settings)
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}; expected one of {', '.join(METHODS)}")
     known = {field.name for field in fields(METHODS[method])}

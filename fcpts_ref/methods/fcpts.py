@@ -54,6 +54,8 @@ PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
 }
 """What a profile sets beside its conventions; everything else is as in ``FCPTS``."""
 
+DEFAULT_PROFILE = "extended"
+
 RAMP_START = 0.5
 """Where the target of a ramp begins: magnitude pruning alone costs little up to there."""
 
@@ -100,6 +102,11 @@ class FCPTS:
             raise InputError(
                 f"epochs is {self.epochs}, views {self.views} and batch_size {self.batch_size}; "
                 "expected epochs >= 0, views >= 0 and batch_size >= 1"
+            )
+        if self.views and self.augmentation == "none":
+            raise InputError(
+                f"views is {self.views} without augmentation: all views would be the same; choose "
+                "an augmentation, or views=0"
             )
         if not 0 <= self.ramp <= 1 or (self.ramp > 0 and self.control != "projection"):
             raise InputError(
@@ -277,6 +284,21 @@ class FCPTS:
             ) from error
 
 
+def with_profile(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that were said, and those of their profile that were not.
+
+    What the profile adds to something that was turned off goes with it: views without an
+    augmentation, a ramp without projection.
+    """
+    name = said.get("profile", DEFAULT_PROFILE)
+    settings = {"profile": name} | PROFILE_SETTINGS.get(name, {}) | dict(said)
+    if settings.get("augmentation") == "none" and "views" not in said:
+        settings.pop("views", None)
+    if settings.get("control") == "loss" and "ramp" not in said:
+        settings.pop("ramp", None)
+    return settings
+
+
 def sparsify(
     network: Network,
     images: Array,
@@ -288,7 +310,9 @@ def sparsify(
     on_step: OnStep = ignore_step,
     **settings: Any,
 ) -> Result:
-    """Equation 6: FCPTS from the dense network to the sparse one (``settings``: see ``FCPTS``).
+    """Equation 6: FCPTS from the dense network to the sparse one, by default as in the paper.
+
+    settings: see ``FCPTS``; ``fcpts_ref.sparsify`` adds those of the default profile.
 
     images: (n, C, H, W) calibration images in [0, 1]; no labels.  target: global rate in [0, 1).
     Raises InputError for bad input, one line.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fcpts_ref.methods.fcpts import DEFAULT_PROFILE, PROFILE_SETTINGS
+
 ALLOCATION_LABELS = {
     "uniform": "uniform",
     "erk": "ERK",
@@ -21,13 +23,17 @@ def method_label(method: str, settings: Mapping[str, Any]) -> str:
     settings: those that were said; all others are defaults.
     """
     if method == "fcpts":
-        profile = settings.get("profile", "extended")
+        profile = settings.get("profile", DEFAULT_PROFILE)
         parts = [profile]
         if not settings.get("learn_rates", True):
             parts.append("fixed")
-        elif profile != "extended" and settings.get("control", "loss") == "projection":
-            parts.append("projected")
+        elif settings.get("control", usual := _usual_control(profile)) != usual:
+            parts.append({"projection": "projected", "loss": "by loss"}[settings["control"]])
         return f"FCPTS ({', '.join(parts)})"
     allocation = settings.get("allocation", "erk")
     label = ALLOCATION_LABELS.get(allocation, allocation)
     return f"POT ({label})" if method == "pot" else f"one-shot {label}"
+
+
+def _usual_control(profile: str) -> str:
+    return str(PROFILE_SETTINGS[profile].get("control", "loss"))

@@ -74,6 +74,7 @@ WAYS = [
     (),
     ("--fixed-rates", "--views=1"),
     ("--profile=paper",),
+    ("--control=loss",),
     ("--profile=released", "--control=projection", "--batch-norm"),
     ("--profile=released", "--fixed-rates", "--batch-norm"),
     ("--method=pot", "--steps=2", "--batch-norm"),

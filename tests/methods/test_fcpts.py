@@ -13,7 +13,7 @@ from fcpts_ref.budget import threshold_of_count
 from fcpts_ref.conventions import PAPER, profile
 from fcpts_ref.datasets.augmentation import view
 from fcpts_ref.errors import InputError
-from fcpts_ref.methods import FCPTS, make_problem
+from fcpts_ref.methods import FCPTS, make_method, make_problem
 from fcpts_ref.methods.fcpts import sparsify
 from fcpts_ref.methods.step import bandwidth_of, draw_samples, step, thresholds_of
 from fcpts_ref.networks import Network, predict
@@ -383,6 +383,7 @@ PRUNED = run(epochs=0).network
         ({"augmentation": "mixup"}, "expected one of none, crop, crop-flip"),
         ({"epochs": -1}, "epochs >= 0"),
         ({"views": -1}, "views >= 0"),
+        ({"views": 2}, "all views would be the same"),
         ({"ramp": 0.5}, "with control 'loss'; expected 0, or"),
         ({"ramp": 1.5, "control": "projection"}, "a share of the steps up to 1"),
         ({"ramp": float("nan"), "control": "projection"}, "a share of the steps up to 1"),
@@ -478,3 +479,36 @@ def test_views_survive_being_stored():
         ends.append(method.finish(problem, last))
     for name, array in ends[0].network.parameters.items():
         assert_same_bits(array, ends[1].network.parameters[name])
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, {"control": "projection", "views": 5, "ramp": 0.5, "augmentation": "crop"}),
+        ({"augmentation": "none"}, {"views": 0, "ramp": 0.5, "augmentation": "none"}),
+        ({"control": "loss"}, {"control": "loss", "views": 5, "ramp": 0.0}),
+        ({"profile": "paper"}, {"control": "loss", "views": 0, "ramp": 0.0}),
+        ({"views": 0, "ramp": 0.0}, {"control": "projection", "views": 0, "ramp": 0.0}),
+    ],
+)
+def test_a_profile_fills_in_what_was_not_said(said, expected):
+    method = make_method("fcpts", **said)
+    assert {name: getattr(method, name) for name in expected} == expected
+
+
+def test_what_was_said_is_never_dropped():
+    for said in ({"augmentation": "none", "views": 2}, {"control": "loss", "ramp": 0.5}):
+        with pytest.raises(InputError):
+            make_method("fcpts", **said)
+
+
+def test_views_without_known_logits():
+    """A teacher in training mode sees every batch, so nothing but the views is remembered."""
+    settings = {"augmentation": "crop", "epochs": 2, "batch_size": 5, "profile": "released"}
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    method, generator = FCPTS(views=1, **settings), np.random.default_rng(0)
+    state = method.begin(problem)
+    for _ in range(2):
+        state = method.advance(problem, state, generator, lambda report: None)
+    assert list(state.views) == ["drawn0"]
+    assert_exact(method.finish(problem, state), 0.8)
