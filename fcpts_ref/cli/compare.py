@@ -18,7 +18,7 @@ from fcpts_ref import runs
 from fcpts_ref.cli import sparsify
 from fcpts_ref.cli.cells import run_cells
 from fcpts_ref.cli.options import at_least_one, seed
-from fcpts_ref.cli.progress import image_bar
+from fcpts_ref.cli.progress import counting_bar
 from fcpts_ref.cli.pruning import COMMAND
 from fcpts_ref.cli.sources import find_dataset, find_network
 from fcpts_ref.cli.tables import table
@@ -203,7 +203,7 @@ def _measure_dense(cells: dict[Cell, argparse.Namespace], out: Path, *, quiet: b
             continue
         engine = make_engine(network.graph, options.engine, threads=options.threads)
         test = dataset.as_floats(dataset.test.images, network.dtype)
-        with image_bar(f"dense {network.graph.name}", len(test), quiet=quiet) as on_batch:
+        with counting_bar(f"dense {network.graph.name}", len(test), quiet=quiet) as on_batch:
             result = accuracy(network, test, dataset.test.labels, engine=engine, on_batch=on_batch)
         entries.append(
             {"data": dataset.name, "sha256": sha256, "top1": result.top1, "top5": result.top5}

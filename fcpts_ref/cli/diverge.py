@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from fcpts_ref.cli.progress import counting_bar
 from fcpts_ref.oracle.diverge import diverge
 from fcpts_ref.oracle.diverge_report import format_divergence, make_json
 from fcpts_ref.oracle.trace_file import read_trace
@@ -47,6 +48,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="on all tolerances (default: 1)")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
 
@@ -55,9 +57,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     mine = read_trace(arguments.mine)
     reference = None if arguments.reference is None else read_trace(arguments.reference)
-    result = diverge(
-        mine, reference, scale=arguments.scale, single=arguments.precision == "float32"
-    )
+    with counting_bar("steps", len(mine.steps), unit="step", quiet=arguments.quiet) as on_step:
+        result = diverge(
+            mine,
+            reference,
+            scale=arguments.scale,
+            single=arguments.precision == "float32",
+            on_step=on_step,
+        )
     against = "the reference" if arguments.reference is None else str(arguments.reference)
     make = make_json if arguments.json else format_divergence
     print(make(result, str(arguments.mine), against))

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from fcpts_ref.cli.options import add_engine_options
-from fcpts_ref.cli.progress import image_bar
+from fcpts_ref.cli.progress import counting_bar
 from fcpts_ref.cli.sources import add_source_options, find_dataset, find_network
 from fcpts_ref.cli.tables import percent, table
 from fcpts_ref.networks import global_rate, make_engine
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     network = find_network(arguments, dataset)
     engine = make_engine(network.graph, arguments.engine, threads=arguments.threads)
     images, labels = dataset.as_floats(dataset.test.images, network.dtype), dataset.test.labels
-    with image_bar("evaluate", len(images), quiet=arguments.quiet) as on_batch:
+    with counting_bar("evaluate", len(images), quiet=arguments.quiet) as on_batch:
         result = accuracy(network, images, labels, engine=engine, on_batch=on_batch)
     if arguments.json:
         summary = {

@@ -48,14 +48,14 @@ def step_bar(description: str, *, quiet: bool = False) -> Iterator[Callable[[Ste
 
 
 @contextlib.contextmanager
-def image_bar(
-    description: str, total: int, *, quiet: bool = False
+def counting_bar(
+    description: str, total: int, *, unit: str = "img", quiet: bool = False
 ) -> Iterator[Callable[[int], None]]:
-    """An ``on_batch`` that counts images."""
+    """A function that takes how many more are done; shown only after a second."""
     with tqdm(
         desc=description,
         total=total,
-        unit="img",
+        unit=unit,
         unit_scale=True,
         disable=quiet,
         file=sys.stderr,
@@ -64,10 +64,10 @@ def image_bar(
         delay=1,
     ) as bar:
 
-        def on_batch(images: int) -> None:
-            bar.update(images)
+        def on_done(more: int) -> None:
+            bar.update(more)
 
-        yield on_batch
+        yield on_done
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fcpts_ref import runs
 from fcpts_ref.allocation import allocate
 from fcpts_ref.cli.options import choices_of
-from fcpts_ref.cli.progress import image_bar, step_bar
+from fcpts_ref.cli.progress import counting_bar, step_bar
 from fcpts_ref.cli.sources import find_dataset, find_network
 from fcpts_ref.conventions import profile
 from fcpts_ref.datasets.dataset import Dataset
@@ -164,7 +164,7 @@ def _rows(
     total = len(candidates) * len(dataset.test)
     test = dataset.as_floats(dataset.test.images, network.dtype)
     rows = []
-    with image_bar("evaluating", total, quiet=arguments.quiet) as on_batch:
+    with counting_bar("evaluating", total, quiet=arguments.quiet) as on_batch:
         for name, rate, n in candidates:
             engine = make_engine(n.graph, settings.engine, threads=arguments.threads)
             result = accuracy(n, test, dataset.test.labels, engine=engine, on_batch=on_batch)

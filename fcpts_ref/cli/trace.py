@@ -11,6 +11,7 @@ import numpy as np
 
 from fcpts_ref.allocation import ALLOCATIONS
 from fcpts_ref.cli.options import add_seed_option, choices_of
+from fcpts_ref.cli.progress import counting_bar
 from fcpts_ref.cli.sources import add_source_options, find_dataset, find_network
 from fcpts_ref.conventions import PROFILES
 from fcpts_ref.errors import InputError
@@ -70,6 +71,7 @@ def add_parser(subparsers: Any) -> None:
         help="a quantity to leave out, such as activation, or a pattern (may be repeated)",
     )
     group.add_argument("--out", type=Path, default=Path("trace.h5"), help="default: trace.h5")
+    group.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
 
@@ -95,15 +97,17 @@ def run(arguments: argparse.Namespace) -> int:
     if count is None:
         count = min(available, method.conventions.calibration_images)
     chosen = draw_calibration(available, count, np.random.default_rng(arguments.seed))
-    trace = record_run(
-        network,
-        dataset.as_floats(dataset.train.images[chosen], np.float64),
-        target=arguments.sparsity,
-        steps=steps,
-        method=method,
-        seed=arguments.seed,
-        without=arguments.without,
-    )
+    with counting_bar("steps", max(steps) + 1, unit="step", quiet=arguments.quiet) as on_step:
+        trace = record_run(
+            network,
+            dataset.as_floats(dataset.train.images[chosen], np.float64),
+            target=arguments.sparsity,
+            steps=steps,
+            method=method,
+            seed=arguments.seed,
+            without=arguments.without,
+            on_step=on_step,
+        )
     size = trace_bytes(trace.steps)
     if size > LARGE:
         print(

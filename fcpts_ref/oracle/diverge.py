@@ -7,6 +7,7 @@ of the trace under test, so that every step is judged alone and rounding does no
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -86,13 +87,19 @@ class _Tally:
 
 
 def diverge(
-    mine: Trace, reference: Trace | None = None, *, scale: float = 1.0, single: bool = False
+    mine: Trace,
+    reference: Trace | None = None,
+    *,
+    scale: float = 1.0,
+    single: bool = False,
+    on_step: Callable[[int], object] = lambda more: None,
 ) -> Divergence:
     """Compares up to the first difference.
 
     reference: without it, it is computed from what ``mine`` brings along.  scale: on all
     tolerances.  single: float32's tolerances; also if a quantity of either trace is of float32.
-    Quantities that only one side has are counted and passed over.
+    Quantities that only one side has are counted and passed over.  on_step: called with 1 when a
+    step is begun.
     Raises InputError for traces that do not say enough or have no step in common.
     """
     if not (np.isfinite(scale) and scale > 0):
@@ -106,6 +113,7 @@ def diverge(
     for stage in make_stages(mine, reference, setting):
         if stage.step not in tally.steps:
             tally.steps.append(stage.step)
+            on_step(1)
         finding = _compare(stage, step_values(mine.steps[stage.step]), tally)
         if finding is not None:
             break

@@ -6,7 +6,7 @@ same seed, in float64.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -37,12 +37,14 @@ def record_run(
     method: FCPTS,
     seed: int = 0,
     without: Collection[str] = (),
+    on_step: Callable[[int], object] = lambda more: None,
 ) -> Trace:
     """Runs FCPTS up to the last of ``steps`` (counted from 0) and records those.
 
     images: all calibration images (n, C, H, W) in [0, 1].  without: patterns of quantities to
     leave out ("activation", "dactivation/*"); inputs always stay.  What the run would end with
-    (``final_rate``, ``final_mask``) is recorded for the last step alone.
+    (``final_rate``, ``final_mask``) is recorded for the last step alone.  on_step: called with 1
+    after every step, also those that are not recorded.
     Raises InputError for bad input, steps that the run does not have, and traces beyond 2 GiB.
     """
     setting = _make_setting(network, images, target, method)
@@ -64,6 +66,7 @@ def record_run(
             recorded[number] = StepTrace(taken, kept)
             _check_size(recorded, len(steps))
         state = after
+        on_step(1)
         if number == max(steps):
             break
     return Trace(recorded, setting)

@@ -86,6 +86,19 @@ def test_quantities_can_be_left_out():
     assert diverge(few).ok
 
 
+def test_every_step_is_told_when_it_is_done():
+    images = make_images(pooled(), IMAGE_COUNT)
+    told: list[int] = []
+    trace = record_run(
+        network(), images, target=0.5, steps=[0, 2], method=FCPTS(epochs=1, batch_size=8),
+        on_step=told.append,
+    )  # fmt: skip
+    assert told == [1, 1, 1]
+    told.clear()
+    assert diverge(trace, on_step=told.append).ok
+    assert told == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
