@@ -313,6 +313,7 @@ EXTENDED = replace(
     reconstruction_moves_thresholds=False,
     temperature=4.0,
     initial_allocation="global",
+    learning_rate=0.005,
 )
 """Beyond the paper: what did best on held-out CIFAR images (docs/results.md)."""
 

@@ -95,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         _measure_dense(cells, out, quiet=arguments.quiet)
         threads = arguments.threads
         missing = [cell for cell in cells if not is_done(out / cell.folder)]
+        missing.sort(key=lambda cell: grid.seeds.index(cell.seed))  # one seed's table, then more
         failures, stopped = run_cells(
             missing, out, jobs=arguments.jobs, threads=threads, quiet=arguments.quiet
         )

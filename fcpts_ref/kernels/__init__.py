@@ -8,3 +8,7 @@ comes after); then the engine: ``fusion`` (which nodes run as one), ``steps``, `
 order and memory), ``engine``.  ``layers``, ``equations``, ``optim`` and ``projection`` have the
 functions of the NumPy side by the same names.
 """
+
+from fcpts_ref.kernels.threads import prefer_tbb
+
+prefer_tbb()

@@ -6,12 +6,29 @@ in chunks whose size follows from the shapes alone and adds the chunks in order.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, files
 
 import numba
 
 from fcpts_ref.errors import InputError
+
+TBB = "libtbb.so.12"
+
+
+def prefer_tbb() -> None:
+    """Have Numba share work by oneTBB where the package ``tbb`` (extra ``tbb``) is installed.
+
+    Without it Numba takes OpenMP, and every kernel ends with all threads waiting for the one that
+    another program keeps from its core; TBB's other threads take over its part.  pip puts the
+    library where the loader does not look, but one that is loaded already is found by its name.
+    """
+    with suppress(PackageNotFoundError, OSError):
+        for file in files("tbb") or ():
+            if file.name == TBB:
+                ctypes.CDLL(str(file.locate()))
 
 
 def available_threads() -> int:

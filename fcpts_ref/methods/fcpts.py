@@ -46,7 +46,7 @@ PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
     "released": {},
     "extended": {
         "control": "projection",
-        "epochs": 15,
+        "epochs": 12,
         "augmentation": "crop",
         "views": 5,
         "ramp": 0.5,

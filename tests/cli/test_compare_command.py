@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from commands import Place, Run, one_line, start
 
-from fcpts_ref.cli import cells
+from fcpts_ref.cli import cells, compare
 
 
 def words_of(place: Place, out: Path, *more: str) -> list[str]:
@@ -73,6 +73,21 @@ def test_parallel_cells_give_the_same_table(run: Run, place: Place, tmp_path: Pa
         del line["seconds"]
     assert tables[0] == tables[1]
     assert tables[0][0]["seeds"] == 2
+
+
+def test_all_of_one_seed_come_before_the_next(
+    run: Run, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, float]] = []
+
+    def note(waiting: Any, *arguments: Any, **more: Any) -> tuple[dict[str, str], bool]:
+        asked.extend((cell.seed, cell.rate) for cell in waiting)
+        return {}, False
+
+    monkeypatch.setattr(compare, "run_cells", note)
+    more = ("--methods", "pot-erk", "--rates", "0.5", "0.7", "--seeds", "3", "1")
+    run(*words_of(place, tmp_path, *more))
+    assert asked == [(3, 0.5), (3, 0.7), (1, 0.5), (1, 0.7)]
 
 
 def test_a_configuration_file(run: Run, place: Place, tmp_path: Path) -> None:
