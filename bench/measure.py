@@ -25,7 +25,7 @@ from fcpts_ref.kernels.vectors import (
     zero_tile,
 )
 
-PACKAGES = ("fcpts-ref", "numpy", "numba", "llvmlite", "torch")
+PACKAGES = ("fcpts-ref", "numpy", "numba", "llvmlite", "tbb", "torch")
 
 
 def optional_torch(threads: int) -> ModuleType | None:
