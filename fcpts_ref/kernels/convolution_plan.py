@@ -34,7 +34,9 @@ from .winograd_plan import WinogradCorrelation, WinogradGradient, suits_winograd
 
 Array = NDArray[Any]
 
-TILE_WIDTHS = (6, 4, 2, 1) if TILE_VECTORS == 6 else (3, 2, 1)  # vectors in a tile
+# Vectors in a tile, whole ones and halves: few choices, for every one is compiled by itself.
+TILE_WIDTHS = (TILE_VECTORS, 1)
+HALF_WIDTHS = (4, 1)
 NO_MOMENTS = np.zeros((0, 0, 2))
 KEPT_WIDTH = 6  # kept weights whose gradients are summed at a time
 CHUNKS = 8  # of images at least, if there are as many, for threads to share
@@ -84,7 +86,8 @@ class Correlation:
         self.mask = keep_mask(geometry, dtype)
         self.pixels = geometry.height * geometry.width
         self.cover = cover(geometry, dtype)
-        self.shape = _shape(self.cover.vectors, TILE_WIDTHS)
+        widths = TILE_WIDTHS if self.cover.step is None else HALF_WIDTHS
+        self.shape = _shape(self.cover.vectors, widths)
         self.no_bias = np.zeros(taps.planes, dtype)
         self.places = _packed_places(taps)
         self.packed = np.zeros(self.places.shape, dtype)
