@@ -15,33 +15,12 @@ from numba import prange
 from numba.extending import intrinsic
 
 from .compilation import compiled_parallel
-from .vectors import VECTOR_BYTES, VectorType, _broadcast, load, store
+from .vectors import VECTOR_BYTES, load, splat, store
 
 NONE = float("nan")
 LIMITS = {"relu": (0.0, NONE), "relu6": (0.0, 6.0)}
 PIECE = 2**12  # elements that a thread takes at a time
 NO_LIMITS = (NONE, NONE)
-
-
-@intrinsic
-def splat(typing: Any, scalar: Any) -> Any:
-    """A vector with the scalar in every lane."""
-    result = VectorType(scalar)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _broadcast(builder, args[0], context.get_value_type(result))
-
-    return result(scalar), generate
-
-
-@intrinsic
-def multiply(typing: Any, a: Any, b: Any) -> Any:
-    """a * b"""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fmul(*args)
-
-    return a(a, b), generate
 
 
 @intrinsic

@@ -19,10 +19,21 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from .activation import cut, gate, multiply, splat
+from .activation import cut, gate
 from .compilation import compiled, compiled_parallel
 from .moments import CHUNK
-from .vectors import VECTOR_BYTES, add, keep, load, multiply_add, store, subtract, sum_lanes
+from .vectors import (
+    VECTOR_BYTES,
+    add,
+    keep,
+    load,
+    multiply,
+    multiply_add,
+    splat,
+    store,
+    subtract,
+    sum_lanes,
+)
 
 
 @compiled

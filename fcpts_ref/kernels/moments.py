@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from .activation import splat
 from .compilation import compiled, compiled_parallel
-from .vectors import VECTOR_BYTES, add, keep, load, multiply_add, subtract, sum_lanes
+from .vectors import VECTOR_BYTES, add, keep, load, multiply_add, splat, subtract, sum_lanes
 
 CHUNK = 128  # vectors that are added in float lanes before they go to float64
 

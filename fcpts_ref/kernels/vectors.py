@@ -4,8 +4,8 @@ A compiler that vectorises loops by itself must prove that nothing overlaps, and
 reorder a sum.  These primitives say which lanes are meant, so the kernels are quick without
 ``fastmath`` and add in a fixed order.  Two levels:
 
-* ``load``, ``store``, ``broadcast``, ``add``, ``subtract``, ``multiply``, ``multiply_add``,
-  ``keep`` and ``sum_lanes`` work on one vector;
+* ``load``, ``store``, ``broadcast``, ``splat``, ``add``, ``subtract``, ``multiply``,
+  ``multiply_add``, ``keep`` and ``sum_lanes`` work on one vector;
 * a *tile* is a tuple of vectors that stays in registers while a loop runs:
   ``zero_tile``, ``outer_product`` and ``dot_products`` are the inner steps of the kernels.
 
@@ -144,6 +144,17 @@ def broadcast(typing: Any, array: Any, index: Any) -> Any:
         return _broadcast(builder, scalar, context.get_value_type(result))
 
     return result(array, types.intp), generate
+
+
+@intrinsic
+def splat(typing: Any, scalar: Any) -> Any:
+    """A vector with the scalar in every lane."""
+    result = VectorType(scalar)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _broadcast(builder, args[0], context.get_value_type(result))
+
+    return result(scalar), generate
 
 
 @intrinsic
