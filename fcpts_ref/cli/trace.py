@@ -13,7 +13,6 @@ from fcpts_ref.allocation import ALLOCATIONS
 from fcpts_ref.cli.options import add_seed_option, choices_of
 from fcpts_ref.cli.progress import counting_bar
 from fcpts_ref.cli.sources import add_source_options, find_dataset, find_network
-from fcpts_ref.conventions import PROFILES
 from fcpts_ref.errors import InputError
 from fcpts_ref.files import check_writable
 from fcpts_ref.methods.fcpts import FCPTS
@@ -49,7 +48,9 @@ def add_parser(subparsers: Any) -> None:
     add_source_options(parser)
     group = parser.add_argument_group("the run")
     group.add_argument("--sparsity", type=float, default=0.9, metavar="RATE", help="default: 0.9")
-    group.add_argument("--profile", choices=tuple(PROFILES), default="paper", help="default: paper")
+    group.add_argument(
+        "--profile", choices=("paper", "released"), default="paper", help="default: paper"
+    )
     group.add_argument(
         "--choose", action="append", default=[], metavar="NAME=VALUE", help="replace a convention"
     )

@@ -53,20 +53,33 @@ def seen_in(
     count: of views that take turns; 0 for new ones at every epoch.  teacher_evaluates: dense
     logits belong to an image, not to the batch it is in, and can be known beforehand.
     """
-    n, size = len(problem.images), problem.images.shape[2:]
+    views, remembered = views_in(epoch, problem.images, augmentation, count, remembered, generator)
+    if not teacher_evaluates:
+        return Seen(views, None), remembered
     if augmentation == "none":
-        logits = problem.dense_logits if teacher_evaluates else None
-        return Seen(draw_views("none", n, size, generator), logits), remembered
-    turn = epoch % count if count else epoch
-    if f"drawn{turn}" in remembered:
-        return Seen(remembered[f"drawn{turn}"], remembered.get(f"logits{turn}")), remembered
-    drawn = draw_views(augmentation, n, size, generator)
+        return Seen(views, problem.dense_logits), remembered
     if count == 0:
-        return Seen(drawn, None), remembered
-    new = {f"drawn{turn}": drawn}
-    if teacher_evaluates:
-        new[f"logits{turn}"] = _dense_logits(problem, drawn)
-    return Seen(drawn, new.get(f"logits{turn}")), {**remembered, **new}
+        return Seen(views, None), remembered
+    name = f"logits{epoch % count}"
+    if name not in remembered:
+        remembered = {**remembered, name: _dense_logits(problem, views)}
+    return Seen(views, remembered[name]), remembered
+
+
+def views_in(
+    epoch: int,
+    images: Array,
+    augmentation: str,
+    count: int,
+    remembered: Arrays,
+    generator: np.random.Generator,
+) -> tuple[Array, Arrays]:
+    """The views (n, 3) of all images in an epoch, and what is now remembered: as ``seen_in``."""
+    name = f"drawn{epoch % count}" if count else ""
+    if name in remembered:
+        return remembered[name], remembered
+    views = draw_views(augmentation, len(images), images.shape[2:], generator)
+    return views, {**remembered, name: views} if count else remembered
 
 
 def _dense_logits(problem: Problem, views: Array) -> Array:

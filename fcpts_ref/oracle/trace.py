@@ -6,7 +6,7 @@ same seed, in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.budget import budget
-from fcpts_ref.datasets.augmentation import augment
+from fcpts_ref.datasets.augmentation import view
 from fcpts_ref.errors import InputError
 from fcpts_ref.methods.fcpts import FCPTS
 from fcpts_ref.methods.step import draw_samples
+from fcpts_ref.methods.views import views_in
 from fcpts_ref.networks import Network
 from fcpts_ref.networks.network import check_images
 from fcpts_ref.oracle.replay import StepInputs, begin, replay, state_inputs
@@ -45,7 +46,8 @@ def record_run(
     leave out ("activation", "dactivation/*"); inputs always stay.  What the run would end with
     (``final_rate``, ``final_mask``) is recorded for the last step alone.  on_step: called with 1
     after every step, also those that are not recorded.
-    Raises InputError for bad input, steps that the run does not have, and traces beyond 2 GiB.
+    Raises InputError for bad input, a ramp, steps that the run does not have, and traces beyond
+    2 GiB.
     """
     setting = _make_setting(network, images, target, method)
     per_epoch = len(images) // _batch(method, images)
@@ -86,6 +88,10 @@ def _make_setting(network: Network, images: Array, target: float, method: FCPTS)
     check_images(network.graph, images)
     if network.masks:
         raise InputError(f"network {network.graph.name!r} is pruned already; give the dense one")
+    if method.ramp:
+        raise InputError(
+            f"ramp is {method.ramp}; a trace has one target for all steps: set it to 0"
+        )
     budget(target, 1)
     schedule = Schedule(len(images), max(method.epochs, 1), _batch(method, images))
     return Setting(
@@ -110,13 +116,17 @@ def _run_inputs(
     batch, state = setting.schedule.batch_size, begin(setting)[1]
     sizes = list(setting.network.sizes.values())
     number = 0
-    for _ in range(method.epochs):
+    remembered: Mapping[str, Array] = {}
+    for epoch in range(method.epochs):
+        views, remembered = views_in(
+            epoch, images, method.augmentation, method.views, remembered, generator
+        )
         order = generator.permutation(len(images))
         for start in range(0, len(images) - batch + 1, batch):
-            chosen = images[order[start : start + batch]].astype(np.float64)
-            chosen = augment(chosen, method.augmentation, generator)
+            chosen = order[start : start + batch]
+            seen = view(images[chosen].astype(np.float64), views[chosen])
             samples = draw_samples(sizes, setting.conventions, generator)
-            yield number, StepInputs(state, chosen, tuple(samples))
+            yield number, StepInputs(state, seen, tuple(samples))
             number += 1
 
 

@@ -44,8 +44,17 @@ def rewrite_notes(path, **changes):
 
 
 @pytest.mark.parametrize("profile", ["paper", "released"])
-def test_the_traced_run_is_the_run(profile):
-    settings = {"profile": profile, "epochs": 2, "batch_size": 8}
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {},
+        {"augmentation": "crop-flip"},
+        {"augmentation": "crop", "views": 1, "control": "projection"},
+    ],
+    ids=["as they are", "anew", "views"],
+)
+def test_the_traced_run_is_the_run(profile, seen):
+    settings = {"profile": profile, "epochs": 2, "batch_size": 8, **seen}
     images = make_images(pooled(), IMAGE_COUNT)
     trace = record(steps=(5,), **settings)
     result = sparsify(network(), images, target=0.5, seed=0, engine="numpy", **settings)
@@ -106,6 +115,7 @@ def test_every_step_is_told_when_it_is_done():
         ({"steps": [12]}, "the run has 12"),
         ({"steps": [-1]}, "the run has 12"),
         ({"target": 1.0}, "target"),
+        ({"ramp": 0.5, "control": "projection"}, "one target for all steps"),
         ({"target": 0.999}, "would prune all"),
     ],
 )
