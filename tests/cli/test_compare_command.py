@@ -6,13 +6,17 @@ import csv
 import json
 import signal
 import time
+import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from commands import Place, Run, one_line, start
 
-from fcpts_ref.cli import cells, compare
+from fcpts_ref.cli import cells, compare, pruning
+from fcpts_ref.compare import grid_of
+from fcpts_ref.methods import make_method
 
 
 def words_of(place: Place, out: Path, *more: str) -> list[str]:
@@ -121,6 +125,18 @@ batch-norm = true
         (tmp_path / "out/mine/released-short/0.6/seed4/settings.json").read_text()
     )
     assert settings["method_settings"]["choices"] == {"temperature": 2.0, "momentum": 0.5}
+
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_the_examples_are_understood(path: Path) -> None:
+    grid = grid_of(tomllib.loads(path.read_text(encoding="utf-8")))
+    images = SimpleNamespace(augmentation="crop-flip")
+    for cell in grid.cells:
+        options = compare._parsed(cell)
+        make_method(options.method, **pruning._method_settings(options, images))
 
 
 BAD = {
