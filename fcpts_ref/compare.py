@@ -6,18 +6,19 @@ are and how their summaries become lines, not how they are run.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fcpts_ref.budget import budget
 from fcpts_ref.errors import InputError
-from fcpts_ref.methods.names import ALLOCATION_LABELS
+from fcpts_ref.methods.names import ALLOCATION_LABELS, NEW_STATISTICS
 from fcpts_ref.report.paper import paper_top1
 
 Flags = Mapping[str, Any]
@@ -145,7 +146,7 @@ def grid_of(data: Mapping[str, Any]) -> Grid:
 
 
 def _preset(name: str) -> tuple[str, dict[str, Any]]:
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise InputError(f"unknown method {name!r}; expected one of {', '.join(PRESETS)}")
     flags = dict(PRESETS[name])
     return flags.pop("label"), flags
@@ -174,6 +175,8 @@ class Outcome:
 
     data: str
     network: str
+    weights: str  # the name of the network's file
+    network_sha256: str
     method: str
     rate: float
     achieved: float
@@ -197,47 +200,54 @@ def outcomes(summary: Mapping[str, Any], dense: Dense) -> list[Outcome]:
     """
     try:
         settings, label = summary["settings"], summary["method"]
-        rows = {row["name"]: row for row in summary["rows"]}
-        own = rows.get("dense")
+        rows = summary["rows"]
+        own = next((row for row in rows if row["requested"] is None), None)
         known = dense.get((summary["data"], settings["network_sha256"]))
         paper = paper_top1(summary["data"], summary["network"], settings["target"], settings)
         return [
             Outcome(
                 data=summary["data"],
                 network=summary["network"],
-                method=name,
+                weights=Path(settings["weights"]).stem,
+                network_sha256=settings["network_sha256"],
+                method=row["name"],
                 rate=settings["target"],
                 achieved=row["achieved"],
                 seed=settings["seed"],
                 top1=row["top1"],
                 top5=row["top5"],
                 seconds=summary["method_seconds"],
-                setup=_setup(settings),
+                setup=setup_of(settings),
                 dense=(own["top1"], own["top5"]) if own else known,
-                paper=paper if name == label else None,
+                paper=paper if row["name"] == label else None,
             )
-            for name, row in rows.items()
-            if name in (label, f"{label} + BN")
+            for row in rows
+            if row["requested"] is not None and row["name"] in (label, label + NEW_STATISTICS)
         ]
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"no summary of a run: {error} is missing or of another kind") from error
 
 
-def _setup(settings: Mapping[str, Any]) -> str:
-    names = ("weights", "method", "method_settings", "calibration", "engine")
-    return json.dumps({name: settings[name] for name in names}, sort_keys=True)
+def setup_of(settings: Mapping[str, Any]) -> str:
+    """A short checksum of all that makes a run but data, rate and seed."""
+    names = ("network_sha256", "method", "resolved", "calibration", "engine")
+    text = json.dumps({name: settings[name] for name in names}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
 class Line:
     """One line of the table: the mean over seeds.
 
-    spread: the standard deviation over seeds (n - 1), None for one seed.
+    spread: the standard deviation over seeds (n - 1), None for one seed.  setup: equal for lines
+    that differ in rate alone (``setup_of``).
     """
 
     data: str
     network: str
+    network_sha256: str
     method: str
+    setup: str
     rate: float
     achieved: float
     seeds: int
@@ -252,17 +262,40 @@ class Line:
 
 
 def lines_of(results: Iterable[Outcome]) -> list[Line]:
-    """The table: outcomes of the same data, network, rate and method drawn together.
+    """The table: outcomes of the same data, network, rate, method and settings drawn together.
 
-    In the order in which they come, network by network and rate by rate.
+    In the order in which they come, network by network and rate by rate.  What has one name but is
+    not the same gets names that differ.
     """
     groups: dict[tuple[str, str, float, str, str], list[Outcome]] = {}
-    for one in results:
+    for one in _with_names(list(results)):
         key = (one.data, one.network, one.rate, one.method, one.setup)
         groups.setdefault(key, []).append(one)
     places = list(dict.fromkeys(key[:2] for key in groups))
     order = sorted(groups, key=lambda key: (places.index(key[:2]), key[2]))
     return [_line(groups[key]) for key in order]
+
+
+def _with_names(results: Sequence[Outcome]) -> list[Outcome]:
+    """Networks that share a name get that of their file too, methods that share one a number."""
+    files: dict[str, dict[str, str]] = {}
+    setups: dict[tuple[str, str, str], list[str]] = {}
+    for one in results:
+        files.setdefault(one.network, {})[one.network_sha256] = one.weights
+        known = setups.setdefault((one.data, one.network_sha256, one.method), [])
+        if one.setup not in known:
+            known.append(one.setup)
+    named = []
+    for one in results:
+        own, network = files[one.network], one.network
+        if len(own) > 1:
+            alike = len(set(own.values())) < len(own)
+            network += f" {one.network_sha256[:8] if alike else one.weights}"
+        number = setups[one.data, one.network_sha256, one.method].index(one.setup) + 1
+        base = one.method.removesuffix(NEW_STATISTICS)
+        method = f"{base} #{number}{one.method[len(base) :]}" if number > 1 else one.method
+        named.append(replace(one, network=network, method=method))
+    return named
 
 
 def _line(group: Sequence[Outcome]) -> Line:
@@ -272,7 +305,9 @@ def _line(group: Sequence[Outcome]) -> Line:
     return Line(
         data=first.data,
         network=first.network,
+        network_sha256=first.network_sha256,
         method=first.method,
+        setup=first.setup,
         rate=first.rate,
         achieved=statistics.fmean([one.achieved for one in group]),
         seeds=len(group),

@@ -42,8 +42,10 @@ NETWORK, HISTORY = "network.h5", "history.h5"
 class RunSettings:
     """All that decides the outcome of a run, as it is stored in settings.json.
 
-    calibration: how many training images; None for all of them or the profile's number,
-    whichever is less.  network_sha256 and images_sha256 pin the inputs.
+    method_settings: what was said of the method; resolved: all its settings and conventions as they
+    were then, defaults included (``resolve``).  calibration: how many training images; None for
+    all of them or the profile's number, whichever is less.  network_sha256 and images_sha256 pin
+    the inputs.
     """
 
     weights: str
@@ -51,11 +53,25 @@ class RunSettings:
     target: float
     method: str = "fcpts"
     method_settings: Mapping[str, Any] = field(default_factory=dict)
+    resolved: Mapping[str, Any] = field(default_factory=dict)
     calibration: int | None = None
     seed: int = 0
     engine: str = "numba"
     network_sha256: str = ""
     images_sha256: str = ""
+
+
+def resolve(method: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a method and its conventions, by what was said and today's defaults.
+
+    As JSON holds them.  Raises InputError for what is no setting of the method.
+    """
+    made: Any = make_method(method, **said)
+    everything = asdict(made)
+    if hasattr(made, "conventions"):
+        everything["conventions"] = asdict(made.conventions)
+    plain: dict[str, Any] = json.loads(json.dumps(everything, default=_plain))
+    return plain
 
 
 @dataclass(frozen=True)
@@ -95,7 +111,10 @@ def execute(
     generator = np.random.default_rng(settings.seed)
     stages = method.stages(problem)
     begun = time.perf_counter()
-    state, done, earlier = _resumed(method, problem, generator, folder)
+    pinned = asdict(settings)
+    pinned["resolved"] = resolve(settings.method, settings.method_settings)
+    pinned = json.loads(json.dumps(pinned, default=_plain))
+    state, done, earlier = _resumed(method, problem, generator, folder, pinned)
     try:
         with held_interrupts() as check:
             on_step = _followed_by(on_step, check)
@@ -103,7 +122,7 @@ def execute(
                 state = method.advance(problem, state, generator, on_step)
                 done += 1
                 spent = earlier + time.perf_counter() - begun
-                _write_checkpoint(folder, method, state, done, generator, spent)
+                _write_checkpoint(folder, method, state, done, generator, spent, pinned)
                 check()
     except KeyboardInterrupt:
         if done == 0:
@@ -121,7 +140,11 @@ def _followed_by(on_step: OnStep, check: Callable[[], None]) -> OnStep:
 
 
 def _resumed(
-    method: Method, problem: Problem, generator: np.random.Generator, folder: Path
+    method: Method,
+    problem: Problem,
+    generator: np.random.Generator,
+    folder: Path,
+    pinned: Mapping[str, Any],
 ) -> tuple[Any, int, float]:
     """The state after the last checkpoint and the seconds it took, the generator set to where it
     was; or a fresh start."""
@@ -129,7 +152,10 @@ def _resumed(
     if not path.exists():
         return method.begin(problem), 0, 0.0
     arrays, notes = read_arrays(path)
+    if notes.get("settings", pinned) != pinned:
+        raise InputError(f"{path} is of other settings or inputs; remove it to start anew")
     try:
+        _ = notes["settings"]
         state = method.unpack(arrays, notes["state"])
         generator.bit_generator.state = notes["generator"]
         return state, int(notes["stages_done"]), float(notes["seconds"])
@@ -146,9 +172,11 @@ def _write_checkpoint(
     done: int,
     generator: np.random.Generator,
     seconds: float,
+    pinned: Mapping[str, Any],
 ) -> None:
     arrays, notes = method.pack(state)
     everything = {
+        "settings": pinned,
         "state": notes,
         "stages_done": done,
         "seconds": seconds,

@@ -34,6 +34,7 @@ def summary(
         "weights": "w",
         "method": "fcpts",
         "method_settings": {},
+        "resolved": {"epochs": 10, "learn_rates": True},
         "calibration": 100,
         "engine": "numpy",
         "target": rate,
@@ -185,6 +186,46 @@ def test_different_settings_are_never_drawn_together() -> None:
     one, two = summary(seed=0), summary(seed=1)
     two["settings"] = {**two["settings"], "calibration": 7}
     assert len(lines_of(o for s in (one, two) for o in outcomes(s, KNOWN))) == 2
+
+
+def test_other_defaults_are_other_settings() -> None:
+    """What was said is the same, what it came to is not: another version's run."""
+    one, two = summary(seed=0), summary(seed=1)
+    two["settings"] = {**two["settings"], "resolved": {"epochs": 12, "learn_rates": True}}
+    lines = lines_of(o for s in (one, two) for o in outcomes(s, KNOWN))
+    assert [(line.method, line.seeds) for line in lines] == [("FCPTS", 1), ("FCPTS #2", 1)]
+    assert lines[0].setup != lines[1].setup
+
+
+def test_the_number_stands_before_the_mark_of_new_statistics() -> None:
+    one, two = summary(seed=0), summary(seed=1, top1=0.5)
+    two["settings"] = {**two["settings"], "calibration": 7}
+    for run in (one, two):
+        run["rows"].append({**run["rows"][0], "name": "FCPTS + BN"})
+    lines = lines_of(o for s in (one, two) for o in outcomes(s, KNOWN))
+    assert [line.method for line in lines] == ["FCPTS", "FCPTS + BN", "FCPTS #2", "FCPTS #2 + BN"]
+
+
+def test_networks_of_one_architecture_are_told_apart() -> None:
+    one, two, three = summary(), summary(top1=0.5), summary(top1=0.4)
+    two["settings"] = {**two["settings"], "weights": "folder/mine.h5", "network_sha256": "def"}
+    dense = {**KNOWN, ("cifar10", "def"): (0.6, 0.9)}
+    lines = lines_of(o for s in (one, two) for o in outcomes(s, dense))
+    assert [text for text, _ in headed(lines)] == [
+        "resnet32 w on cifar10, dense 93.00 %",
+        "resnet32 mine on cifar10, dense 60.00 %",
+    ]
+    three["settings"] = {**three["settings"], "network_sha256": "0123456789"}
+    lines = lines_of(o for s in (one, three) for o in outcomes(s, dense))
+    assert [line.network for line in lines] == ["resnet32 abc", "resnet32 01234567"]
+
+
+def test_a_method_may_be_called_dense() -> None:
+    dense = {"name": "dense", "requested": None, "achieved": 0.0, "top1": 0.92, "top5": 1.0}
+    one = summary(method="dense")
+    one["rows"].insert(0, dense)
+    (line,) = lines_of(outcomes(one, {}))
+    assert (line.top1, line.dense) == (0.9, 0.92)
 
 
 def test_lines_stand_by_network_and_rate() -> None:

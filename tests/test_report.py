@@ -14,10 +14,10 @@ import pytest
 from test_compare import KNOWN, summary
 
 from fcpts_ref import runs
-from fcpts_ref.compare import lines_of, outcomes
+from fcpts_ref.compare import lines_of, outcomes, setup_of
 from fcpts_ref.errors import InputError
 from fcpts_ref.report import figures
-from fcpts_ref.report.build import PAGE, write_report
+from fcpts_ref.report.build import PAGE, Chosen, _learned_and_fixed, write_report
 from fcpts_ref.report.collect import read_dense, run_folders, summaries_in
 from fcpts_ref.report.page import Heading, Picture, Table, Text, make_page
 from fcpts_ref.storage import write_arrays
@@ -126,9 +126,9 @@ def test_the_whole_report(tmp_path: Path) -> None:
     folders = []
     for seed in (0, 1):
         for rate in (0.8, 0.9):
-            for method, said in (("FCPTS", {}), ("FCPTS, fixed", {"learn_rates": False})):
+            for method, learns in (("FCPTS", True), ("FCPTS, fixed", False)):
                 one = full_summary(method=method, seed=seed, rate=rate, top1=rate - seed / 100)
-                one["settings"]["method_settings"] = said
+                one["settings"]["resolved"] = {"epochs": 10, "learn_rates": learns}
                 folders.append(write_run(tmp_path / "runs" / f"{method}{rate}{seed}", one))
     out = tmp_path / "report"
     out.mkdir()
@@ -141,6 +141,21 @@ def test_the_whole_report(tmp_path: Path) -> None:
     assert "resnet32 on cifar10, dense 93.00 %" in checker.text
     assert "90.35" in checker.text  # the paper's number
     assert sum(tag == "img" for tag, _ in checker.seen) == 4
+
+
+def test_learned_and_fixed_are_a_pair_by_their_settings(tmp_path: Path) -> None:
+    """A run of one epoch by the same name is not what the fixed rates are set against."""
+    chosen = []
+    for epochs, learns, top1 in ((1, True, 0.4), (10, True, 0.9), (10, False, 0.8)):
+        name = "FCPTS" if learns else "FCPTS, fixed"
+        one = full_summary(method=name, top1=top1)
+        one["settings"]["resolved"] = {"epochs": epochs, "learn_rates": learns}
+        chosen.append(one)
+    lines = lines_of(o for one in chosen for o in outcomes(one, KNOWN))
+    names = {line.setup: line.method for line in lines}
+    made = [Chosen(tmp_path, one, names[setup_of(one["settings"])]) for one in chosen]
+    pair = _learned_and_fixed(lines, made)
+    assert [(line.method, line.top1) for line in pair] == [("FCPTS #2", 0.9), ("FCPTS, fixed", 0.8)]
 
 
 def test_hostile_names_reach_neither_paths_nor_page(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from small_networks import make_images, make_network, small_plain, small_resnet
 
 from fcpts_ref import runs
 from fcpts_ref.errors import InputError
-from fcpts_ref.methods import run_method
+from fcpts_ref.methods import fcpts, run_method
 from fcpts_ref.methods.common import StepReport, make_problem
 from fcpts_ref.methods.fcpts import FCPTS
 from fcpts_ref.networks import NumpyEngine
@@ -83,11 +83,48 @@ def test_seconds_of_all_sessions_are_added(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_method_is_refused(tmp_path: Path) -> None:
     execute(tmp_path)
-    with pytest.raises(InputError, match="no checkpoint of this method"):
+    with pytest.raises(InputError, match="of other settings"):
         execute(tmp_path, method="pot", method_settings={})
 
 
-@pytest.mark.parametrize("name", ["state", "generator", "stages_done", "seconds"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"target": 0.6},
+        {"seed": 4},
+        {"method_settings": {"epochs": 5, "batch_size": 4, "profile": "released"}},
+        {"images_sha256": "another"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path, change: Any) -> None:
+    execute(tmp_path)
+    before = (tmp_path / runs.CHECKPOINT).read_bytes()
+    with pytest.raises(InputError, match="of other settings"):
+        execute(tmp_path, **change)
+    assert (tmp_path / runs.CHECKPOINT).read_bytes() == before
+
+
+def test_a_checkpoint_of_other_defaults_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"epochs": 2, "augmentation": "crop"}  # of the default profile
+    execute(tmp_path, method_settings=settings)
+    monkeypatch.setitem(fcpts.PROFILE_SETTINGS["extended"], "ramp", 0.25)
+    with pytest.raises(InputError, match="of other settings"):
+        execute(tmp_path, method_settings=settings)
+
+
+def test_settings_are_spelled_out() -> None:
+    everything = runs.resolve("fcpts", {"epochs": 3})
+    assert (everything["epochs"], everything["views"], everything["ramp"]) == (3, 5, 0.5)
+    assert everything["conventions"]["temperature"] == 4.0
+    assert runs.resolve("pot", {})["steps"] > 0
+    with pytest.raises(InputError):
+        runs.resolve("fcpts", {"magic": 1})
+
+
+@pytest.mark.parametrize("name", ["settings", "state", "generator", "stages_done", "seconds"])
 def test_a_checkpoint_that_lacks_something_is_refused(tmp_path: Path, name: str) -> None:
     execute(tmp_path)
     arrays, notes = read_arrays(tmp_path / runs.CHECKPOINT)

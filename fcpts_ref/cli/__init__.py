@@ -63,7 +63,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    arguments = build_parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = build_parser().parse_args(words)
+    arguments.words = words[words.index(arguments.command) + 1 :]  # what was said, for --resume
     try:
         # NumPy's warnings would stand before the one line that says what went wrong
         with _compile_notice(arguments), np.errstate(over="ignore", invalid="ignore"):

@@ -22,7 +22,7 @@ from fcpts_ref.cli.progress import counting_bar
 from fcpts_ref.cli.pruning import COMMAND
 from fcpts_ref.cli.sources import find_dataset, find_network
 from fcpts_ref.cli.tables import table
-from fcpts_ref.compare import PRESETS, Cell, Grid, Line, grid_of, headed, lines_of, table_of
+from fcpts_ref.compare import PRESETS, Cell, Flags, Grid, Line, grid_of, headed, lines_of, table_of
 from fcpts_ref.compare import outcomes as outcomes_of
 from fcpts_ref.errors import InputError
 from fcpts_ref.files import describe_failure, lock_folder, write_atomically
@@ -66,8 +66,9 @@ def add_parser(subparsers: Any) -> None:
     group = parser.add_argument_group("of every cell")
     for flag in ("--data", "--home", "--arch", "--engine"):
         group.add_argument(flag, help="as in sparsify")
-    for flag in ("--calibration", "--epochs", "--steps", "--threads"):
+    for flag in ("--calibration", "--epochs", "--steps"):
         group.add_argument(flag, type=int, help="as in sparsify")
+    group.add_argument("--threads", type=at_least_one, help="as in sparsify")
     group.add_argument(
         "--batch-norm", action="store_true", help="as in sparsify: rows of their own"
     )
@@ -92,8 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
     with lock_folder(out):
         for cell, options in cells.items():
             _check_unchanged(cell, options, out)
-        _measure_dense(cells, out, quiet=arguments.quiet)
         threads = arguments.threads
+        _measure_dense(cells, out, threads=threads, quiet=arguments.quiet)
         missing = [cell for cell in cells if not is_done(out / cell.folder)]
         missing.sort(key=lambda cell: grid.seeds.index(cell.seed))  # one seed's table, then more
         failures, stopped = run_cells(
@@ -142,20 +143,21 @@ def _grid(arguments: argparse.Namespace) -> Grid:
         grid = grid_of(data)
     except InputError as error:
         raise InputError(f"{arguments.config or 'the grid'}: {error}") from error
-    epochs, steps = said.pop("epochs", None), said.pop("steps", None)
-    methods = {
-        label: {
-            **(
-                {"epochs": epochs}
-                if epochs is not None and flags.get("method", "fcpts") == "fcpts"
-                else {}
-            ),
-            **({"steps": steps} if steps is not None and flags.get("method") == "pot" else {}),
-            **flags,
-        }
-        for label, flags in grid.methods.items()
-    }
-    return dataclasses.replace(grid, methods=methods, options={**grid.options, **said})
+    own = {"fcpts": "epochs", "pot": "steps"}  # options that one method has
+    alone = {name: said.pop(name) for name in own.values() if name in said}
+    networks = {label: {**flags, **_common(flags, said)} for label, flags in grid.networks.items()}
+    methods = {}
+    for label, flags in grid.methods.items():
+        name = own.get(flags.get("method", "fcpts"), "")
+        mine = {name: alone[name]} if name in alone else {}
+        methods[label] = {**flags, **_common(flags, said), **mine}
+    options = {**grid.options, **said}
+    return dataclasses.replace(grid, networks=networks, methods=methods, options=options)
+
+
+def _common(flags: Flags, said: Flags) -> Flags:
+    """What was said of all cells and stands in a table of the file, too."""
+    return {name: value for name, value in said.items() if name in flags}
 
 
 def _parsed(cell: Cell) -> argparse.Namespace:
@@ -181,8 +183,16 @@ def is_done(folder: Path) -> bool:
 
 
 def _check_unchanged(cell: Cell, options: argparse.Namespace, out: Path) -> None:
-    """Raises InputError if the cell's folder was begun with other options."""
-    path = out / cell.folder / COMMAND
+    """Raises InputError if the cell's folder was begun with other options, or other defaults."""
+    folder = out / cell.folder
+    if (folder / runs.SETTINGS).exists():
+        stored = runs.read_settings(folder)
+        if stored.resolved != runs.resolve(stored.method, stored.method_settings):
+            raise InputError(
+                f"{folder} was begun with other defaults, by another version; choose another "
+                "--out, or remove it"
+            )
+    path = folder / COMMAND
     if path.exists() and runs.read_json(path) != json.loads(
         json.dumps(sparsify.command_of(options))
     ):
@@ -191,7 +201,9 @@ def _check_unchanged(cell: Cell, options: argparse.Namespace, out: Path) -> None
         )
 
 
-def _measure_dense(cells: dict[Cell, argparse.Namespace], out: Path, *, quiet: bool) -> None:
+def _measure_dense(
+    cells: dict[Cell, argparse.Namespace], out: Path, *, threads: int | None, quiet: bool
+) -> None:
     """Evaluates every dense network that is not in the folder's list yet."""
     known = read_dense(out)
     entries = [{"data": d, "sha256": s, "top1": a, "top5": b} for (d, s), (a, b) in known.items()]
@@ -202,7 +214,7 @@ def _measure_dense(cells: dict[Cell, argparse.Namespace], out: Path, *, quiet: b
         sha256 = runs.network_sha256(network)
         if (dataset.name, sha256) in known:
             continue
-        engine = make_engine(network.graph, options.engine, threads=options.threads)
+        engine = make_engine(network.graph, options.engine, threads=threads)
         test = dataset.as_floats(dataset.test.images, network.dtype)
         with counting_bar(f"dense {network.graph.name}", len(test), quiet=quiet) as on_batch:
             result = accuracy(network, test, dataset.test.labels, engine=engine, on_batch=on_batch)

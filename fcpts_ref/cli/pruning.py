@@ -23,7 +23,7 @@ from fcpts_ref.datasets.dataset import Dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.files import lock_folder
 from fcpts_ref.methods import DEFAULT_PROFILE, PROFILE_SETTINGS, sparsify
-from fcpts_ref.methods.names import ALLOCATION_LABELS, method_label
+from fcpts_ref.methods.names import ALLOCATION_LABELS, NEW_STATISTICS, method_label
 from fcpts_ref.networks import Network, global_rate, make_engine, sparsity_rates
 from fcpts_ref.report.figures import can_plot, write_run_figures
 from fcpts_ref.storage import write_arrays, write_network
@@ -32,9 +32,6 @@ from fcpts_ref.training import Accuracy, accuracy
 Array = NDArray[Any]
 
 COMMAND = "command.json"
-NEW_STATISTICS = " + BN"
-"""Ends the name of a row whose batch-norm statistics were measured anew."""
-
 BASELINES = ("l2norm", "erk")
 
 
@@ -100,6 +97,7 @@ def _settings(
         target=arguments.sparsity,
         method=arguments.method,
         method_settings=method_settings,
+        resolved=runs.resolve(arguments.method, method_settings),
         calibration=count,
         seed=arguments.seed,
         engine=arguments.engine,

@@ -13,7 +13,7 @@ from fcpts_ref import runs
 from fcpts_ref.allocation import ALLOCATIONS
 from fcpts_ref.budget import budget
 from fcpts_ref.cli.options import add_engine_options
-from fcpts_ref.cli.pruning import COMMAND, NEW_STATISTICS, prune
+from fcpts_ref.cli.pruning import COMMAND, prune
 from fcpts_ref.cli.sources import add_source_options
 from fcpts_ref.cli.tables import percent, points, table
 from fcpts_ref.conventions import PROFILES
@@ -21,6 +21,7 @@ from fcpts_ref.datasets.augmentation import AUGMENTATIONS
 from fcpts_ref.errors import InputError
 from fcpts_ref.files import LOCK_NAME, lock_folder
 from fcpts_ref.methods import FCPTS, METHODS, PROFILE_SETTINGS
+from fcpts_ref.methods.names import NEW_STATISTICS
 
 FAR_OFF = 0.01
 """A miss of the target, before the last projection, that is worth a warning."""
@@ -110,7 +111,9 @@ def add_parser(subparsers: Any) -> None:
         help="share of the steps over which the rate grows from 50 %% to the target",
     )
     group.add_argument(
-        "--fixed-rates", action="store_true", help="keep every layer at its initial rate"
+        "--fixed-rates",
+        action="store_true",
+        help="keep every layer at its initial rate (with a ramp: of each step's target)",
     )
     group.add_argument(
         "--choose",
@@ -172,6 +175,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _folder(arguments: argparse.Namespace) -> tuple[Path, runs.RunSettings | None]:
     """The run's folder, and what is stored there if it is to be resumed."""
     if arguments.resume:
+        if arguments.out:
+            raise InputError("--out beside --resume: a run goes on where it is; leave one out")
         folder = Path(arguments.resume)
         return folder, recall(arguments, folder)
     name = Path(arguments.weights).stem
@@ -207,9 +212,8 @@ def recall(arguments: argparse.Namespace, folder: Path) -> runs.RunSettings | No
     command = runs.read_json(folder / COMMAND)
     if not isinstance(command, dict) or set(command) - set(command_of(arguments)):
         raise InputError(f"{folder / COMMAND} is not of a run; give a run's folder")
-    usual = _defaults()
-    for name, value in command_of(arguments).items():
-        if value not in (usual[name], command.get(name, value)):
+    for name, value in command_of(_said(arguments)).items():
+        if value != command.get(name, value):
             raise InputError(
                 f"--{name.replace('_', '-')} {value}: {folder} was begun with "
                 f"{command[name]}; --resume goes on as begun, a new --out begins anew"
@@ -219,11 +223,14 @@ def recall(arguments: argparse.Namespace, folder: Path) -> runs.RunSettings | No
     return runs.read_settings(folder) if (folder / runs.SETTINGS).exists() else None
 
 
-def _defaults() -> dict[str, Any]:
-    """The options of a command line that says nothing."""
+def _said(arguments: argparse.Namespace) -> argparse.Namespace:
+    """The options that the command line says, without those it leaves at their defaults."""
     parsers = argparse.ArgumentParser().add_subparsers()
     add_parser(parsers)
-    return command_of(parsers.choices["sparsify"].parse_args([]))
+    parser = parsers.choices["sparsify"]
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    return parser.parse_args(arguments.words)
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -242,7 +249,7 @@ def _fresh(folder: Path) -> Path:
 
 def command_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options that a resumed run must repeat."""
-    left_out = ("run", "command", "resume", "out", "json", "quiet", "threads")
+    left_out = ("run", "command", "words", "resume", "out", "json", "quiet", "threads")
     return {name: value for name, value in vars(arguments).items() if name not in left_out}
 
 
@@ -262,7 +269,8 @@ def _show(arguments: argparse.Namespace, folder: Path, summary: dict[str, Any]) 
         print("BN: batch norm's statistics measured anew on the calibration images")
     print()
     print(layer_table(summary["layers"]))
-    missed = summary["rate_before_projection"] - target
+    complete = summary["stages_done"] == summary["stages"]
+    missed = summary["rate_before_projection"] - target if complete else 0.0
     print(
         f"\nglobal rate before the last projection: {percent(summary['rate_before_projection'])}"
         f"\nwritten to {folder} in {summary['seconds']} s"

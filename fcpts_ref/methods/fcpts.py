@@ -69,7 +69,8 @@ class FCPTS:
     control: "loss" steers the global rate by L_c (Eq. 3, 13); "projection" leaves L_c away and
         scales all thresholds by one factor after every step so that the budget is met exactly.
     epochs, batch_size: passes over the calibration images; an incomplete last batch is left out.
-    learn_rates: False keeps every layer at its initial rate (the paper's Figure 4).
+    learn_rates: False keeps every layer at its initial rate (the paper's Figure 4); with a ramp,
+        at its rate in the allocation of each step's target.
     augmentation: "none", "crop" or "crop-flip" of the calibration images, drawn anew every epoch.
     views: if not 0, how many augmented views of each image are drawn in all; they take turns, so
         that the dense network (if its batch norm evaluates) runs on each but once.
@@ -122,11 +123,12 @@ class FCPTS:
     def begin(self, problem: Problem) -> State:
         """Thresholds at the initial allocation (convention 8), velocities at 0."""
         conventions = self.conventions
-        allocation = self._allocation(problem)
-        t = np.array(thresholds_at(problem.weights, allocation.rates))
-        if self.ramp > 0:
-            weights, count = list(problem.weights.values()), self._aimed(problem, 0).count
-            t = t * problem.arithmetic.projection_factor(weights, t, count)
+        allocation, aimed = self._allocation(problem), self._aimed(problem, 0)
+        first = allocation if self.learn_rates else self._allocation(aimed)
+        t = np.array(thresholds_at(problem.weights, first.rates))
+        if self.learn_rates and aimed is not problem:
+            weights = list(problem.weights.values())
+            t = t * problem.arithmetic.projection_factor(weights, t, aimed.count)
         return State(
             step=0,
             parameters=dict(problem.network.parameters),
@@ -171,8 +173,9 @@ class FCPTS:
 
     def target_at(self, step: int, steps: int, target: float) -> float:
         """The rate that a step aims at: 1 - (1 - x)^3 of the way from RAMP_START to the target,
-        x being the share of the ramp that is behind (Zhu and Gupta, 2017, section 3)."""
-        if step >= self.ramp * steps or target <= RAMP_START:
+        x being the share of the ramp that is behind (Zhu and Gupta, 2017, section 3).  The last
+        step aims at the target itself."""
+        if step >= min(self.ramp * steps, steps - 1) or target <= RAMP_START:
             return target
         left = 1 - step / (self.ramp * steps)
         return target - (target - RAMP_START) * left**3
@@ -262,12 +265,13 @@ class FCPTS:
         sizes = [w.size for w in problem.weights.values()]
         samples = draw_samples(sizes, conventions, generator)
         aimed = self._aimed(problem, state.step)
-        if self.ramp > 0 and not self.learn_rates:
-            state = replace(state, allocation=self._allocation(aimed))
+        given = state
+        if aimed is not problem and not self.learn_rates:
+            given = replace(state, allocation=self._allocation(aimed))
         try:
-            return step(
+            new, record = step(
                 aimed,
-                state,
+                given,
                 images,
                 samples,
                 conventions,
@@ -282,6 +286,7 @@ class FCPTS:
             raise InputError(
                 f"the run diverged at step {state.step}: {error}; use a lower learning_rate"
             ) from error
+        return replace(new, allocation=state.allocation), record
 
 
 def with_profile(said: Mapping[str, Any]) -> dict[str, Any]:

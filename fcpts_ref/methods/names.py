@@ -7,6 +7,9 @@ from typing import Any
 
 from fcpts_ref.methods.fcpts import DEFAULT_PROFILE, PROFILE_SETTINGS
 
+NEW_STATISTICS = " + BN"
+"""Ends the name of a row whose batch-norm statistics were measured anew."""
+
 ALLOCATION_LABELS = {
     "uniform": "uniform",
     "erk": "ERK",

@@ -22,6 +22,7 @@ from fcpts_ref.methods.step import draw_samples
 from fcpts_ref.methods.views import views_in
 from fcpts_ref.networks import Network
 from fcpts_ref.networks.network import check_images
+from fcpts_ref.oracle.quantities import QUANTITIES
 from fcpts_ref.oracle.replay import StepInputs, begin, replay, state_inputs
 from fcpts_ref.oracle.trace_file import Schedule, Setting, StepTrace, Trace
 
@@ -60,6 +61,8 @@ def record_run(
     rates, state = begin(setting)
     for number, inputs in _run_inputs(setting, images, method, np.random.default_rng(seed)):
         quantities, after = replay(setting, replace(inputs, state=state))
+        if number == 0:
+            _check_patterns(without, quantities)
         if number in steps:
             if number == 0:
                 quantities = {"initial_rates": rates["initial_rates"]} | quantities
@@ -93,11 +96,14 @@ def _make_setting(network: Network, images: Array, target: float, method: FCPTS)
             f"ramp is {method.ramp}; a trace has one target for all steps: set it to 0"
         )
     budget(target, 1)
+    conventions = method.conventions
+    if method.allocation:
+        conventions = conventions.with_choices({"initial_allocation": method.allocation})
     schedule = Schedule(len(images), max(method.epochs, 1), _batch(method, images))
     return Setting(
         network.astype(np.float64),
         float(target),
-        method.conventions,
+        conventions,
         method.control,
         method.learn_rates,
         schedule,
@@ -141,18 +147,24 @@ def _input_arrays(names: Sequence[str], inputs: StepInputs) -> dict[str, Array]:
 
 def _chosen(quantities: dict[str, Array], without: Collection[str], last: bool) -> dict[str, Array]:
     """Quantities that are wanted; a pattern means a whole name or its first part."""
-    for pattern in without:
-        if not any(_matches(name, pattern) for name in quantities):
-            raise InputError(
-                f"--without {pattern}: no quantity is called so; the names are "
-                f"{', '.join(dict.fromkeys(name.partition('/')[0] for name in quantities))}"
-            )
     return {
         name: value
         for name, value in quantities.items()
         if (last or not name.startswith("final_"))
         and not any(_matches(name, pattern) for pattern in without)
     }
+
+
+def _check_patterns(without: Collection[str], quantities: Collection[str]) -> None:
+    """Raises InputError for a pattern that means none of the first step's quantities or of the
+    names that any step may have."""
+    known = {*quantities, *QUANTITIES}
+    for pattern in without:
+        if not any(_matches(name, pattern) for name in known):
+            raise InputError(
+                f"--without {pattern}: no quantity is called so; the names are "
+                f"{', '.join(dict.fromkeys(name.partition('/')[0] for name in quantities))}"
+            )
 
 
 def _matches(name: str, pattern: str) -> bool:

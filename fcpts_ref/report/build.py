@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from fcpts_ref.compare import (
     lines_of,
     number,
     outcomes,
+    setup_of,
     table_of,
 )
 from fcpts_ref.files import write_atomically
+from fcpts_ref.methods.names import NEW_STATISTICS
 from fcpts_ref.report import figures
 from fcpts_ref.report.page import Heading, Part, Picture, Table, Text, make_page
 from fcpts_ref.report.paper import SOURCE
@@ -44,11 +46,12 @@ def write_report(
     parts: list[Part] = [Text(_introduction(summaries))]
     written: list[Path] = []
     for heading, own in headed(lines):
-        here = (own[0].network, own[0].data)
+        names = {line.setup: line.method for line in own if _is_plain(line)}
         chosen = [
-            (folder, summary)
+            Chosen(folder, summary, names[setup_of(summary["settings"])])
             for folder, summary in zip(folders, summaries, strict=True)
-            if (summary["network"], summary["data"]) == here
+            if summary["settings"]["network_sha256"] == own[0].network_sha256
+            and summary["data"] == own[0].data
         ]
         parts += [Heading(heading), Table(*table_of(own))]
         for paths, caption in _pictures(out, own, chosen):
@@ -61,13 +64,25 @@ def write_report(
     return [*written, page]
 
 
+class Chosen(NamedTuple):
+    """A run and what its method is called in the table."""
+
+    folder: Path
+    summary: Summary
+    name: str
+
+
+def _is_plain(line: Line) -> bool:
+    return not line.method.endswith(NEW_STATISTICS)
+
+
 def _pictures(
-    out: Path, lines: Sequence[Line], chosen: Sequence[tuple[Path, Summary]]
+    out: Path, lines: Sequence[Line], chosen: Sequence[Chosen]
 ) -> list[tuple[list[Path], str]]:
     """The figures of one network, with their captions."""
     network, data = lines[0].network, lines[0].data
-    place, title = f"{network}-{data}", f"{network} on {data}"
-    plain = [line for line in lines if not line.method.endswith("+ BN")]
+    place, title = _file_name(f"{network}-{data}"), f"{network} on {data}"
+    plain = [line for line in lines if _is_plain(line)]
     result = [
         (
             figures.accuracy_over_rate(out, f"accuracy-{place}", plain, title),
@@ -83,9 +98,9 @@ def _pictures(
                 f"Rates of the layers learned, and fixed where they start, {title}.",
             )
         )
-    for folder, summary in _first_seeds(chosen):
+    for folder, summary, method in _first_seeds(chosen):
         rate = f"{100 * summary['settings']['target']:.4g}"
-        name = _file_name(f"{place}-{summary['method']}-{rate}")
+        name = _file_name(f"{place}-{method}-{rate}")
         own = figures.run_rates(summary)
         result.append(
             (
@@ -96,7 +111,7 @@ def _pictures(
                     own,
                     figures.run_title(summary),
                 ),
-                f"Share of weights pruned in every layer by {summary['method']} (seed "
+                f"Share of weights pruned in every layer by {method} (seed "
                 f"{summary['settings']['seed']}) at {rate} % overall, beside ERK and L2Norm.",
             )
         )
@@ -115,35 +130,43 @@ def _pictures(
     return result
 
 
-def _learned_and_fixed(lines: Sequence[Line], chosen: Sequence[tuple[Path, Summary]]) -> list[Line]:
+def _learned_and_fixed(lines: Sequence[Line], chosen: Sequence[Chosen]) -> list[Line]:
     """FCPTS with fixed rates, and the one with learned rates whose settings are the same."""
-    said = {s["method"]: s["settings"]["method_settings"] for _, s in chosen if _is_fcpts(s)}
-    for fixed, settings in said.items():
-        if settings.get("learn_rates", True):
-            continue
-        free = {k: v for k, v in settings.items() if k != "learn_rates"}
-        for learned, other in said.items():
-            if dict(other) == free:
+    made = {run.name: _free(run.summary) for run in chosen if _is_fcpts(run.summary)}
+    for fixed, (learns, settings) in made.items():
+        for learned, (other_learns, others) in made.items():
+            if not learns and other_learns and others == settings:
                 return [line for line in lines if line.method in (fixed, learned)]
     return []
+
+
+def _free(summary: Summary) -> tuple[bool, dict[str, Any]]:
+    """Whether rates are learned, and all other settings."""
+    settings = summary["settings"]
+    resolved = dict(settings["resolved"])
+    learns = bool(resolved.pop("learn_rates"))
+    return learns, {**resolved, **{k: settings[k] for k in ("calibration", "engine")}}
 
 
 def _is_fcpts(summary: Summary) -> bool:
     return bool(summary["settings"]["method"] == "fcpts")
 
 
-def _first_seeds(chosen: Sequence[tuple[Path, Summary]]) -> list[tuple[Path, Summary]]:
+def _first_seeds(chosen: Sequence[Chosen]) -> list[Chosen]:
     """Of FCPTS with learned rates, one run a method: of the highest rate, then the first seed."""
-    best: dict[str, tuple[Path, Summary]] = {}
-    for folder, summary in chosen:
-        settings = summary["settings"]
-        if not _is_fcpts(summary) or not settings["method_settings"].get("learn_rates", True):
+    best: dict[str, Chosen] = {}
+    for run in chosen:
+        if not _is_fcpts(run.summary) or not run.summary["settings"]["resolved"]["learn_rates"]:
             continue
-        held = best.get(summary["method"])
-        key = (-settings["target"], settings["seed"])
-        if held is None or key < (-held[1]["settings"]["target"], held[1]["settings"]["seed"]):
-            best[summary["method"]] = (folder, summary)
+        held = best.get(run.name)
+        if held is None or _place(run) < _place(held):
+            best[run.name] = run
     return list(best.values())
+
+
+def _place(run: Chosen) -> tuple[float, int]:
+    settings = run.summary["settings"]
+    return (-settings["target"], settings["seed"])
 
 
 def _introduction(summaries: Sequence[Summary]) -> str:
@@ -161,7 +184,7 @@ def _legend(lines: Sequence[Line]) -> str:
     )
     if any(line.paper_top1 is not None for line in lines):
         text += f" The paper's: {SOURCE}, its drop against its own dense network."
-    if any(line.method.endswith("+ BN") for line in lines):
+    if not all(map(_is_plain, lines)):
         text += " BN: batch norm's statistics measured anew on the calibration images."
     return text
 
@@ -176,7 +199,7 @@ def _details(summaries: Sequence[Summary]) -> list[Part]:
             f"{100 * s['rate_before_projection']:.3f}",
             str(s["settings"]["seed"]),
             f"{s['calibration_images']:,}",
-            number(next(r["top1"] for r in s["rows"] if r["name"] == s["method"])),
+            number(_own_top1(s)),
             duration(s["method_seconds"]),
         )
         for s in summaries
@@ -196,6 +219,12 @@ def _details(summaries: Sequence[Summary]) -> list[Part]:
             note=True,
         ),
     ]
+
+
+def _own_top1(summary: Summary) -> float:
+    """Of the row that the method made."""
+    rows = (row for row in summary["rows"] if row["requested"] is not None)
+    return float(next(row["top1"] for row in rows if row["name"] == summary["method"]))
 
 
 def _versions(summaries: Sequence[Summary], name: str) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from commands import Place, Run, one_line, start
 
-from fcpts_ref.cli import cells, compare, pruning
+from fcpts_ref.cli import build_parser, cells, compare, pruning
 from fcpts_ref.compare import grid_of
-from fcpts_ref.methods import make_method
+from fcpts_ref.methods import fcpts, make_method
 
 
 def words_of(place: Place, out: Path, *more: str) -> list[str]:
@@ -127,6 +127,45 @@ batch-norm = true
     assert settings["method_settings"]["choices"] == {"temperature": 2.0, "momentum": 0.5}
 
 
+def test_what_is_said_goes_before_the_file(place: Place, tmp_path: Path) -> None:
+    config = tmp_path / "grid.toml"
+    config.write_text("""
+methods = ["one-shot-erk", "pot-erk"]
+[network.mine]
+weights = "mine.h5"
+engine = "numba"
+[method.own]
+epochs = 5
+calibration = 64
+[options]
+calibration = 128
+data = "digits"
+""")
+    words = ["compare", f"--config={config}", f"--out={tmp_path / 'o'}", "--epochs=1", "--steps=3"]
+    words += ["--calibration=32", "--engine=numpy"]
+    grid = compare._grid(build_parser().parse_args(words))
+    options = {cell.method: compare._parsed(cell) for cell in grid.cells}
+    assert {o.calibration for o in options.values()} == {32}
+    assert {o.engine for o in options.values()} == {"numpy"}
+    assert {o.data for o in options.values()} == {"digits"}
+    epochs = {name: o.epochs for name, o in options.items()}
+    assert epochs == {"one-shot ERK": None, "POT (ERK)": None, "own": 1}
+    steps = {name: o.steps for name, o in options.items()}
+    assert steps == {"one-shot ERK": None, "POT (ERK)": 3, "own": None}
+
+
+def test_cells_of_other_defaults_are_refused(
+    run: Run, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = ("--methods", "fcpts", "--rates", "0.5", "--seeds", "0", "--epochs=1")
+    assert run(*words_of(place, tmp_path, *more)).code == 0
+    monkeypatch.setitem(fcpts.PROFILE_SETTINGS["extended"], "views", 3)
+    result = run(*words_of(place, tmp_path, *more))
+    assert result.code == 2
+    assert one_line(result.err)
+    assert "other defaults" in result.err
+
+
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.toml"))
 
 
@@ -146,6 +185,7 @@ BAD = {
     "absent data": ("--data=absent",),
     "absent file": ("--config=absent.toml",),
     "no rates": ("--rates",),
+    "no threads": ("--methods", "one-shot-erk", "--threads=0"),
 }
 
 
@@ -156,7 +196,10 @@ def test_bad_input(run: Run, place: Place, tmp_path: Path, more: tuple[str, ...]
     assert "Traceback" not in result.err
 
 
-@pytest.mark.parametrize("text", ["rates = [", "magic = 1", "[options]\nmagic = 1", "\udcff"])
+@pytest.mark.parametrize(
+    "text",
+    ["rates = [", "magic = 1", "[options]\nmagic = 1", "[method.a]\npreset = ['fcpts']", "\udcff"],
+)
 def test_bad_files(run: Run, place: Place, tmp_path: Path, text: str) -> None:
     (tmp_path / "grid.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
     result = run(*words_of(place, tmp_path / "out", f"--config={tmp_path / 'grid.toml'}"))

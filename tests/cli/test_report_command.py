@@ -42,6 +42,14 @@ def test_bad_input(run: Run, place: Place, tmp_path: Path) -> None:
     broken.mkdir()
     runs.write_json(broken / "summary.json", summary)
     (broken / "history.h5").write_bytes((tmp_path / "a" / "history.h5").read_bytes())
+    for rows in ([1], None):
+        place_ = tmp_path / f"rows{rows is None}"
+        place_.mkdir()
+        damaged = {**summary, "rows": rows} if rows else {"settings": {}}
+        runs.write_json(place_ / "summary.json", damaged)
+        result = run("report", place_, "--out", tmp_path / "report")
+        assert result.code == 2
+        assert one_line(result.err)
     for words in (("absent",), (tmp_path / "absent",), (broken,), (tmp_path / "a", "absent")):
         result = run("report", *words, "--out", tmp_path / "report")
         assert result.code == 2, words

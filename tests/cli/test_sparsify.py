@@ -319,6 +319,27 @@ def test_resuming_with_other_options_is_refused(run: Run, place: Place, tmp_path
     assert run("sparsify", *place.options, *SHORT, "--resume", out).code == 0
 
 
+@pytest.mark.parametrize("word", ["--sparsity=0.9", "--seed=0", "--engine=numba"])
+def test_resuming_with_another_option_that_is_the_default_is_refused(
+    run: Run, place: Place, tmp_path: Path, word: str
+) -> None:
+    out = tmp_path / "r"
+    words = (*place.options, *SHORT, "--sparsity=0.8", "--seed=3", "--out", out)
+    assert run("sparsify", *words).code == 0
+    result = run("sparsify", "--resume", out, word, "--quiet")
+    assert result.code == 2
+    assert one_line(result.err)
+    assert word.partition("=")[0] in result.err
+
+
+def test_resuming_elsewhere_is_refused(run: Run, place: Place, tmp_path: Path) -> None:
+    assert run("sparsify", *place.options, *SHORT, "--out", tmp_path / "r").code == 0
+    result = run("sparsify", "--resume", tmp_path / "r", "--out", tmp_path / "s", "--quiet")
+    assert result.code == 2
+    assert "--out beside --resume" in result.err
+    assert not (tmp_path / "s").exists()
+
+
 def test_resuming_with_another_network_is_refused(run: Run, place: Place, tmp_path: Path) -> None:
     network, _ = read_network(place.network)
     write_network(tmp_path / "n.h5", network)

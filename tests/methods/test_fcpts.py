@@ -9,6 +9,7 @@ from small_networks import make_images, make_network, small_plain, small_resnet
 
 import fcpts_ref
 from fcpts_ref import equations
+from fcpts_ref.allocation import allocate
 from fcpts_ref.budget import threshold_of_count
 from fcpts_ref.conventions import PAPER, profile
 from fcpts_ref.datasets.augmentation import view
@@ -423,6 +424,9 @@ def test_a_ramp_starts_at_half_and_ends_at_the_target():
     assert targets[25] == pytest.approx(0.9 - 0.4 / 8)  # half of the ramp: 1/8 of the way is left
     assert targets[50:] == [0.9] * 50
     assert (np.diff(targets[:51]) > 0).all()
+    whole = FCPTS(control="projection", ramp=1)
+    assert whole.target_at(99, 100, 0.9) == 0.9  # the last step, whatever the ramp
+    assert method.target_at(0, 1, 0.9) == 0.9
     assert FCPTS().target_at(0, 100, 0.9) == 0.9
     assert method.target_at(0, 100, 0.4) == 0.4  # nothing to grow from
 
@@ -437,6 +441,26 @@ def test_a_ramp_is_followed(name, learn_rates):
     near = 1 / SIZE if learn_rates else (len(NETWORK.sizes) + 1) / SIZE
     assert np.abs(result.history["global_rate"] - aimed).max() <= near + 1e-12
     assert_exact(result, 0.8)
+
+
+def test_fixed_rates_follow_the_allocation_along_the_ramp():
+    method = FCPTS(
+        profile="paper", control="projection", ramp=0.5, epochs=4, batch_size=10,
+        learn_rates=False, allocation="erk",
+    )  # fmt: skip
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    state, generator = method.begin(problem), np.random.default_rng(0)
+    weights = problem.weights
+    sizes = np.array([w.size for w in weights.values()])
+    first = np.array(list(allocate("erk", weights, 0.5).rates.values()))
+    while state.step < method.steps(problem):
+        state = method.advance(problem, state, generator, lambda report: None)
+    rates = state.history["rates"]
+    assert np.abs(rates[0] - first).max() <= 1 / sizes.min()
+    final = method.finish(problem, state)
+    wanted = allocate("erk", weights, 0.8).rates
+    assert final.initial_rates == wanted  # those of the target, not of a step on the way
+    assert all(abs(final.rates[n] - wanted[n]) <= 2 / problem.weights[n].size for n in wanted)
 
 
 def test_views_take_turns():

@@ -124,6 +124,26 @@ def test_runs_that_cannot_be_are_refused(settings, message):
         record(**settings)
 
 
+def test_what_only_the_first_step_has_can_be_left_out():
+    images = make_images(pooled(), IMAGE_COUNT)
+    trace = record_run(
+        network(), images, target=0.5, steps=[0, 1], method=FCPTS(epochs=1, batch_size=8),
+        without=["initial_rates", "final_*"],
+    )  # fmt: skip
+    assert "initial_rates" not in trace.steps[0].quantities
+
+
+def test_an_allocation_of_its_own_is_traced():
+    images = make_images(pooled(), IMAGE_COUNT)
+    method = FCPTS(epochs=1, batch_size=8, allocation="uniform")
+    trace = record_run(network(), images, target=0.5, steps=[0], method=method)
+    result = sparsify(
+        network(), images, target=0.5, engine="numpy", epochs=1, batch_size=8, allocation="uniform"
+    )
+    initial = trace.steps[0].quantities["initial_rates"]
+    assert_close(initial, np.array(list(result.initial_rates.values())))
+
+
 def test_an_unknown_quantity_to_leave_out_is_refused():
     images = make_images(pooled(), 8)
     with pytest.raises(InputError, match="activations"):
