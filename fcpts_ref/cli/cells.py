@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from fcpts_ref.cli.pruning import COMMAND
 from fcpts_ref.compare import Cell
+from fcpts_ref.interrupts import held_interrupts
 
 CELL_MEMORY = 4 << 30
 """Bytes that a cell may take: POT on 10,240 CIFAR images holds three values of a whole layer."""
@@ -36,16 +37,18 @@ def run_cells(
     stopped = False
     with tqdm(total=len(cells), desc="cells", unit="cell", disable=quiet or show) as bar:
         try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    cell = waiting.pop(0)
-                    if show:
-                        number = len(cells) - len(waiting)
-                        print(f"[{number}/{len(cells)}] {cell.name}", file=sys.stderr)
-                    running[cell] = _start(cell, out, share, show)
-                for cell in _ended(running):
-                    _note(cell, running.pop(cell), failures)
-                    bar.update()
+            with held_interrupts() as check:
+                while waiting or running:
+                    while waiting and len(running) < jobs:
+                        cell = waiting.pop(0)
+                        if show:
+                            number = len(cells) - len(waiting)
+                            print(f"[{number}/{len(cells)}] {cell.name}", file=sys.stderr)
+                        running[cell] = _start(cell, out, share, show)
+                    for cell in _ended(running):
+                        _note(cell, running.pop(cell), failures)
+                        bar.update()
+                    check()
         except KeyboardInterrupt:
             stopped = True
             _stop(running)

@@ -230,7 +230,7 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(
 
 
 def test_ctrl_c_stops_cleanly_and_the_rest_follows(run: Run, place: Place, tmp_path: Path) -> None:
-    more = ("--methods", "fcpts-released", "--rates", "0.5", "--seeds", "0", "1", "--epochs=100")
+    more = ("--methods", "fcpts-released", "--rates", "0.5", "--seeds", "0", "1", "--epochs=300")
     words = words_of(place, tmp_path, *more, "--jobs=2")
     process = start(*words)
     limit = time.monotonic() + 60
