@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import llvmlite.binding as llvm
+import numba
 import numpy as np
 from numba import njit, prange
 
@@ -82,7 +83,8 @@ def peak_gflops(dtype: str, threads: int) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, vectors and versions."""
+    """Processor, vectors, what shares out the work, and versions."""
+    peak_gflops("float32", 1)  # Numba chooses a threading layer when the first kernel runs
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
@@ -93,6 +95,7 @@ def machine() -> dict[str, Any]:
         "processor": llvm.get_host_cpu_name(),
         "vector_bytes": VECTOR_BYTES,
         "registers": REGISTERS,
+        "threading_layer": numba.threading_layer(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": versions,

@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 
 import numpy as np
 
 from bench.works import Setting, sparsify
+from fcpts_ref.kernels.threads import find_tbb
 
 BUSY = "while True: pass"
 TURNS = 3
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Measure and print; milliseconds by layer, on quiet cores and on busy ones."""
     threads = arguments.threads
     sides = {"one thread": (1, "omp"), "OpenMP": (threads, "omp")}
-    if _has_tbb():
+    if find_tbb():
         sides["oneTBB"] = (threads, "tbb")
     results: dict[str, dict[str, float]] = {side: {} for side in sides}
     for name, busy in (("quiet", 0), ("busy", threads)):
@@ -43,13 +43,6 @@ def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     for side, row in results.items():
         print(f"{side:12}{row['quiet']:10.1f}{row['busy']:10.1f}")
     return results
-
-
-def _has_tbb() -> bool:
-    try:
-        return bool(version("tbb"))
-    except PackageNotFoundError:
-        return False
 
 
 @contextmanager

@@ -42,10 +42,10 @@ NETWORK, HISTORY = "network.h5", "history.h5"
 class RunSettings:
     """All that decides the outcome of a run, as it is stored in settings.json.
 
-    method_settings: what was said of the method; resolved: all its settings and conventions as they
-    were then, defaults included (``resolve``).  calibration: how many training images; None for
-    all of them or the profile's number, whichever is less.  network_sha256 and images_sha256 pin
-    the inputs.
+    method_settings: what was said of the method; resolved: what it came to (``resolve``), which is
+    worked out unless it is given.  calibration: how many training images; None for all of them or
+    the profile's number, whichever is less.  network_sha256 and images_sha256 pin the inputs.
+    Raises InputError for what is no setting of the method.
     """
 
     weights: str
@@ -53,12 +53,16 @@ class RunSettings:
     target: float
     method: str = "fcpts"
     method_settings: Mapping[str, Any] = field(default_factory=dict)
-    resolved: Mapping[str, Any] = field(default_factory=dict)
+    resolved: Mapping[str, Any] | None = None
     calibration: int | None = None
     seed: int = 0
     engine: str = "numba"
     network_sha256: str = ""
     images_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if self.resolved is None:
+            object.__setattr__(self, "resolved", resolve(self.method, self.method_settings))
 
 
 def resolve(method: str, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +74,7 @@ def resolve(method: str, said: Mapping[str, Any]) -> dict[str, Any]:
     everything = asdict(made)
     if hasattr(made, "conventions"):
         everything["conventions"] = asdict(made.conventions)
-    plain: dict[str, Any] = json.loads(json.dumps(everything, default=_plain))
+    plain: dict[str, Any] = as_json(everything)
     return plain
 
 
@@ -102,8 +106,14 @@ def execute(
 
     After a kill at any moment the next call goes on from the last checkpoint and ends with the
     same bits.  On KeyboardInterrupt the result is that of the last finished stage.
-    Raises InputError for bad input or a checkpoint of other settings.
+    Raises InputError for bad input, settings that came to something else when they were made, or a
+    checkpoint of other settings.
     """
+    if settings.resolved != resolve(settings.method, settings.method_settings):
+        raise InputError(
+            f"the settings of {settings.method} were made with other defaults, or for other "
+            "method_settings; make them anew, with resolved=None"
+        )
     method = make_method(settings.method, **settings.method_settings)
     problem = make_problem(
         network, images, settings.target, engine=settings.engine, threads=threads
@@ -111,9 +121,7 @@ def execute(
     generator = np.random.default_rng(settings.seed)
     stages = method.stages(problem)
     begun = time.perf_counter()
-    pinned = asdict(settings)
-    pinned["resolved"] = resolve(settings.method, settings.method_settings)
-    pinned = json.loads(json.dumps(pinned, default=_plain))
+    pinned = as_json(asdict(settings))
     state, done, earlier = _resumed(method, problem, generator, folder, pinned)
     try:
         with held_interrupts() as check:
@@ -152,10 +160,9 @@ def _resumed(
     if not path.exists():
         return method.begin(problem), 0, 0.0
     arrays, notes = read_arrays(path)
-    if notes.get("settings", pinned) != pinned:
+    if notes.get("settings") != pinned:
         raise InputError(f"{path} is of other settings or inputs; remove it to start anew")
     try:
-        _ = notes["settings"]
         state = method.unpack(arrays, notes["state"])
         generator.bit_generator.state = notes["generator"]
         return state, int(notes["stages_done"]), float(notes["seconds"])
@@ -266,11 +273,17 @@ def read_settings(folder: Path) -> RunSettings:
     """The settings of a run.  Raises InputError for a folder that holds none."""
     data = read_json(folder / SETTINGS)
     try:
+        _ = data["resolved"]  # not worked out anew: it pins the run
         return RunSettings(**data)
-    except TypeError as error:
+    except (KeyError, TypeError) as error:
         raise InputError(
             f"{folder / SETTINGS} is not of a run ({error}); give its folder"
         ) from error
+
+
+def as_json(data: Any) -> Any:
+    """The data as they come back from JSON."""
+    return json.loads(json.dumps(data, default=_plain))
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,6 +45,19 @@ def start(*words: Any, **options: Any) -> subprocess.Popen[str]:
         start_new_session=True,
         **options,
     )
+
+
+def passes_with_two_threads(nodeid: str) -> bool:
+    """Whether the test passes in a process that has two threads, however many cores there are."""
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", nodeid],
+        cwd=Path(__file__).resolve().parents[1],
+        env={**os.environ, "NUMBA_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    return result.returncode == 0 and "1 passed" in result.stdout
 
 
 def one_line(message: str) -> bool:

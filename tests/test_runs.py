@@ -33,7 +33,9 @@ def execute(folder: Path, on_step: Any = lambda report: None, **change: Any) -> 
     network = make_network(small_plain())
     images = make_images(network.graph, 12)
     folder.mkdir(exist_ok=True)
-    return runs.execute(replace(SETTINGS, **change), network, images, folder, on_step=on_step)
+    return runs.execute(
+        replace(SETTINGS, resolved=None, **change), network, images, folder, on_step=on_step
+    )
 
 
 def same(a: runs.Finished, b: runs.Finished) -> bool:
@@ -115,6 +117,15 @@ def test_a_checkpoint_of_other_defaults_is_refused(
         execute(tmp_path, method_settings=settings)
 
 
+def test_settings_that_came_to_something_else_are_refused(tmp_path: Path) -> None:
+    """Half changed, they would pin a run to what it did not do."""
+    network = make_network(small_plain())
+    half = replace(SETTINGS, method_settings={"epochs": 5})
+    with pytest.raises(InputError, match="made with other defaults"):
+        runs.execute(half, network, make_images(network.graph, 12), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_settings_are_spelled_out() -> None:
     everything = runs.resolve("fcpts", {"epochs": 3})
     assert (everything["epochs"], everything["views"], everything["ramp"]) == (3, 5, 0.5)
@@ -124,7 +135,27 @@ def test_settings_are_spelled_out() -> None:
         runs.resolve("fcpts", {"magic": 1})
 
 
-@pytest.mark.parametrize("name", ["settings", "state", "generator", "stages_done", "seconds"])
+def test_settings_without_what_they_came_to_are_refused(tmp_path: Path) -> None:
+    """As an earlier version wrote them: today's defaults may be others."""
+    runs.write_settings(tmp_path, SETTINGS)
+    assert runs.read_settings(tmp_path) == SETTINGS
+    data = runs.read_json(tmp_path / runs.SETTINGS)
+    del data["resolved"]
+    runs.write_json(tmp_path / runs.SETTINGS, data)
+    with pytest.raises(InputError, match="resolved"):
+        runs.read_settings(tmp_path)
+
+
+def test_a_checkpoint_that_does_not_say_its_settings_is_refused(tmp_path: Path) -> None:
+    execute(tmp_path)
+    arrays, notes = read_arrays(tmp_path / runs.CHECKPOINT)
+    del notes["settings"]
+    write_arrays(tmp_path / runs.CHECKPOINT, arrays, notes)
+    with pytest.raises(InputError, match="of other settings"):
+        execute(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["state", "generator", "stages_done", "seconds"])
 def test_a_checkpoint_that_lacks_something_is_refused(tmp_path: Path, name: str) -> None:
     execute(tmp_path)
     arrays, notes = read_arrays(tmp_path / runs.CHECKPOINT)

@@ -145,19 +145,19 @@ def _grid(arguments: argparse.Namespace) -> Grid:
         raise InputError(f"{arguments.config or 'the grid'}: {error}") from error
     own = {"fcpts": "epochs", "pot": "steps"}  # options that one method has
     alone = {name: said.pop(name) for name in own.values() if name in said}
-    networks = {label: {**flags, **_common(flags, said)} for label, flags in grid.networks.items()}
+    networks = {label: _without(flags, said) for label, flags in grid.networks.items()}
     methods = {}
     for label, flags in grid.methods.items():
         name = own.get(flags.get("method", "fcpts"), "")
         mine = {name: alone[name]} if name in alone else {}
-        methods[label] = {**flags, **_common(flags, said), **mine}
+        methods[label] = {**_without(flags, said), **mine}
     options = {**grid.options, **said}
     return dataclasses.replace(grid, networks=networks, methods=methods, options=options)
 
 
-def _common(flags: Flags, said: Flags) -> Flags:
-    """What was said of all cells and stands in a table of the file, too."""
-    return {name: value for name, value in said.items() if name in flags}
+def _without(flags: Flags, said: Flags) -> Flags:
+    """The flags of a table in the file but for those that the command line says."""
+    return {name: value for name, value in flags.items() if name not in said}
 
 
 def _parsed(cell: Cell) -> argparse.Namespace:
@@ -193,9 +193,7 @@ def _check_unchanged(cell: Cell, options: argparse.Namespace, out: Path) -> None
                 "--out, or remove it"
             )
     path = folder / COMMAND
-    if path.exists() and runs.read_json(path) != json.loads(
-        json.dumps(sparsify.command_of(options))
-    ):
+    if path.exists() and runs.read_json(path) != runs.as_json(sparsify.command_of(options)):
         raise InputError(
             f"{path.parent} was begun with other options; choose another --out, or remove it"
         )

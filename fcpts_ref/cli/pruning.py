@@ -62,8 +62,8 @@ def prune(
         images, settings = _settings(arguments, dataset, network)
         if stored is not None and stored != settings:
             raise InputError(
-                f"{folder} was begun with other settings or inputs; repeat them, or choose a new "
-                "folder with --out"
+                f"{folder} was begun with other settings, inputs or defaults; repeat them, or "
+                "choose a new folder with --out"
             )
         runs.write_settings(folder, settings)
         with step_bar(settings.method, quiet=arguments.quiet) as on_step:
@@ -97,7 +97,6 @@ def _settings(
         target=arguments.sparsity,
         method=arguments.method,
         method_settings=method_settings,
-        resolved=runs.resolve(arguments.method, method_settings),
         calibration=count,
         seed=arguments.seed,
         engine=arguments.engine,

@@ -214,9 +214,10 @@ def recall(arguments: argparse.Namespace, folder: Path) -> runs.RunSettings | No
         raise InputError(f"{folder / COMMAND} is not of a run; give a run's folder")
     for name, value in command_of(_said(arguments)).items():
         if value != command.get(name, value):
+            before = "without it" if command[name] is None else f"with {command[name]}"
             raise InputError(
-                f"--{name.replace('_', '-')} {value}: {folder} was begun with "
-                f"{command[name]}; --resume goes on as begun, a new --out begins anew"
+                f"--{name.replace('_', '-')} {value}: {folder} was begun {before}; --resume goes "
+                "on as begun, a new --out begins anew"
             )
     for name, value in command.items():
         setattr(arguments, name, value)

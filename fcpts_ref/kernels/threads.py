@@ -10,6 +10,7 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
 
 import numba
 
@@ -18,17 +19,26 @@ from fcpts_ref.errors import InputError
 TBB = "libtbb.so.12"
 
 
+def find_tbb() -> Path | None:
+    """The library of the package ``tbb`` (extra ``tbb``), if it is installed."""
+    with suppress(PackageNotFoundError):
+        for file in files("tbb") or ():
+            if file.name == TBB:
+                return Path(str(file.locate()))
+    return None
+
+
 def prefer_tbb() -> None:
-    """Have Numba share work by oneTBB where the package ``tbb`` (extra ``tbb``) is installed.
+    """Have Numba share work by oneTBB where that is installed.
 
     Without it Numba takes OpenMP, and every kernel ends with all threads waiting for the one that
     another program keeps from its core; TBB's other threads take over its part.  pip puts the
     library where the loader does not look, but one that is loaded already is found by its name.
     """
-    with suppress(PackageNotFoundError, OSError):
-        for file in files("tbb") or ():
-            if file.name == TBB:
-                ctypes.CDLL(str(file.locate()))
+    library = find_tbb()
+    if library is not None:
+        with suppress(OSError):
+            ctypes.CDLL(str(library))
 
 
 def available_threads() -> int:

@@ -27,16 +27,14 @@ def method_label(method: str, settings: Mapping[str, Any]) -> str:
     """
     if method == "fcpts":
         profile = settings.get("profile", DEFAULT_PROFILE)
+        usual = PROFILE_SETTINGS[profile].get("control", "loss")
+        control = settings.get("control", usual)
         parts = [profile]
         if not settings.get("learn_rates", True):
             parts.append("fixed")
-        elif settings.get("control", usual := _usual_control(profile)) != usual:
-            parts.append({"projection": "projected", "loss": "by loss"}[settings["control"]])
+        elif control != usual:
+            parts.append("projected" if control == "projection" else "by loss")
         return f"FCPTS ({', '.join(parts)})"
     allocation = settings.get("allocation", "erk")
     label = ALLOCATION_LABELS.get(allocation, allocation)
     return f"POT ({label})" if method == "pot" else f"one-shot {label}"
-
-
-def _usual_control(profile: str) -> str:
-    return str(PROFILE_SETTINGS[profile].get("control", "loss"))

@@ -63,9 +63,12 @@ def check(
     only: Iterable[str] = (),
     skip: Iterable[str] = (),
     precision: str = "float64",
+    complete: bool = False,
     watch: Callable[[list[Case]], Iterable[Case]] = iter,
 ) -> Report:
     """Run the chosen cases.  Patterns that match no case raise ``InputError``.
+
+    complete: what is unsupported fails, as in a test suite that must not lose an operation.
 
     ``watch`` hands the cases on one by one; a progress bar may do that.
     """
@@ -77,16 +80,20 @@ def check(
     results = [
         Result(case, "skip", "skipped on request")
         if case.id in skipped_ids
-        else check_case(adapter, case, precision=precision)
+        else check_case(adapter, case, precision=precision, complete=complete)
         for case in watch(wanted)
     ]
     return Report(adapter.name, adapter.argument, precision, tuple(results))
 
 
-def check_case(adapter: Adapter, case: Case, *, precision: str = "float64") -> Result:
-    """Run one case."""
+def check_case(
+    adapter: Adapter, case: Case, *, precision: str = "float64", complete: bool = False
+) -> Result:
+    """Run one case; if it is unsupported it fails where everything has to be complete."""
     start = time.perf_counter()
     status, message, difference = _judge(adapter, case, precision)
+    if complete and status == "unsupported":
+        status, message = "fail", f"unsupported, and every operation was asked for: {message}"
     return Result(case, status, message, difference, time.perf_counter() - start)
 
 

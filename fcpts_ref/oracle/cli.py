@@ -62,6 +62,9 @@ def _add_check(verbs: Any) -> None:
         "--skip", action="append", default=[], metavar="PATTERN", help="cases to leave out"
     )
     parser.add_argument(
+        "--complete", action="store_true", help="operations that are missing fail, too"
+    )
+    parser.add_argument(
         "--precision",
         choices=("float64", "float32"),
         default="float64",
@@ -122,6 +125,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         only=arguments.only,
         skip=arguments.skip,
         precision=arguments.precision,
+        complete=arguments.complete,
         watch=lambda cases: tqdm(cases, "checking", unit="case", leave=False, disable=None),
     )
     for path, make in ((arguments.junit, make_junit), (arguments.json, make_json)):

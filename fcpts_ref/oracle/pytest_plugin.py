@@ -1,8 +1,8 @@
 """``pytest --fcpts-adapter=my_module``: the conformance vectors inside one's own test suite.
 
 Off unless asked for: without the option nothing is imported and nothing collected.  With it every
-case becomes a test; what the adapter lacks is skipped, and if nothing at all was executed the run
-fails.
+case becomes a test; what the adapter lacks is skipped, or with ``--fcpts-complete`` fails, and if
+nothing at all was executed the run fails.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             help=f"{what}: id, group, operation or flag, like 'eq08*'",
         )
     group.addoption(
+        "--fcpts-complete", action="store_true", help="operations that are missing fail"
+    )
+    group.addoption(
         "--fcpts-precision",
         choices=("float64", "float32"),
         default="float64",
@@ -52,6 +55,7 @@ class VectorPlugin:
 
         self.executed = 0
         self.precision = config.getoption("--fcpts-precision")
+        self.complete = config.getoption("--fcpts-complete")
         command = config.getoption("--fcpts-command")
         try:
             self.adapter: Any = (
@@ -108,7 +112,9 @@ class VectorItem(pytest.Item):
         from fcpts_ref.oracle.report import format_failure
 
         plugin = self._plugin
-        result = check_case(plugin.adapter, self._case, precision=plugin.precision)
+        result = check_case(
+            plugin.adapter, self._case, precision=plugin.precision, complete=plugin.complete
+        )
         if result.status == "unsupported":
             pytest.skip(result.message)
         if result.status != "pass":

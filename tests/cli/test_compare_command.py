@@ -17,6 +17,7 @@ from commands import Place, Run, one_line, start
 from fcpts_ref.cli import build_parser, cells, compare, pruning
 from fcpts_ref.compare import grid_of
 from fcpts_ref.methods import fcpts, make_method
+from fcpts_ref.storage import read_arrays
 
 
 def words_of(place: Place, out: Path, *more: str) -> list[str]:
@@ -229,19 +230,47 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(
     assert len(json.loads((tmp_path / "table.json").read_text())) == 1
 
 
-def test_ctrl_c_stops_cleanly_and_the_rest_follows(run: Run, place: Place, tmp_path: Path) -> None:
-    more = ("--methods", "fcpts-released", "--rates", "0.5", "--seeds", "0", "1", "--epochs=300")
-    words = words_of(place, tmp_path, *more, "--jobs=2")
-    process = start(*words)
-    limit = time.monotonic() + 60
-    while not list(tmp_path.rglob("checkpoint.h5")) and time.monotonic() < limit:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
-    assert "run it again to go on" in said
-    result = run(*words, "--json")
+def stages_done(folder: Path) -> int:
+    """Of all runs below, by their checkpoints."""
+    return sum(read_arrays(path)[1]["stages_done"] for path in folder.rglob("checkpoint.h5"))
+
+
+def test_ctrl_c_stops_cleanly_and_the_rest_follows(place: Place, tmp_path: Path) -> None:
+    """Cells of more epochs than can ever be over when the signal comes, stopped twice."""
+    more = ("--methods", "fcpts-released", "--rates", "0.5", "--seeds", "0", "1")
+    words = words_of(place, tmp_path, *more, "--epochs=1000000", "--jobs=2")
+    done = 0
+    for _ in range(2):
+        process = start(*words)
+        limit = time.monotonic() + 60
+        while stages_done(tmp_path) == done and time.monotonic() < limit:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130, said
+        assert "Traceback" not in said
+        assert "stopped, 2 cells left; run it again to go on" in said
+        assert stages_done(tmp_path) > done
+        done = stages_done(tmp_path)
+
+
+def test_cells_that_were_stopped_are_finished(
+    run: Run, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = ("--methods", "fcpts-released", "--rates", "0.5", "--seeds", "0", "1", "--epochs=3")
+    words = words_of(place, tmp_path, *more, "--json")
+
+    def stop(cells: Any, *arguments: Any, **options: Any) -> Any:
+        return run_cells(cells[:1], *arguments, **options)[0], True
+
+    with monkeypatch.context() as patch:
+        run_cells = compare.run_cells
+        patch.setattr(compare, "run_cells", stop)
+        stopped = run(*words)
+    assert stopped.code == 130
+    assert "stopped, 1 cells left" in stopped.err
+    assert stopped.json[0]["seeds"] == 1
+    result = run(*words)
     assert result.code == 0, result.err
     assert result.json[0]["seeds"] == 2
 

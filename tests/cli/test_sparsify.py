@@ -349,7 +349,7 @@ def test_resuming_with_another_network_is_refused(run: Run, place: Place, tmp_pa
     write_network(tmp_path / "n.h5", network.with_parameters(changed))
     result = run("sparsify", "--resume", tmp_path / "r", "--quiet")
     assert result.code == 2
-    assert "other settings or inputs" in result.err
+    assert "other settings, inputs or defaults" in result.err
 
 
 DAMAGE: dict[str, tuple[str, bytes]] = {

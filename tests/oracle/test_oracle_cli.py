@@ -56,6 +56,22 @@ def test_a_failure_exits_with_1(capsys, tmp_path):
     assert "does not conform" in out
 
 
+def test_a_missing_operation_exits_with_1_where_all_are_asked_for(capsys, tmp_path):
+    partial = tmp_path / "partial.py"
+    partial.write_text(
+        "from fcpts_ref.oracle.reference import control_loss\n"
+        "def total_loss(**inputs):\n    raise NotImplementedError\n"
+    )
+    words = ("conform", "check", "--adapter", str(partial), "--only", "control_loss")
+    assert run(capsys, *words, "--complete")[0] == 0
+    words = (*words, "--only", "total_loss", "--only", "mask")  # one refuses, one is not there
+    code, out, _ = run(capsys, *words)
+    assert (code, "conforms in what it supports" in out) == (0, True)
+    code, out, _ = run(capsys, *words, "--complete")
+    assert code == 1
+    assert "every operation was asked for" in out
+
+
 def test_executing_nothing_exits_with_1(capsys, tmp_path):
     empty = tmp_path / "empty_adapter.py"
     empty.write_text("")

@@ -56,6 +56,16 @@ def test_executing_nothing_fails_the_run(tmp_path):
     assert "0 of" in done.stdout
 
 
+def test_a_missing_operation_fails_where_all_are_asked_for(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "def control_loss(rates, sizes, target):\n    raise NotImplementedError\n"
+    )
+    words = ("--fcpts-adapter=mine", "--fcpts-only=eq03.0004")
+    done = run_pytest(tmp_path, *words, "--fcpts-complete")
+    assert done.returncode == 1
+    assert "every operation was asked for" in done.stdout
+
+
 def test_deselection_by_name_works(tmp_path):
     done = run_pytest(tmp_path, "--fcpts-adapter=reference", "-k", "eq08.0010")
     assert done.returncode == 0
