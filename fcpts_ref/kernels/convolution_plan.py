@@ -6,7 +6,6 @@ A plan holds what depends on shapes alone: the tables of taps, packed weights an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,13 +21,9 @@ from .convolution_phases import even_lanes, merge_phases, split_phases
 from .convolution_taps import Scheme, Taps, backward_taps, forward_taps, make_scheme
 from .layout import Geometry, Scratch, allocate, keep_mask, round_up
 from .moments import statistics
-from .sparse_convolution import (
-    add_chunks,
-    build_index,
-    count_kept,
-    masked_correlation,
-    masked_weight_gradient,
-)
+from .row_plan import RowCorrelation, RowGradient, row_form
+from .sparse_convolution import add_chunks, masked_correlation, masked_weight_gradient
+from .sparse_index import SLACK, SparseIndex, density
 from .vectors import TILE_ROWS, TILE_VECTORS, lanes
 from .winograd_plan import WinogradCorrelation, WinogradGradient, suits_winograd
 
@@ -38,7 +33,7 @@ Array = NDArray[Any]
 TILE_WIDTHS = (TILE_VECTORS, 1)
 HALF_WIDTHS = (4, 1)
 NO_MOMENTS = np.zeros((0, 0, 2))
-KEPT_WIDTH = 6  # kept weights whose gradients are summed at a time
+KEPT_WIDTH = SLACK  # kept weights whose gradients are summed at a time
 CHUNKS = 8  # of images at least, if there are as many, for threads to share
 CHUNK_BYTES = 2**19  # images that a weight gradient works on at a time: half a level-2 cache
 
@@ -60,24 +55,26 @@ def prefer_sparse(density: float, planes: int) -> bool:
 def winograd_gain(planes: int) -> float:
     """How much more a kernel by squares gains on the masked one than the plain dense kernel does.
 
-    Transforms are a smaller share of its work where planes are many.  Fitted to the
-    densities of equal time with 16, 32 and 64 planes, measured as SPARSE_BELOW: forward 0.29,
-    0.21 and 0.17, weight gradient 0.30, 0.20 and 0.15; a little more inside of a network.
+    Transforms are a smaller share of its work where planes are many.  Fitted to the densities
+    of equal time with 16, 32 and 64 planes, measured as SPARSE_BELOW with activations that are not
+    in the cache: forward 0.27, 0.23 and 0.26, weight gradient 0.31, 0.21 and 0.20.
     """
-    return 1.35 * math.sqrt(planes / 16)
+    return float(1.5 * (planes / 16) ** 0.25)
 
 
 class Correlation:
     """One table of taps over buffers: y from x, or dx from dy.
 
     winograd: the same by squares of pixels, where that applies: it is then the dense kernel.
+    rows: the same over aligned rows, where that applies: it is then the masked kernel.
 
     target (N, PLANES, PLANE) = sum over taps of weight * source (N, CHANNELS, PLANE) shifted.
     """
 
     def __init__(
-        self, scheme: Scheme, taps: Taps, geometry: Geometry, dtype: DTypeLike, backward: bool
-    ) -> None:
+        self, scheme: Scheme, taps: Taps, geometry: Geometry, images: int, dtype: DTypeLike,
+        backward: bool,
+    ) -> None:  # fmt: skip
         """geometry: of the target."""
         self.taps = taps
         self.winograd: WinogradCorrelation | None = None
@@ -91,7 +88,9 @@ class Correlation:
         self.no_bias = np.zeros(taps.planes, dtype)
         self.places = _packed_places(taps)
         self.packed = np.zeros(self.places.shape, dtype)
-        self.index = SparseIndex(taps, dtype)
+        form = row_form(scheme, geometry, images, dtype)
+        self.rows = RowCorrelation(scheme, geometry, form, dtype, backward) if form else None
+        self.index = None if form else SparseIndex(taps, dtype)
 
     def dense(
         self, weight: Array, source: Array, target: Array, bias: Array | None,
@@ -119,8 +118,14 @@ class Correlation:
         side: Array | None, limits: Array, moments: Array | None = None, everything: bool = False,
     ) -> None:  # fmt: skip
         """The same with the weights that are not zero alone, or with everything one by one."""
+        if self.rows is not None:
+            self.rows.run(
+                weight, source, target, bias, side, limits, *self._moments(moments), everything
+            )
+            return
+        assert self.index is not None, "made where there is no kernel by rows"
         index = self.index
-        index.build(weight.reshape(-1), everything)
+        index.build(weight, everything)
         masked_correlation(
             source, target, index.offsets, index.values, index.kept,
             self.no_bias if bias is None else bias,
@@ -132,25 +137,6 @@ class Correlation:
     def _moments(self, moments: Array | None) -> tuple[int, Array]:
         """Pixels of a plane, 0 for no moments, and where they go."""
         return (0, NO_MOMENTS) if moments is None else (self.pixels, moments)
-
-
-class SparseIndex:
-    """Work space of ``build_index``: the non-zero weights of each output plane."""
-
-    def __init__(self, taps: Taps, dtype: DTypeLike) -> None:
-        size = (taps.planes, taps.positions.shape[2] + KEPT_WIDTH)
-        self.taps = taps
-        self.offsets = np.zeros(size, np.int64)
-        self.values = np.zeros(size, dtype)
-        self.places = np.zeros(size, np.int64)
-        self.kept = np.zeros(taps.planes, np.int64)
-
-    def build(self, weight: Array, everything: bool) -> None:
-        """List the non-zero weights, or all; weight: flat."""
-        build_index(
-            weight, self.taps.offsets, self.taps.counts, self.taps.positions, everything,
-            self.offsets, self.values, self.places, self.kept,
-        )  # fmt: skip
 
 
 class ConvolutionPlan:
@@ -187,11 +173,12 @@ class ConvolutionPlan:
         self.prefer = prefer
         taps = forward_taps(self.scheme)
         self.forward_correlation = Correlation(
-            self.scheme, taps, self.scheme.target, dtype, backward=False
+            self.scheme, taps, self.scheme.target, images, dtype, backward=False
         )
         self.backward_correlation = Correlation(
-            self.scheme, backward_taps(self.scheme), self.scheme.source, dtype, backward=True
-        )
+            self.scheme, backward_taps(self.scheme), self.scheme.source, images, dtype,
+            backward=True,
+        )  # fmt: skip
         channels = weight_shape[1] * groups
         if self.scheme.split:
             source = self.scheme.source
@@ -203,7 +190,7 @@ class ConvolutionPlan:
             planes = self.scheme.phases * channels
             self.phases = allocate(images, planes, self.scheme.source, dtype)
             self.dphases = allocate(images, planes, self.scheme.source, dtype)
-        self.gradient = WeightGradient(self.scheme, taps, dtype, scratch or Scratch())
+        self.gradient = WeightGradient(self.scheme, taps, images, dtype, scratch or Scratch())
 
     def forward(
         self, x: Array, weight: Array, bias: Array | None, y: Array, *, sparse: bool = False,
@@ -291,19 +278,23 @@ class ConvolutionPlan:
 class WeightGradient:
     """dweight of a table of taps, for all weights or the kept ones."""
 
-    def __init__(self, scheme: Scheme, taps: Taps, dtype: DTypeLike, scratch: Scratch) -> None:
+    def __init__(
+        self, scheme: Scheme, taps: Taps, images: int, dtype: DTypeLike, scratch: Scratch
+    ) -> None:
         source, target = scheme.source, scheme.target
         self.scratch = scratch
         self.taps = taps
         self.winograd: WinogradGradient | None = None
         if suits_winograd(scheme, target, dtype):
             self.winograd = WinogradGradient(scheme, dtype)
+        form = row_form(scheme, target, images, dtype)
+        self.by_rows = RowGradient(scheme, form, dtype) if form else None
+        self.index = None if form else SparseIndex(taps, dtype)
         self.shape = (0,) * TILE_VECTORS
         self.cover = flat_cover(target, dtype)
         G, J = taps.offsets.shape
         self.offsets = np.zeros((G, round_up(J, TILE_VECTORS)), np.int64)
         self.offsets[:, :J] = taps.offsets
-        self.index = SparseIndex(taps, dtype)
         itemsize = np.dtype(dtype).itemsize
         tile_bytes = itemsize * (TILE_ROWS * target.plane + 2 * source.plane)
         self.chunk = max(1, CHUNK_BYTES // tile_bytes)
@@ -336,8 +327,12 @@ class WeightGradient:
         self, dy: Array, source: Array, weight: Array, dweight: Array, everything: bool = False
     ) -> None:
         """The weights that are not zero, or everything one by one; zero elsewhere."""
+        if self.by_rows is not None:
+            self.by_rows.run(dy, source, weight, dweight, everything)
+            return
+        assert self.index is not None, "made where there is no kernel by rows"
         index = self.index
-        index.build(weight.reshape(-1), everything)
+        index.build(weight, everything)
         images = dy.shape[0]
         chunk = max(1, min(self.kept_chunk, -(-images // CHUNKS)))
         chunks = max(1, -(-images // chunk))
@@ -347,11 +342,6 @@ class WeightGradient:
             chunk, partial, (0,) * KEPT_WIDTH, self.cover.lane_shape,
         )  # fmt: skip
         add_chunks(partial, index.places, index.kept, dweight.reshape(-1))
-
-
-def density(weight: Array) -> float:
-    """Share of the weights that are not zero."""
-    return int(count_kept(weight.reshape(-1))) / max(weight.size, 1)
 
 
 class Cover(NamedTuple):

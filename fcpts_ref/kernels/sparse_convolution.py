@@ -1,8 +1,7 @@
-"""Convolution with the weights that are not zero: an index, and kernels that follow it.
+"""Convolution with the weights that are not zero: kernels that follow an index of them.
 
-The index lists, for each output plane, the offset and value of every kept weight.  It is built
-anew from the weights of each call: one pass over them, cheap next to the work that it saves.
-A pruned weight contributes nothing, also against an infinite or NaN activation.
+``sparse_index`` lists, for each output plane, the offset and value of every kept weight.  A pruned
+weight contributes nothing, also against an infinite or NaN activation.
 """
 
 from __future__ import annotations
@@ -15,40 +14,6 @@ from .compilation import compiled, compiled_parallel
 from .convolution_dense import prefetch_image, store_tile
 from .moments import image_moments
 from .vectors import dot_products, outer_product, sum_lanes, take, zero_tile
-
-
-@compiled_parallel
-def build_index(
-    weight: Any, offsets: Any, counts: Any, positions: Any, everything: bool,
-    index: Any, values: Any, places: Any, kept: Any,
-) -> None:  # fmt: skip
-    """List the non-zero weights (all if ``everything``) of each output plane.
-
-    weight: flat; offsets, counts, positions: a table (``Taps``).  Fills index, values, places
-    (PLANES, >= J): offset, value and position of the weight, and kept (PLANES,): how many.
-    What follows in a row of index is zero, an offset that is safe to read.
-    """
-    groups, rows, _ = positions.shape
-    for plane in prange(groups * rows):
-        g, m, e = plane // rows, plane % rows, 0
-        for j in range(counts[g]):
-            place = positions[g, m, j]
-            value = weight[place]
-            index[plane, e] = offsets[g, j]  # written over by the next one if it is not kept
-            values[plane, e] = value
-            places[plane, e] = place
-            e += everything or value != 0
-        kept[plane] = e
-        index[plane, e:] = 0
-
-
-@compiled
-def count_kept(weight: Any) -> int:
-    """How many weights are not zero."""
-    kept = 0
-    for i in range(weight.size):
-        kept += weight[i] != 0
-    return kept
 
 
 @compiled_parallel

@@ -58,6 +58,7 @@ class WinogradCorrelation:
         self.pieces, self.group = _pieces(geometry, lanes(dtype) // 2)
         self.lane_shape = (0,) * lanes(dtype)
         self.packed = np.zeros((-(-planes // ROWS), PARTS, J // 9 + GAP // ROWS, ROWS), dtype)
+        self.packed_from = b""  # the weights: those of a dense network stay the same for long
         self.no_bias = np.zeros(planes, dtype)
         self.mask = keep_mask(geometry, dtype)
 
@@ -66,7 +67,9 @@ class WinogradCorrelation:
         side: Array | None, limits: Array, pixels: int, moments: Array,
     ) -> None:  # fmt: skip
         """As ``Correlation.dense``."""
-        pack_parts(weight.reshape(-1), self.positions, self.packed)
+        if (content := weight.tobytes()) != self.packed_from:
+            pack_parts(weight.reshape(-1), self.positions, self.packed)
+            self.packed_from = content
         winograd_correlation(
             source, target, self.packed, self.pieces, self.group, self.pitch, self.shift,
             self.no_bias if bias is None else bias, self.lane_shape, side is not None,

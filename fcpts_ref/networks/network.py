@@ -101,7 +101,7 @@ def predict(
     images: Array,
     *,
     engine: Engine,
-    batch_size: int = 256,
+    batch_size: int = 64,
     on_batch: Callable[[int], None] | None = None,
 ) -> Array:
     """The logits for any number of images, a batch at a time; batch norm evaluates.

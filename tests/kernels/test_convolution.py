@@ -18,6 +18,7 @@ if numba.config.DISABLE_JIT:
 from fcpts_ref.kernels import convolution as fast
 from fcpts_ref.kernels.convolution_plan import ConvolutionPlan, prefer_sparse
 from fcpts_ref.kernels.layout import allocate, interior, make_geometry
+from fcpts_ref.kernels.row_plan import FEW_IMAGES
 from fcpts_ref.kernels.threads import available_threads, using_threads
 from fcpts_ref.kernels.vectors import lanes
 from fcpts_ref.kernels.winograd import ROWS
@@ -218,6 +219,72 @@ def test_images_of_cifar_networks_are_cut_in_squares(dtype, width):
     for correlation in (plan.forward_correlation, plan.backward_correlation):
         assert (correlation.winograd is not None) == expected
     assert (plan.gradient.winograd is not None) == expected
+
+
+@st.composite
+def row_problems(draw):
+    """3 x 3 with padding 1 in images whose rows are vectors or half of one; see ``row_plan``."""
+    C, K = draw(st.integers(1, 20)), draw(st.integers(1, 20))
+    N, H = draw(st.integers(FEW_IMAGES, 19)), draw(st.sampled_from((1, 2, 4, 8, 12, 16)))
+    W = draw(st.sampled_from((2, 4, 8, 16, 32, 64)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    x, weight = rng.normal(size=(N, C, H, W)), rng.normal(size=(K, C, 3, 3))
+    weight[rng.random(weight.shape) < draw(st.sampled_from(SPARSITIES))] = 0
+    return x, weight, rng.normal(size=K), rng.normal(size=(N, K, H, W)), {"padding": 1}
+
+
+@given(row_problems(), st.sampled_from((np.float32, np.float64)))
+@settings(max_examples=60, deadline=None)
+def test_masked_kernels_over_rows_equal_their_twins(problem, dtype):
+    masked = fast.masked_convolution_forward, fast.masked_convolution_backward
+    check(*problem, dtype, *masked)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("vectors", [0.5, 1, 2, 4])
+def test_images_whose_rows_are_vectors_are_copied_into_rows(dtype, vectors):
+    width = max(1, int(vectors * lanes(dtype)))
+    geometry, shape = make_geometry(8, width, 1), (16, 16, 3, 3)
+    plans = [ConvolutionPlan(geometry, shape, N, dtype, padding=1) for N in (FEW_IMAGES, 1)]
+    for plan, expected in zip(plans, (True, False), strict=True):
+        for correlation in (plan.forward_correlation, plan.backward_correlation):
+            assert (correlation.rows is not None) == expected
+        assert (plan.gradient.by_rows is not None) == expected
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("halves", [1, 2])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_rows_keep_nan_and_infinity_to_their_image(dtype, halves, value):
+    """Nine images, so the last one has no partner; a pruned weight meets neither."""
+    N, W, at = 9, halves * lanes(dtype) // 2, (8, 0, 3, 0)
+    rng = np.random.default_rng(0)
+    x, weight = rng.normal(size=(N, 4, 8, W)).astype(dtype), rng.normal(size=(6, 4, 3, 3))
+    weight[rng.random(weight.shape) < 0.8] = 0
+    weight[0] = 0
+    weight = weight.astype(dtype)
+    x[at] = value
+    y, cache = fast.masked_convolution_forward(x, weight, padding=1)
+    expected = masked_sum(x, weight)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
+    np.testing.assert_array_equal(np.isinf(y), np.isinf(expected))
+    assert np.isfinite(y[:8]).all()
+    assert np.isfinite(y[:, 0]).all()
+    dy = rng.normal(size=y.shape).astype(dtype)
+    dy[7, 1, 2, 1] = value
+    dx = fast.masked_convolution_backward(dy, cache)[0]
+    turned = weight.swapaxes(0, 1)[:, :, ::-1, ::-1]
+    np.testing.assert_array_equal(np.isfinite(dx), np.isfinite(masked_sum(dy, turned)))
+
+
+def masked_sum(x, weight):
+    """The correlation with padding 1, in which a weight of zero meets nothing."""
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    H, W = x.shape[2:]
+    y = np.zeros((len(x), len(weight), H, W), x.dtype)
+    for k, c, r, s in zip(*np.nonzero(weight), strict=True):
+        y[:, k] += weight[k, c, r, s] * padded[:, c, r : r + H, s : s + W]
+    return y
 
 
 CASES = {

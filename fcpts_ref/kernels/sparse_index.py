@@ -1,0 +1,76 @@
+"""The weights that are not zero, listed anew from the weights of each call.
+
+One pass over the weights, cheap next to the work that it saves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numpy.typing import DTypeLike, NDArray
+
+from .compilation import compiled, compiled_parallel
+from .convolution_taps import Taps
+
+Array = NDArray[Any]
+
+SLACK = 6  # entries behind the last of a row that a kernel may read, at most one tile
+
+
+class SparseIndex:
+    """For each output plane of a table the offset, value and place of every kept weight.
+
+    offsets, values, places (PLANES, J + SLACK), kept (PLANES,): how many.  The SLACK offsets that
+    follow in a row are 0, which is safe to read.
+    """
+
+    def __init__(self, taps: Taps, dtype: DTypeLike) -> None:
+        size = (taps.planes, taps.positions.shape[2] + SLACK)
+        self.taps = taps
+        self.offsets = np.zeros(size, np.int64)
+        self.values = np.zeros(size, dtype)
+        self.places = np.zeros(size, np.int64)
+        self.kept = np.zeros(taps.planes, np.int64)
+
+    def build(self, weight: Array, everything: bool) -> None:
+        """List the non-zero weights, or all."""
+        build_index(
+            weight.reshape(-1), self.taps.offsets, self.taps.counts, self.taps.positions,
+            everything, self.offsets, self.values, self.places, self.kept,
+        )  # fmt: skip
+
+
+@compiled_parallel
+def build_index(
+    weight: Any, offsets: Any, counts: Any, positions: Any, everything: bool,
+    index: Any, values: Any, places: Any, kept: Any,
+) -> None:  # fmt: skip
+    """Fill a ``SparseIndex``; weight: flat; offsets, counts, positions: a table (``Taps``)."""
+    groups, rows, _ = positions.shape
+    for plane in prange(groups * rows):
+        g, m, e = plane // rows, plane % rows, 0
+        for j in range(counts[g]):
+            place = positions[g, m, j]
+            value = weight[place]
+            index[plane, e] = offsets[g, j]  # written over by the next one if it is not kept
+            values[plane, e] = value
+            places[plane, e] = place
+            e += everything or value != 0
+        kept[plane] = e
+        index[plane, e : e + SLACK] = 0
+
+
+@compiled
+def count_kept(weight: Any) -> int:
+    """How many weights are not zero."""
+    kept = 0
+    for i in range(weight.size):
+        kept += weight[i] != 0
+    return kept
+
+
+def density(weight: Array) -> float:
+    """Share of the weights that are not zero."""
+    return int(count_kept(weight.reshape(-1))) / max(weight.size, 1)
