@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,10 @@ def prune(
                 "choose a new folder with --out"
             )
         runs.write_settings(folder, settings)
-        with step_bar(settings.method, quiet=arguments.quiet) as on_step:
+        with (
+            step_bar(settings.method, quiet=arguments.quiet) as on_step,
+            _compiled_ahead(settings, network, arguments.threads),
+        ):
             finished = runs.execute(
                 settings, network, images, folder, threads=arguments.threads, on_step=on_step
             )
@@ -76,6 +80,17 @@ def prune(
         summary["seconds"] = round(time.perf_counter() - begun, 1)
         _write(folder, settings, finished, summary)
     return summary
+
+
+def _compiled_ahead(
+    settings: runs.RunSettings, network: Network, threads: int | None
+) -> AbstractContextManager[None]:
+    """Another core compiles the kernels of backward, where this run will need some."""
+    if settings.engine != "numba" or settings.method != "fcpts":
+        return nullcontext()
+    from fcpts_ref.cli.ahead import backward_compiled_ahead
+
+    return backward_compiled_ahead(network.graph, network.dtype, threads)
 
 
 def _settings(
