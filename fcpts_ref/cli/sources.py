@@ -104,6 +104,11 @@ def find_network(arguments: argparse.Namespace, dataset: Dataset) -> Network:
 
 def _named_network(arguments: argparse.Namespace, dataset: Dataset) -> Network:
     name = arguments.weights
+    if arguments.arch and name.endswith((".h5", ".hdf5")):
+        raise InputError(
+            f"--arch {arguments.arch} says what a foreign checkpoint holds; {name} is a file of "
+            "this program and says so itself, leave --arch away"
+        )
     if arguments.arch:
         graph = architecture(
             arguments.arch,

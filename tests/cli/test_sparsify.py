@@ -214,6 +214,21 @@ def test_another_data_set_of_another_shape(run: Run, place: Place, tmp_path: Pat
     assert "give matching --weights and --data" in result.err
 
 
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (("--weights", "own.h5", "--arch", "resnet20"), "leave --arch away"),
+        (("--weights", "foreign.pth"), "say what it holds with --arch"),
+        (("--weights", "unheard-of"), "give the path of an .h5 file"),
+    ],
+)
+def test_weights_of_the_wrong_kind(run: Run, words: tuple[str, ...], advice: str) -> None:
+    result = run("sparsify", *words)
+    assert result.code == 2
+    assert advice in result.err
+    assert one_line(result.err)
+
+
 def test_weights_that_are_not_numbers(run: Run, place: Place, tmp_path: Path) -> None:
     network, _ = read_network(place.network)
     name = network.graph.prunable[2]
