@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import secrets
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ import numba
 Function = Callable[..., Any]
 
 FOLDER = Path(__file__).parent
+PROCESS = secrets.token_hex(4)  # in the names of the files that this process writes
 
 
 def compiled(function: Function) -> Function:
@@ -42,7 +44,21 @@ def _compile(function: Function, *, parallel: bool) -> Function:
         )(function)
     finally:
         numba.config.CACHE_DIR = before
+    if place is not None:
+        _name_apart(result)
     return result
+
+
+def _name_apart(function: Any) -> None:
+    """Let other processes write the machine code of this function to other files.
+
+    Numba numbers the files by what its index knew when it was read.  Two processes that compile
+    a function for different arguments at one time would write to one file, and whoever finds it in
+    the index would run the code of the other.
+    """
+    file = function._cache._cache_file
+    stem = file._data_name_pattern.removesuffix("{number:d}.nbc")
+    file._data_name_pattern = f"{stem}{PROCESS}-{{number:d}}.nbc"
 
 
 @cache

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numba
 import pytest
 
@@ -49,3 +53,17 @@ def test_numbas_own_setting_stays():
     before = numba.config.CACHE_DIR
     assert compilation.compiled(lambda x: x + 1)(1) == 2
     assert before == numba.config.CACHE_DIR
+
+
+def test_processes_do_not_write_to_one_file(tmp_path):
+    """As when the second has read the index before the first wrote it."""
+    source = "from fcpts_ref.kernels.sparse_index import count_kept as f; import numpy as np; "
+    code = []
+    for dtype in ("float32", "float64"):
+        command = [sys.executable, "-c", f"{source}f(np.ones(3, np.{dtype}))"]
+        subprocess.run(command, env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}, check=True)
+        for index in tmp_path.rglob("*.nbi"):
+            index.unlink()
+        code.append(set(tmp_path.rglob("*count_kept*.nbc")))
+    assert len(code[0]) == 1
+    assert len(code[1]) == 2
