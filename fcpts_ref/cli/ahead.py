@@ -39,23 +39,32 @@ def backward_compiled_ahead(graph: Graph, dtype: Any, threads: int | None) -> It
     if (threads or available_threads()) < 2 or not nothing_compiled():
         yield
         return
-    process = subprocess.Popen(
-        [sys.executable, "-m", __name__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,  # what goes wrong goes wrong again in the run, and is reported
-        env={**os.environ, "NUMBA_NUM_THREADS": "1"},
-        text=True,
-        start_new_session=True,  # Ctrl-C is for the run, which ends this process
-    )
+    process = _start(graph, dtype)
     try:
+        yield
+    finally:
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
+def _start(graph: Graph, dtype: Any) -> subprocess.Popen[str] | None:
+    """The process, told what to compile for; None where the system will not have another one."""
+    with suppress(OSError):
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # what goes wrong goes wrong again in the run
+            env={**os.environ, "NUMBA_NUM_THREADS": "1"},
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the run, which ends this process
+        )
         assert process.stdin is not None
         with suppress(BrokenPipeError), process.stdin as stream:
             json.dump({"graph": graph_to_json(graph), "dtype": np.dtype(dtype).name}, stream)
-        yield
-    finally:
-        process.kill()
-        process.wait()
+        return process
+    return None
 
 
 def nothing_compiled() -> bool:

@@ -86,11 +86,11 @@ class Correlation:
         widths = TILE_WIDTHS if self.cover.step is None else HALF_WIDTHS
         self.shape = _shape(self.cover.vectors, widths)
         self.no_bias = np.zeros(taps.planes, dtype)
-        self.places = _packed_places(taps)
+        self.places = np.zeros((0, 0), np.int64) if self.winograd else _packed_places(taps)
         self.packed = np.zeros(self.places.shape, dtype)
         form = row_form(scheme, geometry, images, dtype)
         self.rows = RowCorrelation(scheme, geometry, form, dtype, backward) if form else None
-        self.index = None if form else SparseIndex(taps, dtype)
+        self.index = self.rows.index if self.rows else SparseIndex(taps, dtype)
 
     def dense(
         self, weight: Array, source: Array, target: Array, bias: Array | None,
@@ -123,7 +123,6 @@ class Correlation:
                 weight, source, target, bias, side, limits, *self._moments(moments), everything
             )
             return
-        assert self.index is not None, "made where there is no kernel by rows"
         index = self.index
         index.build(weight, everything)
         masked_correlation(
@@ -190,7 +189,9 @@ class ConvolutionPlan:
             planes = self.scheme.phases * channels
             self.phases = allocate(images, planes, self.scheme.source, dtype)
             self.dphases = allocate(images, planes, self.scheme.source, dtype)
-        self.gradient = WeightGradient(self.scheme, taps, images, dtype, scratch or Scratch())
+        self.gradient = WeightGradient(
+            self.scheme, self.forward_correlation, dtype, scratch or Scratch()
+        )
 
     def forward(
         self, x: Array, weight: Array, bias: Array | None, y: Array, *, sparse: bool = False,
@@ -276,20 +277,22 @@ class ConvolutionPlan:
 
 
 class WeightGradient:
-    """dweight of a table of taps, for all weights or the kept ones."""
+    """dweight of a table of taps, for all weights or the kept ones.
+
+    It shares the tables of the correlation forward, and the memory of its index.
+    """
 
     def __init__(
-        self, scheme: Scheme, taps: Taps, images: int, dtype: DTypeLike, scratch: Scratch
+        self, scheme: Scheme, forward: Correlation, dtype: DTypeLike, scratch: Scratch
     ) -> None:
-        source, target = scheme.source, scheme.target
+        source, target, taps = scheme.source, scheme.target, forward.taps
         self.scratch = scratch
         self.taps = taps
         self.winograd: WinogradGradient | None = None
         if suits_winograd(scheme, target, dtype):
             self.winograd = WinogradGradient(scheme, dtype)
-        form = row_form(scheme, target, images, dtype)
-        self.by_rows = RowGradient(scheme, form, dtype) if form else None
-        self.index = None if form else SparseIndex(taps, dtype)
+        self.by_rows = RowGradient(forward.rows) if forward.rows else None
+        self.index = forward.index
         self.shape = (0,) * TILE_VECTORS
         self.cover = flat_cover(target, dtype)
         G, J = taps.offsets.shape
@@ -330,7 +333,6 @@ class WeightGradient:
         if self.by_rows is not None:
             self.by_rows.run(dy, source, weight, dweight, everything)
             return
-        assert self.index is not None, "made where there is no kernel by rows"
         index = self.index
         index.build(weight, everything)
         images = dy.shape[0]

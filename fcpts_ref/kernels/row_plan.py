@@ -74,12 +74,11 @@ class RowCorrelation:
 
 
 class RowGradient:
-    """The gradient of the kept weights over aligned rows."""
+    """The gradient of the kept weights over aligned rows; shares the tables of forward."""
 
-    def __init__(self, scheme: Scheme, form: Form, dtype: DTypeLike) -> None:
-        self.form = form
-        self.height, self.pitch = scheme.target.height, scheme.target.pitch
-        self.index = SparseIndex(column_taps(scheme, form, backward=False), dtype)
+    def __init__(self, forward: RowCorrelation) -> None:
+        self.form, self.index = forward.form, forward.index
+        self.height, self.pitch = forward.height, forward.pitch
 
     def run(self, dy: Array, x: Array, weight: Array, dweight: Array, everything: bool) -> None:
         """Fill dweight; the chunks depend on the number of images alone."""

@@ -120,6 +120,16 @@ def test_another_process_starts_on_a_cold_machine_with_two_cores(
     assert graph_from_json(said["graph"]) == graph
 
 
+def test_a_system_without_room_for_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*words: Any, **options: Any) -> None:
+        raise BlockingIOError
+
+    monkeypatch.setattr(ahead.subprocess, "Popen", refuse)
+    monkeypatch.setattr(ahead, "nothing_compiled", lambda: True)
+    with ahead.backward_compiled_ahead(small_plain(), np.float32, 2):
+        pass
+
+
 def test_compiled_once_it_has_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(ahead, "cache_folder", lambda file: tmp_path)
     assert ahead.nothing_compiled()
