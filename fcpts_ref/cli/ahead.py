@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+import fcpts_ref
 from fcpts_ref.kernels import batch_norm
 from fcpts_ref.kernels.compilation import cache_folder
 from fcpts_ref.kernels.plan import Plan
@@ -52,11 +53,11 @@ def _start(graph: Graph, dtype: Any) -> subprocess.Popen[str] | None:
     """The process, told what to compile for; None where the system will not have another one."""
     with suppress(OSError):
         process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-P", "-m", "fcpts_ref.cli.ahead"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # what goes wrong goes wrong again in the run
-            env={**os.environ, "NUMBA_NUM_THREADS": "1"},
+            env={**os.environ, "NUMBA_NUM_THREADS": "1", "PYTHONPATH": _search_path()},
             text=True,
             start_new_session=True,  # Ctrl-C is for the run, which ends this process
         )
@@ -65,6 +66,12 @@ def _start(graph: Graph, dtype: Any) -> subprocess.Popen[str] | None:
             json.dump({"graph": graph_to_json(graph), "dtype": np.dtype(dtype).name}, stream)
         return process
     return None
+
+
+def _search_path() -> str:
+    """This package, wherever it lies, comes first: kernels are kept beside their source."""
+    mine = str(Path(fcpts_ref.__file__).resolve().parents[1])
+    return os.pathsep.join([mine, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def nothing_compiled() -> bool:

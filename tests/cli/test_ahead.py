@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,35 @@ def test_a_system_without_room_for_another_process(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ahead, "nothing_compiled", lambda: True)
     with ahead.backward_compiled_ahead(small_plain(), np.float32, 2):
         pass
+
+
+def test_it_compiles_for_the_package_that_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not for one of that name in the working folder, such as a checkout beside an installation."""
+    (tmp_path / "fcpts_ref").mkdir()
+    (tmp_path / "fcpts_ref" / "__init__.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    started = []
+    monkeypatch.setattr(ahead, "nothing_compiled", lambda: True)
+    real = subprocess.Popen
+
+    def start(words: list[str], **options: Any) -> Any:
+        started.append(real(words, **{**options, "stderr": subprocess.PIPE}))
+        return started[0]
+
+    monkeypatch.setattr(ahead.subprocess, "Popen", start)
+    process = ahead._start(small_plain(), np.float32)
+    assert process is started[0]
+    limit = time.monotonic() + 120
+    while not list(tmp_path.rglob("*.nbc")) and time.monotonic() < limit:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    assert list(tmp_path.rglob("*.nbc"))
+    process.kill()
+    process.wait()
+    process.stderr.close()
 
 
 def test_compiled_once_it_has_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
