@@ -44,7 +44,7 @@ def _compile(function: Function, *, parallel: bool) -> Function:
         )(function)
     finally:
         numba.config.CACHE_DIR = before
-    if place is not None:
+    if place is not None and not numba.config.DISABLE_JIT:
         _name_apart(result)
     return result
 
