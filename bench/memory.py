@@ -1,6 +1,6 @@
 """Peak memory of FCPTS steps (paper profile, 90 %), ours and PyTorch's, each in its own process.
 
-Counted above what stands after a warm-up with eight images: interpreter, compiled code, pools.
+Counted above what stands after a warm-up with a few images: interpreter, compiled code, pools.
 Linux only: the peak is read from /proc.
 """
 
@@ -16,9 +16,9 @@ from contextlib import suppress
 import numpy as np
 
 from bench.works import LAYOUTS, Setting, has_torch, sparsify
+from fcpts_ref.kernels.row_plan import FEW_IMAGES  # with fewer some kernels are not used
 
 STEPS = 3
-WARM_UP = 8  # images: with fewer some kernels are not used
 
 
 def run(arguments: argparse.Namespace) -> dict[str, float]:
@@ -39,10 +39,10 @@ def _measured(side: str, batch: int, threads: int) -> float:
 
 def peak(side: str, batch: int, threads: int) -> float:
     """MiB at the peak of some steps, in this process."""
-    for images in (WARM_UP, batch):
+    for images in (FEW_IMAGES, batch):
         ours, theirs = sparsify(Setting(images, threads, np.float32, 0), "paper", 0.9)
         work = ours if side == "ours" else theirs(side)
-        if images == WARM_UP:
+        if images == FEW_IMAGES:
             work()
     gc.collect()
     with suppress(OSError, AttributeError):  # not glibc

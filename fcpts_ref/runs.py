@@ -273,7 +273,8 @@ def read_settings(folder: Path) -> RunSettings:
     """The settings of a run.  Raises InputError for a folder that holds none."""
     data = read_json(folder / SETTINGS)
     try:
-        _ = data["resolved"]  # not worked out anew: it pins the run
+        if not isinstance(data["resolved"], dict):  # else it would be worked out anew
+            raise TypeError("resolved does not list settings")
         return RunSettings(**data)
     except (KeyError, TypeError) as error:
         raise InputError(

@@ -140,10 +140,11 @@ def test_settings_without_what_they_came_to_are_refused(tmp_path: Path) -> None:
     runs.write_settings(tmp_path, SETTINGS)
     assert runs.read_settings(tmp_path) == SETTINGS
     data = runs.read_json(tmp_path / runs.SETTINGS)
-    del data["resolved"]
-    runs.write_json(tmp_path / runs.SETTINGS, data)
-    with pytest.raises(InputError, match="resolved"):
-        runs.read_settings(tmp_path)
+    without = {name: value for name, value in data.items() if name != "resolved"}
+    for bad in (without, {**data, "resolved": None}):
+        runs.write_json(tmp_path / runs.SETTINGS, bad)
+        with pytest.raises(InputError, match="resolved"):
+            runs.read_settings(tmp_path)
 
 
 def test_a_checkpoint_that_does_not_say_its_settings_is_refused(tmp_path: Path) -> None:

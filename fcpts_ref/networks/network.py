@@ -107,6 +107,7 @@ def predict(
     """The logits for any number of images, a batch at a time; batch norm evaluates.
 
     images: (N, C, H, W) in [0, 1].  ``on_batch(n)`` is called after every batch of n images.
+    batch_size: the default is small enough for a layer's activations to stay in the cache.
     """
     images = check_images(network.graph, images)
     logits = np.empty((len(images), network.graph.classes), dtype=network.dtype)

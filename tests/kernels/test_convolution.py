@@ -287,6 +287,22 @@ def masked_sum(x, weight):
     return y
 
 
+def test_weights_changed_in_place_are_packed_anew():
+    """The dense kernels keep the parts of a filter while its bits stay the same."""
+    rng = np.random.default_rng(0)
+    geometry = make_geometry(8, 8, 1)
+    plan = ConvolutionPlan(geometry, (8, 8, 3, 3), 2, np.float32, padding=1)
+    x, y = (allocate(2, 8, geometry, np.float32) for _ in range(2))
+    interior(x, geometry)[...] = rng.normal(size=(2, 8, 8, 8))
+    weight = rng.normal(size=(8, 8, 3, 3)).astype(np.float32)
+    for _ in range(2):
+        plan.forward(x, weight, None, y)
+        plain = interior(x, geometry).copy()
+        expected, _ = reference.convolution_forward(plain, weight, padding=1)
+        np.testing.assert_allclose(interior(y, geometry), expected, atol=1e-4)
+        weight[3, 5] += 1
+
+
 CASES = {
     "16 channels of 32 x 32": ((3, 16, 32, 32), (16, 16, 3, 3), {"padding": 1}),
     "32 channels of 16 x 16": ((3, 32, 16, 16), (32, 32, 3, 3), {"padding": 1}),
