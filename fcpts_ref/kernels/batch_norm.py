@@ -38,22 +38,22 @@ from .vectors import (
 
 @compiled
 def combine_statistics(
-    moments: Any, pixels: int, gamma: Any, running_mean: Any, running_var: Any,
+    moments: Any, gamma: Any, running_mean: Any, running_var: Any,
     momentum: float, epsilon: float, mean: Any, scale: Any, inverse: Any,
     new_mean: Any, new_var: Any,
 ) -> None:  # fmt: skip
     """Planes to channels: mean, inverse = 1 / sqrt(var + epsilon), scale, running statistics."""
     images, channels = moments.shape[:2]
-    values = images * pixels
     for c in range(channels):
-        total = 0.0
+        total, values = 0.0, 0.0
         for n in range(images):
-            total += moments[n, c, 0]
-        m = total / images
+            total += moments[n, c, 0] * moments[n, c, 2]
+            values += moments[n, c, 2]
+        m = total / values
         squares = 0.0
         for n in range(images):
             d = moments[n, c, 0] - m
-            squares += moments[n, c, 1] + pixels * (d * d)
+            squares += moments[n, c, 1] + moments[n, c, 2] * (d * d)
         variance = squares / values
         mean[c] = m
         inverse[c] = 1 / np.sqrt(variance + epsilon)

@@ -32,7 +32,7 @@ Array = NDArray[Any]
 # Vectors in a tile, whole ones and halves: few choices, for every one is compiled by itself.
 TILE_WIDTHS = (TILE_VECTORS, 1)
 HALF_WIDTHS = (4, 1)
-NO_MOMENTS = np.zeros((0, 0, 2))
+NO_MOMENTS = np.zeros((0, 0, 3))
 KEPT_WIDTH = SLACK  # kept weights whose gradients are summed at a time
 CHUNKS = 8  # of images at least, if there are as many, for threads to share
 CHUNK_BYTES = 2**19  # images that a weight gradient works on at a time: half a level-2 cache
@@ -101,7 +101,8 @@ class Correlation:
         moments: of the target's planes, to be taken for batch norm (see ``moments``).
         """
         if self.winograd is not None:
-            self.winograd.run(weight, source, target, bias, side, limits, *self._moments(moments))
+            taken = NO_MOMENTS if moments is None else moments
+            self.winograd.run(weight, source, target, bias, side, limits, taken)
             return
         pack_weights(weight.reshape(-1), self.places.reshape(-1), self.packed.reshape(-1))
         dense_correlation(
@@ -119,9 +120,8 @@ class Correlation:
     ) -> None:  # fmt: skip
         """The same with the weights that are not zero alone, or with everything one by one."""
         if self.rows is not None:
-            self.rows.run(
-                weight, source, target, bias, side, limits, *self._moments(moments), everything
-            )
+            taken = NO_MOMENTS if moments is None else moments
+            self.rows.run(weight, source, target, bias, side, limits, taken, everything)
             return
         index = self.index
         index.build(weight, everything)
@@ -201,7 +201,7 @@ class ConvolutionPlan:
         """y = convolution of x (+ side), cut off at the limits (see ``activation``).
 
         sparse: the weight has zeros, skip them if that is quicker.
-        moments: (N, K, 2), takes those of the planes of y (see ``moments``).
+        moments: (N, K, 3), takes those of the planes of y (see ``moments``).
         """
         self._correlate(
             self.forward_correlation, weight, self._source(x), y, bias, sparse, side, limits,

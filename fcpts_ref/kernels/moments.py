@@ -1,8 +1,16 @@
-"""Mean and squared deviations of every plane, for batch norm.
+"""Mean and squared deviations of planes, for batch norm.
 
-The kernels of convolutions take them of an image as soon as it is written, while it is in the
-cache.  Sums: in float lanes, flushed into float64 every CHUNK vectors; more than one side by side,
-so that an addition need not wait for the last one.
+``moments`` are float64 (N, C, 3): mean, sum of squared deviations and number of values, of channel
+c of image n, or of it and the images after it, whose numbers are 0 then.
+
+The kernels by rows and by squares add values up as soon as a piece of every plane is written, when
+it is still in the first-level cache: deviations from a *centre*, and their squares.  The centre is
+the mean of the first vector of a plane.  Of V vectors none can be more than sqrt(V) standard
+deviations away from the mean of all, so little is lost to rounding whatever the values are.
+Other kernels take the moments of an image when it is written, about its mean (``image_moments``).
+
+Sums: in float lanes, flushed into float64 every CHUNK vectors; more than one side by side, so that
+an addition need not wait for the last one.
 """
 
 from __future__ import annotations
@@ -13,9 +21,61 @@ import numpy as np
 from numba import prange
 
 from .compilation import compiled, compiled_parallel
-from .vectors import VECTOR_BYTES, add, keep, load, multiply_add, splat, subtract, sum_lanes
+from .vectors import (
+    VECTOR_BYTES,
+    add,
+    keep,
+    load,
+    load_as,
+    load_lanes,
+    multiply_add,
+    splat,
+    store,
+    subtract,
+    sum_lanes,
+)
 
 CHUNK = 128  # vectors that are added in float lanes before they go to float64
+
+
+@compiled
+def set_centre(centres: Any, c: int, value: Any, lanes: int) -> None:
+    """centres[c] = the mean of a vector; 0 where that is not finite."""
+    centre = np.float64(sum_lanes(value)) / lanes
+    centres[c] = centre if np.isfinite(centre) else 0
+
+
+@compiled
+def add_lanes(lanes: Any, c: int, linear: Any, square: Any) -> None:
+    """Rows 2 c and 2 c + 1 of lanes (2 C, L) += two vectors."""
+    at = 2 * c * lanes.shape[1]
+    store(lanes, at, add(linear, load_as(linear, lanes, at)))
+    at += lanes.shape[1]
+    store(lanes, at, add(square, load_as(square, lanes, at)))
+
+
+@compiled
+def flush(lanes: Any, sums: Any, lane_shape: Any) -> None:
+    """sums (C, 2) += the sums over the lanes, which are zero then."""
+    for c in range(len(sums)):
+        for i in range(2):
+            at = (2 * c + i) * lanes.shape[1]
+            sums[c, i] += np.float64(sum_lanes(load_lanes(lanes, at, lane_shape)))
+    lanes[:] = 0
+
+
+@compiled
+def write_moments(sums: Any, centres: Any, values: int, n: int, images: int, moments: Any) -> None:
+    """moments[n : n + images] from sums (C, 2) of deviations from the centres, and their squares.
+
+    values: how many there are of each channel.
+    """
+    for c in range(len(centres)):
+        linear, square = sums[c, 0], sums[c, 1]
+        moments[n, c, 0] = np.float64(centres[c]) + linear / values
+        moments[n, c, 1] = square - linear * (linear / values)
+        moments[n, c, 2] = values
+        moments[n + 1 : n + images, c] = 0
 
 
 @compiled
@@ -68,15 +128,16 @@ def plane_moments(x: Any, at: int, vectors: int, mask: Any, pixels: int) -> tupl
 
 @compiled
 def image_moments(x: Any, n: int, mask: Any, pixels: int, moments: Any) -> None:
-    """moments[n, c] = mean and sum of squared deviations of plane c of image n.
+    """moments[n, c] of plane c of image n.
 
-    moments: float64 (N, C, 2); mask: ``layout.keep_mask`` of the planes; pixels: of a plane.
+    mask: ``layout.keep_mask`` of the planes; pixels: of a plane.
     """
     channels, plane = x.shape[1:]
     vectors = plane * x.itemsize // VECTOR_BYTES
     for c in range(channels):
         at = (n * channels + c) * plane
         moments[n, c, 0], moments[n, c, 1] = plane_moments(x, at, vectors, mask, pixels)
+        moments[n, c, 2] = pixels
 
 
 @compiled_parallel

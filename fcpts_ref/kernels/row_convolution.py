@@ -27,18 +27,31 @@ from .activation import cut
 from .channels_last import aligned_rows
 from .compilation import compiled, compiled_parallel
 from .convolution_dense import prefetch_image
-from .moments import image_moments
+from .moments import CHUNK, add_lanes, flush, set_centre, write_moments
 from .row_vectors import add_tiles, dot_tile, load_row, load_rows, shift_rows, store_row
-from .vectors import add, broadcast_as, load_lanes, outer_product, store, sum_lanes, zero_tile
+from .vectors import (
+    add,
+    broadcast_as,
+    load_lanes,
+    multiply_add,
+    outer_product,
+    store,
+    subtract,
+    sum_lanes,
+    zero_tile,
+)
+
+FLUSH = CHUNK // 8  # tiles whose moments are added in float lanes
 
 
 @compiled_parallel
 def masked_row_correlation(
     source: Any, target: Any, index: Any, values: Any, kept: Any, bias: Any, height: int,
-    pitch: int, shape: Any, row_shape: Any, lane_shape: Any, pair_shape: Any, accumulate: bool,
-    side: Any, limits: Any, mask: Any, pixels: int, moments: Any,
+    pitch: int, shape: Any, row_shape: Any, lane_shape: Any, pair_shape: Any, own_shape: Any,
+    accumulate: bool, side: Any, limits: Any, moments: Any,
 ) -> None:  # fmt: skip
-    """As ``sparse_convolution.masked_correlation``; height: rows of an image, whole tiles.
+    """As ``sparse_convolution.masked_correlation``; height: rows of an image, whole tiles;
+    own_shape: of the lanes of one image; moments: of the target (see ``moments``), or of none.
 
     Threads share the images.  A piece of the rows stays in the first-level cache while every
     output plane is made from it.
@@ -51,6 +64,11 @@ def masked_row_correlation(
         n = item * together
         apart = planes * target_plane if n + together <= images else 0
         rows = copy_rows(source, n, height, pitch, row_shape, lane_shape, pair_shape)
+        here = min(together, images - n)  # images
+        counted = planes if len(moments) else 0
+        sums, centres = np.zeros((counted, 2)), np.zeros(counted, source.dtype)
+        lanes = aligned_rows(2 * counted, len(own_shape), source)
+        lanes[:] = 0
         for piece in range(pieces):
             for other in range(n + together, n + 2 * together):
                 prefetch_image(source, other, piece, piece + 1, pieces)
@@ -67,15 +85,44 @@ def masked_row_correlation(
                 tile = add_column(tile, rows, at, index, values, kept, planes + k, shape)
                 at_target = (n * planes + k) * target_plane + piece * tile_rows * pitch
                 for i, value in enumerate(tile):
-                    here = at_target + i // V * pitch + i % V * L
+                    at_row = at_target + i // V * pitch + i % V * L
                     if accumulate:
-                        value = add(value, load_row(side, here, apart, lane_shape, pair_shape))
+                        value = add(value, load_row(side, at_row, apart, lane_shape, pair_shape))
                     value = add(value, broadcast_as(value, bias, k))
                     low, high = broadcast_as(value, limits, 0), broadcast_as(value, limits, 1)
-                    store_row(target, here, apart, cut(value, low, high), pair_shape)
-        if pixels:
-            for one in range(n, min(n + together, images)):
-                image_moments(target, one, mask, pixels, moments)
+                    store_row(target, at_row, apart, cut(value, low, high), pair_shape)
+            for k in range(counted):
+                for image in range(here):
+                    at_rows = ((n + image) * planes + k) * target_plane + piece * tile_rows * pitch
+                    add_rows(
+                        target, at_rows, pitch, k, piece + image == 0, centres, lanes, shape,
+                        row_shape, own_shape,
+                    )  # fmt: skip
+            if counted and (piece + 1 == pieces or piece % FLUSH == FLUSH - 1):
+                flush(lanes, sums, own_shape)
+        if counted:
+            pixels = height * V * len(own_shape)
+            write_moments(sums, centres, here * pixels, n, here, moments)
+
+
+@compiled
+def add_rows(
+    target: Any, at: int, pitch: int, c: int, begin: bool, centres: Any, lanes: Any, shape: Any,
+    row_shape: Any, own_shape: Any,
+) -> None:  # fmt: skip
+    """lanes of c += the deviations of these rows from the centre, and their squares."""
+    V, first = len(row_shape), load_lanes(target, at, own_shape)
+    if begin:
+        set_centre(centres, c, first, len(own_shape))
+    centre = broadcast_as(first, centres, c)
+    zero = zero_tile(target, (0,), 1, own_shape)[0]
+    linear, square, others, squares = zero, zero, zero, zero
+    for i, _ in enumerate(shape):
+        here = at + i // V * pitch + i % V * len(own_shape)
+        d = subtract(load_lanes(target, here, own_shape), centre)
+        linear, others = others, add(linear, d)
+        square, squares = squares, multiply_add(d, d, square)
+    add_lanes(lanes, c, add(linear, others), add(square, squares))
 
 
 @compiled

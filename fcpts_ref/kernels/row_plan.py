@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .convolution_taps import Scheme, Taps
-from .layout import Geometry, keep_mask
+from .layout import Geometry
 from .row_convolution import masked_row_correlation, masked_row_weight_gradient
 from .sparse_convolution import add_chunks
 from .sparse_index import SparseIndex
@@ -54,14 +54,14 @@ class RowCorrelation:
     ) -> None:
         """geometry: of the target."""
         self.form = form
+        self.own_shape = (0,) * (len(form[2]) // len(form[3]))
         self.height, self.pitch = geometry.height, geometry.pitch
         self.index = SparseIndex(column_taps(scheme, form, backward), dtype)
         self.no_bias = np.zeros(scheme.weight_shape[1 if backward else 0], dtype)
-        self.mask = keep_mask(geometry, dtype)
 
     def run(
         self, weight: Array, source: Array, target: Array, bias: Array | None, side: Array | None,
-        limits: Array, pixels: int, moments: Array, everything: bool,
+        limits: Array, moments: Array, everything: bool,
     ) -> None:  # fmt: skip
         """As ``Correlation.masked``."""
         index = self.index
@@ -69,7 +69,7 @@ class RowCorrelation:
         masked_row_correlation(
             source, target, index.offsets, index.values, index.kept,
             self.no_bias if bias is None else bias, self.height, self.pitch, *self.form,
-            side is not None, target if side is None else side, limits, self.mask, pixels, moments,
+            self.own_shape, side is not None, target if side is None else side, limits, moments,
         )  # fmt: skip
 
 

@@ -147,11 +147,11 @@ class BatchNorm(Step):
         self.pixels = geometry.height * geometry.width
         self.mean, self.scale, self.inverse = (np.zeros(C, self.dtype) for _ in range(3))
         self.offset, self.slope = (np.zeros(C, self.dtype) for _ in range(2))
-        self.sums = np.zeros((N, C, 2))  # of planes: moments forward, gradients backward
+        self.moments, self.sums = np.zeros((N, C, 3)), np.zeros((N, C, 2))  # forward, backward
 
     def count_in(self, convolution: Convolution) -> None:
         """Let the convolution that writes the input take its statistics in training."""
-        convolution.moments, self.counted = self.sums, True
+        convolution.moments, self.counted = self.moments, True
 
     def take_over(self, convolution: Convolution) -> None:
         """Run this convolution too, whose output nobody else reads: as one in evaluation."""
@@ -170,10 +170,10 @@ class BatchNorm(Step):
             if self.convolution is not None:
                 self.convolution.forward(run)
             if not self.counted:
-                statistics(x, self.mask, self.pixels, self.sums)
+                statistics(x, self.mask, self.pixels, self.moments)
             new_mean, new_var = np.empty_like(mean), np.empty_like(var)
             batch_norm.combine_statistics(
-                self.sums, self.pixels, gamma, mean, var, self.momentum, self.epsilon,
+                self.moments, gamma, mean, var, self.momentum, self.epsilon,
                 self.mean, self.scale, self.inverse, new_mean, new_var,
             )  # fmt: skip
             run.new_buffers[self.names[2]], run.new_buffers[self.names[3]] = new_mean, new_var

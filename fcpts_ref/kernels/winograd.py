@@ -40,11 +40,21 @@ from .channels_last import aligned_rows
 from .compilation import compiled, compiled_parallel
 from .convolution_dense import prefetch_share
 from .layout import ALIGNMENT
-from .moments import image_moments
-from .vectors import add, broadcast_as, outer_product, store, zero_tile
+from .moments import CHUNK, add_lanes, flush, set_centre, write_moments
+from .vectors import (
+    add,
+    broadcast_as,
+    load_lanes,
+    multiply_add,
+    outer_product,
+    store,
+    subtract,
+    zero_tile,
+)
 from .winograd_squares import (
     PARTS,
     PIECES,
+    SIZE,
     SPAN,
     join_squares,
     load_pieces,
@@ -53,6 +63,7 @@ from .winograd_squares import (
 )
 
 ROWS = 8  # output planes in a tile of sums
+FLUSH = CHUNK // (SIZE * PIECES)  # vectors of squares whose moments are added in float lanes
 GAP = ALIGNMENT  # elements between parts, else all of them would share a few sets of the cache
 
 
@@ -101,14 +112,15 @@ def filter_parts(g: Any, parts: Any) -> None:
 @compiled_parallel
 def winograd_correlation(
     source: Any, target: Any, packed: Any, pieces: Any, group: int, pitch: int, shift: int,
-    bias: Any, lane_shape: Any, accumulate: bool, side: Any, limits: Any, mask: Any, pixels: int,
+    bias: Any, lane_shape: Any, piece_shape: Any, accumulate: bool, side: Any, limits: Any,
     moments: Any,
 ) -> None:  # fmt: skip
     """target (+)= the correlation, as ``sparse_convolution.masked_correlation``.
 
     packed: see ``pack_parts``; pieces (vectors * PIECES, 2): the image within a group and the
     first element of every piece of the output; pitch: of source and target; shift: elements from
-    an output pixel back to the first input pixel of its filter.
+    an output pixel back to the first input pixel of its filter; moments: of the target (see
+    ``moments``), or of none.
 
     Threads share the groups of images.  For a vector of squares: the input parts of all channels;
     for ROWS planes at a time their products with those of the filters, and the outputs.
@@ -124,6 +136,10 @@ def winograd_correlation(
         x_parts = aligned_rows(PARTS, channels * L + GAP, source)
         y_parts = aligned_rows(PARTS, ROWS * L + GAP, source)
         read, written = np.empty(PIECES, np.int64), np.empty(PIECES, np.int64)
+        counted, values = planes if len(moments) else 0, 0
+        sums, centres = np.zeros((counted, 2)), np.zeros(counted, source.dtype)
+        lanes = aligned_rows(2 * counted, len(piece_shape), source)
+        lanes[:] = 0
         for v in range(vectors):
             count = 0  # of pieces; the last group may lack some images
             for i in range(PIECES):
@@ -132,6 +148,7 @@ def winograd_correlation(
                 n = min(n, images - 1)
                 read[i] = n * channels * plane + at - shift
                 written[i] = n * planes * target_plane + at
+            values += count * SIZE * L // 2
             for c in range(channels):
                 turn = v * channels + c
                 prefetch_share(source, (first + group) * channels * plane, turn, source_share)
@@ -144,9 +161,15 @@ def winograd_correlation(
                         y_parts, (m - k) * L, target, written, count, m * target_plane, pitch,
                         bias, m, accumulate, side, limits,
                     )  # fmt: skip
-        if pixels:
-            for n in range(first, min(first + group, images)):
-                image_moments(target, n, mask, pixels, moments)
+            for k in range(counted):
+                add_pieces(
+                    target, written, count, k * target_plane, pitch, k, v == 0, centres, lanes,
+                    piece_shape,
+                )  # fmt: skip
+            if counted and (v + 1 == vectors or v % FLUSH == FLUSH - 1):
+                flush(lanes, sums, piece_shape)
+        if counted:
+            write_moments(sums, centres, values, first, min(group, images - first), moments)
 
 
 @compiled
@@ -179,3 +202,27 @@ def write_squares(
         if accumulate:
             value = add(value, load_pieces(value, side, places, piece, down))
         store_pieces(target, places, piece, down, cut(add(value, shift), low, high), count)
+
+
+@compiled
+def add_pieces(
+    target: Any, places: Any, count: int, plane: int, pitch: int, c: int, begin: bool,
+    centres: Any, lanes: Any, piece_shape: Any,
+) -> None:  # fmt: skip
+    """lanes of c += the deviations of the pieces from the centre, and their squares.
+
+    begin: with the centre of the first one.
+    """
+    if begin:
+        first = load_lanes(target, places[0] + plane, piece_shape)
+        set_centre(centres, c, first, len(piece_shape))
+    zero = zero_tile(target, (0,), 1, piece_shape)[0]
+    centre = broadcast_as(zero, centres, c)
+    linear, square, others, squares = zero, zero, zero, zero
+    for piece in range(count):
+        for row in range(SIZE):
+            at = places[piece] + plane + row * pitch
+            d = subtract(load_lanes(target, at, piece_shape), centre)
+            linear, others = others, add(linear, d)
+            square, squares = squares, multiply_add(d, d, square)
+    add_lanes(lanes, c, add(linear, others), add(square, squares))

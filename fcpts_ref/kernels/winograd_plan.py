@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .convolution_taps import Scheme, Taps
-from .layout import Geometry, Scratch, keep_mask, round_up
+from .layout import Geometry, Scratch, round_up
 from .vectors import lanes
 from .winograd import GAP, ROWS, pack_parts, winograd_correlation
 from .winograd_gradient import ROWS as GRADIENT_ROWS
@@ -56,15 +56,14 @@ class WinogradCorrelation:
         self.shift = -int(offsets.min())  # of channel 0, which comes first
         self.pitch = geometry.pitch
         self.pieces, self.group = _pieces(geometry, lanes(dtype) // 2)
-        self.lane_shape = (0,) * lanes(dtype)
+        self.lane_shape, self.piece_shape = (0,) * lanes(dtype), (0,) * (lanes(dtype) // 2)
         self.packed = np.zeros((-(-planes // ROWS), PARTS, J // 9 + GAP // ROWS, ROWS), dtype)
         self.packed_from = b""  # the weights: those of a dense network stay the same for long
         self.no_bias = np.zeros(planes, dtype)
-        self.mask = keep_mask(geometry, dtype)
 
     def run(
         self, weight: Array, source: Array, target: Array, bias: Array | None,
-        side: Array | None, limits: Array, pixels: int, moments: Array,
+        side: Array | None, limits: Array, moments: Array,
     ) -> None:  # fmt: skip
         """As ``Correlation.dense``."""
         if (content := weight.tobytes()) != self.packed_from:
@@ -72,8 +71,9 @@ class WinogradCorrelation:
             self.packed_from = content
         winograd_correlation(
             source, target, self.packed, self.pieces, self.group, self.pitch, self.shift,
-            self.no_bias if bias is None else bias, self.lane_shape, side is not None,
-            target if side is None else side, limits, self.mask, pixels, moments,
+            self.no_bias if bias is None else bias, self.lane_shape, self.piece_shape,
+            side is not None,
+            target if side is None else side, limits, moments,
         )  # fmt: skip
 
 
