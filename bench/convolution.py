@@ -18,6 +18,7 @@ import numpy as np
 from bench.measure import alternate, optional_torch, peak_gflops
 from fcpts_ref.kernels.convolution_plan import ConvolutionPlan
 from fcpts_ref.kernels.layout import allocate, interior, make_geometry
+from fcpts_ref.kernels.sparse_index import density
 from fcpts_ref.kernels.threads import using_threads
 
 # channels in, channels out, height and width, stride
@@ -90,15 +91,15 @@ def _our_calls(
         pixels = interior(buffer, shape)
         pixels[...] = rng.normal(size=pixels.shape)
     dweight = np.empty_like(weight)
-    sparse = sparsity > 0
+    kept = density(weight)
     gradient = (
-        (lambda: plan.kept_weight_gradient(dy, x, weight, dweight))
-        if sparse
+        (lambda: plan.kept_weight_gradient(dy, x, weight, dweight, density=kept))
+        if sparsity > 0
         else (lambda: plan.weight_gradient(dy, x, dweight))
     )
     return {
-        "forward": lambda: plan.forward(x, weight, None, y, sparse=sparse),
-        "dx": lambda: plan.input_gradient(dy, weight, dx, sparse=sparse),
+        "forward": lambda: plan.forward(x, weight, None, y, density=kept),
+        "dx": lambda: plan.input_gradient(dy, weight, dx, density=kept),
         "dweight": gradient,
     }
 

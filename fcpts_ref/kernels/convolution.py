@@ -25,6 +25,7 @@ from fcpts_ref.layers.convolution import geometry as make_walk
 
 from .convolution_plan import ConvolutionPlan, prefer_sparse
 from .layout import Geometry, allocate, interior, make_geometry
+from .sparse_index import density
 
 Array = NDArray[Any]
 
@@ -96,7 +97,8 @@ def masked_convolution_weight_gradient(dy: Array, x: Array, weight: Array, **wal
     plan = _plan(x, weight.shape, weight.dtype, walk, sparse=True)
     dweight = np.empty_like(weight, order="C")
     dy, x = _pack(dy, plan.output_geometry), _pack(x, plan.input_geometry)
-    plan.kept_weight_gradient(dy, x, np.ascontiguousarray(weight), dweight)
+    weight = np.ascontiguousarray(weight)
+    plan.kept_weight_gradient(dy, x, weight, dweight, density=density(weight))
     return dweight
 
 
@@ -106,7 +108,8 @@ def _forward(
     plan = _plan(x, weight.shape, weight.dtype, walk, sparse)
     y = allocate(len(x), len(weight), plan.output_geometry, weight.dtype)
     weight = np.ascontiguousarray(weight)
-    plan.forward(_pack(x, plan.input_geometry), weight, bias, y, sparse=sparse)
+    kept = density(weight) if sparse else 1.0
+    plan.forward(_pack(x, plan.input_geometry), weight, bias, y, density=kept)
     return interior(y, plan.output_geometry).copy()
 
 
@@ -116,7 +119,8 @@ def _input_gradient(
     plan = _plan(np.empty(input_shape, dy.dtype), weight.shape, weight.dtype, walk, sparse)
     dx = allocate(input_shape[0], input_shape[1], plan.input_geometry, weight.dtype)
     weight = np.ascontiguousarray(weight)
-    plan.input_gradient(_pack(dy, plan.output_geometry), weight, dx, sparse=sparse)
+    kept = density(weight) if sparse else 1.0
+    plan.input_gradient(_pack(dy, plan.output_geometry), weight, dx, density=kept)
     return interior(dx, plan.input_geometry).copy()
 
 
@@ -135,7 +139,7 @@ def _plan(
     return ConvolutionPlan(geometry, weight_shape, len(x), dtype, prefer=prefer, **walk)
 
 
-def _always(density: float, planes: int) -> bool:
+def _always(share: float, planes: int) -> bool:
     return True
 
 

@@ -23,7 +23,7 @@ from .layout import Geometry, Scratch, allocate, keep_mask, round_up
 from .moments import statistics
 from .row_plan import RowCorrelation, RowGradient, row_form
 from .sparse_convolution import add_chunks, masked_correlation, masked_weight_gradient
-from .sparse_index import SLACK, SparseIndex, density
+from .sparse_index import SLACK, SparseIndex
 from .vectors import TILE_ROWS, TILE_VECTORS, lanes
 from .winograd_plan import WinogradCorrelation, WinogradGradient, suits_winograd
 
@@ -144,7 +144,8 @@ class ConvolutionPlan:
     x and dx are buffers with ``input_geometry``, y and dy with ``output_geometry`` (see
     ``layout``), all of ``images`` images; weight and dweight are (K, C / groups, R, S).
     border: rows of zeros that users of the output need at least.
-    prefer: when ``sparse`` is asked for, the rule that chooses the kernel by density.
+    prefer: the rule that chooses the kernel by density.
+    density: share of the weights that are not zero, where zero ones may be skipped.
     scratch: shared by layers that run one after the other; default its own.
     """
 
@@ -194,29 +195,28 @@ class ConvolutionPlan:
         )
 
     def forward(
-        self, x: Array, weight: Array, bias: Array | None, y: Array, *, sparse: bool = False,
+        self, x: Array, weight: Array, bias: Array | None, y: Array, *, density: float = 1.0,
         side: Array | None = None, limits: tuple[float, float] = NO_LIMITS,
         moments: Array | None = None,
     ) -> None:  # fmt: skip
         """y = convolution of x (+ side), cut off at the limits (see ``activation``).
 
-        sparse: the weight has zeros, skip them if that is quicker.
         moments: (N, K, 3), takes those of the planes of y (see ``moments``).
         """
         self._correlate(
-            self.forward_correlation, weight, self._source(x), y, bias, sparse, side, limits,
+            self.forward_correlation, weight, self._source(x), y, bias, density, side, limits,
             moments,
         )  # fmt: skip
 
     def input_gradient(
-        self, dy: Array, weight: Array, dx: Array, *, sparse: bool = False, add: bool = False
+        self, dy: Array, weight: Array, dx: Array, *, density: float = 1.0, add: bool = False
     ) -> None:
         """dx = (add: dx +) the adjoint by x."""
         if not self.scheme.split:
             side = dx if add else None
-            self._correlate(self.backward_correlation, weight, dy, dx, None, sparse, side)
+            self._correlate(self.backward_correlation, weight, dy, dx, None, density, side)
             return
-        self._correlate(self.backward_correlation, weight, dy, self.dphases, None, sparse, None)
+        self._correlate(self.backward_correlation, weight, dy, self.dphases, None, density, None)
         phase_size, phase_pitch, stride, padding = self._phase_arguments()
         size = (self.input_geometry.height, self.input_geometry.width)
         pitch = self.input_geometry.pitch
@@ -227,14 +227,14 @@ class ConvolutionPlan:
 
     def _correlate(
         self, correlation: Correlation, weight: Array, source: Array, target: Array,
-        bias: Array | None, sparse: bool, side: Array | None,
+        bias: Array | None, density: float, side: Array | None,
         limits: tuple[float, float] = NO_LIMITS, moments: Array | None = None,
     ) -> None:  # fmt: skip
         """Choose the kernel; one plane per group (depthwise) is always done weight by weight."""
         planes = correlation.taps.positions.shape[1]
         gain = winograd_gain(planes) if correlation.winograd else 1.0
         ends = np.array(limits, weight.dtype)
-        if sparse and self.prefer(density(weight) * gain, planes):
+        if density < 1 and self.prefer(density * gain, planes):
             correlation.masked(weight, source, target, bias, side, ends, moments)
         elif self.prefer(1.0, planes):
             correlation.masked(weight, source, target, bias, side, ends, moments, everything=True)
@@ -248,11 +248,13 @@ class ConvolutionPlan:
         else:
             self.gradient.masked(dy, self._source(x), dweight, dweight, everything=True)
 
-    def kept_weight_gradient(self, dy: Array, x: Array, weight: Array, dweight: Array) -> None:
+    def kept_weight_gradient(
+        self, dy: Array, x: Array, weight: Array, dweight: Array, *, density: float
+    ) -> None:
         """The same where weight is not zero; zero elsewhere."""
         rows = self.gradient.rows
         gain = winograd_gain(rows) if self.gradient.winograd else 1.0
-        if self.prefer(density(weight) * gain, rows) or not self.gradient.blocked:
+        if self.prefer(density * gain, rows) or not self.gradient.blocked:
             self.gradient.masked(dy, self._source(x), weight, dweight)
         else:
             self.gradient.dense(dy, self._source(x), dweight)

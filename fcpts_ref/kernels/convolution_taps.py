@@ -22,7 +22,7 @@ from fcpts_ref.layers.convolution import output_size
 
 from .layout import Geometry
 
-Integers = NDArray[np.int64]
+Integers = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,18 @@ class Taps:
     offsets (G, J): element of the source, counted from pixel 0 of channel 0 of the image;
     counts (G,): how many of the J columns the group has, the rest is padding;
     positions (G, M, J): where the weight of output plane g M + m lies in the flat weight array.
+
+    Offsets and positions are 32 bits wide where that is enough, for these tables are read often.
     """
 
     offsets: Integers
     counts: Integers
     positions: Integers
+
+    @classmethod
+    def narrow(cls, offsets: Integers, counts: Integers, positions: Integers) -> Taps:
+        """The table in 32 bits, if that is enough for all its numbers."""
+        return cls(_narrow(offsets), counts, _narrow(positions))
 
     @property
     def planes(self) -> int:
@@ -100,7 +107,7 @@ def forward_taps(scheme: Scheme) -> Taps:
     offsets = (channel * scheme.source.plane + shift).reshape(G, -1)
     J = channels * R * S
     positions = np.arange(K * J).reshape(G, K // G, J)
-    return Taps(offsets, np.full(G, J), positions)
+    return Taps.narrow(offsets, np.full(G, J), positions)
 
 
 def backward_taps(scheme: Scheme) -> Taps:
@@ -118,7 +125,7 @@ def backward_taps(scheme: Scheme) -> Taps:
         positions.append(weight[..., chosen].swapaxes(1, 2).reshape(G, channels, J))
     counts = np.repeat([table.shape[1] for table in offsets], G)
     J = int(counts.max())
-    return Taps(
+    return Taps.narrow(
         np.concatenate([_pad(table, J, 0) for table in offsets]),
         counts,
         np.concatenate([_pad(table, J, -1) for table in positions]),
@@ -135,6 +142,11 @@ def _steps(scheme: Scheme) -> tuple[Integers, Integers]:
     if not scheme.split:
         shift = shift - (scheme.walk.padding[0] * pitch + scheme.walk.padding[1])
     return shift, u % down * right + v % right
+
+
+def _narrow(table: Integers) -> Integers:
+    fits = table.size == 0 or np.abs(table).max() <= np.iinfo(np.int32).max
+    return table.astype(np.int32) if fits else table
 
 
 def _pad(table: NDArray[Any], columns: int, value: int) -> Integers:

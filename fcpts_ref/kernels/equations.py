@@ -118,12 +118,12 @@ def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) ->
     """
     w = _weight(samples).reshape(-1)
     x = np.asarray(points)
-    if w.size == 0 or bins < 1 or not (np.isfinite(w.min()) and np.isfinite(w.max())):
+    low, high = (w.min(), w.max()) if w.size else (np.nan, np.nan)
+    if bins < 1 or not (np.isfinite(low) and np.isfinite(high)):
         return twin.histogram_density(points, samples, bins)  # says what is wrong
     if not np.isfinite(x).all():
         raise InputError("points holds NaN or infinity; expected finite numbers")
     x = x.astype(w.dtype, copy=False)
-    low, high = w.min(), w.max()
     if low == high:
         return np.zeros_like(x)
     edges = np.linspace(low, high, bins + 1, dtype=w.dtype)

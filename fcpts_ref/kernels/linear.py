@@ -16,6 +16,7 @@ from fcpts_ref.errors import InputError
 
 from .convolution_plan import ConvolutionPlan, prefer_sparse
 from .layout import allocate, interior, make_geometry
+from .sparse_index import density
 
 Array = NDArray[Any]
 
@@ -43,17 +44,17 @@ class LinearPlan:
         self.y = interior(self.rows, geometry)[0, :, 0].T  # (N, K), a view
 
     def forward(
-        self, x: Array, weight: Array, bias: Array | None, y: Array, *, sparse: bool = False
+        self, x: Array, weight: Array, bias: Array | None, y: Array, *, density: float = 1.0
     ) -> None:
-        """y = x weight' + bias.  sparse: skip zero weights if that is quicker."""
+        """y = x weight' + bias; density: as in ``ConvolutionPlan``."""
         self.x[...] = x
-        self.plan.forward(self.columns, weight, bias, self.rows, sparse=sparse)
+        self.plan.forward(self.columns, weight, bias, self.rows, density=density)
         y[...] = self.y
 
-    def input_gradient(self, dy: Array, weight: Array, dx: Array, *, sparse: bool = False) -> None:
+    def input_gradient(self, dy: Array, weight: Array, dx: Array, *, density: float = 1.0) -> None:
         """dx = dy weight"""
         self.y[...] = dy
-        self.plan.input_gradient(self.rows, weight, self.columns, sparse=sparse)
+        self.plan.input_gradient(self.rows, weight, self.columns, density=density)
         dx[...] = self.x
 
     def weight_gradient(self, dy: Array, x: Array, dweight: Array) -> None:
@@ -61,10 +62,12 @@ class LinearPlan:
         self.x[...], self.y[...] = x, dy
         self.plan.weight_gradient(self.rows, self.columns, dweight)
 
-    def kept_weight_gradient(self, dy: Array, x: Array, weight: Array, dweight: Array) -> None:
+    def kept_weight_gradient(
+        self, dy: Array, x: Array, weight: Array, dweight: Array, *, density: float
+    ) -> None:
         """The same where weight is not zero; zero elsewhere."""
         self.x[...], self.y[...] = x, dy
-        self.plan.kept_weight_gradient(self.rows, self.columns, weight, dweight)
+        self.plan.kept_weight_gradient(self.rows, self.columns, weight, dweight, density=density)
 
 
 def linear_forward(
@@ -97,7 +100,8 @@ def masked_linear_backward(dy: Array, cache: tuple[Any, ...]) -> tuple[Array, Ar
 def _forward(x: Array, weight: Array, bias: Array | None, sparse: bool) -> Array:
     plan = _plan(x, weight, sparse)
     y = np.empty((len(x), len(weight)), weight.dtype)
-    plan.forward(x, np.ascontiguousarray(weight), bias, y, sparse=sparse)
+    kept = density(weight) if sparse else 1.0
+    plan.forward(x, np.ascontiguousarray(weight), bias, y, density=kept)
     return y
 
 
@@ -106,9 +110,10 @@ def _backward(dy: Array, cache: tuple[Any, ...], sparse: bool) -> tuple[Array, A
     plan = _plan(x, weight, sparse)
     weight = np.ascontiguousarray(weight)
     dx, dweight = np.empty(x.shape, x.dtype), np.empty(weight.shape, x.dtype)
-    plan.input_gradient(dy, weight, dx, sparse=sparse)
+    kept = density(weight) if sparse else 1.0
+    plan.input_gradient(dy, weight, dx, density=kept)
     if sparse:
-        plan.kept_weight_gradient(dy, x, weight, dweight)
+        plan.kept_weight_gradient(dy, x, weight, dweight, density=kept)
     else:
         plan.weight_gradient(dy, x, dweight)
     return dx, dweight, dy.sum(axis=0) if has_bias else None
@@ -128,5 +133,5 @@ def _plan(x: Array, weight: Array, sparse: bool) -> LinearPlan:
     return LinearPlan(weight.shape, len(x), weight.dtype, prefer=prefer)
 
 
-def _always(density: float, planes: int) -> bool:
+def _always(share: float, planes: int) -> bool:
     return True

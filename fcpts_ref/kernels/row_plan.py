@@ -106,7 +106,7 @@ def column_taps(scheme: Scheme, form: Form, backward: bool) -> Taps:
     channel, r = np.arange(channels)[:, np.newaxis], np.arange(3)
     offsets = (channel * (scheme.target.height + 1) + r - 1) * width
     J = channels * 3
-    return Taps(
+    return Taps.narrow(
         np.tile(offsets.reshape(1, J), (3, 1)),
         np.full(3, J),
         np.ascontiguousarray(positions.transpose(3, 0, 1, 2).reshape(3, planes, J)),

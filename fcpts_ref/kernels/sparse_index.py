@@ -29,9 +29,9 @@ class SparseIndex:
     def __init__(self, taps: Taps, dtype: DTypeLike) -> None:
         size = (taps.planes, taps.positions.shape[2] + SLACK)
         self.taps = taps
-        self.offsets = np.zeros(size, np.int64)
+        self.offsets = np.zeros(size, taps.offsets.dtype)
         self.values = np.zeros(size, dtype)
-        self.places = np.zeros(size, np.int64)
+        self.places = np.zeros(size, taps.positions.dtype)
         self.kept = np.zeros(taps.planes, np.int64)
 
     def build(self, weight: Array, everything: bool) -> None:
@@ -50,14 +50,14 @@ def build_index(
     """Fill a ``SparseIndex``; weight: flat; offsets, counts, positions: a table (``Taps``)."""
     groups, rows, _ = positions.shape
     for plane in prange(groups * rows):
-        g, m, e = plane // rows, plane % rows, 0
-        for j in range(counts[g]):
-            place = positions[g, m, j]
-            value = weight[place]
-            index[plane, e] = offsets[g, j]  # written over by the next one if it is not kept
-            values[plane, e] = value
-            places[plane, e] = place
-            e += everything or value != 0
+        own, at = positions[plane // rows, plane % rows], offsets[plane // rows]
+        columns, e = places[plane], 0
+        for j in range(counts[plane // rows]):
+            columns[e] = j  # written over by the next one if it is not kept
+            e += everything or weight[own[j]] != 0
+        for i in range(e):
+            j = columns[i]
+            index[plane, i], values[plane, i], columns[i] = at[j], weight[own[j]], own[j]
         kept[plane] = e
         index[plane, e : e + SLACK] = 0
 

@@ -337,7 +337,8 @@ def take(typing: Any, numbers: Any, index: Any, shape: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         at = [builder.add(args[1], _constant(i)) for i in range(shape.count)]
-        values = [builder.load(_address(context, builder, numbers, args[0], i)) for i in at]
+        loaded = [builder.load(_address(context, builder, numbers, args[0], i)) for i in at]
+        values = [context.cast(builder, v, numbers.dtype, types.int64) for v in loaded]
         return context.make_tuple(builder, result, values)
 
     return result(numbers, types.intp, shape), generate

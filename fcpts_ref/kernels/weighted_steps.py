@@ -18,6 +18,7 @@ from .fusion import Group
 from .layout import allocate, keep_mask
 from .linear import LinearPlan
 from .moments import statistics
+from .sparse_index import density
 from .step import Run, Step
 from .vectors import lanes
 
@@ -45,6 +46,7 @@ class Convolution(Step):
         self.biased = attributes.get("bias", False)
         self.between = None
         self.moments: Array | None = None  # of the output's planes, for a batch norm
+        self.density = 1.0  # of the last pass, in the terms of the plan
         if self.plan.output_geometry != target:
             geometry = self.plan.output_geometry
             self.between = Slot(allocate(self.images, K, geometry, self.dtype), geometry)
@@ -54,10 +56,11 @@ class Convolution(Step):
     ) -> None:
         """The output scaled and shifted by channel, plus a side branch, cut off at the limits."""
         weight = run.parameters[self.weight] * scale[:, np.newaxis, np.newaxis, np.newaxis]
+        self.density = density(weight) if run.sparse else 1.0
         if self.biased:
             shift = shift + run.parameters[self.bias] * scale
         self.plan.forward(
-            self.inputs[0].array, weight, shift, self.output.array, sparse=run.sparse,
+            self.inputs[0].array, weight, shift, self.output.array, density=self.density,
             side=side.array if side else None, limits=limits,
         )  # fmt: skip
 
@@ -66,7 +69,8 @@ class Convolution(Step):
         bias = run.parameters[self.bias] if self.biased else None
         x, weight = self.inputs[0].array, run.parameters[self.weight]
         moments = self.moments if run.training else None
-        self.plan.forward(x, weight, bias, y.array, sparse=run.sparse, moments=moments)
+        self.density = density(weight) if run.sparse else 1.0
+        self.plan.forward(x, weight, bias, y.array, density=self.density, moments=moments)
         if self.between:
             self.output.values[...] = self.between.values
 
@@ -77,7 +81,7 @@ class Convolution(Step):
             dy = self.between
         x, dweight = self.inputs[0].array, np.empty_like(weight)
         if run.kept:
-            self.plan.kept_weight_gradient(dy.array, x, weight, dweight)
+            self.plan.kept_weight_gradient(dy.array, x, weight, dweight, density=self.density)
         else:
             self.plan.weight_gradient(dy.array, x, dweight)
         run.gradients[self.weight] = dweight
@@ -85,7 +89,7 @@ class Convolution(Step):
             run.gradients[self.bias] = self.dy.values.sum(axis=(0, 2, 3))
         if self.dinputs[0]:
             dx = self.dinputs[0].array
-            self.plan.input_gradient(dy.array, weight, dx, sparse=run.sparse, add=self.adds[0])
+            self.plan.input_gradient(dy.array, weight, dx, density=self.density, add=self.adds[0])
 
 
 class Linear(Step):
@@ -99,24 +103,26 @@ class Linear(Step):
         self.plan = LinearPlan(shape, self.images, self.dtype)
         self.weight, self.bias = f"{self.name}.weight", f"{self.name}.bias"
         self.biased = self.group.attributes.get("bias", True)
+        self.density = 1.0  # of the last pass, in the terms of the plan
 
     def forward(self, run: Run) -> None:
         bias = run.parameters[self.bias] if self.biased else None
         x, weight = self.inputs[0].array, run.parameters[self.weight]
-        self.plan.forward(x, weight, bias, self.output.array, sparse=run.sparse)
+        self.density = density(weight) if run.sparse else 1.0
+        self.plan.forward(x, weight, bias, self.output.array, density=self.density)
 
     def backward(self, run: Run) -> None:
         x, dy, weight = self.inputs[0].array, self.dy.array, run.parameters[self.weight]
         dweight = np.empty_like(weight)
         if run.kept:
-            self.plan.kept_weight_gradient(dy, x, weight, dweight)
+            self.plan.kept_weight_gradient(dy, x, weight, dweight, density=self.density)
         else:
             self.plan.weight_gradient(dy, x, dweight)
         run.gradients[self.weight] = dweight
         if self.biased:
             run.gradients[self.bias] = dy.sum(axis=0)
         if self.dinputs[0]:
-            self.plan.input_gradient(dy, weight, self.dinputs[0].array, sparse=run.sparse)
+            self.plan.input_gradient(dy, weight, self.dinputs[0].array, density=self.density)
 
 
 class BatchNorm(Step):

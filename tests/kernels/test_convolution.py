@@ -19,6 +19,7 @@ from fcpts_ref.kernels import convolution as fast
 from fcpts_ref.kernels.convolution_plan import ConvolutionPlan, prefer_sparse
 from fcpts_ref.kernels.layout import allocate, interior, make_geometry
 from fcpts_ref.kernels.row_plan import FEW_IMAGES
+from fcpts_ref.kernels.sparse_index import density
 from fcpts_ref.kernels.threads import available_threads, using_threads
 from fcpts_ref.kernels.vectors import lanes
 from fcpts_ref.kernels.winograd import ROWS
@@ -410,8 +411,8 @@ def test_plan_adds_to_dx_and_leaves_borders_zero(stride, sparsity):
     interior(x, geometry)[...] = rng.normal(size=(2, 4, 9, 7))
     interior(dx, geometry)[...] = before = rng.normal(size=(2, 4, 9, 7))
     interior(dy, out)[...] = gradient = rng.normal(size=(2, 6, out.height, out.width))
-    plan.forward(x, weight, None, y, sparse=True)
-    plan.input_gradient(dy, weight, dx, sparse=True, add=True)
+    plan.forward(x, weight, None, y, density=density(weight))
+    plan.input_gradient(dy, weight, dx, density=density(weight), add=True)
     steps = {"stride": stride, "padding": 1}
     expected, cache = reference.convolution_forward(interior(x, geometry), weight, **steps)
     np.testing.assert_allclose(interior(y, out), expected, rtol=1e-12, atol=1e-12)

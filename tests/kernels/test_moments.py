@@ -29,7 +29,7 @@ def moments_of(case, dtype, shift=0.0, spoil=None):
     generator = np.random.default_rng(sum(case))
     geometry = make_geometry(H, W, 1)
     plan = ConvolutionPlan(
-        geometry, (C, C, 3, 3), N, dtype, padding=1, prefer=lambda density, planes: sparse
+        geometry, (C, C, 3, 3), N, dtype, padding=1, prefer=lambda share, planes: sparse
     )
     weight = generator.standard_normal((C, C, 3, 3)).astype(dtype)
     weight[generator.random(weight.shape) < 0.8] = 0
@@ -37,9 +37,9 @@ def moments_of(case, dtype, shift=0.0, spoil=None):
     interior(x, geometry)[...] = generator.standard_normal((N, C, H, W))
     if spoil is not None:
         interior(x, geometry)[-1, :, -1, -1] = spoil
-    moments = np.full((N, C, 3), np.nan)
+    moments, density = np.full((N, C, 3), np.nan), 0.2 if sparse else 1.0
     bias = np.full(C, shift, dtype)
-    plan.forward(x, weight, bias, y, sparse=sparse, moments=moments)
+    plan.forward(x, weight, bias, y, density=density, moments=moments)
     return moments, interior(y, plan.output_geometry).astype(np.float64)
 
 
@@ -72,12 +72,12 @@ def test_equal_values_do_not_deviate(case):
     C, H, W, N, sparse = case
     geometry = make_geometry(H, W, 1)
     plan = ConvolutionPlan(
-        geometry, (C, C, 3, 3), N, np.float32, padding=1, prefer=lambda density, planes: sparse
+        geometry, (C, C, 3, 3), N, np.float32, padding=1, prefer=lambda share, planes: sparse
     )
     x, y = (allocate(N, C, geometry, np.float32) for _ in range(2))
     weight, bias = np.zeros((C, C, 3, 3), np.float32), np.full(C, 0.1, np.float32)
-    moments = np.full((N, C, 3), np.nan)
-    plan.forward(x, weight, bias, y, sparse=sparse, moments=moments)
+    moments, density = np.full((N, C, 3), np.nan), 0.2 if sparse else 1.0
+    plan.forward(x, weight, bias, y, density=density, moments=moments)
     mean, squares, _ = together(moments)
     np.testing.assert_allclose(mean, np.float64(bias), rtol=1e-15)
     assert (squares == 0).all()
