@@ -21,7 +21,9 @@ small (B. Barabasz et al. 2018, arXiv:1803.10986): in float32, of random numbers
 about three times those of the plain sum.
 
 Each part is the product of two matrices, (planes, channels) and (channels, squares).  Lanes are
-squares (``winograd_squares``); the parts of a vector of them stay in the cache.
+squares (``winograd_squares``).  The parts of a vector of them stay in the second-level cache; a row
+of parts stays in the first one while the products for all planes are made, which are turned into
+outputs along that row before they leave the registers.
 
 The products of a square that cancel in exact arithmetic leave rounding errors.  So an infinite
 pixel may give NaN where the direct sum gives infinity, or where it is not even seen, as far as
@@ -42,12 +44,11 @@ from .convolution_dense import prefetch_share
 from .layout import ALIGNMENT
 from .moments import CHUNK, add_lanes, flush, set_centre, write_moments
 from .vectors import (
+    REGISTERS,
     add,
     broadcast_as,
     load_lanes,
     multiply_add,
-    outer_product,
-    store,
     subtract,
     zero_tile,
 )
@@ -56,43 +57,46 @@ from .winograd_squares import (
     PIECES,
     SIZE,
     SPAN,
+    join_row,
     join_squares,
     load_pieces,
+    multiply_row,
     split_squares,
     store_pieces,
 )
 
-ROWS = 8  # output planes in a tile of sums
+ROWS = 4 if REGISTERS >= 32 else 2  # output planes whose row of parts is summed in registers
+PLANES = 8 * ROWS  # output planes that are made at a time
 FLUSH = CHUNK // (SIZE * PIECES)  # vectors of squares whose moments are added in float lanes
+ROW_SHAPE = (0,) * SPAN
 GAP = ALIGNMENT  # elements between parts, else all of them would share a few sets of the cache
 
 
 @compiled_parallel
 def pack_parts(weight: Any, positions: Any, packed: Any) -> None:
-    """packed[k // ROWS, part, c, k % ROWS] = part of the filter from channel c to plane k.
+    """packed[k // ROWS, i, c, j, k % ROWS] = part (i, j) of the filter from channel c to plane k.
 
     weight: flat; positions (PLANES, CHANNELS, 3, 3): where its elements are; packed (BLOCKS,
-    PARTS, CHANNELS + GAP / ROWS, ROWS).  The parts are worked out in float64 and rounded once.
+    SPAN, CHANNELS, SPAN, ROWS).  The parts are worked out in float64 and rounded once.
     """
     planes, channels = positions.shape[:2]
-    for block in prange(len(packed)):
-        filters, rows = np.zeros((3, 3 * ROWS)), np.empty((SPAN, 3 * ROWS))
-        columns, parts = np.empty((3, SPAN * ROWS)), np.empty((SPAN, SPAN * ROWS))
+    for k in prange(planes):
+        filters, rows = np.empty((3, channels * 3)), np.empty((SPAN, channels * 3))
+        columns, parts = np.empty((3, SPAN * channels)), np.empty((SPAN, SPAN * channels))
         for c in range(channels):
-            for m in range(min(ROWS, planes - block * ROWS)):
-                for r in range(3):
-                    for s in range(3):
-                        filters[r, s * ROWS + m] = weight[positions[block * ROWS + m, c, r, s]]
-            filter_parts(filters, rows)
-            for i in range(SPAN):
+            for r in range(3):
                 for s in range(3):
-                    for m in range(ROWS):
-                        columns[s, i * ROWS + m] = rows[i, s * ROWS + m]
-            filter_parts(columns, parts)
-            for i in range(SPAN):
+                    filters[r, s * channels + c] = weight[positions[k, c, r, s]]
+        filter_parts(filters, rows)
+        for i in range(SPAN):
+            for s in range(3):
+                for c in range(channels):
+                    columns[s, i * channels + c] = rows[i, s * channels + c]
+        filter_parts(columns, parts)
+        for i in range(SPAN):
+            for c in range(channels):
                 for j in range(SPAN):
-                    for m in range(ROWS):
-                        packed[block, i * SPAN + j, c, m] = parts[j, i * ROWS + m]
+                    packed[k // ROWS, i, c, j, k % ROWS] = parts[j, i * channels + c]
 
 
 @compiled
@@ -123,7 +127,7 @@ def winograd_correlation(
     ``moments``), or of none.
 
     Threads share the groups of images.  For a vector of squares: the input parts of all channels;
-    for ROWS planes at a time their products with those of the filters, and the outputs.
+    for PLANES planes at a time their products with those of the filters, and the outputs.
     """
     images, channels, plane = source.shape
     _, planes, target_plane = target.shape
@@ -134,7 +138,7 @@ def winograd_correlation(
     for item in prange((images + group - 1) // group):
         first = item * group
         x_parts = aligned_rows(PARTS, channels * L + GAP, source)
-        y_parts = aligned_rows(PARTS, ROWS * L + GAP, source)
+        y_rows = aligned_rows(PLANES, SPAN * SIZE * L, source)
         read, written = np.empty(PIECES, np.int64), np.empty(PIECES, np.int64)
         counted, values = planes if len(moments) else 0, 0
         sums, centres = np.zeros((counted, 2)), np.zeros(counted, source.dtype)
@@ -154,12 +158,13 @@ def winograd_correlation(
                 prefetch_share(source, (first + group) * channels * plane, turn, source_share)
                 prefetch_share(target, (first + group) * planes * target_plane, turn, target_share)
                 split_squares(source, read, c * plane, pitch, x_parts, c * L)
-            for k in range(0, planes, ROWS):
-                multiply_parts(x_parts, packed, k // ROWS, y_parts, lane_shape)
-                for m in range(k, min(k + ROWS, planes)):
+            for begin in range(0, planes, PLANES):
+                end = min(begin + PLANES, planes)
+                multiply_parts(x_parts, packed, begin, end, y_rows, lane_shape)
+                for k in range(begin, end):
                     write_squares(
-                        y_parts, (m - k) * L, target, written, count, m * target_plane, pitch,
-                        bias, m, accumulate, side, limits,
+                        y_rows, k - begin, target, written, count, k * target_plane, pitch,
+                        bias, k, accumulate, side, limits,
                     )  # fmt: skip
             for k in range(counted):
                 add_pieces(
@@ -173,28 +178,31 @@ def winograd_correlation(
 
 
 @compiled
-def multiply_parts(x_parts: Any, packed: Any, block: int, y_parts: Any, lane_shape: Any) -> None:
-    """y_parts[part, m] = sum over c of packed[block, part, c, m] * x_parts[part, c], vectors."""
-    pace, L = packed.shape[2] * ROWS, len(lane_shape)
-    channels = packed.shape[2] - GAP // ROWS
-    for part in range(PARTS):
-        tile = zero_tile(x_parts, (0,), ROWS, lane_shape)
-        at = (block * PARTS + part) * pace
-        at_x = part * x_parts.shape[1]
-        for c in range(channels):
-            tile = outer_product(tile, (0,), packed, at + c * ROWS, x_parts, at_x + c * L, None)
-        for m, value in enumerate(tile):
-            store(y_parts, part * y_parts.shape[1] + m * L, value)
+def multiply_parts(
+    x_parts: Any, packed: Any, begin: int, end: int, y_rows: Any, lane_shape: Any
+) -> None:
+    """y_rows[k - begin] = the outputs of each row of parts of plane k."""
+    channels, L, pace = packed.shape[2], len(lane_shape), x_parts.shape[1]
+    for i in range(SPAN):
+        for block in range(begin // ROWS, (end + ROWS - 1) // ROWS):
+            tile = zero_tile(x_parts, ROW_SHAPE, ROWS, lane_shape)
+            at = (block * SPAN + i) * channels * SPAN * ROWS
+            for c in range(channels):
+                tile = multiply_row(
+                    tile, packed, at + c * SPAN * ROWS, x_parts, i * SPAN * pace + c * L, pace
+                )
+            at = ((block * ROWS - begin) * SPAN + i) * SIZE * L
+            join_row(tile, y_rows, at, y_rows.shape[1])
 
 
 @compiled
 def write_squares(
-    y_parts: Any, at: int, target: Any, places: Any, count: int, plane: int, pitch: int,
-    bias: Any, row: int, accumulate: bool, side: Any, limits: Any,
+    y_rows: Any, row: int, target: Any, places: Any, count: int, plane: int, pitch: int,
+    bias: Any, k: int, accumulate: bool, side: Any, limits: Any,
 ) -> None:  # fmt: skip
     """The first ``count`` pieces of one output plane, finished as ``store_tile`` does."""
-    y = join_squares(y_parts, at)
-    shift = broadcast_as(y[0], bias, row)
+    y = join_squares(y_rows, row * y_rows.shape[1])
+    shift = broadcast_as(y[0], bias, k)
     low, high = broadcast_as(y[0], limits, 0), broadcast_as(y[0], limits, 1)
     for i, value in enumerate(y):
         piece = 2 * i % PIECES

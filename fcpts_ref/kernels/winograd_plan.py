@@ -11,14 +11,15 @@ from numpy.typing import DTypeLike, NDArray
 from .convolution_taps import Scheme, Taps
 from .layout import Geometry, Scratch, round_up
 from .vectors import lanes
-from .winograd import GAP, ROWS, pack_parts, winograd_correlation
+from .winograd import ROWS, pack_parts, winograd_correlation
 from .winograd_gradient import ROWS as GRADIENT_ROWS
 from .winograd_gradient import combine_parts, winograd_weight_gradient
-from .winograd_squares import PARTS, PIECES, SIZE, lane_order
+from .winograd_squares import PARTS, PIECES, SIZE, SPAN, lane_order
 
 Array = NDArray[Any]
 
 CHUNKS = 4  # of images at most, for threads to share: their weight gradients are summed apart
+FEW_PLANES = 8  # below this, squares are turned into parts for too little
 SQUARES = 32  # whose parts a weight gradient holds at a time
 
 
@@ -35,7 +36,7 @@ def suits_winograd(scheme: Scheme, geometry: Geometry, dtype: DTypeLike) -> bool
         and not scheme.split
         and scheme.walk.dilation == (1, 1)
         and scheme.walk.groups == 1
-        and min(scheme.weight_shape[:2]) >= ROWS
+        and min(scheme.weight_shape[:2]) >= FEW_PLANES
         and full >= 4  # shuffles are within fours of lanes
         and geometry.height % SIZE == 0
         and geometry.width % max(SIZE, full // 2) == 0
@@ -57,7 +58,7 @@ class WinogradCorrelation:
         self.pitch = geometry.pitch
         self.pieces, self.group = _pieces(geometry, lanes(dtype) // 2)
         self.lane_shape, self.piece_shape = (0,) * lanes(dtype), (0,) * (lanes(dtype) // 2)
-        self.packed = np.zeros((-(-planes // ROWS), PARTS, J // 9 + GAP // ROWS, ROWS), dtype)
+        self.packed = np.zeros((-(-planes // ROWS), SPAN, J // 9, SPAN, ROWS), dtype)
         self.packed_from = b""  # the weights: those of a dense network stay the same for long
         self.no_bias = np.zeros(planes, dtype)
 

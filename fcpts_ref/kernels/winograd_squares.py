@@ -15,9 +15,19 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vectors import VectorType, _address, _constant, _load, _multiply_add, _shuffle, _store
+from .vectors import (
+    VectorType,
+    _address,
+    _broadcast,
+    _constant,
+    _load,
+    _multiply_add,
+    _shuffle,
+    _store,
+)
 
 SIZE = 4  # pixels along a side of the output
 PIECES = 2 * SIZE
@@ -106,15 +116,64 @@ def split_squares(
 
 
 @intrinsic
-def join_squares(typing: Any, parts: Any, at_parts: Any) -> Any:
-    """The outputs of squares from parts[:, at_parts ...]: rows of PIECES pieces, two a vector."""
-    result = types.UniTuple(VectorType(parts.dtype), SIZE * PIECES // 2)
+def multiply_row(
+    typing: Any, tile: Any, packed: Any, at_packed: Any, x_parts: Any, at_parts: Any, pace: Any
+) -> Any:
+    """tile[j, m] += packed[at_packed + j * ROWS + m] * x_parts[at_parts + j * pace ...].
+
+    j: the parts in a row of them; the tile has SPAN * ROWS vectors.
+    """
+    vector, count = tile.dtype, tile.count // SPAN
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        places = _part_places(context, builder, parts, *args)
-        m = [_load(context, builder, parts, args[0], place) for place in places]
-        rows = [m[i : i + SPAN] for i in range(0, PARTS, SPAN)]
-        y = _both_ways(builder, rows, _output_pixels)
+        tile_, packed_, at, x, at_x, pace_ = args
+        sums = cgutils.unpack_tuple(builder, tile_, tile.count)
+        for j in range(SPAN):
+            place = builder.add(at_x, builder.mul(pace_, _constant(j)))
+            part = _load(context, builder, x_parts, x, place, vector.lanes)
+            for i in range(j * count, (j + 1) * count):
+                place = builder.add(at, _constant(i))
+                number = builder.load(_address(context, builder, packed, packed_, place))
+                weight = _broadcast(builder, number, part.type)
+                sums[i] = _multiply_add(builder, weight, part, sums[i])
+        return context.make_tuple(builder, tile, sums)
+
+    index = types.intp
+    return tile(tile, packed, index, x_parts, index, index), generate
+
+
+@intrinsic
+def join_row(typing: Any, tile: Any, y_rows: Any, at: Any, pace: Any) -> Any:
+    """y_rows[at + m * pace ...] = the outputs of a row of parts, SIZE vectors of each plane m."""
+    lanes, count = tile.dtype.lanes, tile.count // SPAN
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        tile_, y, at_, pace_ = args
+        parts = cgutils.unpack_tuple(builder, tile_, tile.count)
+        for m in range(count):
+            plane = builder.add(at_, builder.mul(pace_, _constant(m)))
+            for q, value in enumerate(_output_pixels(builder, parts[m::count])):
+                place = builder.add(plane, _constant(q * lanes))
+                _store(context, builder, y_rows, y, place, value)
+        return context.get_dummy_value()
+
+    return types.void(tile, y_rows, types.intp, types.intp), generate
+
+
+@intrinsic
+def join_squares(typing: Any, y_rows: Any, at: Any) -> Any:
+    """The outputs of squares from y_rows[at ...]: rows of PIECES pieces, two a vector.
+
+    y_rows: for each row of parts, SIZE vectors (``join_row``).
+    """
+    kind = VectorType(y_rows.dtype)
+    result = types.UniTuple(kind, SIZE * PIECES // 2)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        starts = [builder.add(args[1], _constant(i * kind.lanes)) for i in range(SPAN * SIZE)]
+        rows = [_load(context, builder, y_rows, args[0], place) for place in starts]
+        columns = [_output_pixels(builder, rows[q::SIZE]) for q in range(SIZE)]
+        y = [column[p] for p in range(SIZE) for column in columns]
         pixels = []
         for p in range(0, len(y), SIZE):
             first, second, third, fourth = y[p : p + SIZE]
@@ -123,7 +182,7 @@ def join_squares(typing: Any, parts: Any, at_parts: Any) -> Any:
                 pixels += _zip_fours(builder, a, b)
         return context.make_tuple(builder, result, pixels)
 
-    return result(parts, types.intp), generate
+    return result(y_rows, types.intp), generate
 
 
 @intrinsic

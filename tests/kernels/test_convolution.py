@@ -22,7 +22,7 @@ from fcpts_ref.kernels.row_plan import FEW_IMAGES
 from fcpts_ref.kernels.sparse_index import density
 from fcpts_ref.kernels.threads import available_threads, using_threads
 from fcpts_ref.kernels.vectors import lanes
-from fcpts_ref.kernels.winograd import ROWS
+from fcpts_ref.kernels.winograd_plan import FEW_PLANES
 
 SPARSITIES = (0.0, 0.5, 0.9, 1.0)
 
@@ -194,7 +194,7 @@ def test_squares_give_the_correlation():
 @st.composite
 def square_problems(draw):
     """3 x 3 convolutions of images cut in squares, of channels that do and do not fill tiles."""
-    C, K = draw(st.integers(ROWS, 40)), draw(st.integers(ROWS, 40))
+    C, K = draw(st.integers(FEW_PLANES, 40)), draw(st.integers(FEW_PLANES, 40))
     padding = draw(st.integers(0, 2))
     N, H = draw(st.integers(1, 10)), draw(st.sampled_from((2, 4, 6, 8, 12, 16)))
     W = draw(st.sampled_from((4, 6, 8, 16, 24, 32)))
