@@ -23,7 +23,7 @@ from numba import prange
 
 from .channels_last import aligned_rows, turn_planes
 from .compilation import compiled, compiled_parallel
-from .convolution_dense import prefetch_image
+from .convolution_dense import prefetch_share
 from .vectors import (
     REGISTERS,
     add,
@@ -55,7 +55,9 @@ def winograd_weight_gradient(
     images, C, plane = x.shape
     channels, planes = sums.shape[2:]
     L = len(lane_shape)
-    vectors, run = len(corners) // L, dy.shape[2]
+    vectors, (_, K, run) = len(corners) // L, dy.shape
+    x_share = group * plane // vectors  # elements of the next group for each channel
+    dy_share = group * K * run // (vectors * C)
     for i in prange(len(sums)):
         turned = aligned_rows(group * run, planes, x)
         x_parts = aligned_rows(PARTS, channels * batch * L + GAP, x)
@@ -71,13 +73,13 @@ def winograd_weight_gradient(
                 else:
                     here[:] = 0
             for v in range(vectors):
-                for n in range(first + group, first + 2 * group):
-                    prefetch_image(x, n, v, v + 1, vectors)
-                    prefetch_image(dy, n, v, v + 1, vectors)
                 for j in range(PIECES):
                     n = min(first + pieces[v * PIECES + j, 0], images - 1)
                     places[j] = n * C * plane + pieces[v * PIECES + j, 1] - shift
                 for c in range(C):
+                    turn = v * C + c
+                    prefetch_share(x, (first + group) * C * plane, turn, x_share)
+                    prefetch_share(dy, (first + group) * K * run, turn, dy_share)
                     split_squares(x, places, c * plane, pitch, x_parts, (c * batch + held) * L)
                 for s in range(L):
                     at = corners[v * L + s, 0] * run + corners[v * L + s, 1]
