@@ -40,24 +40,14 @@ def pack_weights(weight: Any, places: Any, packed: Any) -> None:
 
 
 @compiled
-def prefetch_image(buffer: Any, n: int, first: int, last: int, pieces: int) -> None:
-    """Ask for pieces first to last of image n, if there is one, while work is on the one before.
+def prefetch_share(buffer: Any, start: int, turn: int, size: int) -> None:
+    """Ask for ``size`` elements behind start + turn * size, if there are any.
 
-    A tile reads and writes short rows of many planes, which processors do not foresee; but the
+    While work is on one image: the next one, bit by bit, for processors keep few requests at a
+    time.  A tile reads and writes short rows of many planes, which they do not foresee; but the
     planes of an image follow each other in memory.
     """
-    images, channels, plane = buffer.shape
-    if n < images:
-        size = channels * plane
-        start, stop = n * size + first * size // pieces, n * size + last * size // pieces
-        for at in range(start, stop, CACHE_LINE // buffer.itemsize):
-            prefetch(buffer, at)
-
-
-@compiled
-def prefetch_share(buffer: Any, start: int, number: int, size: int) -> None:
-    """Ask for share ``number`` of what lies behind element start, ``size`` elements each."""
-    first = start + number * size
+    first = start + turn * size
     for at in range(first, min(first + size, buffer.size), CACHE_LINE // buffer.itemsize):
         prefetch(buffer, at)
 
@@ -104,13 +94,16 @@ def dense_correlation(
     width = len(shape)
     pace = len(lane_shape) if step is None else step
     pieces = (vectors + width - 1) // width
+    source_share = channels * plane // (pieces * groups * blocks)  # elements of the next image
+    target_share = planes * target_plane // (pieces * groups * blocks)
     for item in prange(images * pieces):
         n, first = item // pieces, item % pieces * width
         at_source = n * channels * plane + first * pace
-        prefetch_image(source, n + 1, item % pieces, item % pieces + 1, pieces)
-        prefetch_image(target, n + 1, item % pieces, item % pieces + 1, pieces)
         for g in range(groups):
             for block in range(blocks):
+                turn = (item % pieces * groups + g) * blocks + block
+                prefetch_share(source, (n + 1) * channels * plane, turn, source_share)
+                prefetch_share(target, (n + 1) * planes * target_plane, turn, target_share)
                 tile = zero_tile(source, shape, TILE_ROWS, lane_shape)
                 at_weight = (g * blocks + block) * columns * TILE_ROWS
                 for j in range(counts[g]):
