@@ -22,14 +22,11 @@ from .vectors import (
     keep,
     load_as,
     outer_product,
-    prefetch,
     store,
     sum_lanes,
     take,
     zero_tile,
 )
-
-CACHE_LINE = 64  # bytes
 
 
 @compiled
@@ -37,19 +34,6 @@ def pack_weights(weight: Any, places: Any, packed: Any) -> None:
     """packed[i] = weight[places[i]], zero where places[i] is -1; all flat."""
     for i in range(places.size):
         packed[i] = weight[places[i]] if places[i] >= 0 else 0
-
-
-@compiled
-def prefetch_share(buffer: Any, start: int, turn: int, size: int) -> None:
-    """Ask for ``size`` elements behind start + turn * size, if there are any.
-
-    While work is on one image: the next one, bit by bit, for processors keep few requests at a
-    time.  A tile reads and writes short rows of many planes, which they do not foresee; but the
-    planes of an image follow each other in memory.
-    """
-    first = start + turn * size
-    for at in range(first, min(first + size, buffer.size), CACHE_LINE // buffer.itemsize):
-        prefetch(buffer, at)
 
 
 @compiled
@@ -94,16 +78,11 @@ def dense_correlation(
     width = len(shape)
     pace = len(lane_shape) if step is None else step
     pieces = (vectors + width - 1) // width
-    source_share = channels * plane // (pieces * groups * blocks)  # elements of the next image
-    target_share = planes * target_plane // (pieces * groups * blocks)
     for item in prange(images * pieces):
         n, first = item // pieces, item % pieces * width
         at_source = n * channels * plane + first * pace
         for g in range(groups):
             for block in range(blocks):
-                turn = (item % pieces * groups + g) * blocks + block
-                prefetch_share(source, (n + 1) * channels * plane, turn, source_share)
-                prefetch_share(target, (n + 1) * planes * target_plane, turn, target_share)
                 tile = zero_tile(source, shape, TILE_ROWS, lane_shape)
                 at_weight = (g * blocks + block) * columns * TILE_ROWS
                 for j in range(counts[g]):

@@ -26,7 +26,6 @@ from numba import prange
 from .activation import cut
 from .channels_last import aligned_rows
 from .compilation import compiled, compiled_parallel
-from .convolution_dense import prefetch_share
 from .moments import CHUNK, add_lanes, flush, set_centre, write_moments
 from .row_vectors import add_tiles, dot_tile, load_row, load_rows, shift_rows, store_row
 from .vectors import (
@@ -59,9 +58,7 @@ def masked_row_correlation(
     images, planes, target_plane = target.shape
     L, V, together = len(lane_shape), len(row_shape), len(pair_shape)
     tile_rows = len(shape) // V
-    pieces, size = height // tile_rows, source.shape[1] * source.shape[2]
-    source_share = together * size // (pieces * planes)  # elements of the next images
-    target_share = together * target_plane // pieces
+    pieces = height // tile_rows
     for item in prange((images + together - 1) // together):
         n = item * together
         apart = planes * target_plane if n + together <= images else 0
@@ -74,9 +71,6 @@ def masked_row_correlation(
         for piece in range(pieces):
             at = (1 + piece * tile_rows) * V * L
             for k in range(planes):
-                turn = piece * planes + k
-                prefetch_share(source, (n + together) * size, turn, source_share)
-                prefetch_share(target, (n + together) * planes * target_plane, turn, target_share)
                 zero = zero_tile(rows, shape, 1, lane_shape)
                 left = add_column(zero, rows, at, index, values, kept, k, shape)
                 right = add_column(zero, rows, at, index, values, kept, 2 * planes + k, shape)
@@ -174,9 +168,7 @@ def masked_row_weight_gradient(
     images, planes, dy_plane = dy.shape
     L, V, together = len(lane_shape), len(row_shape), len(pair_shape)
     tile_rows = len(shape) // V
-    pieces, size = height // tile_rows, x.shape[1] * x.shape[2]
-    x_share = together * size // (pieces * kept.size)  # elements of the next images
-    dy_share = together * planes * dy_plane // (pieces * kept.size)
+    pieces = height // tile_rows
     for i in prange(partial.shape[0]):
         sums = aligned_rows(kept.sum(), L, x)
         sums[:] = 0
@@ -186,9 +178,7 @@ def masked_row_weight_gradient(
             for piece in range(pieces):
                 at, at_sum = (1 + piece * tile_rows) * V * L, 0
                 for row in range(kept.size):
-                    column, k, turn = row // planes, row % planes, piece * kept.size + row
-                    prefetch_share(x, (n + together) * size, turn, x_share)
-                    prefetch_share(dy, (n + together) * planes * dy_plane, turn, dy_share)
+                    column, k = row // planes, row % planes
                     at_dy = (n * planes + k) * dy_plane + piece * tile_rows * pitch + 1 - column
                     tile = load_rows(
                         dy, at_dy, pitch, apart, shape, row_shape, lane_shape, pair_shape

@@ -11,7 +11,7 @@ from typing import Any
 from numba import prange
 
 from .compilation import compiled, compiled_parallel
-from .convolution_dense import prefetch_share, store_tile
+from .convolution_dense import store_tile
 from .moments import image_moments
 from .vectors import dot_products, outer_product, sum_lanes, take, zero_tile
 
@@ -36,17 +36,12 @@ def masked_correlation(
     pace = len(lane_shape) if step is None else step
     pieces = (vectors + width - 1) // width
     shares = 1 if pixels else pieces
-    source_share = channels * plane // (pieces * planes)  # elements of the next image
-    target_share = target_plane // pieces
     for item in prange(images * shares):
         n = item // shares
         for piece in range(item % shares, pieces, shares):
             first = piece * width
             at_source = n * channels * plane + first * pace
             for k in range(planes):
-                turn = piece * planes + k
-                prefetch_share(source, (n + 1) * channels * plane, turn, source_share)
-                prefetch_share(target, (n + 1) * planes * target_plane, turn, target_share)
                 tile = zero_tile(source, shape, 1, lane_shape)
                 row = k * index.shape[1]
                 for e in range(kept[k]):

@@ -40,7 +40,6 @@ from numba import prange
 from .activation import cut
 from .channels_last import aligned_rows
 from .compilation import compiled, compiled_parallel
-from .convolution_dense import prefetch_share
 from .layout import ALIGNMENT
 from .moments import CHUNK, add_lanes, flush, set_centre, write_moments
 from .vectors import (
@@ -49,6 +48,7 @@ from .vectors import (
     broadcast_as,
     load_lanes,
     multiply_add,
+    prefetch,
     subtract,
     zero_tile,
 )
@@ -68,6 +68,7 @@ from .winograd_squares import (
 ROWS = 4 if REGISTERS >= 32 else 2  # output planes whose row of parts is summed in registers
 PLANES = 8 * ROWS  # output planes that are made at a time
 FLUSH = CHUNK // (SIZE * PIECES)  # vectors of squares whose moments are added in float lanes
+CACHE_LINE = 64  # bytes
 ROW_SHAPE = (0,) * SPAN
 GAP = ALIGNMENT  # elements between parts, else all of them would share a few sets of the cache
 
@@ -175,6 +176,19 @@ def winograd_correlation(
                 flush(lanes, sums, piece_shape)
         if counted:
             write_moments(sums, centres, values, first, min(group, images - first), moments)
+
+
+@compiled
+def prefetch_share(buffer: Any, start: int, turn: int, size: int) -> None:
+    """Ask for ``size`` elements behind start + turn * size, if there are any.
+
+    While work is on some images: the next ones, bit by bit, for processors keep few requests at a
+    time.  Squares are read from short rows of many planes, which they do not foresee; but the
+    planes of an image follow each other in memory.
+    """
+    first = start + turn * size
+    for at in range(first, min(first + size, buffer.size), CACHE_LINE // buffer.itemsize):
+        prefetch(buffer, at)
 
 
 @compiled

@@ -23,7 +23,6 @@ from numba import prange
 
 from .channels_last import aligned_rows, turn_planes
 from .compilation import compiled, compiled_parallel
-from .convolution_dense import prefetch_share
 from .vectors import (
     REGISTERS,
     add,
@@ -32,7 +31,7 @@ from .vectors import (
     store,
     zero_tile,
 )
-from .winograd import GAP
+from .winograd import GAP, prefetch_share
 from .winograd_squares import PARTS, PIECES, SPAN, split_outputs, split_squares
 
 ROWS = 8 if REGISTERS >= 32 else 4  # channels in a tile of sums
