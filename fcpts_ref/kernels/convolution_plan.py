@@ -41,6 +41,9 @@ CHUNK_BYTES = 2**19  # images that a weight gradient works on at a time: half a 
 # Density at which the masked kernels and those of plain sums take the same time, on a processor
 # with AVX-512 (Zen 4), float32; time of the masked ones is nearly proportional to it.
 SPARSE_BELOW = 0.45
+# How much more is gained by squares than by plain sums: equal times lie between 0.20 and 0.37, on
+# average at 0.28, with 16, 32 and 64 planes, each way (``python -m bench crossover``, two runs).
+WINOGRAD_GAIN = 1.6
 
 
 def prefer_sparse(density: float, planes: int) -> bool:
@@ -50,16 +53,6 @@ def prefer_sparse(density: float, planes: int) -> bool:
     inputs.  The dense kernel makes TILE_ROWS planes at once, whether there are as many or not.
     """
     return density * min(planes, TILE_ROWS) < SPARSE_BELOW * TILE_ROWS
-
-
-def winograd_gain(planes: int) -> float:
-    """How much more a kernel by squares gains on the masked one than the plain dense kernel does.
-
-    Transforms are a smaller share of its work where planes are many.  Fitted to the densities
-    of equal time with 16, 32 and 64 planes, measured as SPARSE_BELOW with activations that are not
-    in the cache: forward 0.27, 0.23 and 0.26, weight gradient 0.31, 0.21 and 0.20.
-    """
-    return float(1.5 * (planes / 16) ** 0.25)
 
 
 class Correlation:
@@ -232,7 +225,7 @@ class ConvolutionPlan:
     ) -> None:  # fmt: skip
         """Choose the kernel; one plane per group (depthwise) is always done weight by weight."""
         planes = correlation.taps.positions.shape[1]
-        gain = winograd_gain(planes) if correlation.winograd else 1.0
+        gain = WINOGRAD_GAIN if correlation.winograd else 1.0
         ends = np.array(limits, weight.dtype)
         if density < 1 and self.prefer(density * gain, planes):
             correlation.masked(weight, source, target, bias, side, ends, moments)
@@ -253,7 +246,7 @@ class ConvolutionPlan:
     ) -> None:
         """The same where weight is not zero; zero elsewhere."""
         rows = self.gradient.rows
-        gain = winograd_gain(rows) if self.gradient.winograd else 1.0
+        gain = WINOGRAD_GAIN if self.gradient.winograd else 1.0
         if self.prefer(density * gain, rows) or not self.gradient.blocked:
             self.gradient.masked(dy, self._source(x), weight, dweight)
         else:
