@@ -93,6 +93,7 @@ class Correlation:
 
         moments: of the target's planes, to be taken for batch norm (see ``moments``).
         """
+        self.index.listed = None  # what it lists is not of this weight
         if self.winograd is not None:
             taken = NO_MOMENTS if moments is None else moments
             self.winograd.run(weight, source, target, bias, side, limits, taken)
@@ -242,15 +243,21 @@ class ConvolutionPlan:
             self.gradient.masked(dy, self._source(x), dweight, dweight, everything=True)
 
     def kept_weight_gradient(
-        self, dy: Array, x: Array, weight: Array, dweight: Array, *, density: float
-    ) -> None:
-        """The same where weight is not zero; zero elsewhere."""
+        self, dy: Array, x: Array, weight: Array, dweight: Array, *, density: float,
+        again: bool = False,
+    ) -> None:  # fmt: skip
+        """The same where weight is not zero; zero elsewhere.
+
+        again: x and weight are as they were in the last forward, whose phases and list of kept
+        weights are good still.
+        """
         rows = self.gradient.rows
+        source = self.phases if again and self.scheme.split else self._source(x)
         gain = WINOGRAD_GAIN if self.gradient.winograd else 1.0
         if self.prefer(density * gain, rows) or not self.gradient.blocked:
-            self.gradient.masked(dy, self._source(x), weight, dweight)
+            self.gradient.masked(dy, source, weight, dweight, again=again)
         else:
-            self.gradient.dense(dy, self._source(x), dweight)
+            self.gradient.dense(dy, source, dweight)
             dweight[weight == 0] = 0
 
     def _source(self, x: Array) -> Array:
@@ -322,14 +329,15 @@ class WeightGradient:
         )  # fmt: skip
 
     def masked(
-        self, dy: Array, source: Array, weight: Array, dweight: Array, everything: bool = False
-    ) -> None:
+        self, dy: Array, source: Array, weight: Array, dweight: Array, everything: bool = False,
+        again: bool = False,
+    ) -> None:  # fmt: skip
         """The weights that are not zero, or everything one by one; zero elsewhere."""
         if self.by_rows is not None:
-            self.by_rows.run(dy, source, weight, dweight, everything)
+            self.by_rows.run(dy, source, weight, dweight, everything, again)
             return
         index = self.index
-        index.build(weight, everything)
+        index.build(weight, everything, again)
         images = dy.shape[0]
         chunk = max(1, min(self.kept_chunk, -(-images // CHUNKS)))
         chunks = max(1, -(-images // chunk))

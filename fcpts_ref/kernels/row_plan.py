@@ -80,10 +80,12 @@ class RowGradient:
         self.form, self.index = forward.form, forward.index
         self.height, self.pitch = forward.height, forward.pitch
 
-    def run(self, dy: Array, x: Array, weight: Array, dweight: Array, everything: bool) -> None:
+    def run(
+        self, dy: Array, x: Array, weight: Array, dweight: Array, everything: bool, again: bool
+    ) -> None:
         """Fill dweight; the chunks depend on the number of images alone."""
         index, together = self.index, len(self.form[3])
-        index.build(weight, everything)
+        index.build(weight, everything, again)
         chunk = -(-len(dy) // (CHUNKS * together)) * together
         partial = np.empty((-(-len(dy) // chunk), *index.offsets.shape), dweight.dtype)
         masked_row_weight_gradient(

@@ -33,9 +33,13 @@ class SparseIndex:
         self.values = np.zeros(size, dtype)
         self.places = np.zeros(size, taps.positions.dtype)
         self.kept = np.zeros(taps.planes, np.int64)
+        self.listed: bool | None = None  # with everything or without
 
-    def build(self, weight: Array, everything: bool) -> None:
-        """List the non-zero weights, or all."""
+    def build(self, weight: Array, everything: bool, again: bool = False) -> None:
+        """List the non-zero weights, or all; again: unless the last forward has done it."""
+        if again and self.listed == everything:
+            return
+        self.listed = everything
         build_index(
             weight.reshape(-1), self.taps.offsets, self.taps.counts, self.taps.positions,
             everything, self.offsets, self.values, self.places, self.kept,

@@ -81,7 +81,9 @@ class Convolution(Step):
             dy = self.between
         x, dweight = self.inputs[0].array, np.empty_like(weight)
         if run.kept:
-            self.plan.kept_weight_gradient(dy.array, x, weight, dweight, density=self.density)
+            self.plan.kept_weight_gradient(
+                dy.array, x, weight, dweight, density=self.density, again=True
+            )
         else:
             self.plan.weight_gradient(dy.array, x, dweight)
         run.gradients[self.weight] = dweight

@@ -439,3 +439,30 @@ def test_bad_input():
         fast.convolution_forward(x, weight, groups=2)
     with pytest.raises(InputError, match="larger image"):
         fast.convolution_forward(x[:, :, :2], weight)
+
+
+@pytest.mark.parametrize("images", [2, FEW_IMAGES])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_lists_of_a_forward_are_used_again_only_where_they_hold(stride, images):
+    """Passes with other kept weights each, by masked kernels, dense ones, and masked ones again."""
+    rng = np.random.default_rng(5)
+    masked = [True]
+    geometry, shape = make_geometry(16, 16, 1), (8, 8, 3, 3)
+    plan = ConvolutionPlan(
+        geometry, shape, images, np.float64, stride=stride, padding=1,
+        prefer=lambda share, planes: masked[0],
+    )  # fmt: skip
+    out = plan.output_geometry
+    x, y, dy = (allocate(images, 8, g, np.float64) for g in (geometry, out, out))
+    for forward, backward in ((True, True), (False, True), (True, False), (True, True)):
+        weight = rng.normal(size=shape) * (rng.random(shape) < 0.3)
+        interior(x, geometry)[...] = rng.normal(size=(images, 8, 16, 16))
+        interior(dy, out)[...] = rng.normal(size=(images, 8, out.height, out.width))
+        masked[0] = forward
+        plan.forward(x, weight, None, y, density=density(weight))
+        masked[0], dweight = backward, np.empty(shape)
+        plan.kept_weight_gradient(dy, x, weight, dweight, density=density(weight), again=True)
+        want = reference.convolution_weight_gradient(
+            interior(dy, out), interior(x, geometry), shape, stride=stride, padding=1
+        )
+        np.testing.assert_allclose(dweight, want * (weight != 0), rtol=1e-12, atol=1e-12)
