@@ -91,8 +91,8 @@ def masked_row_correlation(
                 for image in range(here):
                     at_rows = ((n + image) * planes + k) * target_plane + piece * tile_rows * pitch
                     add_rows(
-                        target, at_rows, pitch, k, piece + image == 0, centres, lanes, shape,
-                        row_shape, own_shape,
+                        target, at_rows, tile_rows, V, pitch, k, piece + image == 0, centres,
+                        lanes, own_shape,
                     )  # fmt: skip
             if counted and (piece + 1 == pieces or piece % FLUSH == FLUSH - 1):
                 flush(lanes, sums, own_shape)
@@ -103,21 +103,22 @@ def masked_row_correlation(
 
 @compiled
 def add_rows(
-    target: Any, at: int, pitch: int, c: int, begin: bool, centres: Any, lanes: Any, shape: Any,
-    row_shape: Any, own_shape: Any,
+    target: Any, at: int, rows: int, vectors: int, pitch: int, c: int, begin: bool, centres: Any,
+    lanes: Any, own_shape: Any,
 ) -> None:  # fmt: skip
     """lanes of c += the deviations of these rows from the centre, and their squares."""
-    V, first = len(row_shape), load_lanes(target, at, own_shape)
+    first = load_lanes(target, at, own_shape)
     if begin:
         set_centre(centres, c, first, len(own_shape))
     centre = broadcast_as(first, centres, c)
     zero = zero_tile(target, (0,), 1, own_shape)[0]
     linear, square, others, squares = zero, zero, zero, zero
-    for i, _ in enumerate(shape):
-        here = at + i // V * pitch + i % V * len(own_shape)
-        d = subtract(load_lanes(target, here, own_shape), centre)
-        linear, others = others, add(linear, d)
-        square, squares = squares, multiply_add(d, d, square)
+    for row in range(rows):
+        for v in range(vectors):
+            here = at + row * pitch + v * len(own_shape)
+            d = subtract(load_lanes(target, here, own_shape), centre)
+            linear, others = others, add(linear, d)
+            square, squares = squares, multiply_add(d, d, square)
     add_lanes(lanes, c, add(linear, others), add(square, squares))
 
 

@@ -66,6 +66,7 @@ from .winograd_squares import (
 )
 
 ROWS = 4 if REGISTERS >= 32 else 2  # output planes whose row of parts is summed in registers
+SHARE = 8  # channels whose filters are turned into parts at a time
 PLANES = 8 * ROWS  # output planes that are made at a time
 FLUSH = CHUNK // (SIZE * PIECES)  # vectors of squares whose moments are added in float lanes
 CACHE_LINE = 64  # bytes
@@ -82,22 +83,24 @@ def pack_parts(weight: Any, positions: Any, packed: Any) -> None:
     """
     planes, channels = positions.shape[:2]
     for k in prange(planes):
-        filters, rows = np.empty((3, channels * 3)), np.empty((SPAN, channels * 3))
-        columns, parts = np.empty((3, SPAN * channels)), np.empty((SPAN, SPAN * channels))
-        for c in range(channels):
-            for r in range(3):
+        filters, rows = np.zeros((3, 3 * SHARE)), np.empty((SPAN, 3 * SHARE))
+        columns, parts = np.empty((3, SPAN * SHARE)), np.empty((SPAN, SPAN * SHARE))
+        for first in range(0, channels, SHARE):
+            share = min(SHARE, channels - first)
+            for c in range(share):
+                for r in range(3):
+                    for s in range(3):
+                        filters[r, s * SHARE + c] = weight[positions[k, first + c, r, s]]
+            filter_parts(filters, rows)
+            for i in range(SPAN):
                 for s in range(3):
-                    filters[r, s * channels + c] = weight[positions[k, c, r, s]]
-        filter_parts(filters, rows)
-        for i in range(SPAN):
-            for s in range(3):
-                for c in range(channels):
-                    columns[s, i * channels + c] = rows[i, s * channels + c]
-        filter_parts(columns, parts)
-        for i in range(SPAN):
-            for c in range(channels):
-                for j in range(SPAN):
-                    packed[k // ROWS, i, c, j, k % ROWS] = parts[j, i * channels + c]
+                    for c in range(SHARE):
+                        columns[s, i * SHARE + c] = rows[i, s * SHARE + c]
+            filter_parts(columns, parts)
+            for i in range(SPAN):
+                for c in range(share):
+                    for j in range(SPAN):
+                        packed[k // ROWS, i, first + c, j, k % ROWS] = parts[j, i * SHARE + c]
 
 
 @compiled
