@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .buffers import Slot
 from .fusion import Group
 from .layout import Scratch
+from .sparse_index import density
 
 Array = NDArray[Any]
 
@@ -35,6 +36,15 @@ class Run:
     kept: bool = False
     new_buffers: dict[str, Array] = field(default_factory=dict)
     gradients: dict[str, Array] = field(default_factory=dict)
+    densities: dict[str, float] = field(default_factory=dict)
+
+    def density(self, name: str) -> float:
+        """Share of a parameter that is not zero, counted once; 1 where zeros may not be skipped."""
+        if not self.sparse:
+            return 1.0
+        if name not in self.densities:
+            self.densities[name] = density(self.parameters[name])
+        return self.densities[name]
 
 
 class Step(ABC):

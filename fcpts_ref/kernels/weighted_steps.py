@@ -18,7 +18,6 @@ from .fusion import Group
 from .layout import allocate, keep_mask
 from .linear import LinearPlan
 from .moments import statistics
-from .sparse_index import density
 from .step import Run, Step
 from .vectors import lanes
 
@@ -46,7 +45,6 @@ class Convolution(Step):
         self.biased = attributes.get("bias", False)
         self.between = None
         self.moments: Array | None = None  # of the output's planes, for a batch norm
-        self.density = 1.0  # of the last pass, in the terms of the plan
         if self.plan.output_geometry != target:
             geometry = self.plan.output_geometry
             self.between = Slot(allocate(self.images, K, geometry, self.dtype), geometry)
@@ -56,12 +54,11 @@ class Convolution(Step):
     ) -> None:
         """The output scaled and shifted by channel, plus a side branch, cut off at the limits."""
         weight = run.parameters[self.weight] * scale[:, np.newaxis, np.newaxis, np.newaxis]
-        self.density = density(weight) if run.sparse else 1.0
         if self.biased:
             shift = shift + run.parameters[self.bias] * scale
         self.plan.forward(
-            self.inputs[0].array, weight, shift, self.output.array, density=self.density,
-            side=side.array if side else None, limits=limits,
+            self.inputs[0].array, weight, shift, self.output.array,
+            density=run.density(self.weight), side=side.array if side else None, limits=limits,
         )  # fmt: skip
 
     def forward(self, run: Run) -> None:
@@ -69,8 +66,9 @@ class Convolution(Step):
         bias = run.parameters[self.bias] if self.biased else None
         x, weight = self.inputs[0].array, run.parameters[self.weight]
         moments = self.moments if run.training else None
-        self.density = density(weight) if run.sparse else 1.0
-        self.plan.forward(x, weight, bias, y.array, density=self.density, moments=moments)
+        self.plan.forward(
+            x, weight, bias, y.array, density=run.density(self.weight), moments=moments
+        )
         if self.between:
             self.output.values[...] = self.between.values
 
@@ -82,7 +80,7 @@ class Convolution(Step):
         x, dweight = self.inputs[0].array, np.empty_like(weight)
         if run.kept:
             self.plan.kept_weight_gradient(
-                dy.array, x, weight, dweight, density=self.density, again=True
+                dy.array, x, weight, dweight, density=run.density(self.weight), again=True
             )
         else:
             self.plan.weight_gradient(dy.array, x, dweight)
@@ -91,7 +89,9 @@ class Convolution(Step):
             run.gradients[self.bias] = self.dy.values.sum(axis=(0, 2, 3))
         if self.dinputs[0]:
             dx = self.dinputs[0].array
-            self.plan.input_gradient(dy.array, weight, dx, density=self.density, add=self.adds[0])
+            self.plan.input_gradient(
+                dy.array, weight, dx, density=run.density(self.weight), add=self.adds[0]
+            )
 
 
 class Linear(Step):
@@ -105,26 +105,26 @@ class Linear(Step):
         self.plan = LinearPlan(shape, self.images, self.dtype)
         self.weight, self.bias = f"{self.name}.weight", f"{self.name}.bias"
         self.biased = self.group.attributes.get("bias", True)
-        self.density = 1.0  # of the last pass, in the terms of the plan
 
     def forward(self, run: Run) -> None:
         bias = run.parameters[self.bias] if self.biased else None
         x, weight = self.inputs[0].array, run.parameters[self.weight]
-        self.density = density(weight) if run.sparse else 1.0
-        self.plan.forward(x, weight, bias, self.output.array, density=self.density)
+        self.plan.forward(x, weight, bias, self.output.array, density=run.density(self.weight))
 
     def backward(self, run: Run) -> None:
         x, dy, weight = self.inputs[0].array, self.dy.array, run.parameters[self.weight]
         dweight = np.empty_like(weight)
         if run.kept:
-            self.plan.kept_weight_gradient(dy, x, weight, dweight, density=self.density)
+            self.plan.kept_weight_gradient(dy, x, weight, dweight, density=run.density(self.weight))
         else:
             self.plan.weight_gradient(dy, x, dweight)
         run.gradients[self.weight] = dweight
         if self.biased:
             run.gradients[self.bias] = dy.sum(axis=0)
         if self.dinputs[0]:
-            self.plan.input_gradient(dy, weight, self.dinputs[0].array, density=self.density)
+            self.plan.input_gradient(
+                dy, weight, self.dinputs[0].array, density=run.density(self.weight)
+            )
 
 
 class BatchNorm(Step):
