@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from commands import Place, Run, one_line, start
 
+from fcpts_ref.cli import main
 from fcpts_ref.cli.progress import step_bar
 from fcpts_ref.cli.tables import table
 from fcpts_ref.files import lock_folder
@@ -510,3 +511,24 @@ def test_help_fits_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch, command
     result = run(command, "--help")
     assert result.code == 0
     assert max(len(line) for line in result.out.splitlines()) <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (("sparsify", "--model", "resnet9"), "fcpts-ref sparsify"),
+        (("data", "prepare", "cifar10", "--from", "x", "--wrong"), "fcpts-ref data prepare"),
+        (("--wrong", "sparsify"), "fcpts-ref"),
+    ],
+    ids=["command", "command of a command", "before the command"],
+)
+def test_an_unknown_option_points_to_the_help_that_lists_the_known(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], command: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{command}: unrecognized arguments: --")
+    assert said.endswith(f"; see {command} --help\n")
+    assert said.count("\n") == 1
