@@ -95,7 +95,7 @@ class Correlation:
         """
         self.index.listed = None  # what it lists is not of this weight
         if self.winograd is not None:
-            taken = NO_MOMENTS if moments is None else moments
+            _, taken = self._moments(moments)
             self.winograd.run(weight, source, target, bias, side, limits, taken)
             return
         pack_weights(weight.reshape(-1), self.places.reshape(-1), self.packed.reshape(-1))
@@ -114,7 +114,7 @@ class Correlation:
     ) -> None:  # fmt: skip
         """The same with the weights that are not zero alone, or with everything one by one."""
         if self.rows is not None:
-            taken = NO_MOMENTS if moments is None else moments
+            _, taken = self._moments(moments)
             self.rows.run(weight, source, target, bias, side, limits, taken, everything)
             return
         index = self.index

@@ -24,6 +24,7 @@ from .compilation import compiled, compiled_parallel
 from .vectors import (
     VECTOR_BYTES,
     add,
+    broadcast_as,
     keep,
     load,
     load_as,
@@ -33,25 +34,40 @@ from .vectors import (
     store,
     subtract,
     sum_lanes,
+    zero_tile,
 )
 
 CHUNK = 128  # vectors that are added in float lanes before they go to float64
 
 
 @compiled
-def set_centre(centres: Any, c: int, value: Any, lanes: int) -> None:
-    """centres[c] = the mean of a vector; 0 where that is not finite."""
-    centre = np.float64(sum_lanes(value)) / lanes
-    centres[c] = centre if np.isfinite(centre) else 0
+def add_rows(
+    target: Any, places: Any, count: int, shift: int, rows: int, vectors: int, pitch: int, c: int,
+    begin: bool, centres: Any, lanes: Any, lane_shape: Any,
+) -> None:  # fmt: skip
+    """Rows 2 c and 2 c + 1 of lanes (2 C, L) += deviations of channel c, and their squares.
 
-
-@compiled
-def add_lanes(lanes: Any, c: int, linear: Any, square: Any) -> None:
-    """Rows 2 c and 2 c + 1 of lanes (2 C, L) += two vectors."""
-    at = 2 * c * lanes.shape[1]
-    store(lanes, at, add(linear, load_as(linear, lanes, at)))
-    at += lanes.shape[1]
-    store(lanes, at, add(square, load_as(square, lanes, at)))
+    They are of ``count`` blocks, which begin at places[i] + shift and have ``rows`` rows of
+    ``vectors`` vectors, ``pitch`` apart; begin: with a new centre, 0 where it is not finite.
+    """
+    L, at_lanes = len(lane_shape), 2 * c * lanes.shape[1]
+    first = load_lanes(target, places[0] + shift, lane_shape)
+    if begin:
+        mean = np.float64(sum_lanes(first)) / L
+        centres[c] = mean if np.isfinite(mean) else 0
+    centre = broadcast_as(first, centres, c)
+    linear, square = load_as(first, lanes, at_lanes), load_as(first, lanes, at_lanes + L)
+    others = zero_tile(target, (0,), 2, lane_shape)
+    other, other_square = others[0], others[1]
+    for i in range(count):
+        for row in range(rows):
+            for v in range(vectors):
+                at = places[i] + shift + row * pitch + v * L
+                d = subtract(load_lanes(target, at, lane_shape), centre)
+                linear, other = other, add(linear, d)
+                square, other_square = other_square, multiply_add(d, d, square)
+    store(lanes, at_lanes, add(linear, other))
+    store(lanes, at_lanes + L, add(square, other_square))
 
 
 @compiled

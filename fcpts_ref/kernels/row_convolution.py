@@ -26,21 +26,17 @@ from numba import prange
 from .activation import cut
 from .channels_last import aligned_rows
 from .compilation import compiled, compiled_parallel
-from .moments import CHUNK, add_lanes, flush, set_centre, write_moments
+from .moments import CHUNK, add_rows, flush, write_moments
 from .row_vectors import add_tiles, dot_tile, load_row, load_rows, shift_rows, store_row
 from .vectors import (
     add,
     broadcast_as,
     load_lanes,
-    multiply_add,
     outer_product,
     store,
-    subtract,
     sum_lanes,
     zero_tile,
 )
-
-FLUSH = CHUNK // 8  # tiles whose moments are added in float lanes
 
 
 @compiled_parallel
@@ -59,6 +55,7 @@ def masked_row_correlation(
     L, V, together = len(lane_shape), len(row_shape), len(pair_shape)
     tile_rows = len(shape) // V
     pieces = height // tile_rows
+    full = CHUNK // len(shape)  # tiles whose moments are added in float lanes
     for item in prange((images + together - 1) // together):
         n = item * together
         apart = planes * target_plane if n + together <= images else 0
@@ -68,6 +65,7 @@ def masked_row_correlation(
         sums, centres = np.zeros((counted, 2)), np.zeros(counted, source.dtype)
         lanes = aligned_rows(2 * counted, len(own_shape), source)
         lanes[:] = 0
+        places = np.empty(together, np.int64)
         for piece in range(pieces):
             at = (1 + piece * tile_rows) * V * L
             for k in range(planes):
@@ -87,39 +85,18 @@ def masked_row_correlation(
                     value = add(value, broadcast_as(value, bias, k))
                     low, high = broadcast_as(value, limits, 0), broadcast_as(value, limits, 1)
                     store_row(target, at_row, apart, cut(value, low, high), pair_shape)
+            for image in range(here):
+                places[image] = (n + image) * planes * target_plane + piece * tile_rows * pitch
             for k in range(counted):
-                for image in range(here):
-                    at_rows = ((n + image) * planes + k) * target_plane + piece * tile_rows * pitch
-                    add_rows(
-                        target, at_rows, tile_rows, V, pitch, k, piece + image == 0, centres,
-                        lanes, own_shape,
-                    )  # fmt: skip
-            if counted and (piece + 1 == pieces or piece % FLUSH == FLUSH - 1):
+                add_rows(
+                    target, places, here, k * target_plane, tile_rows, V, pitch, k, piece == 0,
+                    centres, lanes, own_shape,
+                )  # fmt: skip
+            if counted and (piece + 1 == pieces or (piece + 1) % full == 0):
                 flush(lanes, sums, own_shape)
         if counted:
             pixels = height * V * len(own_shape)
             write_moments(sums, centres, here * pixels, n, here, moments)
-
-
-@compiled
-def add_rows(
-    target: Any, at: int, rows: int, vectors: int, pitch: int, c: int, begin: bool, centres: Any,
-    lanes: Any, own_shape: Any,
-) -> None:  # fmt: skip
-    """lanes of c += the deviations of these rows from the centre, and their squares."""
-    first = load_lanes(target, at, own_shape)
-    if begin:
-        set_centre(centres, c, first, len(own_shape))
-    centre = broadcast_as(first, centres, c)
-    zero = zero_tile(target, (0,), 1, own_shape)[0]
-    linear, square, others, squares = zero, zero, zero, zero
-    for row in range(rows):
-        for v in range(vectors):
-            here = at + row * pitch + v * len(own_shape)
-            d = subtract(load_lanes(target, here, own_shape), centre)
-            linear, others = others, add(linear, d)
-            square, squares = squares, multiply_add(d, d, square)
-    add_lanes(lanes, c, add(linear, others), add(square, squares))
 
 
 @compiled

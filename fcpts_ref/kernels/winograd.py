@@ -41,15 +41,12 @@ from .activation import cut
 from .channels_last import aligned_rows
 from .compilation import compiled, compiled_parallel
 from .layout import ALIGNMENT
-from .moments import CHUNK, add_lanes, flush, set_centre, write_moments
+from .moments import CHUNK, add_rows, flush, write_moments
 from .vectors import (
     REGISTERS,
     add,
     broadcast_as,
-    load_lanes,
-    multiply_add,
     prefetch,
-    subtract,
     zero_tile,
 )
 from .winograd_squares import (
@@ -68,7 +65,6 @@ from .winograd_squares import (
 ROWS = 4 if REGISTERS >= 32 else 2  # output planes whose row of parts is summed in registers
 SHARE = 8  # channels whose filters are turned into parts at a time
 PLANES = 8 * ROWS  # output planes that are made at a time
-FLUSH = CHUNK // (SIZE * PIECES)  # vectors of squares whose moments are added in float lanes
 CACHE_LINE = 64  # bytes
 ROW_SHAPE = (0,) * SPAN
 GAP = ALIGNMENT  # elements between parts, else all of them would share a few sets of the cache
@@ -137,6 +133,7 @@ def winograd_correlation(
     _, planes, target_plane = target.shape
     L = len(lane_shape)
     vectors = len(pieces) // PIECES
+    full = CHUNK // (SIZE * PIECES)  # vectors of squares whose moments are added in float lanes
     source_share = group * plane // vectors  # elements of the next group for each of our channels
     target_share = group * planes * target_plane // (vectors * channels)
     for item in prange((images + group - 1) // group):
@@ -171,11 +168,11 @@ def winograd_correlation(
                         bias, k, accumulate, side, limits,
                     )  # fmt: skip
             for k in range(counted):
-                add_pieces(
-                    target, written, count, k * target_plane, pitch, k, v == 0, centres, lanes,
-                    piece_shape,
+                add_rows(
+                    target, written, count, k * target_plane, SIZE, 1, pitch, k, v == 0, centres,
+                    lanes, piece_shape,
                 )  # fmt: skip
-            if counted and (v + 1 == vectors or v % FLUSH == FLUSH - 1):
+            if counted and (v + 1 == vectors or (v + 1) % full == 0):
                 flush(lanes, sums, piece_shape)
         if counted:
             write_moments(sums, centres, values, first, min(group, images - first), moments)
@@ -227,27 +224,3 @@ def write_squares(
         if accumulate:
             value = add(value, load_pieces(value, side, places, piece, down))
         store_pieces(target, places, piece, down, cut(add(value, shift), low, high), count)
-
-
-@compiled
-def add_pieces(
-    target: Any, places: Any, count: int, plane: int, pitch: int, c: int, begin: bool,
-    centres: Any, lanes: Any, piece_shape: Any,
-) -> None:  # fmt: skip
-    """lanes of c += the deviations of the pieces from the centre, and their squares.
-
-    begin: with the centre of the first one.
-    """
-    if begin:
-        first = load_lanes(target, places[0] + plane, piece_shape)
-        set_centre(centres, c, first, len(piece_shape))
-    zero = zero_tile(target, (0,), 1, piece_shape)[0]
-    centre = broadcast_as(zero, centres, c)
-    linear, square, others, squares = zero, zero, zero, zero
-    for piece in range(count):
-        for row in range(SIZE):
-            at = places[piece] + plane + row * pitch
-            d = subtract(load_lanes(target, at, piece_shape), centre)
-            linear, others = others, add(linear, d)
-            square, squares = squares, multiply_add(d, d, square)
-    add_lanes(lanes, c, add(linear, others), add(square, squares))

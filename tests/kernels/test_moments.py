@@ -1,7 +1,11 @@
 """Statistics that convolutions take of what they write, against sums in float64."""
 
+import numba
 import numpy as np
 import pytest
+
+if numba.config.DISABLE_JIT:
+    pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
 
 from fcpts_ref.kernels.convolution_plan import ConvolutionPlan
 from fcpts_ref.kernels.layout import allocate, interior, make_geometry
