@@ -74,7 +74,7 @@ def _calls(plan: ConvolutionPlan, weight: Any, buffers: list[Any]) -> dict[str, 
     """By kernel a function of the weight and of "dense" or "masked"."""
     images, planes = buffers[0].shape[:2]
     limits, dweight = np.array(NO_LIMITS, weight.dtype), np.empty_like(weight)
-    moments, turn = np.zeros((images, planes, 3)), [0]
+    moments, turn = np.zeros((images, planes, 4)), [0]
 
     def pair() -> tuple[Any, Any]:
         turn[0] += 5

@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import prange
 from numba.extending import intrinsic
 
-from .compilation import compiled_parallel
-from .vectors import VECTOR_BYTES, load, splat, store
+from .compilation import compiled, compiled_part
+from .for_each import for_each
+from .vectors import VECTOR_BYTES, itemsize, load, splat, store
 
 NONE = float("nan")
 LIMITS = {"relu": (0.0, NONE), "relu6": (0.0, 6.0)}
@@ -48,23 +48,29 @@ def gate(typing: Any, dy: Any, z: Any, low: Any, high: Any) -> Any:
     return dy(dy, z, low, high), generate
 
 
-@compiled_parallel
+@compiled
 def limit(x: Any, y: Any, low: float, high: float) -> None:
     """y = x cut off at the limits; buffers of one shape, y may be x.  Zeros stay zeros."""
-    L = VECTOR_BYTES // x.itemsize
-    for piece in prange((x.size + PIECE - 1) // PIECE):
-        bottom, top = splat(low), splat(high)
-        first, last = piece * PIECE, min((piece + 1) * PIECE, x.size)
-        for at in range(first, last, L):
-            store(y, at, cut(load(x, at), bottom, top))
+    for_each((x.size + PIECE - 1) // PIECE, _limit_piece, x, y, low, high)
 
 
-@compiled_parallel
+@compiled_part
+def _limit_piece(piece: int, x: Any, y: Any, low: float, high: float) -> None:
+    bottom, top = splat(low), splat(high)
+    L = VECTOR_BYTES // itemsize(x)
+    for at in range(piece * PIECE, min((piece + 1) * PIECE, x.size), L):
+        store(y, at, cut(load(x, at), bottom, top))
+
+
+@compiled
 def limit_backward(dy: Any, y: Any, dx: Any, low: float, high: float) -> None:
     """dx = dy where low < y < high, else 0; dx may be dy."""
-    L = VECTOR_BYTES // y.itemsize
-    for piece in prange((y.size + PIECE - 1) // PIECE):
-        bottom, top = splat(low), splat(high)
-        first, last = piece * PIECE, min((piece + 1) * PIECE, y.size)
-        for at in range(first, last, L):
-            store(dx, at, gate(load(dy, at), load(y, at), bottom, top))
+    for_each((y.size + PIECE - 1) // PIECE, _limit_piece_backward, dy, y, dx, low, high)
+
+
+@compiled_part
+def _limit_piece_backward(piece: int, dy: Any, y: Any, dx: Any, low: float, high: float) -> None:
+    bottom, top = splat(low), splat(high)
+    L = VECTOR_BYTES // itemsize(y)
+    for at in range(piece * PIECE, min((piece + 1) * PIECE, y.size), L):
+        store(dx, at, gate(load(dy, at), load(y, at), bottom, top))

@@ -17,14 +17,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from .activation import cut, gate
-from .compilation import compiled, compiled_parallel
+from .compilation import compiled, compiled_part
+from .for_each import for_each
 from .moments import CHUNK
 from .vectors import (
     VECTOR_BYTES,
     add,
+    itemsize,
     keep,
     load,
     multiply,
@@ -47,13 +48,17 @@ def combine_statistics(
     for c in range(channels):
         total, values = 0.0, 0.0
         for n in range(images):
-            total += moments[n, c, 0] * moments[n, c, 2]
-            values += moments[n, c, 2]
+            centre, linear, _, count = moments[n, c]
+            if count:
+                total += centre * count + linear
+                values += count
         m = total / values
         squares = 0.0
         for n in range(images):
-            d = moments[n, c, 0] - m
-            squares += moments[n, c, 1] + moments[n, c, 2] * (d * d)
+            centre, linear, square, count = moments[n, c]
+            if count:
+                d = centre + linear / count - m
+                squares += square - linear * (linear / count) + count * (d * d)
         variance = squares / values
         mean[c] = m
         inverse[c] = 1 / np.sqrt(variance + epsilon)
@@ -75,27 +80,36 @@ def fixed_statistics(
         scale[c] = gamma[c] * inverse[c]
 
 
-@compiled_parallel
+@compiled
 def normalise_planes(
     x: Any, side: Any, y: Any, vectors: int, mask: Any, mean: Any, scale: Any, beta: Any,
     low: float, high: float, joined: bool,
 ) -> None:  # fmt: skip
     """y = cut((x - mean) scale + beta (+ side)); y may be x or side."""
+    for_each(
+        len(x) * x.shape[1], _normalise_plane,
+        x, side, y, vectors, mask, mean, scale, beta, low, high, joined,
+    )  # fmt: skip
+
+
+@compiled_part
+def _normalise_plane(
+    item: int, x: Any, side: Any, y: Any, vectors: int, mask: Any, mean: Any, scale: Any,
+    beta: Any, low: float, high: float, joined: bool,
+) -> None:  # fmt: skip
     channels, plane = x.shape[1:]
-    L = VECTOR_BYTES // x.itemsize
-    for item in prange(x.shape[0] * channels):
-        c = item % channels
-        m, a, b = splat(mean[c]), splat(scale[c]), splat(beta[c])
-        bottom, top = splat(low), splat(high)
-        for v in range(vectors):
-            at = item * plane + v * L
-            z = add(multiply(subtract(load(x, at), m), a), b)
-            if joined:
-                z = add(z, load(side, at))
-            store(y, at, keep(cut(z, bottom, top), mask, v * L))
+    L, c = VECTOR_BYTES // itemsize(x), item % channels
+    m, a, b = splat(mean[c]), splat(scale[c]), splat(beta[c])
+    bottom, top = splat(low), splat(high)
+    for v in range(vectors):
+        at = item * plane + v * L
+        z = add(multiply(subtract(load(x, at), m), a), b)
+        if joined:
+            z = add(z, load(side, at))
+        store(y, at, keep(cut(z, bottom, top), mask, v * L))
 
 
-@compiled_parallel
+@compiled
 def gradient_sums(
     dy: Any, x: Any, y: Any, vectors: int, mean: Any, scale: Any, beta: Any,
     low: Any, high: Any, gated: bool, joined: bool, sums: Any,
@@ -105,29 +119,38 @@ def gradient_sums(
     g is dy behind the activation's gate.  joined: the gate is read off y, and g replaces dy,
     because the side branch wants it too.
     """
+    for_each(
+        len(x) * x.shape[1], _sums_of_plane,
+        dy, x, y, vectors, mean, scale, beta, low, high, gated, joined, sums,
+    )  # fmt: skip
+
+
+@compiled_part
+def _sums_of_plane(
+    item: int, dy: Any, x: Any, y: Any, vectors: int, mean: Any, scale: Any, beta: Any,
+    low: Any, high: Any, gated: bool, joined: bool, sums: Any,
+) -> None:  # fmt: skip
     channels, plane = x.shape[1:]
-    L = VECTOR_BYTES // x.itemsize
-    for item in prange(x.shape[0] * channels):
-        n, c = item // channels, item % channels
-        at = item * plane
-        m, a, b = splat(mean[c]), splat(scale[c]), splat(beta[c])
-        bottom, top, zero = splat(low), splat(high), splat(x.dtype.type(0))
-        plain, weighted = 0.0, 0.0
-        for first in range(0, vectors, CHUNK):
-            g_sums, gx_sums = zero, zero
-            for v in range(first, min(first + CHUNK, vectors)):
-                g, d = load(dy, at + v * L), subtract(load(x, at + v * L), m)
-                if joined:
-                    g = gate(g, load(y, at + v * L), bottom, top)
-                    store(dy, at + v * L, g)
-                elif gated:
-                    g = gate(g, add(multiply(d, a), b), bottom, top)
-                g_sums = add(g_sums, g)
-                gx_sums = multiply_add(g, d, gx_sums)
-            plain += np.float64(sum_lanes(g_sums))
-            weighted += np.float64(sum_lanes(gx_sums))
-        sums[n, c, 0] = plain
-        sums[n, c, 1] = weighted
+    L, at = VECTOR_BYTES // itemsize(x), item * plane
+    n, c = item // channels, item % channels
+    m, a, b = splat(mean[c]), splat(scale[c]), splat(beta[c])
+    bottom, top, zero = splat(low), splat(high), splat(x.dtype.type(0))
+    plain, weighted = 0.0, 0.0
+    for first in range(0, vectors, CHUNK):
+        g_sums, gx_sums = zero, zero
+        for v in range(first, min(first + CHUNK, vectors)):
+            g, d = load(dy, at + v * L), subtract(load(x, at + v * L), m)
+            if joined:
+                g = gate(g, load(y, at + v * L), bottom, top)
+                store(dy, at + v * L, g)
+            elif gated:
+                g = gate(g, add(multiply(d, a), b), bottom, top)
+            g_sums = add(g_sums, g)
+            gx_sums = multiply_add(g, d, gx_sums)
+        plain += np.float64(sum_lanes(g_sums))
+        weighted += np.float64(sum_lanes(gx_sums))
+    sums[n, c, 0] = plain
+    sums[n, c, 1] = weighted
 
 
 @compiled
@@ -152,7 +175,7 @@ def combine_gradient_sums(
         slope[c] = weighted / values * inverse[c] * inverse[c] if training else 0
 
 
-@compiled_parallel
+@compiled
 def input_gradient(
     dy: Any, x: Any, dx: Any, vectors: int, mask: Any, mean: Any, scale: Any, beta: Any,
     low: float, high: float, gated: bool, offset: Any, slope: Any, training: bool,
@@ -161,18 +184,27 @@ def input_gradient(
 
     g is dy behind the activation's gate if ``gated``; dx may be dy.
     """
+    for_each(
+        len(x) * x.shape[1], _gradient_of_plane,
+        dy, x, dx, vectors, mask, mean, scale, beta, low, high, gated, offset, slope, training,
+    )  # fmt: skip
+
+
+@compiled_part
+def _gradient_of_plane(
+    item: int, dy: Any, x: Any, dx: Any, vectors: int, mask: Any, mean: Any, scale: Any,
+    beta: Any, low: float, high: float, gated: bool, offset: Any, slope: Any, training: bool,
+) -> None:  # fmt: skip
     channels, plane = x.shape[1:]
-    L = VECTOR_BYTES // x.itemsize
-    for item in prange(x.shape[0] * channels):
-        c = item % channels
-        m, a, b = splat(mean[c]), splat(scale[c]), splat(beta[c])
-        shift, tilt = splat(offset[c]), splat(slope[c])
-        bottom, top = splat(low), splat(high)
-        for v in range(vectors):
-            at = item * plane + v * L
-            g, d = load(dy, at), subtract(load(x, at), m)
-            if gated:
-                g = gate(g, add(multiply(d, a), b), bottom, top)
-            if training:
-                g = subtract(subtract(g, shift), multiply(d, tilt))
-            store(dx, at, keep(multiply(g, a), mask, v * L))
+    L, c = VECTOR_BYTES // itemsize(x), item % channels
+    m, a, b = splat(mean[c]), splat(scale[c]), splat(beta[c])
+    shift, tilt = splat(offset[c]), splat(slope[c])
+    bottom, top = splat(low), splat(high)
+    for v in range(vectors):
+        at = item * plane + v * L
+        g, d = load(dy, at), subtract(load(x, at), m)
+        if gated:
+            g = gate(g, add(multiply(d, a), b), bottom, top)
+        if training:
+            g = subtract(subtract(g, shift), multiply(d, tilt))
+        store(dx, at, keep(multiply(g, a), mask, v * L))

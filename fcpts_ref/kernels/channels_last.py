@@ -12,20 +12,20 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from .compilation import compiled
+from .compilation import compiled_part
 from .layout import ALIGNMENT
-from .vectors import VECTOR_BYTES, VectorType, _constant, _load, _shuffle, _store
+from .vectors import VECTOR_BYTES, VectorType, _constant, _load, _shuffle, _store, itemsize
 
 
-@compiled
+@compiled_part
 def aligned_rows(rows: int, columns: int, like: Any) -> Any:
     """An array of any content on a 64-byte boundary, in the dtype of another."""
     block = np.empty(rows * columns + ALIGNMENT, like.dtype)
-    skew = -(block.ctypes.data // block.itemsize) % ALIGNMENT
+    skew = -(block.ctypes.data // itemsize(block)) % ALIGNMENT
     return block[skew : skew + rows * columns].reshape((rows, columns))
 
 
-@compiled
+@compiled_part
 def turn_planes(buffer: Any, n: int, start: int, turned: Any) -> None:
     """turned[i, c] = element start + i of plane (n, c), as far as the plane goes.
 
@@ -33,7 +33,7 @@ def turn_planes(buffer: Any, n: int, start: int, turned: Any) -> None:
     rows of turned are whole vectors, whose lanes beyond C repeat the last channel.
     """
     _, channels, plane = buffer.shape
-    row, L = turned.shape[1], VECTOR_BYTES // buffer.itemsize
+    row, L = turned.shape[1], VECTOR_BYTES // itemsize(buffer)
     for c in range(0, row, L):
         first = min(c, channels - 1)
         for p in range(start, plane, L):

@@ -18,16 +18,29 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba import types
+from numba.extending import typeof_impl
 
 Function = Callable[..., Any]
 
 FOLDER = Path(__file__).parent
+OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 PROCESS = secrets.token_hex(4)  # in the names of the files that this process writes
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function that runs on the thread that calls it."""
+    """Compile a function that runs on the thread that calls it, unless by ``for_each``."""
     return _compile(function, parallel=False)
+
+
+def compiled_part(function: Function) -> Function:
+    """Compile a function that compiled ones alone call; their machine code has it inside.
+
+    What would take its arguments from Python, and a file for it, would be as much work again.
+    """
+    if numba.config.DISABLE_JIT:
+        return function
+    return Part(numba.njit(**OPTIONS, parallel=False, no_cpython_wrapper=True)(function))
 
 
 def compiled_parallel(function: Function) -> Function:
@@ -39,14 +52,31 @@ def _compile(function: Function, *, parallel: bool) -> Function:
     place = cache_folder(Path(function.__code__.co_filename))
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(place or "")
     try:  # the place is looked up here, once
-        result: Function = numba.njit(
-            cache=place is not None, nogil=True, parallel=parallel, error_model="numpy"
-        )(function)
+        result: Function = numba.njit(**OPTIONS, cache=place is not None, parallel=parallel)(
+            function
+        )
     finally:
         numba.config.CACHE_DIR = before
     if place is not None and not numba.config.DISABLE_JIT:
         _name_apart(result)
     return result
+
+
+class Part:
+    """What Numba sees of a part is its dispatcher, which must not be called from Python."""
+
+    def __init__(self, dispatcher: Any) -> None:
+        self.dispatcher = dispatcher
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Raises TypeError."""
+        name = self.dispatcher.py_func.__name__
+        raise TypeError(f"{name} is a part of kernels; expected a call from a compiled function")
+
+
+@typeof_impl.register(Part)
+def _type_of_part(part: Part, _: Any) -> Any:
+    return types.Dispatcher(part.dispatcher)
 
 
 def _name_apart(function: Any) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import prange
 from numpy.typing import DTypeLike
 
-from .compilation import compiled, compiled_parallel
+from .compilation import compiled, compiled_part
+from .for_each import for_each
 from .vectors import add, lanes, load_as, load_lanes, load_pairs, store, zip_lanes
 
 
-@compiled_parallel
+@compiled
 def split_phases(
     x: Any, size: Any, pitch: int, stride: Any, padding: Any,
     phases: Any, phase_size: Any, phase_pitch: int, lane_shape: Any,
@@ -26,30 +26,34 @@ def split_phases(
     and columns outside the padded image are and stay zero.  lane_shape: a tuple as long as the
     vectors that ``even_lanes`` allows, or None.
     """
-    for n in prange(len(x)):
-        if lane_shape is None:
-            _split_image(x[n], size, pitch, stride, padding, phases[n], phase_size, phase_pitch)
-        else:
-            _split_even_image(
-                x[n], size, pitch, stride, padding, phases[n], phase_pitch, lane_shape
-            )
+    if lane_shape is None:
+        for_each(
+            len(x), _split_image,
+            x, size, pitch, stride, padding, phases, phase_size, phase_pitch,
+        )  # fmt: skip
+    else:
+        for_each(
+            len(x), _split_even_image,
+            x, size, pitch, stride, padding, phases, phase_pitch, lane_shape,
+        )  # fmt: skip
 
 
-@compiled_parallel
+@compiled
 def merge_phases(
     phases: Any, phase_size: Any, phase_pitch: int, stride: Any, padding: Any,
     x: Any, size: Any, pitch: int, accumulate: bool, lane_shape: Any,
 ) -> None:  # fmt: skip
     """The way back: each pixel of x (+)= its place in the phases; zero if it has none."""
-    for n in prange(len(x)):
-        if lane_shape is None:
-            _merge_image(
-                phases[n], phase_size, phase_pitch, stride, padding, x[n], size, pitch, accumulate
-            )
-        else:
-            _merge_even_image(
-                phases[n], phase_pitch, stride, padding, x[n], size, pitch, accumulate, lane_shape
-            )
+    if lane_shape is None:
+        for_each(
+            len(x), _merge_image,
+            phases, phase_size, phase_pitch, stride, padding, x, size, pitch, accumulate,
+        )  # fmt: skip
+    else:
+        for_each(
+            len(x), _merge_even_image,
+            phases, phase_pitch, stride, padding, x, size, pitch, accumulate, lane_shape,
+        )  # fmt: skip
 
 
 def even_lanes(
@@ -71,11 +75,12 @@ def even_lanes(
     return half if whole else None
 
 
-@compiled
+@compiled_part
 def _split_image(
-    x: Any, size: Any, pitch: int, stride: Any, padding: Any,
-    phases: Any, phase_size: Any, phase_pitch: int,
+    n: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any,
+    all_phases: Any, phase_size: Any, phase_pitch: int,
 ) -> None:  # fmt: skip
+    x, phases = images[n], all_phases[n]
     for a in range(stride[0]):
         for b in range(stride[1]):
             top, bottom = _inside(a, stride[0], padding[0], size[0], phase_size[0])
@@ -89,11 +94,12 @@ def _split_image(
                         phases[plane, row + j] = x[c, at + j * stride[1]]
 
 
-@compiled
+@compiled_part
 def _merge_image(
-    phases: Any, phase_size: Any, phase_pitch: int, stride: Any, padding: Any,
-    x: Any, size: Any, pitch: int, accumulate: bool,
+    n: int, all_phases: Any, phase_size: Any, phase_pitch: int, stride: Any, padding: Any,
+    images: Any, size: Any, pitch: int, accumulate: bool,
 ) -> None:  # fmt: skip
+    x, phases = images[n], all_phases[n]
     if not accumulate:
         x[:] = 0
     for a in range(stride[0]):
@@ -109,13 +115,13 @@ def _merge_image(
                         x[c, at + j * stride[1]] += phases[plane, row + j]
 
 
-@compiled
+@compiled_part
 def _split_even_image(
-    x: Any, size: Any, pitch: int, stride: Any, padding: Any,
-    phases: Any, phase_pitch: int, lane_shape: Any,
+    n: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any,
+    all_phases: Any, phase_pitch: int, lane_shape: Any,
 ) -> None:  # fmt: skip
     """``_split_image`` for steps of 2 along rows whose halves fill vectors."""
-    left = padding[1]
+    x, phases, left = images[n], all_phases[n], padding[1]
     for c in range(len(x)):
         for p in range(size[0]):
             i, a = (p + padding[0]) // stride[0], (p + padding[0]) % stride[0]
@@ -126,12 +132,13 @@ def _split_even_image(
                 store(phases[odd[0]], odd[1] + m, pairs[1])
 
 
-@compiled
+@compiled_part
 def _merge_even_image(
-    phases: Any, phase_pitch: int, stride: Any, padding: Any,
-    x: Any, size: Any, pitch: int, accumulate: bool, lane_shape: Any,
+    n: int, all_phases: Any, phase_pitch: int, stride: Any, padding: Any,
+    images: Any, size: Any, pitch: int, accumulate: bool, lane_shape: Any,
 ) -> None:  # fmt: skip
     """``_merge_image`` for steps of 2 along rows whose halves fill vectors."""
+    x, phases = images[n], all_phases[n]
     left, length = padding[1], len(lane_shape)
     for c in range(len(x)):
         for p in range(size[0]):
@@ -150,7 +157,7 @@ def _merge_even_image(
                 store(x[c], at + length, high)
 
 
-@compiled
+@compiled_part
 def _row_starts(a: int, i: int, left: int, c: int, channels: int, pitch: int) -> Any:
     """Plane and element of the phases where the even and the odd pixels of a row begin."""
     even = (a * 2 + left % 2) * channels + c, i * pitch + left // 2
@@ -158,7 +165,7 @@ def _row_starts(a: int, i: int, left: int, c: int, channels: int, pitch: int) ->
     return even, odd
 
 
-@compiled
+@compiled_part
 def _inside(start: int, step: int, padding: int, size: int, limit: int) -> Any:
     """The range of i < limit with 0 <= start + i step - padding < size."""
     first = max(0, -((start - padding) // step))

@@ -24,7 +24,7 @@ from .moments import statistics
 from .row_plan import RowCorrelation, RowGradient, row_form
 from .sparse_convolution import add_chunks, masked_correlation, masked_weight_gradient
 from .sparse_index import SLACK, SparseIndex
-from .vectors import TILE_ROWS, TILE_VECTORS, lanes
+from .vectors import TILE_ROWS, TILE_VECTORS, Length, lanes
 from .winograd_plan import WinogradCorrelation, WinogradGradient, suits_winograd
 
 Array = NDArray[Any]
@@ -180,7 +180,7 @@ class ConvolutionPlan:
                 (input_geometry.height, input_geometry.width), walk.stride, walk.padding,
                 (source.height, source.width), dtype,
             )  # fmt: skip
-            self.pair_shape = None if half is None else (0,) * half
+            self.pair_shape = None if half is None else (None,) * half
             planes = self.scheme.phases * channels
             self.phases = allocate(images, planes, self.scheme.source, dtype)
             self.dphases = allocate(images, planes, self.scheme.source, dtype)
@@ -195,7 +195,7 @@ class ConvolutionPlan:
     ) -> None:  # fmt: skip
         """y = convolution of x (+ side), cut off at the limits (see ``activation``).
 
-        moments: (N, K, 3), takes those of the planes of y (see ``moments``).
+        moments: (N, K, 4), takes those of the planes of y (see ``moments``).
         """
         self._correlate(
             self.forward_correlation, weight, self._source(x), y, bias, density, side, limits,
@@ -295,7 +295,7 @@ class WeightGradient:
             self.winograd = WinogradGradient(scheme, dtype)
         self.by_rows = RowGradient(forward.rows) if forward.rows else None
         self.index = forward.index
-        self.shape = (0,) * TILE_VECTORS
+        self.shape = (None,) * TILE_VECTORS
         self.cover = flat_cover(target, dtype)
         G, J = taps.offsets.shape
         self.offsets = np.zeros((G, round_up(J, TILE_VECTORS)), np.int64)
@@ -344,7 +344,7 @@ class WeightGradient:
         partial = np.empty((chunks, *index.offsets.shape), dweight.dtype)
         masked_weight_gradient(
             dy, source, index.offsets, index.kept, self.cover.vectors, self.cover.step,
-            chunk, partial, (0,) * KEPT_WIDTH, self.cover.lane_shape,
+            chunk, partial, (None,) * KEPT_WIDTH, self.cover.lane_shape,
         )  # fmt: skip
         add_chunks(partial, index.places, index.kept, dweight.reshape(-1))
 
@@ -355,7 +355,7 @@ class Cover(NamedTuple):
 
     vectors: int
     step: int | None
-    lane_shape: tuple[int, ...]
+    lane_shape: Length
 
 
 def cover(geometry: Geometry, dtype: DTypeLike) -> Cover:
@@ -363,20 +363,20 @@ def cover(geometry: Geometry, dtype: DTypeLike) -> Cover:
     flat = flat_cover(geometry, dtype)
     half = lanes(dtype) // 2
     if geometry.width == half and geometry.height < 2 * flat.vectors:
-        return Cover(geometry.height, geometry.pitch, (0,) * half)
+        return Cover(geometry.height, geometry.pitch, (None,) * half)
     return flat
 
 
 def flat_cover(geometry: Geometry, dtype: DTypeLike) -> Cover:
     """Whole vectors along the run, also best for weight gradients of narrow images."""
     full = lanes(dtype)
-    return Cover(-(-geometry.run // full), None, (0,) * full)
+    return Cover(-(-geometry.run // full), None, (None,) * full)
 
 
-def _shape(vectors: int, widths: tuple[int, ...]) -> tuple[int, ...]:
+def _shape(vectors: int, widths: tuple[int, ...]) -> Length:
     """A tuple as long as the best tile width: few vectors beyond the run, and few tiles."""
     width = min(widths, key=lambda width: -(-vectors // width) * (width + 1))
-    return (0,) * width
+    return (None,) * width
 
 
 def _packed_places(taps: Taps) -> NDArray[np.int64]:

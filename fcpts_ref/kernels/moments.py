@@ -1,16 +1,17 @@
-"""Mean and squared deviations of planes, for batch norm.
+"""Sums over planes, from which batch norm has mean and variance.
 
-``moments`` are float64 (N, C, 3): mean, sum of squared deviations and number of values, of channel
-c of image n, or of it and the images after it, whose numbers are 0 then.
+``moments`` are float64 (N, C, 4), for channel c of image n, or of it and some images after it:
 
-The kernels by rows and by squares add values up as soon as a piece of every plane is written, when
-it is still in the first-level cache: deviations from a *centre*, and their squares.  The centre is
-the mean of the first vector of a plane.  Of V vectors none can be more than sqrt(V) standard
-deviations away from the mean of all, so little is lost to rounding whatever the values are.
-Other kernels take the moments of an image when it is written, about its mean (``image_moments``).
+    a centre, the sum of the deviations from it, the sum of their squares, how many values,
 
-Sums: in float lanes, flushed into float64 every CHUNK vectors; more than one side by side, so that
-an addition need not wait for the last one.
+none for the images that are counted with one before them.  Of V vectors none is more than
+sqrt(V) standard deviations away from the mean of all: a centre that is the mean of one of them
+loses little to rounding, whatever the values are.
+
+The kernels by rows and by squares add up a piece of every plane as soon as it is written, when it
+is still in the first-level cache (``add_rows``); other kernels an image when it is written
+(``image_moments``).  Sums: in float lanes, flushed into float64 every CHUNK vectors; more than one
+side by side, so that an addition need not wait for the last one.
 """
 
 from __future__ import annotations
@@ -18,19 +19,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
-from .compilation import compiled, compiled_parallel
+from .compilation import compiled, compiled_part
+from .for_each import for_each
 from .vectors import (
     VECTOR_BYTES,
     add,
-    broadcast_as,
+    itemsize,
     keep,
     load,
     load_as,
     load_lanes,
     multiply_add,
     splat,
+    splat_as,
     store,
     subtract,
     sum_lanes,
@@ -40,25 +42,27 @@ from .vectors import (
 CHUNK = 128  # vectors that are added in float lanes before they go to float64
 
 
-@compiled
+@compiled_part
 def add_rows(
-    target: Any, places: Any, count: int, shift: int, rows: int, vectors: int, pitch: int, c: int,
-    begin: bool, centres: Any, lanes: Any, lane_shape: Any,
+    target: Any, places: Any, count: int, shift: int, rows: int, vectors: int, pitch: int,
+    begin: bool, moments: Any, n: int, c: int, lanes: Any, lane_shape: Any,
 ) -> None:  # fmt: skip
     """Rows 2 c and 2 c + 1 of lanes (2 C, L) += deviations of channel c, and their squares.
 
     They are of ``count`` blocks, which begin at places[i] + shift and have ``rows`` rows of
-    ``vectors`` vectors, ``pitch`` apart; begin: with a new centre, 0 where it is not finite.
+    ``vectors`` vectors, ``pitch`` apart.  begin: with a new centre, 0 where it is not finite.
     """
     L, at_lanes = len(lane_shape), 2 * c * lanes.shape[1]
     first = load_lanes(target, places[0] + shift, lane_shape)
+    zeros = zero_tile(target, (None,), 2, lane_shape)
     if begin:
         mean = np.float64(sum_lanes(first)) / L
-        centres[c] = mean if np.isfinite(mean) else 0
-    centre = broadcast_as(first, centres, c)
+        begin_moments(moments, n, c, target.dtype.type(mean if np.isfinite(mean) else 0))
+        store(lanes, at_lanes, zeros[0])
+        store(lanes, at_lanes + L, zeros[0])
+    centre = splat_as(first, moments[n, c, 0])
     linear, square = load_as(first, lanes, at_lanes), load_as(first, lanes, at_lanes + L)
-    others = zero_tile(target, (0,), 2, lane_shape)
-    other, other_square = others[0], others[1]
+    other, other_square = zeros[0], zeros[1]
     for i in range(count):
         for row in range(rows):
             for v in range(vectors):
@@ -70,34 +74,38 @@ def add_rows(
     store(lanes, at_lanes + L, add(square, other_square))
 
 
-@compiled
-def flush(lanes: Any, sums: Any, lane_shape: Any) -> None:
-    """sums (C, 2) += the sums over the lanes, which are zero then."""
-    for c in range(len(sums)):
+@compiled_part
+def begin_moments(moments: Any, n: int, c: int, centre: float) -> None:
+    """No values yet."""
+    moments[n, c, 0] = centre
+    moments[n, c, 1] = 0
+    moments[n, c, 2] = 0
+
+
+@compiled_part
+def flush(lanes: Any, moments: Any, n: int, lane_shape: Any) -> None:
+    """Add the sums over the lanes to the moments; the lanes are zero then."""
+    zero = zero_tile(lanes, (None,), 1, lane_shape)[0]
+    for c in range(lanes.shape[0] // 2):
         for i in range(2):
             at = (2 * c + i) * lanes.shape[1]
-            sums[c, i] += np.float64(sum_lanes(load_lanes(lanes, at, lane_shape)))
-    lanes[:] = 0
+            moments[n, c, 1 + i] += np.float64(sum_lanes(load_as(zero, lanes, at)))
+            store(lanes, at, zero)
 
 
-@compiled
-def write_moments(sums: Any, centres: Any, values: int, n: int, images: int, moments: Any) -> None:
-    """moments[n : n + images] from sums (C, 2) of deviations from the centres, and their squares.
-
-    values: how many there are of each channel.
-    """
-    for c in range(len(centres)):
-        linear, square = sums[c, 0], sums[c, 1]
-        moments[n, c, 0] = np.float64(centres[c]) + linear / values
-        moments[n, c, 1] = square - linear * (linear / values)
-        moments[n, c, 2] = values
-        moments[n + 1 : n + images, c] = 0
+@compiled_part
+def write_counts(moments: Any, n: int, images: int, values: int) -> None:
+    """values: of each channel, of image n and those counted with it."""
+    for c in range(moments.shape[1]):
+        moments[n, c, 3] = values
+        for i in range(n + 1, n + images):
+            moments[i, c, 3] = 0
 
 
-@compiled
+@compiled_part
 def plane_sum(x: Any, at: int, vectors: int) -> float:
     """The sum of a plane; its border is zero."""
-    L = VECTOR_BYTES // x.itemsize
+    L = VECTOR_BYTES // itemsize(x)
     zero = splat(x.dtype.type(0))
     total = 0.0
     for first in range(0, vectors, CHUNK):
@@ -113,16 +121,25 @@ def plane_sum(x: Any, at: int, vectors: int) -> float:
     return total
 
 
-@compiled
-def plane_moments(x: Any, at: int, vectors: int, mask: Any, pixels: int) -> tuple[float, float]:
-    """Mean of a plane and its sum of squared deviations; the plane is in the cache after the mean.
+@compiled_part
+def image_moments(n: int, x: Any, mask: Any, pixels: int, moments: Any) -> None:
+    """Those of image n alone; mask: ``layout.keep_mask`` of the planes; pixels: of a plane."""
+    channels, plane = x.shape[1:]
+    vectors = plane * itemsize(x) // VECTOR_BYTES
+    for c in range(channels):
+        add_plane(x, (n * channels + c) * plane, vectors, mask, pixels, moments, n, c)
+    write_counts(moments, n, 1, pixels)
 
-    The second sum is taken about the rounded mean and corrected for the rounding.
-    """
-    L = VECTOR_BYTES // x.itemsize
+
+@compiled_part
+def add_plane(
+    x: Any, at: int, vectors: int, mask: Any, pixels: int, moments: Any, n: int, c: int
+) -> None:
+    """Moments about the rounded mean of a plane, which is in the cache once that is known."""
+    L = VECTOR_BYTES // itemsize(x)
     rounded = x.dtype.type(plane_sum(x, at, vectors) / pixels)
+    begin_moments(moments, n, c, rounded)
     centre, zero = splat(rounded), splat(x.dtype.type(0))
-    linear, square = 0.0, 0.0
     for first in range(0, vectors, CHUNK):
         last = min(first + CHUNK, vectors)
         d_even, d_odd, q_even, q_odd = zero, zero, zero, zero
@@ -135,29 +152,13 @@ def plane_moments(x: Any, at: int, vectors: int, mask: Any, pixels: int) -> tupl
         for v in range(last - (last - first) % 2, last):
             even = keep(subtract(load(x, at + v * L), centre), mask, v * L)
             d_even, q_even = add(d_even, even), multiply_add(even, even, q_even)
-        linear += np.float64(sum_lanes(add(d_even, d_odd)))
-        square += np.float64(sum_lanes(add(q_even, q_odd)))
-    if not np.isfinite(linear):  # NaN or infinity in the plane: its mean says which
-        return np.float64(rounded), linear
-    return np.float64(rounded) + linear / pixels, square - linear * linear / pixels
+        moments[n, c, 1] += np.float64(sum_lanes(add(d_even, d_odd)))
+        moments[n, c, 2] += np.float64(sum_lanes(add(q_even, q_odd)))
+    if not np.isfinite(moments[n, c, 1]):  # NaN or infinity in the plane: the centre says which
+        moments[n, c, 1] = 0
 
 
 @compiled
-def image_moments(x: Any, n: int, mask: Any, pixels: int, moments: Any) -> None:
-    """moments[n, c] of plane c of image n.
-
-    mask: ``layout.keep_mask`` of the planes; pixels: of a plane.
-    """
-    channels, plane = x.shape[1:]
-    vectors = plane * x.itemsize // VECTOR_BYTES
-    for c in range(channels):
-        at = (n * channels + c) * plane
-        moments[n, c, 0], moments[n, c, 1] = plane_moments(x, at, vectors, mask, pixels)
-        moments[n, c, 2] = pixels
-
-
-@compiled_parallel
 def statistics(x: Any, mask: Any, pixels: int, moments: Any) -> None:
     """``image_moments`` of all images."""
-    for n in prange(len(x)):
-        image_moments(x, n, mask, pixels, moments)
+    for_each(len(x), image_moments, x, mask, pixels, moments)

@@ -12,10 +12,10 @@ from .layout import Geometry
 from .row_convolution import masked_row_correlation, masked_row_weight_gradient
 from .sparse_convolution import add_chunks
 from .sparse_index import SparseIndex
-from .vectors import REGISTERS, lanes
+from .vectors import REGISTERS, Length, lanes
 
 Array = NDArray[Any]
-Form = tuple[tuple[int, ...], ...]
+Form = tuple[Length, Length, Length, Length]
 
 TILE = 8 if REGISTERS >= 32 else 4  # vectors of sums: two tiles of them stay in registers
 FEW_IMAGES = 8  # threads share images, so below this there may be too few
@@ -43,7 +43,7 @@ def row_form(scheme: Scheme, geometry: Geometry, images: int, dtype: DTypeLike) 
         return None
     if TILE % row or geometry.height % (TILE // row):
         return None
-    return (0,) * TILE, (0,) * row, (0,) * full, (0,) * together
+    return (None,) * TILE, (None,) * row, (None,) * full, (None,) * together
 
 
 class RowCorrelation:
@@ -54,7 +54,7 @@ class RowCorrelation:
     ) -> None:
         """geometry: of the target."""
         self.form = form
-        self.own_shape = (0,) * (len(form[2]) // len(form[3]))
+        self.own_shape = (None,) * (len(form[2]) // len(form[3]))
         self.height, self.pitch = geometry.height, geometry.pitch
         self.index = SparseIndex(column_taps(scheme, form, backward), dtype)
         self.no_bias = np.zeros(scheme.weight_shape[1 if backward else 0], dtype)

@@ -1,8 +1,8 @@
 """Vectors that are rows of an image, or of two side by side (see ``row_convolution``).
 
-pair_shape: any tuple with as many items as images share a vector, one or two; ``apart``: elements
-from a row of the first to that of the second, 0 if there is no second one, whose lanes are zero
-then.  row_shape: a tuple with as many items as a row has vectors.
+pair_shape: a tuple (Length) as long as images share a vector, one or two; ``apart``: elements from
+a row of the first to that of the second, 0 if there is no second one, whose lanes are zero then.
+row_shape: a tuple as long as a row has vectors.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numpy.typing import DTypeLike, NDArray
 
-from .compilation import compiled, compiled_parallel
+from .compilation import compiled, compiled_part
 from .convolution_taps import Taps
+from .for_each import for_each
 
 Array = NDArray[Any]
 
@@ -46,24 +46,35 @@ class SparseIndex:
         )  # fmt: skip
 
 
-@compiled_parallel
+@compiled
 def build_index(
     weight: Any, offsets: Any, counts: Any, positions: Any, everything: bool,
     index: Any, values: Any, places: Any, kept: Any,
 ) -> None:  # fmt: skip
     """Fill a ``SparseIndex``; weight: flat; offsets, counts, positions: a table (``Taps``)."""
     groups, rows, _ = positions.shape
-    for plane in prange(groups * rows):
-        own, at = positions[plane // rows, plane % rows], offsets[plane // rows]
-        columns, e = places[plane], 0
-        for j in range(counts[plane // rows]):
-            columns[e] = j  # written over by the next one if it is not kept
-            e += everything or weight[own[j]] != 0
-        for i in range(e):
-            j = columns[i]
-            index[plane, i], values[plane, i], columns[i] = at[j], weight[own[j]], own[j]
-        kept[plane] = e
-        index[plane, e : e + SLACK] = 0
+    for_each(
+        groups * rows, _list_plane,
+        weight, offsets, counts, positions, everything, index, values, places, kept,
+    )  # fmt: skip
+
+
+@compiled_part
+def _list_plane(
+    plane: int, weight: Any, offsets: Any, counts: Any, positions: Any, everything: bool,
+    index: Any, values: Any, places: Any, kept: Any,
+) -> None:  # fmt: skip
+    rows = positions.shape[1]
+    own, at = positions[plane // rows, plane % rows], offsets[plane // rows]
+    columns, e = places[plane], 0
+    for j in range(counts[plane // rows]):
+        columns[e] = j  # written over by the next one if it is not kept
+        e += everything or weight[own[j]] != 0
+    for i in range(e):
+        j = columns[i]
+        index[plane, i], values[plane, i], columns[i] = at[j], weight[own[j]], own[j]
+    kept[plane] = e
+    index[plane, e : e + SLACK] = 0
 
 
 @compiled

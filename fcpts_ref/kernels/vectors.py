@@ -42,6 +42,8 @@ TILE_ROWS = 4  # output channels in a tile
 TILE_VECTORS = 6 if REGISTERS >= 32 else 3  # 4 x 6 sums + 6 inputs + 1 weight = 31 registers
 TILE = TILE_ROWS * TILE_VECTORS
 
+Length = tuple[None, ...]  # a size that the compiler knows; of nothing, to be passed quickly
+
 
 def lanes(dtype: Any) -> int:
     """Numbers of this dtype in one vector."""
@@ -108,6 +110,17 @@ def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
 def _constant(value: int) -> Any:
     return ir.Constant(ir.IntType(64), value)
+
+
+@intrinsic
+def itemsize(typing: Any, array: Any) -> Any:
+    """Bytes of an element, which the compiler knows, so that nothing is divided by it later."""
+    size = array.dtype.bitwidth // 8
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _constant(size)
+
+    return types.intp(array), generate
 
 
 # ---- one vector ---------------------------------------------------------------------------
@@ -248,8 +261,8 @@ def sum_lanes(typing: Any, vector: Any) -> Any:
 
 
 # ---- tiles --------------------------------------------------------------------------------
-# Vectors of a tile may be shorter than a register: lane_shape is any tuple with as many items
-# as a vector has lanes.
+# Vectors of a tile may be shorter than a register: lane_shape is a tuple (Length) as long as
+# a vector has lanes.
 
 
 @intrinsic
@@ -271,6 +284,17 @@ def broadcast_as(typing: Any, vector: Any, array: Any, index: Any) -> Any:
         return _broadcast(builder, scalar, context.get_value_type(vector))
 
     return vector(vector, array, types.intp), generate
+
+
+@intrinsic
+def splat_as(typing: Any, vector: Any, scalar: Any) -> Any:
+    """The scalar, rounded to the vector's dtype, in every lane of a vector like the first."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = context.cast(builder, args[1], scalar, vector.dtype)
+        return _broadcast(builder, number, context.get_value_type(vector))
+
+    return vector(vector, scalar), generate
 
 
 @intrinsic(prefer_literal=True)

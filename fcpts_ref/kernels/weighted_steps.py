@@ -155,7 +155,7 @@ class BatchNorm(Step):
         self.pixels = geometry.height * geometry.width
         self.mean, self.scale, self.inverse = (np.zeros(C, self.dtype) for _ in range(3))
         self.offset, self.slope = (np.zeros(C, self.dtype) for _ in range(2))
-        self.moments, self.sums = np.zeros((N, C, 3)), np.zeros((N, C, 2))  # forward, backward
+        self.moments, self.sums = np.zeros((N, C, 4)), np.zeros((N, C, 2))  # forward, backward
 
     def count_in(self, convolution: Convolution) -> None:
         """Let the convolution that writes the input take its statistics in training."""

@@ -35,17 +35,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from .activation import cut
 from .channels_last import aligned_rows
-from .compilation import compiled, compiled_parallel
+from .compilation import compiled, compiled_part
+from .for_each import for_each
 from .layout import ALIGNMENT
-from .moments import CHUNK, add_rows, flush, write_moments
+from .moments import CHUNK, add_rows, flush, write_counts
 from .vectors import (
     REGISTERS,
     add,
     broadcast_as,
+    itemsize,
     prefetch,
     zero_tile,
 )
@@ -66,40 +67,44 @@ ROWS = 4 if REGISTERS >= 32 else 2  # output planes whose row of parts is summed
 SHARE = 8  # channels whose filters are turned into parts at a time
 PLANES = 8 * ROWS  # output planes that are made at a time
 CACHE_LINE = 64  # bytes
-ROW_SHAPE = (0,) * SPAN
+ROW_SHAPE = (None,) * SPAN
 GAP = ALIGNMENT  # elements between parts, else all of them would share a few sets of the cache
 
 
-@compiled_parallel
+@compiled
 def pack_parts(weight: Any, positions: Any, packed: Any) -> None:
     """packed[k // ROWS, i, c, j, k % ROWS] = part (i, j) of the filter from channel c to plane k.
 
     weight: flat; positions (PLANES, CHANNELS, 3, 3): where its elements are; packed (BLOCKS,
     SPAN, CHANNELS, SPAN, ROWS).  The parts are worked out in float64 and rounded once.
     """
-    planes, channels = positions.shape[:2]
-    for k in prange(planes):
-        filters, rows = np.zeros((3, 3 * SHARE)), np.empty((SPAN, 3 * SHARE))
-        columns, parts = np.empty((3, SPAN * SHARE)), np.empty((SPAN, SPAN * SHARE))
-        for first in range(0, channels, SHARE):
-            share = min(SHARE, channels - first)
-            for c in range(share):
-                for r in range(3):
-                    for s in range(3):
-                        filters[r, s * SHARE + c] = weight[positions[k, first + c, r, s]]
-            filter_parts(filters, rows)
-            for i in range(SPAN):
+    for_each(len(positions), _pack_plane, weight, positions, packed)
+
+
+@compiled_part
+def _pack_plane(k: int, weight: Any, positions: Any, packed: Any) -> None:
+    channels = positions.shape[1]
+    filters, rows = np.zeros((3, 3 * SHARE)), np.empty((SPAN, 3 * SHARE))
+    columns, parts = np.empty((3, SPAN * SHARE)), np.empty((SPAN, SPAN * SHARE))
+    for first in range(0, channels, SHARE):
+        share = min(SHARE, channels - first)
+        for c in range(share):
+            for r in range(3):
                 for s in range(3):
-                    for c in range(SHARE):
-                        columns[s, i * SHARE + c] = rows[i, s * SHARE + c]
-            filter_parts(columns, parts)
-            for i in range(SPAN):
-                for c in range(share):
-                    for j in range(SPAN):
-                        packed[k // ROWS, i, first + c, j, k % ROWS] = parts[j, i * SHARE + c]
+                    filters[r, s * SHARE + c] = weight[positions[k, first + c, r, s]]
+        filter_parts(filters, rows)
+        for i in range(SPAN):
+            for s in range(3):
+                for c in range(SHARE):
+                    columns[s, i * SHARE + c] = rows[i, s * SHARE + c]
+        filter_parts(columns, parts)
+        for i in range(SPAN):
+            for c in range(share):
+                for j in range(SPAN):
+                    packed[k // ROWS, i, first + c, j, k % ROWS] = parts[j, i * SHARE + c]
 
 
-@compiled
+@compiled_part
 def filter_parts(g: Any, parts: Any) -> None:
     """parts = G g for every column."""
     for i in range(g.shape[1]):
@@ -113,7 +118,7 @@ def filter_parts(g: Any, parts: Any) -> None:
         parts[5, i] = g2
 
 
-@compiled_parallel
+@compiled
 def winograd_correlation(
     source: Any, target: Any, packed: Any, pieces: Any, group: int, pitch: int, shift: int,
     bias: Any, lane_shape: Any, piece_shape: Any, accumulate: bool, side: Any, limits: Any,
@@ -129,6 +134,19 @@ def winograd_correlation(
     Threads share the groups of images.  For a vector of squares: the input parts of all channels;
     for PLANES planes at a time their products with those of the filters, and the outputs.
     """
+    for_each(
+        (len(source) + group - 1) // group, _correlate_group,
+        source, target, packed, pieces, group, pitch, shift, bias, lane_shape, piece_shape,
+        accumulate, side, limits, moments,
+    )  # fmt: skip
+
+
+@compiled_part
+def _correlate_group(
+    item: int, source: Any, target: Any, packed: Any, pieces: Any, group: int, pitch: int,
+    shift: int, bias: Any, lane_shape: Any, piece_shape: Any, accumulate: bool, side: Any,
+    limits: Any, moments: Any,
+) -> None:  # fmt: skip
     images, channels, plane = source.shape
     _, planes, target_plane = target.shape
     L = len(lane_shape)
@@ -136,49 +154,46 @@ def winograd_correlation(
     full = CHUNK // (SIZE * PIECES)  # vectors of squares whose moments are added in float lanes
     source_share = group * plane // vectors  # elements of the next group for each of our channels
     target_share = group * planes * target_plane // (vectors * channels)
-    for item in prange((images + group - 1) // group):
-        first = item * group
-        x_parts = aligned_rows(PARTS, channels * L + GAP, source)
-        y_rows = aligned_rows(PLANES, SPAN * SIZE * L, source)
-        read, written = np.empty(PIECES, np.int64), np.empty(PIECES, np.int64)
-        counted, values = planes if len(moments) else 0, 0
-        sums, centres = np.zeros((counted, 2)), np.zeros(counted, source.dtype)
-        lanes = aligned_rows(2 * counted, len(piece_shape), source)
-        lanes[:] = 0
-        for v in range(vectors):
-            count = 0  # of pieces; the last group may lack some images
-            for i in range(PIECES):
-                n, at = first + pieces[v * PIECES + i, 0], pieces[v * PIECES + i, 1]
-                count += n < images
-                n = min(n, images - 1)
-                read[i] = n * channels * plane + at - shift
-                written[i] = n * planes * target_plane + at
-            values += count * SIZE * L // 2
-            for c in range(channels):
-                turn = v * channels + c
-                prefetch_share(source, (first + group) * channels * plane, turn, source_share)
-                prefetch_share(target, (first + group) * planes * target_plane, turn, target_share)
-                split_squares(source, read, c * plane, pitch, x_parts, c * L)
-            for begin in range(0, planes, PLANES):
-                end = min(begin + PLANES, planes)
-                multiply_parts(x_parts, packed, begin, end, y_rows, lane_shape)
-                for k in range(begin, end):
-                    write_squares(
-                        y_rows, k - begin, target, written, count, k * target_plane, pitch,
-                        bias, k, accumulate, side, limits,
-                    )  # fmt: skip
-            for k in range(counted):
-                add_rows(
-                    target, written, count, k * target_plane, SIZE, 1, pitch, k, v == 0, centres,
-                    lanes, piece_shape,
+    first = item * group
+    x_parts = aligned_rows(PARTS, channels * L + GAP, source)
+    y_rows = aligned_rows(PLANES, SPAN * SIZE * L, source)
+    read, written = np.empty(PIECES, np.int64), np.empty(PIECES, np.int64)
+    counted, values = planes if len(moments) else 0, 0
+    lanes = aligned_rows(2 * counted, len(piece_shape), source)
+    for v in range(vectors):
+        count = 0  # of pieces; the last group may lack some images
+        for i in range(PIECES):
+            n, at = first + pieces[v * PIECES + i, 0], pieces[v * PIECES + i, 1]
+            count += n < images
+            n = min(n, images - 1)
+            read[i] = n * channels * plane + at - shift
+            written[i] = n * planes * target_plane + at
+        values += count * SIZE * L // 2
+        for c in range(channels):
+            turn = v * channels + c
+            prefetch_share(source, (first + group) * channels * plane, turn, source_share)
+            prefetch_share(target, (first + group) * planes * target_plane, turn, target_share)
+            split_squares(source, read, c * plane, pitch, x_parts, c * L)
+        for begin in range(0, planes, PLANES):
+            end = min(begin + PLANES, planes)
+            multiply_parts(x_parts, packed, begin, end, y_rows, lane_shape)
+            for k in range(begin, end):
+                write_squares(
+                    y_rows, k - begin, target, written, count, k * target_plane, pitch,
+                    bias, k, accumulate, side, limits,
                 )  # fmt: skip
-            if counted and (v + 1 == vectors or (v + 1) % full == 0):
-                flush(lanes, sums, piece_shape)
-        if counted:
-            write_moments(sums, centres, values, first, min(group, images - first), moments)
+        for k in range(counted):
+            add_rows(
+                target, written, count, k * target_plane, SIZE, 1, pitch, v == 0, moments, first,
+                k, lanes, piece_shape,
+            )  # fmt: skip
+        if counted and (v + 1 == vectors or (v + 1) % full == 0):
+            flush(lanes, moments, first, piece_shape)
+    if counted:
+        write_counts(moments, first, min(group, images - first), values)
 
 
-@compiled
+@compiled_part
 def prefetch_share(buffer: Any, start: int, turn: int, size: int) -> None:
     """Ask for ``size`` elements behind start + turn * size, if there are any.
 
@@ -187,11 +202,11 @@ def prefetch_share(buffer: Any, start: int, turn: int, size: int) -> None:
     planes of an image follow each other in memory.
     """
     first = start + turn * size
-    for at in range(first, min(first + size, buffer.size), CACHE_LINE // buffer.itemsize):
+    for at in range(first, min(first + size, buffer.size), CACHE_LINE // itemsize(buffer)):
         prefetch(buffer, at)
 
 
-@compiled
+@compiled_part
 def multiply_parts(
     x_parts: Any, packed: Any, begin: int, end: int, y_rows: Any, lane_shape: Any
 ) -> None:
@@ -209,7 +224,7 @@ def multiply_parts(
             join_row(tile, y_rows, at, y_rows.shape[1])
 
 
-@compiled
+@compiled_part
 def write_squares(
     y_rows: Any, row: int, target: Any, places: Any, count: int, plane: int, pitch: int,
     bias: Any, k: int, accumulate: bool, side: Any, limits: Any,

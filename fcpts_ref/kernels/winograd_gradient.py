@@ -19,10 +19,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from .channels_last import aligned_rows, turn_planes
-from .compilation import compiled, compiled_parallel
+from .compilation import compiled, compiled_part
+from .for_each import for_each
 from .vectors import (
     REGISTERS,
     add,
@@ -37,7 +37,7 @@ from .winograd_squares import PARTS, PIECES, SPAN, split_outputs, split_squares
 ROWS = 8 if REGISTERS >= 32 else 4  # channels in a tile of sums
 
 
-@compiled_parallel
+@compiled
 def winograd_weight_gradient(
     dy: Any, x: Any, pieces: Any, corners: Any, group: int, pitch: int, shift: int, chunk: int,
     batch: int, sums: Any, lane_shape: Any,
@@ -51,50 +51,60 @@ def winograd_weight_gradient(
 
     Threads share the chunks, whose size does not depend on the threads.
     """
+    for_each(
+        len(sums), _gradient_of_chunk,
+        dy, x, pieces, corners, group, pitch, shift, chunk, batch, sums, lane_shape,
+    )  # fmt: skip
+
+
+@compiled_part
+def _gradient_of_chunk(
+    i: int, dy: Any, x: Any, pieces: Any, corners: Any, group: int, pitch: int, shift: int,
+    chunk: int, batch: int, sums: Any, lane_shape: Any,
+) -> None:  # fmt: skip
     images, C, plane = x.shape
     channels, planes = sums.shape[2:]
     L = len(lane_shape)
     vectors, (_, K, run) = len(corners) // L, dy.shape
     x_share = group * plane // vectors  # elements of the next group for each channel
     dy_share = group * K * run // (vectors * C)
-    for i in prange(len(sums)):
-        turned = aligned_rows(group * run, planes, x)
-        x_parts = aligned_rows(PARTS, channels * batch * L + GAP, x)
-        dy_parts = aligned_rows(PARTS, batch * L * planes + GAP, x)
-        places = np.empty(PIECES, np.int64)
-        sums[i] = 0
-        held = 0  # vectors
-        for first in range(i * chunk, min((i + 1) * chunk, images), group):
-            for n in range(first, first + group):
-                here = turned[(n - first) * run : (n - first + 1) * run]
-                if n < images:
-                    turn_planes(dy, n, 0, here)
-                else:
-                    here[:] = 0
-            for v in range(vectors):
-                for j in range(PIECES):
-                    n = min(first + pieces[v * PIECES + j, 0], images - 1)
-                    places[j] = n * C * plane + pieces[v * PIECES + j, 1] - shift
-                for c in range(C):
-                    turn = v * C + c
-                    prefetch_share(x, (first + group) * C * plane, turn, x_share)
-                    prefetch_share(dy, (first + group) * K * run, turn, dy_share)
-                    split_squares(x, places, c * plane, pitch, x_parts, (c * batch + held) * L)
-                for s in range(L):
-                    at = corners[v * L + s, 0] * run + corners[v * L + s, 1]
-                    for k in range(0, planes, L):
-                        split_outputs(
-                            turned, at * planes + k, pitch * planes, planes, dy_parts,
-                            (held * L + s) * planes + k,
-                        )  # fmt: skip
-                held += 1
-                if held == batch:
-                    add_products(x_parts, dy_parts, batch * L, held * L, sums[i], lane_shape)
-                    held = 0
-        add_products(x_parts, dy_parts, batch * L, held * L, sums[i], lane_shape)
+    turned = aligned_rows(group * run, planes, x)
+    x_parts = aligned_rows(PARTS, channels * batch * L + GAP, x)
+    dy_parts = aligned_rows(PARTS, batch * L * planes + GAP, x)
+    places = np.empty(PIECES, np.int64)
+    sums[i] = 0
+    held = 0  # vectors
+    for first in range(i * chunk, min((i + 1) * chunk, images), group):
+        for n in range(first, first + group):
+            here = turned[(n - first) * run : (n - first + 1) * run]
+            if n < images:
+                turn_planes(dy, n, 0, here)
+            else:
+                here[:] = 0
+        for v in range(vectors):
+            for j in range(PIECES):
+                n = min(first + pieces[v * PIECES + j, 0], images - 1)
+                places[j] = n * C * plane + pieces[v * PIECES + j, 1] - shift
+            for c in range(C):
+                turn = v * C + c
+                prefetch_share(x, (first + group) * C * plane, turn, x_share)
+                prefetch_share(dy, (first + group) * K * run, turn, dy_share)
+                split_squares(x, places, c * plane, pitch, x_parts, (c * batch + held) * L)
+            for s in range(L):
+                at = corners[v * L + s, 0] * run + corners[v * L + s, 1]
+                for k in range(0, planes, L):
+                    split_outputs(
+                        turned, at * planes + k, pitch * planes, planes, dy_parts,
+                        (held * L + s) * planes + k,
+                    )  # fmt: skip
+            held += 1
+            if held == batch:
+                add_products(x_parts, dy_parts, batch * L, held * L, sums[i], lane_shape)
+                held = 0
+    add_products(x_parts, dy_parts, batch * L, held * L, sums[i], lane_shape)
 
 
-@compiled
+@compiled_part
 def add_products(
     x_parts: Any, dy_parts: Any, pace: int, squares: int, sums: Any, lane_shape: Any
 ) -> None:
@@ -106,42 +116,45 @@ def add_products(
     for part in range(PARTS):
         for c in range(0, channels, ROWS):
             for k in range(0, planes, len(lane_shape)):
-                tile = zero_tile(x_parts, (0,), ROWS, lane_shape)
+                tile = zero_tile(x_parts, (None,), ROWS, lane_shape)
                 at_x = part * x_parts.shape[1] + c * pace
                 at_dy = part * dy_parts.shape[1] + k
                 for s in range(squares):
                     tile = outer_product_apart(
-                        tile, (0,), x_parts, at_x + s, pace, dy_parts, at_dy + s * planes, None
+                        tile, (None,), x_parts, at_x + s, pace, dy_parts, at_dy + s * planes, None
                     )
                 for i, value in enumerate(tile):
                     here = (part * channels + c + i) * planes + k
                     store(sums, here, add(value, load_as(value, sums, here)))
 
 
-@compiled_parallel
+@compiled
 def combine_parts(sums: Any, dweight: Any) -> None:
     """dweight (K, C, 3, 3) from the sums of all chunks, added in order."""
-    K, C = dweight.shape[:2]
-    planes = sums.shape[3]
-    for c in prange(C):
-        total = np.zeros((SPAN, SPAN, planes))
-        rows = np.empty((SPAN, 3, planes))
-        filters = np.empty((3, 3, planes))
-        for i in range(len(sums)):
-            for part in range(PARTS):
-                for k in range(planes):
-                    total[part // SPAN, part % SPAN, k] += sums[i, part, c, k]
-        for j in range(SPAN):
-            combine_filter(total[j], rows[j])
-        for s in range(3):
-            combine_filter(rows[:, s], filters[:, s])
-        for k in range(K):
-            for r in range(3):
-                for s in range(3):
-                    dweight[k, c, r, s] = filters[r, s, k]
+    for_each(dweight.shape[1], _combine_channel, sums, dweight)
 
 
-@compiled
+@compiled_part
+def _combine_channel(c: int, sums: Any, dweight: Any) -> None:
+    K, planes = len(dweight), sums.shape[3]
+    total = np.zeros((SPAN, SPAN, planes))
+    rows = np.empty((SPAN, 3, planes))
+    filters = np.empty((3, 3, planes))
+    for i in range(len(sums)):
+        for part in range(PARTS):
+            for k in range(planes):
+                total[part // SPAN, part % SPAN, k] += sums[i, part, c, k]
+    for j in range(SPAN):
+        combine_filter(total[j], rows[j])
+    for s in range(3):
+        combine_filter(rows[:, s], filters[:, s])
+    for k in range(K):
+        for r in range(3):
+            for s in range(3):
+                dweight[k, c, r, s] = filters[r, s, k]
+
+
+@compiled_part
 def combine_filter(m: Any, dg: Any) -> None:
     """dg = G^T m for all planes; m: (6, planes), dg: (3, planes)."""
     for k in range(m.shape[1]):

@@ -57,7 +57,7 @@ class WinogradCorrelation:
         self.shift = -int(offsets.min())  # of channel 0, which comes first
         self.pitch = geometry.pitch
         self.pieces, self.group = _pieces(geometry, lanes(dtype) // 2)
-        self.lane_shape, self.piece_shape = (0,) * lanes(dtype), (0,) * (lanes(dtype) // 2)
+        self.lane_shape, self.piece_shape = (None,) * lanes(dtype), (None,) * (lanes(dtype) // 2)
         self.packed = np.zeros((-(-planes // ROWS), SPAN, J // 9, SPAN, ROWS), dtype)
         self.packed_from = b""  # the weights: those of a dense network stay the same for long
         self.no_bias = np.zeros(planes, dtype)
@@ -91,7 +91,7 @@ class WinogradGradient:
         self.corners = table.reshape(-1, 2)
         self.pitch = target.pitch
         self.shift = padding[0] * target.pitch + padding[1]
-        self.lane_shape = (0,) * full
+        self.lane_shape = (None,) * full
         self.sums = PARTS, round_up(C, max(GRADIENT_ROWS, full)), round_up(K, full)
 
     def run(self, dy: Array, x: Array, dweight: Array, scratch: Scratch) -> None:

@@ -41,7 +41,7 @@ def moments_of(case, dtype, shift=0.0, spoil=None):
     interior(x, geometry)[...] = generator.standard_normal((N, C, H, W))
     if spoil is not None:
         interior(x, geometry)[-1, :, -1, -1] = spoil
-    moments, density = np.full((N, C, 3), np.nan), 0.2 if sparse else 1.0
+    moments, density = np.full((N, C, 4), np.nan), 0.2 if sparse else 1.0
     bias = np.full(C, shift, dtype)
     plan.forward(x, weight, bias, y, density=density, moments=moments)
     return moments, interior(y, plan.output_geometry).astype(np.float64)
@@ -49,9 +49,13 @@ def moments_of(case, dtype, shift=0.0, spoil=None):
 
 def together(moments):
     """Mean, squared deviations and number of values by channel."""
-    values = moments[:, :, 2].sum(axis=0)
-    mean = (moments[:, :, 0] * moments[:, :, 2]).sum(axis=0) / values
-    about = moments[:, :, 1] + moments[:, :, 2] * (moments[:, :, 0] - mean) ** 2
+    centre, linear, square, count = np.moveaxis(moments, 2, 0)
+    there = count > 0  # images counted with one before them have nothing to say
+    centre, linear, square = (np.where(there, sums, 0) for sums in (centre, linear, square))
+    values = count.sum(axis=0)
+    mean = (centre * count + linear).sum(axis=0) / values
+    share = linear / np.where(there, count, 1)
+    about = square - linear * share + count * (centre + share - mean) ** 2
     return mean, about.sum(axis=0), values
 
 
@@ -80,7 +84,7 @@ def test_equal_values_do_not_deviate(case):
     )
     x, y = (allocate(N, C, geometry, np.float32) for _ in range(2))
     weight, bias = np.zeros((C, C, 3, 3), np.float32), np.full(C, 0.1, np.float32)
-    moments, density = np.full((N, C, 3), np.nan), 0.2 if sparse else 1.0
+    moments, density = np.full((N, C, 4), np.nan), 0.2 if sparse else 1.0
     plan.forward(x, weight, bias, y, density=density, moments=moments)
     mean, squares, _ = together(moments)
     np.testing.assert_allclose(mean, np.float64(bias), rtol=1e-15)
