@@ -114,7 +114,7 @@ def owned(*_):
         slice(1),
         pickle.PickleError("x"),
     ],
-    ids=str,
+    ids=lambda attack: type(attack).__name__,
 )
 def test_everything_else_is_refused(attack, protocol):
     content = pickle.dumps(attack, protocol=protocol)
