@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from fcpts_ref.methods.common import StepReport
 
-COMPILING = "compiling kernels, once on this machine (up to a minute)"
+COMPILING = "compiling kernels, once on this machine (up to half a minute)"
 
 
 @contextlib.contextmanager
