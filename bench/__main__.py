@@ -1,7 +1,8 @@
 """``python -m bench NAME [--json FILE] [--threads N] [--dtype D]``: run a benchmark.
 
 Every module of this folder with a function ``run(arguments) -> results`` is a benchmark.  It
-prints its table; ``--json`` writes the results with the machine, versions and seed.
+prints its table; ``--json`` writes the results with the machine, versions and seed.  ``document``
+measures nothing: it makes the tables of docs/performance.md from such files.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Write the tables of docs/performance.md anew from the results beside it.
 
-A table follows a line ``<!-- table: NAME -->``.  No option counts.
+A table follows a line ``<!-- table: NAME -->``.  Measures nothing, and takes no option.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ Rows = Iterable[Iterable[object]]
 
 def run(arguments: argparse.Namespace) -> dict[str, str]:
     """Write the page; the tables by name."""
+    if arguments.json:
+        raise SystemExit("document has no results of its own; leave out --json")
     tables = made_tables(PAGE.with_suffix(""))
     text = PAGE.read_text(encoding="utf-8")
     for name, table in tables.items():
@@ -28,7 +30,8 @@ def run(arguments: argparse.Namespace) -> dict[str, str]:
         text, found = re.subn(
             rf"(<!-- table: {name} -->\n\n)(\|.*\n)+", lambda match, t=table: match[1] + t, text
         )
-        assert found == 1, f"{PAGE} has {found} places for the table {name}"
+        if found != 1:
+            raise SystemExit(f"{PAGE} has {found} places for the table {name}; expected 1")
     PAGE.write_text(text, encoding="utf-8")
     return tables
 

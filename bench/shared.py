@@ -27,9 +27,9 @@ TURNS = 3
 def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Measure and print; milliseconds by layer, on quiet cores and on busy ones."""
     threads = arguments.threads
-    sides = {"one thread": (1, "omp"), "OpenMP": (threads, "omp")}
+    sides = {"1 thread": (1, "omp"), f"{threads} threads, OpenMP": (threads, "omp")}
     if find_tbb():
-        sides["oneTBB"] = (threads, "tbb")
+        sides[f"{threads} threads, oneTBB"] = (threads, "tbb")
     results: dict[str, dict[str, float]] = {side: {} for side in sides}
     for name, busy in (("quiet", 0), ("busy", threads)):
         times: dict[str, list[float]] = {side: [] for side in sides}
@@ -39,9 +39,9 @@ def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
                     times[side].append(_measured(layer, arguments.batch, count, arguments.rounds))
         for side in sides:
             results[side][name] = median(times[side])
-    print(f"{'ms':12}{'quiet':>10}{'busy':>10}")
+    print(f"{'ms':20}{'quiet':>10}{'busy':>10}")
     for side, row in results.items():
-        print(f"{side:12}{row['quiet']:10.1f}{row['busy']:10.1f}")
+        print(f"{side:20}{row['quiet']:10.1f}{row['busy']:10.1f}")
     return results
 
 

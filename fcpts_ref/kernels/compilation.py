@@ -29,7 +29,10 @@ PROCESS = secrets.token_hex(4)  # in the names of the files that this process wr
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function that runs on the thread that calls it, unless by ``for_each``."""
+    """Compile a function for Python to call.
+
+    It runs on the thread that calls it, but for the passes that it gives to ``for_each``.
+    """
     return _compile(function, parallel=False)
 
 
@@ -49,7 +52,8 @@ def compiled_parallel(function: Function) -> Function:
 
 
 def _compile(function: Function, *, parallel: bool) -> Function:
-    place = cache_folder(Path(function.__code__.co_filename))
+    file = Path(function.__code__.co_filename)
+    place = cache_folder(file) if file.parent == FOLDER else None  # whose imports are known
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(place or "")
     try:  # the place is looked up here, once
         result: Function = numba.njit(**OPTIONS, cache=place is not None, parallel=parallel)(

@@ -32,7 +32,7 @@ Array = NDArray[Any]
 # Vectors in a tile, whole ones and halves: few choices, for every one is compiled by itself.
 TILE_WIDTHS = (TILE_VECTORS, 1)
 HALF_WIDTHS = (4, 1)
-NO_MOMENTS = np.zeros((0, 0, 3))
+NO_MOMENTS = np.zeros((0, 0, 4))
 KEPT_WIDTH = SLACK  # kept weights whose gradients are summed at a time
 CHUNKS = 8  # of images at least, if there are as many, for threads to share
 CHUNK_BYTES = 2**19  # images that a weight gradient works on at a time: half a level-2 cache
@@ -42,7 +42,7 @@ CHUNK_BYTES = 2**19  # images that a weight gradient works on at a time: half a 
 # with AVX-512 (Zen 4), float32; time of the masked ones is nearly proportional to it.
 SPARSE_BELOW = 0.45
 # How much more is gained by squares than by plain sums: equal times lie between 0.20 and 0.37, on
-# average at 0.28, with 16, 32 and 64 planes, each way (``python -m bench crossover``, two runs).
+# average at 0.28, with 16, 32 and 64 planes, each way (``python -m bench crossover``, three runs).
 WINOGRAD_GAIN = 1.6
 
 

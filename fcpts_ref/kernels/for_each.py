@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 
 from .compilation import compiled_parallel
 
-RANGES = 128  # enough for many threads, few enough that calling them costs nothing
+RANGES = 512  # enough to be shared evenly by many threads, few enough to cost nothing
 NUMBER, INDEX = ir.IntType(64), ir.IntType(32)
 BYTES = ir.IntType(8).as_pointer()
 PASSES = ir.FunctionType(ir.VoidType(), [BYTES, NUMBER, NUMBER])  # of the arguments, first, last
@@ -48,8 +48,8 @@ def share_passes(count: int, address: int, data: int) -> None:
 def for_each(typing: Any, count: Any, function: Any, *arguments: Any) -> Any:
     """function(item, *arguments) for item = 0, 1, ... count - 1, shared among the threads.
 
-    function: a ``compiled_part`` that returns nothing.  Raises MemoryError if one call of it
-    fails, as nothing but memory can be missing.
+    function: a ``compiled_part`` that returns nothing and has no ``for_each`` of its own.  Raises
+    what one of its calls raises; all others are made.
     """
     one = typing.resolve_function_type(function, (types.intp, *map(types.unliteral, arguments)), {})
     share = types.Dispatcher(share_passes)
@@ -57,26 +57,31 @@ def for_each(typing: Any, count: Any, function: Any, *arguments: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         values = cgutils.unpack_tuple(builder, args[2], len(arguments))
-        kinds = [value.type for value in values]
-        data = cgutils.alloca_once(builder, ir.LiteralStructType([NUMBER, *kinds]))
-        failed, *places = _fields(builder, data)
-        for value, place in zip([NUMBER(0), *values], [failed, *places], strict=True):
+        common = [INDEX(0), cgutils.get_null_value(BYTES), *values]
+        kinds = [value.type for value in common]
+        data = cgutils.alloca_once(builder, ir.LiteralStructType(kinds))
+        code, error, *_ = places = _fields(builder, data)
+        for value, place in zip(common, places, strict=True):
             builder.store(value, place)
-        passes = _passes(context, builder.module, function.dispatcher, one, data.type)
+        passes, status = _passes(context, builder.module, function.dispatcher, one, data.type)
         pointers = [builder.ptrtoint(pointer, NUMBER) for pointer in (passes, data)]
         context.get_function(share, shared)(builder, [args[0], *pointers])
-        with builder.if_then(cgutils.is_not_null(builder, builder.load(failed)), likely=False):
-            context.call_conv.return_user_exc(builder, MemoryError, ("no memory for a kernel",))
+        failed = builder.load(code)
+        with builder.if_then(cgutils.is_not_null(builder, failed), likely=False):
+            raised = builder.bitcast(builder.load(error), status.excinfoptr.type)
+            status = status._replace(code=failed, excinfoptr=raised)
+            context.call_conv.return_status_propagate(builder, status)
         return context.get_dummy_value()
 
     return types.void(types.intp, function, types.StarArgTuple.from_types(arguments)), generate
 
 
 def _passes(context: Any, module: Any, dispatcher: Any, one: Any, data: Any) -> Any:
-    """PASSES of a function with this signature; data: pointer to 0 and the other arguments.
+    """PASSES of a function with this signature, and the status of a pass.
 
-    The 0 becomes 1 if a pass fails.  A pass that is short would take longer to call than to do, so
-    it is inlined.
+    data: type of a pointer to (0, null, the other arguments); instead of the 0 and the null come
+    Numba's number for an error and what it knows of it.  A pass that is short would take longer to
+    call than to do, so it is inlined.
     """
     result = dispatcher.get_compile_result(one)
     context.add_linking_libs([result.library])
@@ -85,7 +90,7 @@ def _passes(context: Any, module: Any, dispatcher: Any, one: Any, data: Any) -> 
     passes = ir.Function(module, PASSES, name)
     passes.linkage = "internal"
     builder = ir.IRBuilder(passes.append_basic_block())
-    failed, *places = _fields(builder, builder.bitcast(passes.args[0], data))
+    code, error, *places = _fields(builder, builder.bitcast(passes.args[0], data))
     values = [
         _not_counted(context, builder, kind, builder.load(place))
         for kind, place in zip(one.args[1:], places, strict=True)
@@ -95,13 +100,14 @@ def _passes(context: Any, module: Any, dispatcher: Any, one: Any, data: Any) -> 
             builder, callee, types.none, one.args, [item, *values], attrs=("alwaysinline",)
         )
         with builder.if_then(status.is_error, likely=False):
-            builder.store(NUMBER(1), failed)
+            builder.store(status.code, code)
+            builder.store(builder.bitcast(status.excinfoptr, BYTES), error)
     builder.ret_void()
-    return passes
+    return passes, status
 
 
 def _not_counted(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-    """The argument, an array without its count of references.
+    """The argument, an array (but not one in a tuple) without its count of references.
 
     Whoever called ``for_each`` keeps the arrays alive.  Threads would spend their time on telling
     each other what a count is.
@@ -127,3 +133,7 @@ def _one_after_the_other(count: int, function: Any, *arguments: Any) -> None:
 
 if numba.config.DISABLE_JIT:
     for_each = _one_after_the_other
+else:
+    # Has Numba load what shares the work out.  Kernels from disk need it, and Numba sees to it only
+    # for a function that was compiled with a loop of its own.
+    numba.get_num_threads()

@@ -4,9 +4,9 @@
 
     a centre, the sum of the deviations from it, the sum of their squares, how many values,
 
-none for the images that are counted with one before them.  Of V vectors none is more than
-sqrt(V) standard deviations away from the mean of all: a centre that is the mean of one of them
-loses little to rounding, whatever the values are.
+the last one 0 for images that are counted with one before them; their other numbers mean nothing.
+Of V vectors none is more than sqrt(V) standard deviations away from the mean of all: a centre that
+is the mean of one of them loses little to rounding, whatever the values are.
 
 The kernels by rows and by squares add up a piece of every plane as soon as it is written, when it
 is still in the first-level cache (``add_rows``); other kernels an image when it is written

@@ -49,6 +49,26 @@ def test_no_folder_no_cache(package, tmp_path, monkeypatch):
     assert compilation.cache_folder(package / "kernel.py") is None
 
 
+def test_only_files_of_the_folder_are_kept():
+    """Of others it is not known what they import, so old machine code might run."""
+    function = compilation.compiled(lambda x: x + 1)
+    assert function(1) == 2
+    if not numba.config.DISABLE_JIT:
+        assert not function.stats.cache_path
+
+
+def test_kernels_from_disk_find_the_threads(tmp_path):
+    """Also one that was compiled when the loop of all kernels came from disk itself."""
+    source = (
+        "import numpy as np; from fcpts_ref.kernels.activation import limit; "
+        "x = np.full(32, -1, np.{}); limit(x, x, x[0] * 0, x[0] * 0 + 6); assert not x.any()"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DISABLE_JIT": "0"}
+    for dtype in ("float32", "float64", "float64"):
+        command = [sys.executable, "-c", source.format(dtype)]
+        subprocess.run(command, env=environment, check=True)
+
+
 def test_numbas_own_setting_stays():
     before = numba.config.CACHE_DIR
     assert compilation.compiled(lambda x: x + 1)(1) == 2

@@ -52,7 +52,7 @@ def take(size, y):
 @pytest.mark.parametrize("threads", sorted({1, available_threads()}))
 @pytest.mark.parametrize("negative", [False, True])
 def test_every_pass_is_done_once(count, threads, negative):
-    x = np.arange(2.0 * count).reshape(count, 2)[:, ::1]
+    x = np.arange(4.0 * count).reshape(2 * count, 2)[::2]  # not contiguous
     y = np.full(count + 1, 7.0)
     with using_threads(threads):
         add(count, x, 3, 0.5, (1, 2), None, negative, y)
@@ -82,6 +82,29 @@ def test_no_memory():
         take(1 << 58, y)
     take(1, y)
     assert (y == 1).all()
+
+
+@compiled_part
+def _refuse(item, y):
+    if item % 2:
+        raise ValueError("odd")
+    y[item] = 1
+
+
+@compiled
+def refuse(y):
+    for_each(len(y), _refuse, y)
+
+
+def test_what_a_pass_raises_is_raised():
+    y = np.zeros(2000)
+    with pytest.raises(ValueError, match="odd"):
+        refuse(y)
+    if not numba.config.DISABLE_JIT:
+        np.testing.assert_array_equal(y[::2], 1)
+    y = np.zeros(1)
+    refuse(y)
+    assert y == 1
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="it is a plain function then")

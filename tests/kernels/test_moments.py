@@ -7,6 +7,7 @@ import pytest
 if numba.config.DISABLE_JIT:
     pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
 
+from fcpts_ref.kernels.batch_norm import combine_statistics
 from fcpts_ref.kernels.convolution_plan import ConvolutionPlan
 from fcpts_ref.kernels.layout import allocate, interior, make_geometry
 from fcpts_ref.kernels.moments import CHUNK
@@ -73,6 +74,22 @@ def test_moments_are_those_of_the_values(case, dtype, shift):
     bound = CHUNK * np.finfo(dtype).eps
     assert (np.abs(mean - want) <= bound * deviation + 1e-14 * np.abs(want)).all()
     assert (np.abs(squares - about) <= 4 * bound * about).all()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_batch_norm_counts_every_value_once(case):
+    """Moments begin as NaN here: numbers that are not written must not count."""
+    moments, y = moments_of(case, np.float64)
+    C = y.shape[1]
+    ones, zeros = np.ones(C), np.zeros(C)
+    mean, scale, inverse, new_mean, new_var = (np.empty(C) for _ in range(5))
+    combine_statistics(
+        moments, ones, zeros, zeros, 1.0, 0.0, mean, scale, inverse, new_mean, new_var
+    )
+    np.testing.assert_allclose(mean, y.mean(axis=(0, 2, 3)), rtol=0, atol=1e-13 * y.std())
+    np.testing.assert_allclose(inverse, 1 / y.std(axis=(0, 2, 3)), rtol=1e-13)
+    np.testing.assert_array_equal(new_mean, mean)
+    np.testing.assert_allclose(new_var, y.var(axis=(0, 2, 3), ddof=1), rtol=1e-13)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
