@@ -47,7 +47,10 @@ def compiled_part(function: Function) -> Function:
 
 
 def compiled_parallel(function: Function) -> Function:
-    """Compile a function whose ``prange`` loops share their passes among the threads."""
+    """Compile a function whose ``prange`` loops share their passes among the threads.
+
+    For the loop of ``for_each`` alone: others give their passes to that.
+    """
     return _compile(function, parallel=True)
 
 

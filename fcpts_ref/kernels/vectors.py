@@ -42,7 +42,7 @@ TILE_ROWS = 4  # output channels in a tile
 TILE_VECTORS = 6 if REGISTERS >= 32 else 3  # 4 x 6 sums + 6 inputs + 1 weight = 31 registers
 TILE = TILE_ROWS * TILE_VECTORS
 
-Length = tuple[None, ...]  # a size that the compiler knows; of nothing, to be passed quickly
+Length = tuple[None, ...]  # a size that the compiler knows; its items say nothing and cost nothing
 
 
 def lanes(dtype: Any) -> int:
