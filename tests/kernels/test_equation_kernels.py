@@ -179,12 +179,18 @@ def test_bad_input(call, message):
 
 
 def test_without_the_compiler():
-    """These kernels use no vectors: they run as plain Python too, and say the same."""
+    """These kernels use no vectors: they run as plain Python too, and say the same.
+
+    So does the loop that threads share.
+    """
     if os.environ.get("NUMBA_DISABLE_JIT") == "1":
         pytest.skip("this is the run without the compiler")
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    files = [
+        os.path.join(here, "kernels", f"test_{n}.py") for n in ("equation_kernels", "for_each")
+    ]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", os.path.abspath(__file__)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1", "FCPTS_REF_TEST_EXAMPLES": "3"},
         cwd=os.path.dirname(here),
         capture_output=True,
