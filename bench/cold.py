@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from bench.works import Setting
-from fcpts_ref.cli.ahead import backward_compiled_ahead
-from fcpts_ref.methods import sparsify
+from fcpts_ref.engines.numba.warmup import backward_compiled_ahead
+from fcpts_ref.pruning.registry import sparsify
 
 ROUNDS = 3
 IMAGES = 128

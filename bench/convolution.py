@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from bench.measure import alternate, optional_torch, peak_gflops
-from fcpts_ref.kernels.convolution_plan import ConvolutionPlan
-from fcpts_ref.kernels.layout import allocate, interior, make_geometry
-from fcpts_ref.kernels.sparse_index import density
-from fcpts_ref.kernels.threads import using_threads
+from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan
+from fcpts_ref.engines.numba.convolution.sparse_index import density
+from fcpts_ref.engines.numba.jit.threads import using_threads
+from fcpts_ref.engines.numba.memory.layout import allocate, interior, make_geometry
 
 # channels in, channels out, height and width, stride
 SHAPES = ((16, 16, 32, 1), (32, 32, 16, 1), (64, 64, 8, 1), (16, 32, 32, 2), (32, 64, 16, 2))

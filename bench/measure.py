@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numba import njit, prange
 
-from fcpts_ref.kernels.vectors import (
+from fcpts_ref.engines.numba.simd.vectors import (
     REGISTERS,
     TILE_ROWS,
     TILE_VECTORS,

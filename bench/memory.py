@@ -16,7 +16,9 @@ from contextlib import suppress
 import numpy as np
 
 from bench.works import LAYOUTS, Setting, has_torch, sparsify
-from fcpts_ref.kernels.row_plan import FEW_IMAGES  # with fewer some kernels are not used
+from fcpts_ref.engines.numba.convolution.row_plan import (
+    FEW_IMAGES,  # with fewer some kernels are not used
+)
 
 STEPS = 3
 

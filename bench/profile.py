@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.works import Setting
-from fcpts_ref.kernels.engine import NumbaEngine
+from fcpts_ref.engines.numba.engine import NumbaEngine
 
 RATE = 0.9
 

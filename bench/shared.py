@@ -18,7 +18,7 @@ from statistics import median
 import numpy as np
 
 from bench.works import Setting, sparsify
-from fcpts_ref.kernels.threads import find_tbb
+from fcpts_ref.engines.numba.jit.threads import find_tbb
 
 BUSY = "while True: pass"
 TURNS = 3

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fcpts_ref.conventions import Conventions
-from fcpts_ref.networks import Graph
+from fcpts_ref.graphs.graph import Graph
+from fcpts_ref.spec.conventions import Conventions
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 

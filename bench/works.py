@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from bench.measure import alternate
-from fcpts_ref.conventions import Conventions, profile
-from fcpts_ref.kernels.optim import sgd_step
-from fcpts_ref.methods import fcpts
-from fcpts_ref.methods import step as steps
-from fcpts_ref.methods.common import make_problem
-from fcpts_ref.networks import Network, initialise, make_engine, resnet
+from fcpts_ref.architectures.resnet import resnet
+from fcpts_ref.engines.make import make_engine
+from fcpts_ref.engines.numba.pruning.optim import sgd_step
+from fcpts_ref.graphs.initialise import initialise
+from fcpts_ref.graphs.network import Network
+from fcpts_ref.pruning.common import make_problem
+from fcpts_ref.pruning.fcpts import method as fcpts
+from fcpts_ref.pruning.fcpts import step as steps
+from fcpts_ref.spec.conventions import Conventions, profile
 
 Work = Callable[[], Any]
 Pair = tuple[Work, Callable[[str], Work]]

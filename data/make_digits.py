@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-from fcpts_ref.datasets.dataset import Dataset, Split, write_dataset
+from fcpts_ref.data.dataset import Dataset, Split, write_dataset
 
 TRAIN = 1000
 SEED = 0

@@ -1,6 +1,6 @@
 """Reference implementation of Fast and Controllable Post-training Sparsity (FCPTS).
 
-``fcpts_ref.equations`` is the specification; ``sparsify`` runs it.
+``fcpts_ref.spec.equations`` is the specification; ``sparsify`` runs it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from fcpts_ref.errors import InputError
 
 if TYPE_CHECKING:
-    from fcpts_ref.methods import Result, sparsify
-    from fcpts_ref.networks import Graph, Network, Node
-    from fcpts_ref.networks.plain import plain
-    from fcpts_ref.networks.resnet import resnet
+    from fcpts_ref.architectures.plain import plain
+    from fcpts_ref.architectures.resnet import resnet
+    from fcpts_ref.graphs.graph import Graph, Node
+    from fcpts_ref.graphs.network import Network
+    from fcpts_ref.pruning.common import Result
+    from fcpts_ref.pruning.registry import sparsify
 
 __version__ = "0.1.0"
 
@@ -30,8 +32,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "fcpts_ref.methods": ("Result", "sparsify"),
-    "fcpts_ref.networks": ("Graph", "Network", "Node", "plain", "resnet"),
+    "fcpts_ref.architectures.plain": ("plain",),
+    "fcpts_ref.architectures.resnet": ("resnet",),
+    "fcpts_ref.graphs.graph": ("Graph", "Node"),
+    "fcpts_ref.graphs.network": ("Network",),
+    "fcpts_ref.pruning.common": ("Result",),
+    "fcpts_ref.pruning.registry": ("sparsify",),
 }
 
 

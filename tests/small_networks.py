@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref.networks import Graph, Network, Node, initialise, plain, resnet
+from fcpts_ref.architectures.plain import plain
+from fcpts_ref.architectures.resnet import resnet
+from fcpts_ref.graphs.graph import Graph, Node
+from fcpts_ref.graphs.initialise import initialise
+from fcpts_ref.graphs.network import Network
 
 
 def make_network(graph: Graph, seed: int = 0, dtype: Any = np.float64) -> Network:

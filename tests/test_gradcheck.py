@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from fcpts_ref import equations, layers
+from fcpts_ref import layers
+from fcpts_ref.architectures.plain import plain
+from fcpts_ref.architectures.resnet import resnet
 from fcpts_ref.errors import InputError
 from fcpts_ref.gradcheck import (
     METHODS,
@@ -18,7 +20,8 @@ from fcpts_ref.gradcheck import (
     make_network_pair,
     raise_unless_ok,
 )
-from fcpts_ref.networks import initialise, plain, resnet
+from fcpts_ref.graphs.initialise import initialise
+from fcpts_ref.spec import equations
 
 
 def draw(*shape, seed=0):

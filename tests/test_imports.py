@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]  # the checkout: an installed package
 PACKAGE = ROOT / "fcpts_ref"
 HOUSE = ROOT / "docs" / "architecture.md"
 
-# Looks upwards, each inside one function, so that nothing is imported before it is asked for.
-LAZY = {("equations", "methods"), ("networks", "kernels")}
+# Looks upwards inside a function, so that nothing is imported before it is asked for.
+LAZY = {("spec", "pruning")}
 
 RUN_TIME = {"numpy", "scipy", "numba", "llvmlite", "h5py", "tqdm"}
 # Optional, and only where named.
@@ -47,8 +47,9 @@ def imports_of(path: Path) -> Iterator[Found]:
             package = ["fcpts_ref", *path.relative_to(PACKAGE).parts[:-1]]
             package = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*package, *filter(None, [node.module])])
-            for alias in node.names:  # a name of the package itself may be one of its modules
-                yield where, f"{module}.{alias.name}" if module == "fcpts_ref" else module, lazy
+            for alias in node.names:  # a name of a package may be one of its modules
+                inside_it = (ROOT / module.replace(".", "/")).is_dir()
+                yield where, f"{module}.{alias.name}" if inside_it else module, lazy
 
 
 def all_imports() -> list[Found]:
@@ -86,6 +87,47 @@ def test_imports_go_one_way():
     assert not upwards
 
 
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """A circle of the graph, or nothing."""
+    done: set[str] = set()
+    path: list[str] = []
+
+    def walk(name: str) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name not in done:
+            path.append(name)
+            for other in sorted(graph.get(name, ())):
+                if found := walk(other):
+                    return found
+            done.add(path.pop())
+        return []
+
+    return next((found for name in sorted(graph) if (found := walk(name))), [])
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}}) == []
+
+
+def test_no_circle_of_files():
+    """Imports inside functions count as well."""
+    modules = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
+    graph: dict[str, set[str]] = {}
+    for where, imported, lazy in all_imports():
+        if not imported.startswith("fcpts_ref.") or where in ("__init__.py", "__main__.py"):
+            continue
+        name = imported.removeprefix("fcpts_ref.").replace(".", "/")
+        if lazy and (part_of(where), part_of(name)) in LAZY:
+            continue
+        for module in (f"{name}.py", f"{name}/__init__.py"):
+            if module in modules and module != where:
+                graph.setdefault(where, set()).add(module)
+    assert graph
+    assert circle(graph) == []
+
+
 def test_lazy_looks_upwards_are_still_needed():
     lazily = {
         (part_of(where), imported.split(".")[1])
@@ -110,7 +152,10 @@ def test_foreign_packages_are_those_that_are_declared():
     ("code", "absent"),
     [
         ("import fcpts_ref", ("numpy", "numba")),
-        ("from fcpts_ref import sparsify, resnet; import fcpts_ref.equations", ("numba", "h5py")),
+        (
+            "from fcpts_ref import sparsify, resnet; import fcpts_ref.spec.equations",
+            ("numba", "h5py"),
+        ),
         ("import fcpts_ref.cli", ("numba",)),
     ],
 )

@@ -18,14 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref.conventions import OPEN_POINTS
-from fcpts_ref.datasets.dataset import Dataset, read_dataset
-from fcpts_ref.methods.fcpts import sparsify
-from fcpts_ref.networks import Network, make_engine
+from fcpts_ref.data.dataset import Dataset, read_dataset
+from fcpts_ref.engines.make import make_engine
+from fcpts_ref.experiments.runs import draw_calibration, versions
+from fcpts_ref.experiments.training import accuracy
+from fcpts_ref.graphs.network import Network
+from fcpts_ref.pruning.fcpts.method import sparsify
 from fcpts_ref.resources import resource_path
-from fcpts_ref.runs import draw_calibration, versions
-from fcpts_ref.storage import read_network
-from fcpts_ref.training import accuracy
+from fcpts_ref.spec.conventions import OPEN_POINTS
+from fcpts_ref.storage.network_files import read_network
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "open_points.json"
 SEEDS = (0, 1, 2)

@@ -13,8 +13,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fcpts_ref.cli.pruning import COMMAND
-from fcpts_ref.compare import Cell
-from fcpts_ref.interrupts import held_interrupts
+from fcpts_ref.experiments.compare import Cell
+from fcpts_ref.experiments.interrupts import held_interrupts
 
 CELL_MEMORY = 4 << 30
 """Bytes that a cell may take: POT on 10,240 CIFAR images holds three values of a whole layer."""

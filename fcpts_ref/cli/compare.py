@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fcpts_ref import runs
 from fcpts_ref.cli import sparsify
 from fcpts_ref.cli.cells import run_cells
 from fcpts_ref.cli.options import at_least_one, seed
@@ -22,14 +21,25 @@ from fcpts_ref.cli.progress import counting_bar
 from fcpts_ref.cli.pruning import COMMAND
 from fcpts_ref.cli.sources import find_dataset, find_network
 from fcpts_ref.cli.tables import table
-from fcpts_ref.compare import PRESETS, Cell, Flags, Grid, Line, grid_of, headed, lines_of, table_of
-from fcpts_ref.compare import outcomes as outcomes_of
+from fcpts_ref.engines.make import make_engine
 from fcpts_ref.errors import InputError
-from fcpts_ref.files import describe_failure, lock_folder, write_atomically
-from fcpts_ref.networks import make_engine
+from fcpts_ref.experiments import runs
+from fcpts_ref.experiments.compare import (
+    PRESETS,
+    Cell,
+    Flags,
+    Grid,
+    Line,
+    grid_of,
+    headed,
+    lines_of,
+    table_of,
+)
+from fcpts_ref.experiments.compare import outcomes as outcomes_of
+from fcpts_ref.experiments.paper import SOURCE
+from fcpts_ref.experiments.training import accuracy
 from fcpts_ref.report.collect import DENSE, read_dense, summaries_in
-from fcpts_ref.report.paper import SOURCE
-from fcpts_ref.training import accuracy
+from fcpts_ref.storage.files import describe_failure, lock_folder, write_atomically
 
 EPILOG = f"""\
 methods:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fcpts_ref.cli.sources import add_home_option
-from fcpts_ref.datasets.cifar import read_cifar_archive, to_dataset
-from fcpts_ref.datasets.dataset import Dataset, write_dataset
-from fcpts_ref.datasets.download import download_archive
-from fcpts_ref.datasets.locations import home_folder
-from fcpts_ref.datasets.official import official_archive
+from fcpts_ref.data.cifar import read_cifar_archive, to_dataset
+from fcpts_ref.data.dataset import Dataset, write_dataset
+from fcpts_ref.data.download import download_archive
+from fcpts_ref.data.locations import home_folder
+from fcpts_ref.data.official import official_archive
 from fcpts_ref.errors import InputError
-from fcpts_ref.files import lock_folder
+from fcpts_ref.storage.files import lock_folder
 
 NAMES = ("cifar10", "cifar100")
 EPILOG = """\

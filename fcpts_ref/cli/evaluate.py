@@ -10,8 +10,9 @@ from fcpts_ref.cli.options import add_engine_options
 from fcpts_ref.cli.progress import counting_bar
 from fcpts_ref.cli.sources import add_source_options, find_dataset, find_network
 from fcpts_ref.cli.tables import percent, table
-from fcpts_ref.networks import global_rate, make_engine
-from fcpts_ref.training import accuracy
+from fcpts_ref.engines.make import make_engine
+from fcpts_ref.experiments.training import accuracy
+from fcpts_ref.graphs.network import global_rate
 
 
 def add_parser(subparsers: Any) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from fcpts_ref.cli.sources import add_home_option, network_path
 from fcpts_ref.cli.tables import percent, table
-from fcpts_ref.networks import Network, global_rate, macs, sparsity_rates
-from fcpts_ref.storage import read_network
+from fcpts_ref.graphs.graph import macs
+from fcpts_ref.graphs.network import Network, global_rate, sparsity_rates
+from fcpts_ref.storage.network_files import read_network
 
 
 def add_parser(subparsers: Any) -> None:

@@ -7,14 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fcpts_ref.checkpoints.importing import NORMALISATIONS, export_network, import_network
+from fcpts_ref.architectures.registry import architecture
 from fcpts_ref.cli.sources import add_arch_options, add_home_option, network_path
 from fcpts_ref.cli.tables import percent
-from fcpts_ref.datasets.locations import home_folder
+from fcpts_ref.data.locations import home_folder
 from fcpts_ref.errors import InputError
-from fcpts_ref.files import file_sha256, lock_folder
-from fcpts_ref.networks import architecture, global_rate
-from fcpts_ref.storage import read_network, write_network
+from fcpts_ref.graphs.network import global_rate
+from fcpts_ref.interchange.importing import NORMALISATIONS, export_network, import_network
+from fcpts_ref.storage.files import file_sha256, lock_folder
+from fcpts_ref.storage.network_files import read_network, write_network
 
 EPILOG = """\
 examples:

@@ -6,8 +6,8 @@ import argparse
 from dataclasses import fields
 from typing import Any
 
-from fcpts_ref.conventions import CHOICES, Conventions
 from fcpts_ref.errors import InputError
+from fcpts_ref.spec.conventions import CHOICES, Conventions
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:

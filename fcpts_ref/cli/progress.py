@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fcpts_ref.methods.common import StepReport
+from fcpts_ref.pruning.common import StepReport
 
 COMPILING = "compiling kernels, once on this machine (up to half a minute)"
 

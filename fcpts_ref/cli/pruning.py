@@ -14,21 +14,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref import runs
-from fcpts_ref.allocation import allocate
 from fcpts_ref.cli.options import choices_of
 from fcpts_ref.cli.progress import counting_bar, step_bar
 from fcpts_ref.cli.sources import find_dataset, find_network
-from fcpts_ref.conventions import profile
-from fcpts_ref.datasets.dataset import Dataset
+from fcpts_ref.data.dataset import Dataset
+from fcpts_ref.engines.make import make_engine
 from fcpts_ref.errors import InputError
-from fcpts_ref.files import lock_folder
-from fcpts_ref.methods import DEFAULT_PROFILE, PROFILE_SETTINGS, sparsify
-from fcpts_ref.methods.names import ALLOCATION_LABELS, NEW_STATISTICS, method_label
-from fcpts_ref.networks import Network, global_rate, make_engine, sparsity_rates
+from fcpts_ref.experiments import runs
+from fcpts_ref.experiments.training import Accuracy, accuracy
+from fcpts_ref.graphs.network import Network, global_rate, sparsity_rates
+from fcpts_ref.pruning.fcpts.method import DEFAULT_PROFILE, PROFILE_SETTINGS
+from fcpts_ref.pruning.names import ALLOCATION_LABELS, NEW_STATISTICS, method_label
+from fcpts_ref.pruning.registry import sparsify
 from fcpts_ref.report.figures import can_plot, write_run_figures
-from fcpts_ref.storage import write_arrays, write_network
-from fcpts_ref.training import Accuracy, accuracy
+from fcpts_ref.spec.allocation import allocate
+from fcpts_ref.spec.conventions import profile
+from fcpts_ref.storage.files import lock_folder
+from fcpts_ref.storage.network_files import write_arrays, write_network
 
 Array = NDArray[Any]
 
@@ -88,7 +90,7 @@ def _compiled_ahead(
     """Another core compiles the kernels of backward, where this run will need some."""
     if settings.engine != "numba" or settings.method != "fcpts":
         return nullcontext()
-    from fcpts_ref.cli.ahead import backward_compiled_ahead
+    from fcpts_ref.engines.numba.warmup import backward_compiled_ahead
 
     return backward_compiled_ahead(network.graph, network.dtype, threads)
 

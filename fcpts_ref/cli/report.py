@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fcpts_ref.compare import Dense
 from fcpts_ref.errors import InputError
-from fcpts_ref.files import lock_folder
+from fcpts_ref.experiments.compare import Dense
 from fcpts_ref.report.build import write_report
 from fcpts_ref.report.collect import read_dense, run_folders, summaries_in
 from fcpts_ref.report.figures import require_plot
+from fcpts_ref.storage.files import lock_folder
 
 EPILOG = """\
 examples:

@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fcpts_ref.checkpoints.importing import NORMALISATIONS, import_network
-from fcpts_ref.datasets.dataset import Dataset, read_dataset
-from fcpts_ref.datasets.locations import home_folder
+from fcpts_ref.architectures.registry import architecture
+from fcpts_ref.data.dataset import Dataset, read_dataset
+from fcpts_ref.data.locations import home_folder
 from fcpts_ref.errors import InputError
-from fcpts_ref.networks import Network, architecture
+from fcpts_ref.graphs.network import Network
+from fcpts_ref.interchange.importing import NORMALISATIONS, import_network
 from fcpts_ref.resources import resource_path
-from fcpts_ref.storage import read_network
+from fcpts_ref.storage.network_files import read_network
 
 EMBEDDED_DATA = "digits"
 EMBEDDED_NETWORK = "resnet8-digits"

@@ -9,19 +9,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fcpts_ref import runs
-from fcpts_ref.allocation import ALLOCATIONS
-from fcpts_ref.budget import budget
 from fcpts_ref.cli.options import add_engine_options
 from fcpts_ref.cli.pruning import COMMAND, prune
 from fcpts_ref.cli.sources import add_source_options
 from fcpts_ref.cli.tables import percent, points, table
-from fcpts_ref.conventions import PROFILES
-from fcpts_ref.datasets.augmentation import AUGMENTATIONS
+from fcpts_ref.data.augmentation import AUGMENTATIONS
 from fcpts_ref.errors import InputError
-from fcpts_ref.files import LOCK_NAME, lock_folder
-from fcpts_ref.methods import FCPTS, METHODS, PROFILE_SETTINGS
-from fcpts_ref.methods.names import NEW_STATISTICS
+from fcpts_ref.experiments import runs
+from fcpts_ref.pruning.fcpts.method import FCPTS, PROFILE_SETTINGS
+from fcpts_ref.pruning.names import NEW_STATISTICS
+from fcpts_ref.pruning.registry import METHODS
+from fcpts_ref.spec.allocation import ALLOCATIONS
+from fcpts_ref.spec.budget import budget
+from fcpts_ref.spec.conventions import PROFILES
+from fcpts_ref.storage.files import LOCK_NAME, lock_folder
 
 FAR_OFF = 0.01
 """A miss of the target, before the last projection, that is worth a warning."""

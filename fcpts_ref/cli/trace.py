@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref.allocation import ALLOCATIONS
 from fcpts_ref.cli.options import add_seed_option, choices_of
 from fcpts_ref.cli.progress import counting_bar
 from fcpts_ref.cli.sources import add_source_options, find_dataset, find_network
 from fcpts_ref.errors import InputError
-from fcpts_ref.files import check_writable
-from fcpts_ref.methods.fcpts import FCPTS
+from fcpts_ref.experiments.runs import draw_calibration
 from fcpts_ref.oracle.trace import record_run, trace_bytes
 from fcpts_ref.oracle.trace_file import write_trace
-from fcpts_ref.runs import draw_calibration
+from fcpts_ref.pruning.fcpts.method import FCPTS
+from fcpts_ref.spec.allocation import ALLOCATIONS
+from fcpts_ref.storage.files import check_writable
 
 LARGE = 256 << 20  # bytes from which a trace is worth a warning
 

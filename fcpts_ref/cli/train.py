@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref import runs
+from fcpts_ref.architectures.registry import architecture
 from fcpts_ref.cli.options import add_engine_options
 from fcpts_ref.cli.progress import step_bar
 from fcpts_ref.cli.sources import add_data_option, add_home_option, find_dataset
 from fcpts_ref.cli.tables import percent
-from fcpts_ref.datasets.augmentation import AUGMENTATIONS
-from fcpts_ref.files import check_writable
-from fcpts_ref.networks import architecture, initialise, make_engine
-from fcpts_ref.storage import write_network
-from fcpts_ref.training import Recipe, accuracy, train
+from fcpts_ref.data.augmentation import AUGMENTATIONS
+from fcpts_ref.engines.make import make_engine
+from fcpts_ref.experiments import runs
+from fcpts_ref.experiments.training import Recipe, accuracy, train
+from fcpts_ref.graphs.initialise import initialise
+from fcpts_ref.storage.files import check_writable
+from fcpts_ref.storage.network_files import write_network
 
 EPILOG = """\
 example:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fcpts_ref.gradcheck.pair import Array, Pair
-from fcpts_ref.networks import execution
-from fcpts_ref.networks.graph import IMAGES, Graph
+from fcpts_ref.graphs import execution
+from fcpts_ref.graphs.graph import IMAGES, Graph
 
 
 def make_network_pair(

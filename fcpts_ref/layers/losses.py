@@ -47,7 +47,7 @@ def kl_divergence_forward(
 ) -> tuple[Any, tuple[Any, ...]]:
     """KL(softmax(dense / T) || softmax(sparse / T)) T^2, the mean over the batch, in nats.
 
-    Equation 4 as a layer, differentiable by both logits; ``fcpts_ref.equations`` states it once
+    Equation 4 as a layer, differentiable by both logits; ``spec.equations`` states it once
     more as a formula.  Both (N, K).  Returns the loss and the cache.
     Raises InputError for shapes that do not fit.
     """

@@ -136,7 +136,7 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 
 def _write(path: Path, text: str) -> None:
-    from fcpts_ref.files import write_atomically
+    from fcpts_ref.storage.files import write_atomically
 
     def fill(part: Path) -> None:
         part.write_text(text, encoding="utf-8")

@@ -8,10 +8,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fcpts_ref.conventions import Conventions
-from fcpts_ref.networks import Node
+from fcpts_ref.graphs.graph import Node
 from fcpts_ref.oracle.replay import StepInputs
 from fcpts_ref.oracle.trace_file import Setting
+from fcpts_ref.spec.conventions import Conventions
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fcpts_ref.allocation import ALLOCATIONS
-from fcpts_ref.conventions import OPEN_POINTS
 from fcpts_ref.errors import InputError
 from fcpts_ref.oracle import slips
 from fcpts_ref.oracle.clue import Array, Clue
 from fcpts_ref.oracle.quantities import in_order, quantity_of
 from fcpts_ref.oracle.replay import begin, replay
 from fcpts_ref.oracle.trace_file import Setting
+from fcpts_ref.spec.allocation import ALLOCATIONS
+from fcpts_ref.spec.conventions import OPEN_POINTS
 
 SHOWN = 3  # explanations in a report
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fcpts_ref.networks import Graph
+from fcpts_ref.graphs.graph import Graph
 
 LAST = 1 << 20  # where items stand that no graph knows
 

@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref import budget, equations, layers, optim
-from fcpts_ref.allocation import allocate
-from fcpts_ref.budget import mask_of_count, threshold_of_count
-from fcpts_ref.equations import (
+from fcpts_ref import layers
+from fcpts_ref.graphs.graph import IMAGES, Graph, Node
+from fcpts_ref.graphs.network import Network
+from fcpts_ref.oracle.small_network import fcpts_run, fcpts_step
+from fcpts_ref.spec import budget, equations, optim
+from fcpts_ref.spec.allocation import allocate
+from fcpts_ref.spec.budget import mask_of_count, threshold_of_count
+from fcpts_ref.spec.equations import (
     control_loss,
     control_loss_gradient,
     control_threshold_gradient,
@@ -32,9 +36,6 @@ from fcpts_ref.equations import (
     sparsity_rate_integral,
     total_loss,
 )
-from fcpts_ref.networks.graph import IMAGES, Graph, Node
-from fcpts_ref.networks.network import Network
-from fcpts_ref.oracle.small_network import fcpts_run, fcpts_step
 
 __all__ = [
     "control_loss",

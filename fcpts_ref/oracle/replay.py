@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.conventions import LEARNING_RATE_BATCH
+from fcpts_ref.engines.reference import NumpyEngine
 from fcpts_ref.errors import InputError
-from fcpts_ref.methods.common import Problem
-from fcpts_ref.methods.fcpts import FCPTS
-from fcpts_ref.methods.step import Observe, State, step, thresholds_of
-from fcpts_ref.networks import Graph, NumpyEngine
-from fcpts_ref.networks.execution import Pass
-from fcpts_ref.networks.network import check_images
-from fcpts_ref.optim import warmup_cosine
+from fcpts_ref.graphs.execution import Pass
+from fcpts_ref.graphs.graph import Graph
+from fcpts_ref.graphs.network import check_images
 from fcpts_ref.oracle.quantities import in_order
 from fcpts_ref.oracle.trace_file import Setting
+from fcpts_ref.pruning.common import Problem
+from fcpts_ref.pruning.fcpts.method import FCPTS
+from fcpts_ref.pruning.fcpts.step import Observe, State, step, thresholds_of
+from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH
+from fcpts_ref.spec.optim import warmup_cosine
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]

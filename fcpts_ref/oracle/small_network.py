@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref.allocation import Allocation
-from fcpts_ref.conventions import Conventions
-from fcpts_ref.methods.common import Problem
-from fcpts_ref.methods.step import State, step, thresholds_of
-from fcpts_ref.networks import Graph, Network, Node, NumpyEngine
-from fcpts_ref.networks.graph import IMAGES
+from fcpts_ref.engines.reference import NumpyEngine
+from fcpts_ref.graphs.graph import IMAGES, Graph, Node
+from fcpts_ref.graphs.network import Network
+from fcpts_ref.pruning.common import Problem
+from fcpts_ref.pruning.fcpts.step import State, step, thresholds_of
+from fcpts_ref.spec.allocation import Allocation
+from fcpts_ref.spec.conventions import Conventions
 
 Arrays = Mapping[str, Any]
 

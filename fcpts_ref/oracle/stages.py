@@ -9,10 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.methods.step import State
 from fcpts_ref.oracle.quantities import in_order
 from fcpts_ref.oracle.replay import StepInputs, begin, read_inputs, replay, state_inputs
 from fcpts_ref.oracle.trace_file import Setting, StepTrace, Trace
+from fcpts_ref.pruning.fcpts.step import State
 
 Array = NDArray[Any]
 INPUTS = "inputs/"

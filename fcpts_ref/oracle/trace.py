@@ -14,17 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.budget import budget
-from fcpts_ref.datasets.augmentation import view
+from fcpts_ref.data.augmentation import view
 from fcpts_ref.errors import InputError
-from fcpts_ref.methods.fcpts import FCPTS
-from fcpts_ref.methods.step import draw_samples
-from fcpts_ref.methods.views import views_in
-from fcpts_ref.networks import Network
-from fcpts_ref.networks.network import check_images
+from fcpts_ref.graphs.network import Network, check_images
 from fcpts_ref.oracle.quantities import QUANTITIES
 from fcpts_ref.oracle.replay import StepInputs, begin, replay, state_inputs
 from fcpts_ref.oracle.trace_file import Schedule, Setting, StepTrace, Trace
+from fcpts_ref.pruning.fcpts.method import FCPTS
+from fcpts_ref.pruning.fcpts.step import draw_samples
+from fcpts_ref.pruning.fcpts.views import views_in
+from fcpts_ref.spec.budget import budget
 
 Array = NDArray[Any]
 MAX_BYTES = 2 << 30  # of one trace: it is put together in memory before it is written

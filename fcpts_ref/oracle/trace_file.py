@@ -22,12 +22,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.conventions import Conventions, profile
 from fcpts_ref.errors import InputError
-from fcpts_ref.hdf5 import open_hdf5, read_array, read_group, write_array, write_hdf5
-from fcpts_ref.networks import Graph, Network
+from fcpts_ref.graphs.graph import Graph
+from fcpts_ref.graphs.network import Network
 from fcpts_ref.oracle.quantities import in_order
-from fcpts_ref.storage import graph_from_json, graph_to_json
+from fcpts_ref.spec.conventions import Conventions, profile
+from fcpts_ref.storage.hdf5 import open_hdf5, read_array, read_group, write_array, write_hdf5
+from fcpts_ref.storage.network_files import graph_from_json, graph_to_json
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.files import describe_failure
 from fcpts_ref.resources import resource_path
+from fcpts_ref.storage.files import describe_failure
 
 FORMAT = "fcpts-vectors/1"
 NON_FINITE = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fcpts_ref import runs
-from fcpts_ref.compare import (
+from fcpts_ref.experiments import runs
+from fcpts_ref.experiments.compare import (
     Dense,
     Line,
     duration,
@@ -22,12 +22,19 @@ from fcpts_ref.compare import (
     setup_of,
     table_of,
 )
-from fcpts_ref.files import write_atomically
-from fcpts_ref.methods.names import NEW_STATISTICS
+from fcpts_ref.experiments.paper import SOURCE
+from fcpts_ref.pruning.names import NEW_STATISTICS
 from fcpts_ref.report import figures
-from fcpts_ref.report.page import Heading, Part, Picture, Table, Text, make_page
-from fcpts_ref.report.paper import SOURCE
-from fcpts_ref.storage import read_arrays
+from fcpts_ref.report.page import (
+    Heading,
+    Part,
+    Picture,
+    Table,
+    Text,
+    make_page,
+)
+from fcpts_ref.storage.files import write_atomically
+from fcpts_ref.storage.network_files import read_arrays
 
 PAGE = "report.html"
 TITLE = "Post-training sparsity: results"

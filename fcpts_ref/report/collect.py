@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fcpts_ref import runs
 from fcpts_ref.errors import InputError
+from fcpts_ref.experiments import runs
 
 DENSE = "dense.json"
 """What ``compare`` notes about its networks before they are pruned."""

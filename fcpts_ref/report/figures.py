@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.compare import Line
 from fcpts_ref.errors import InputError
-from fcpts_ref.files import write_atomically
+from fcpts_ref.experiments.compare import Line
+from fcpts_ref.storage.files import write_atomically
 
 Array = NDArray[Any]
 

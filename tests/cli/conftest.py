@@ -9,10 +9,10 @@ import pytest
 from commands import Outcome, Place, Run
 from small_networks import make_network
 
+from fcpts_ref.architectures.resnet import resnet
 from fcpts_ref.cli import main
-from fcpts_ref.datasets.dataset import Dataset, Split, write_dataset
-from fcpts_ref.networks import resnet
-from fcpts_ref.storage import write_network
+from fcpts_ref.data.dataset import Dataset, Split, write_dataset
+from fcpts_ref.storage.network_files import write_network
 
 CLASSES = 6
 SHAPE = (1, 8, 8)

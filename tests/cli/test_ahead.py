@@ -18,16 +18,16 @@ from small_networks import small_plain
 if numba.config.DISABLE_JIT:
     pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
 
-from fcpts_ref.cli import ahead
-from fcpts_ref.networks import resnet
-from fcpts_ref.storage import graph_from_json, graph_to_json
+from fcpts_ref.architectures.resnet import resnet
+from fcpts_ref.engines.numba import warmup as ahead
+from fcpts_ref.storage.network_files import graph_from_json, graph_to_json
 
 BACKWARD = """
 import json, sys
 import numpy as np
 from numba.core import event
-from fcpts_ref.networks import initialise, make_engine
-from fcpts_ref.storage import graph_from_json
+from fcpts_ref.graphs import initialise, make_engine
+from fcpts_ref.storage.network_files import graph_from_json
 
 graph = graph_from_json(json.load(sys.stdin))
 network = initialise(graph, np.random.default_rng(0))
@@ -74,7 +74,7 @@ def in_a_process(words: list[str], text: str, folder: Path) -> str:
 @pytest.mark.parametrize("graph", [small_plain(), resnet(8)], ids=["plain", "resnet8"])
 def test_backward_finds_everything_compiled(graph: Any, tmp_path: Path) -> None:
     said = json.dumps({"graph": graph_to_json(graph), "dtype": "float32"})
-    in_a_process(["-m", "fcpts_ref.cli.ahead"], said, tmp_path)
+    in_a_process(["-m", "fcpts_ref.engines.numba.warmup"], said, tmp_path)
     text = json.dumps(graph_to_json(graph))
     assert in_a_process(["-c", BACKWARD], text, tmp_path).strip() == ""
 

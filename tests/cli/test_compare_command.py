@@ -15,9 +15,10 @@ import pytest
 from commands import Place, Run, one_line, start
 
 from fcpts_ref.cli import build_parser, cells, compare, pruning
-from fcpts_ref.compare import grid_of
-from fcpts_ref.methods import fcpts, make_method
-from fcpts_ref.storage import read_arrays
+from fcpts_ref.experiments.compare import grid_of
+from fcpts_ref.pruning.fcpts import method as fcpts
+from fcpts_ref.pruning.registry import make_method
+from fcpts_ref.storage.network_files import read_arrays
 
 
 def words_of(place: Place, out: Path, *more: str) -> list[str]:

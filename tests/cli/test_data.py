@@ -11,9 +11,9 @@ import pytest
 from commands import Run, one_line
 
 from fcpts_ref.cli import data as command
-from fcpts_ref.datasets.cifar import read_cifar_archive
-from fcpts_ref.datasets.dataset import read_dataset
-from fcpts_ref.datasets.official import OfficialArchive
+from fcpts_ref.data.cifar import read_cifar_archive
+from fcpts_ref.data.dataset import read_dataset
+from fcpts_ref.data.official import OfficialArchive
 from fcpts_ref.errors import InputError
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from commands import Place, Run, one_line
 
-from fcpts_ref.datasets.dataset import read_dataset
-from fcpts_ref.storage import read_network, write_network
+from fcpts_ref.data.dataset import read_dataset
+from fcpts_ref.storage.network_files import read_network, write_network
 
 
 def test_counts_are_those_of_the_logits(run: Run, place: Place) -> None:

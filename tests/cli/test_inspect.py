@@ -8,7 +8,7 @@ import h5py
 import pytest
 from commands import Place, Run, one_line
 
-from fcpts_ref.storage import read_network
+from fcpts_ref.storage.network_files import read_network
 
 
 def test_layers_and_rates(run: Run, place: Place) -> None:

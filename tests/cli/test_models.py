@@ -9,10 +9,10 @@ import pytest
 from commands import Place, Run, one_line
 from small_networks import make_network
 
-from fcpts_ref.checkpoints.importing import read_checkpoint
-from fcpts_ref.checkpoints.torch_write import write_torch_file
-from fcpts_ref.networks import resnet
-from fcpts_ref.storage import read_network, write_network
+from fcpts_ref.architectures.resnet import resnet
+from fcpts_ref.interchange.importing import read_checkpoint
+from fcpts_ref.interchange.torch_write import write_torch_file
+from fcpts_ref.storage.network_files import read_network, write_network
 
 GRAPH = resnet(8)
 FORM = ("--arch=resnet8",)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from commands import Place, Run, one_line
-from test_report import check_page
+from report.test_report import check_page
 
-from fcpts_ref import runs
+from fcpts_ref.experiments import runs
 
 pytest.importorskip("matplotlib")
 

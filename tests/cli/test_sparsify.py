@@ -18,10 +18,10 @@ from commands import Place, Run, one_line, start
 from fcpts_ref.cli import main
 from fcpts_ref.cli.progress import step_bar
 from fcpts_ref.cli.tables import table
-from fcpts_ref.files import lock_folder
-from fcpts_ref.methods import StepReport
-from fcpts_ref.networks import global_rate
-from fcpts_ref.storage import read_arrays, read_network, write_network
+from fcpts_ref.graphs.network import global_rate
+from fcpts_ref.pruning.common import StepReport
+from fcpts_ref.storage.files import lock_folder
+from fcpts_ref.storage.network_files import read_arrays, read_network, write_network
 
 SHORT = ("--epochs=2", "--batch-size=8", "--quiet")
 RESULTS = ("network.h5", "history.h5")
@@ -307,7 +307,7 @@ def test_a_full_disk_loses_nothing(
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fcpts_ref.files.os.replace", full)
+    monkeypatch.setattr("fcpts_ref.storage.files.os.replace", full)
     result = run("sparsify", "--resume", out, "--quiet")
     assert result.code == 2
     assert "no space left" in result.err
@@ -463,7 +463,7 @@ def test_ctrl_c_before_the_first_stage(
 
     out = tmp_path / "r"
     with monkeypatch.context() as patch:
-        patch.setattr("fcpts_ref.methods.fcpts.FCPTS.advance", interrupted)
+        patch.setattr("fcpts_ref.pruning.fcpts.method.FCPTS.advance", interrupted)
         result = run("sparsify", *place.options, *SHORT, "--out", out)
     assert result.code == 130
     assert "stopped" in result.err

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from commands import Place, Run, one_line
 
-from fcpts_ref.datasets.dataset import read_dataset
-from fcpts_ref.storage import read_network
+from fcpts_ref.data.dataset import read_dataset
+from fcpts_ref.storage.network_files import read_network
 
 SHORT = ("--arch=resnet8", "--epochs=2", "--batch-size=20", "--engine=numpy", "--quiet")
 

@@ -7,9 +7,10 @@ import pytest
 import scipy.special
 from comparing import assert_close
 
-from fcpts_ref import equations, layers
+from fcpts_ref import layers
 from fcpts_ref.errors import InputError
 from fcpts_ref.gradcheck import assert_gradients_match
+from fcpts_ref.spec import equations
 
 ALL = ("adjoint", "complex", "jacobian")
 LABELS = np.array([2, 0, 4])

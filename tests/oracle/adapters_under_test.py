@@ -4,7 +4,7 @@ import types
 
 import numpy as np
 
-from fcpts_ref import equations
+from fcpts_ref.spec import equations
 
 
 def make_module(**functions):

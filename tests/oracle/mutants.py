@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from scipy.special import log_softmax
 
-from fcpts_ref import allocation, budget, equations, layers, optim
+from fcpts_ref import layers
 from fcpts_ref.layers.pooling import _windows
-from fcpts_ref.methods import arithmetic, step
+from fcpts_ref.pruning import arithmetic
+from fcpts_ref.pruning.fcpts import step
+from fcpts_ref.spec import allocation, budget, equations, optim
 
 Wrong = Callable[..., Any]
 

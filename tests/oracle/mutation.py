@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fcpts_ref.methods import arithmetic
-from fcpts_ref.networks.operations import OPERATIONS
+from fcpts_ref.graphs.operations import OPERATIONS
+from fcpts_ref.pruning import arithmetic
 
 
 @contextlib.contextmanager

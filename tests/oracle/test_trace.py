@@ -14,10 +14,10 @@ from small_networks import make_images
 from traced_networks import IMAGE_COUNT, network, pooled, record
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.methods.fcpts import FCPTS, sparsify
 from fcpts_ref.oracle.diverge import diverge
 from fcpts_ref.oracle.trace import record_run, trace_bytes
 from fcpts_ref.oracle.trace_file import Trace, conventions_from_json, read_trace, write_trace
+from fcpts_ref.pruning.fcpts.method import FCPTS, sparsify
 
 TRACE = record(steps=(0, 2))
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from small_networks import make_images, make_network
 
-from fcpts_ref.methods.fcpts import FCPTS
-from fcpts_ref.networks import Graph, Network, Node
-from fcpts_ref.networks.graph import IMAGES
+from fcpts_ref.graphs.graph import IMAGES, Graph, Node
+from fcpts_ref.graphs.network import Network
 from fcpts_ref.oracle.trace import record_run
 from fcpts_ref.oracle.trace_file import Trace
+from fcpts_ref.pruning.fcpts.method import FCPTS
 
 IMAGE_COUNT = 24
 BATCH = 8

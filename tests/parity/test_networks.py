@@ -7,7 +7,8 @@ import pytest
 from comparing import assert_close
 from small_networks import make_images, make_network, small_plain, small_resnet
 
-from fcpts_ref.networks import execution, resnet
+from fcpts_ref.architectures.resnet import resnet
+from fcpts_ref.graphs import execution
 
 torch = pytest.importorskip("torch")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from comparing import assert_close
 
-from fcpts_ref.optim import adam_step, sgd_step, warmup_cosine
+from fcpts_ref.spec.optim import adam_step, sgd_step, warmup_cosine
 
 torch = pytest.importorskip("torch")
 TOLERANCE = 1e-10

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fcpts_ref.conventions import Conventions
-from fcpts_ref.optim import warmup_cosine
+from fcpts_ref.spec.conventions import Conventions
+from fcpts_ref.spec.optim import warmup_cosine
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from fcpts_ref.allocation import allocate, erk
-from fcpts_ref.conventions import LEARNING_RATE_BATCH
 from fcpts_ref.oracle.clue import Array, Clue
 from fcpts_ref.oracle.replay import rate_factor
+from fcpts_ref.spec.allocation import allocate, erk
+from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH
 
 Suspect = tuple[int | None, str, Array]
 

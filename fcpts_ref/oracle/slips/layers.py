@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref import layers
-from fcpts_ref.networks import Node
-from fcpts_ref.networks.graph import IMAGES
-from fcpts_ref.networks.operations import OPERATIONS
+from fcpts_ref.graphs.graph import IMAGES, Node
+from fcpts_ref.graphs.operations import OPERATIONS
 from fcpts_ref.oracle.clue import Array, Clue
 
 Suspect = tuple[int | None, str, Array]

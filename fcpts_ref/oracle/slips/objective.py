@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from fcpts_ref import equations
-from fcpts_ref.methods.step import bandwidth_of
 from fcpts_ref.oracle.clue import Array, Clue
+from fcpts_ref.pruning.fcpts.step import bandwidth_of
+from fcpts_ref.spec import equations
 
 Suspect = tuple[int | None, str, Array]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fcpts_ref.budget import exact_masks
 from fcpts_ref.oracle.clue import Array, Clue
+from fcpts_ref.spec.budget import exact_masks
 
 Suspect = tuple[int | None, str, Array]
 

@@ -1,1 +1,0 @@
-"""Checkpoints of other programs: PyTorch files, safetensors, and how they name their arrays."""

@@ -1,0 +1,168 @@
+"""Fetch one file whose length and SHA-256 are known, and resume where an attempt ended."""
+
+from __future__ import annotations
+
+import contextlib
+import http
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from fcpts_ref.data.official import OfficialArchive
+from fcpts_ref.errors import InputError
+from fcpts_ref.storage.files import describe_failure, file_sha256, lock_folder
+
+TIMEOUT = 30.0  # seconds without a byte
+_BLOCK = 1 << 18
+_AGENT = "fcpts-ref"  # some servers refuse urllib's own name
+
+
+def download_archive(
+    archive: OfficialArchive, folder: Path | str, *, progress: bool = True
+) -> Path:
+    """Fetch an official archive into ``folder`` (created if absent) and return its path."""
+    path = Path(folder) / archive.file
+    return download(archive.url, path, sha256=archive.sha256, size=archive.size, progress=progress)
+
+
+def download(
+    url: str,
+    path: Path | str,
+    *,
+    sha256: str,
+    size: int,
+    progress: bool = True,
+    timeout: float = TIMEOUT,
+) -> Path:
+    """Fetch ``url`` to ``path``, which appears only when its length and SHA-256 are right.
+
+    What has arrived is kept beside it in "NAME.part": a later call asks the server for the
+    rest (HTTP Range) and begins anew where the server does not do that.  A file already at
+    ``path`` is verified and not fetched again.  Returns ``path``.
+
+    Raises InputError if the server cannot be reached, refuses, offers another length, stops
+    early (what has arrived is kept), or sends other contents (nothing is kept); if another
+    process is at work in the folder; and if the file system refuses.
+    """
+    path = Path(path)
+    if not url.startswith(("https://", "http://")):
+        raise InputError(f"cannot download {url}: expected an https:// or http:// address")
+    with lock_folder(path.parent), _file_system_errors(path):
+        if path.exists():
+            _verify(path, sha256, size, "remove it to download it anew")
+            return path
+        partial = path.with_name(path.name + ".part")
+        if partial.exists() and partial.stat().st_size > size:
+            partial.unlink()
+        if not partial.exists() or partial.stat().st_size < size:
+            _fetch(url, partial, size, progress, timeout)
+        try:
+            _verify(partial, sha256, size, "what arrived was removed; try again later")
+        except InputError:
+            partial.unlink()
+            raise
+        partial.replace(path)
+    return path
+
+
+def _verify(path: Path, sha256: str, size: int, remedy: str) -> None:
+    found = path.stat().st_size
+    if found != size:
+        raise InputError(f"{path} has {found} bytes, expected {size}: {remedy}")
+    digest = file_sha256(path)
+    if digest != sha256:
+        raise InputError(f"{path} has SHA-256 {digest}, expected {sha256}: {remedy}")
+
+
+@contextlib.contextmanager
+def _file_system_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(describe_failure(f"cannot write {path}", error)) from error
+
+
+class _CannotResume(InputError):
+    """The server does not have the rest of what is here."""
+
+
+def _fetch(url: str, partial: Path, size: int, progress: bool, timeout: float) -> None:
+    """Append to ``partial`` until it has ``size`` bytes."""
+    begin = partial.stat().st_size if partial.exists() else 0
+    try:
+        response = _open(url, begin, timeout)
+        begin = _first_byte(response, url, begin, size)
+    except _CannotResume as error:
+        partial.unlink()
+        raise InputError(f"{error}; the part that was here is removed: run again") from error
+    with response:
+        bar = tqdm(
+            desc=partial.stem,
+            total=size,
+            initial=begin,
+            unit="B",
+            unit_scale=True,
+            disable=not progress,
+        )
+        with bar, open(partial, "ab" if begin else "wb") as file:
+            for block in _blocks(response, url):
+                begin += len(block)
+                if begin > size:
+                    partial.unlink()
+                    raise InputError(f"{url} sends more than the expected {size} bytes: refused")
+                file.write(block)
+                bar.update(len(block))
+    if begin < size:
+        raise InputError(f"{url} ended after {begin} of {size} bytes: run again to get the rest")
+
+
+def _open(url: str, begin: int, timeout: float) -> http.client.HTTPResponse:
+    """Ask for the bytes from ``begin`` on; every failure is InputError."""
+    headers = {"User-Agent": _AGENT}
+    if begin:
+        headers["Range"] = f"bytes={begin}-"
+    try:
+        request = urllib.request.Request(url, headers=headers)
+        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if begin and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise _CannotResume(f"{url}: the server has no bytes from {begin} on") from error
+        raise InputError(f"{url}: the server answers {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", error) or type(error).__name__
+        raise InputError(f"cannot reach {url} ({reason}): check the connection") from error
+    return response
+
+
+def _first_byte(response: http.client.HTTPResponse, url: str, begin: int, size: int) -> int:
+    """Return where the answer begins: at ``begin``, or at 0 if the server sends all of it.
+
+    Raises InputError, the answer closed, if it is no part of a file of ``size`` bytes.
+    """
+    length = response.headers.get("Content-Length")
+    part = response.headers.get("Content-Range", "").strip()
+    if response.status == http.HTTPStatus.OK and length in (None, str(size)):
+        return 0
+    if begin and part == f"bytes {begin}-{size - 1}/{size}":
+        return begin
+    response.close()
+    if begin:
+        raise _CannotResume(f"{url}: the server sends {part[:60] or length!r}, not the rest")
+    raise InputError(f"{url}: the server offers {length} bytes, expected {size}: refused")
+
+
+def _blocks(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
+    """Yield the body; failures of the connection are InputError."""
+    try:
+        while block := response.read(_BLOCK):
+            yield block
+    except http.client.IncompleteRead:
+        return  # the caller counts
+    except (OSError, http.client.HTTPException) as error:
+        reason = error or type(error).__name__
+        raise InputError(f"{url}: connection lost ({reason}): run again to get the rest") from error

@@ -1,0 +1,1 @@
+"""Convolution kernels: dense, sparse, by rows and by Winograd's algorithm."""

@@ -1,0 +1,1 @@
+"""Compilation, threads and the loop that shares work among them."""

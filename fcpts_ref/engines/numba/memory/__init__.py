@@ -1,0 +1,1 @@
+"""The layout of activations and the buffers that hold them."""

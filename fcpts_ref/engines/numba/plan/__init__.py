@@ -1,0 +1,1 @@
+"""The plan of a network: fused steps, their order and their memory."""

@@ -1,0 +1,122 @@
+"""Which nodes of a graph run as one step, so that values pass through memory less often.
+
+* batch_norm, then relu or relu6
+* batch_norm, then add, then perhaps relu or relu6: the join of a residual block
+* subsample, then zero_pad: an option A shortcut
+
+A value inside of a group must have one reader only, the next node of the group.  A convolution
+stays a step of its own, right before the batch norm that alone reads it: in evaluation the two
+can then run as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fcpts_ref.graphs.graph import Graph, Node
+
+ACTIVATIONS = ("relu", "relu6")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes that run as one step, in the place of the last one.
+
+    operation: of the first node; inputs: what the group reads from others (for a join: the
+    value that is normalised, then the side branch); output: the name of the last node's value.
+    """
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+
+    @property
+    def operation(self) -> str:
+        return self.nodes[0].operation
+
+    @property
+    def output(self) -> str:
+        return self.nodes[-1].name
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Attributes of the first node."""
+        return self.nodes[0].attributes
+
+    @property
+    def activation(self) -> str | None:
+        """The relu or relu6 at its end."""
+        last = self.nodes[-1].operation
+        return last if last in ACTIVATIONS else None
+
+    @property
+    def joined(self) -> bool:
+        """Whether a batch norm is followed by the addition of a side branch."""
+        return any(node.operation == "add" for node in self.nodes[1:])
+
+    @property
+    def padded(self) -> Node | None:
+        """The zero_pad of a shortcut."""
+        return next((node for node in self.nodes if node.operation == "zero_pad"), None)
+
+
+def fuse(graph: Graph) -> list[Group]:
+    """The groups of a graph in an order in which they can run."""
+    readers: dict[str, list[Node]] = {node.name: [] for node in graph.nodes}
+    for node in graph.nodes:
+        for name in set(node.inputs) & readers.keys():
+            readers[name].append(node)
+    position = {node.name: i for i, node in enumerate(graph.nodes)}
+    groups: list[Group] = []
+    taken: set[str] = set()
+    for node in graph.nodes:
+        if node.name in taken:
+            continue
+        group = _grow(node, readers, taken)
+        taken |= {member.name for member in group.nodes}
+        groups.append(group)
+    groups.sort(key=lambda group: position[group.output])
+    return _convolutions_late(groups)
+
+
+def _convolutions_late(groups: list[Group]) -> list[Group]:
+    """Every convolution that only a batch norm reads moves right before it."""
+    readers: dict[str, list[Group]] = {}
+    for group in groups:
+        for name in group.inputs:
+            readers.setdefault(name, []).append(group)
+    ahead: dict[str, Group] = {}  # by the output of the batch norm's group
+    for group in groups:
+        users = readers.get(group.output, [])
+        alone = len(users) == 1 and users[0].inputs[0] == group.output
+        if group.operation == "convolution" and alone and users[0].operation == "batch_norm":
+            ahead[users[0].output] = group
+    late = {group.output for group in ahead.values()}
+    ordered = []
+    for group in groups:
+        if group.output in ahead:
+            ordered.append(ahead[group.output])
+        if group.output not in late:
+            ordered.append(group)
+    return ordered
+
+
+def _grow(node: Node, readers: Mapping[str, list[Node]], taken: set[str]) -> Group:
+    nodes, inputs = [node], list(node.inputs)
+    if node.operation == "subsample":
+        nodes += _next(nodes[-1], readers, ("zero_pad",))
+    if node.operation == "batch_norm":
+        for add in _next(node, readers, ("add",)):
+            sides = [name for name in add.inputs if name != node.name]
+            if add.name not in taken and len(sides) == 1:
+                nodes.append(add)
+                inputs += sides
+        nodes += _next(nodes[-1], readers, ACTIVATIONS)
+    return Group(tuple(nodes), tuple(inputs))
+
+
+def _next(node: Node, readers: Mapping[str, list[Node]], operations: tuple[str, ...]) -> list[Node]:
+    """The one reader of a node's value, if it is one of these operations."""
+    only = readers[node.name]
+    return only if len(only) == 1 and only[0].operation in operations else []

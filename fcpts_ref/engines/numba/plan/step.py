@@ -1,0 +1,88 @@
+"""What a plan asks of a step, and what a call of the engine brings to it.
+
+A step is bound to its buffers once, then run again and again: ``forward(run)`` and
+``backward(run)``.  What differs from call to call (parameters, images) comes with ``run``.
+Backward finds the gradient of the output in ``dy`` and writes the inputs' gradients to
+``dinputs`` (None: nobody wants it).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.engines.numba.convolution.sparse_index import density
+from fcpts_ref.engines.numba.memory.buffers import Slot
+from fcpts_ref.engines.numba.memory.layout import Scratch
+from fcpts_ref.engines.numba.plan.fusion import Group
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Run:
+    """What one call of the engine brings, and what it takes away."""
+
+    parameters: Mapping[str, Array]
+    buffers: Mapping[str, Array]
+    images: Array
+    training: bool
+    sparse: bool
+    kept: bool = False
+    new_buffers: dict[str, Array] = field(default_factory=dict)
+    gradients: dict[str, Array] = field(default_factory=dict)
+    densities: dict[str, float] = field(default_factory=dict)
+
+    def density(self, name: str) -> float:
+        """Share of a parameter that is not zero, counted once; 1 where zeros may not be skipped."""
+        if not self.sparse:
+            return 1.0
+        if name not in self.densities:
+            self.densities[name] = density(self.parameters[name])
+        return self.densities[name]
+
+
+class Step(ABC):
+    """What the plan asks of a step before it binds it.
+
+    reads: whether backward reads "input" (the first) and "output".
+    in_place: forward may write over its first input, and backward dx over dy.
+    accumulates: backward adds to ``dinputs[i]`` where ``adds[i]``.
+    passes: the inputs whose gradient is dy, as backward leaves it.
+    """
+
+    reads: tuple[str, ...] = ()
+    in_place = False
+    accumulates = False
+    passes: tuple[int, ...] = ()
+
+    def __init__(self, group: Group, images: int, dtype: np.dtype[Any], keep: bool) -> None:
+        self.group, self.images, self.dtype, self.keep = group, images, dtype, keep
+        self.name = group.nodes[0].name
+        self.inputs: list[Slot] = []
+        self.dinputs: list[Slot | None] = []
+        self.adds: list[bool] = []
+        self.output: Slot
+        self.dy: Slot
+        self.scratch = Scratch()  # the plan replaces it by one for all
+
+    def bind(self, inputs: list[Slot], output: Slot) -> None:
+        """Take the buffers of the values."""
+        self.inputs, self.output = inputs, output
+
+    def bind_backward(self, dy: Slot, dinputs: list[Slot | None], adds: list[bool]) -> None:
+        """Take the buffers of the gradients."""
+        self.dy, self.dinputs, self.adds = dy, dinputs, adds
+
+    @abstractmethod
+    def forward(self, run: Run) -> None:
+        """Write the output."""
+
+    @abstractmethod
+    def backward(self, run: Run) -> None:
+        """Write the gradients of the inputs, and those of the parameters to ``run``."""

@@ -1,0 +1,204 @@
+"""The step of every operation; those with parameters are in ``weighted_steps``."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fcpts_ref.engines.numba.memory.buffers import Slot
+from fcpts_ref.engines.numba.memory.layout import keep_mask
+from fcpts_ref.engines.numba.plan.fusion import Group
+from fcpts_ref.engines.numba.plan.step import Run, Step
+from fcpts_ref.engines.numba.plan.weighted_steps import BatchNorm, Convolution, Linear
+from fcpts_ref.engines.numba.pointwise import pooling
+from fcpts_ref.engines.numba.pointwise.activation import LIMITS, limit, limit_backward
+from fcpts_ref.engines.numba.pointwise.normalise import normalise
+from fcpts_ref.engines.numba.pointwise.shortcut import add_planes, shortcut, shortcut_backward
+from fcpts_ref.engines.numba.simd.vectors import lanes
+from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.operations import OPERATIONS
+from fcpts_ref.layers.convolution import _pair
+
+
+class Images(Step):
+    """Input normalisation, or (without a node of that kind) only the way into a buffer."""
+
+    def forward(self, run: Run) -> None:
+        if self.group.operation != "normalise":
+            self.output.values[...] = run.images
+            return
+        mean, std = run.buffers[f"{self.name}.mean"], run.buffers[f"{self.name}.std"]
+        normalise(run.images, mean, 1 / std, self.output.array, self.output.geometry.pitch)
+
+    def backward(self, run: Run) -> None:
+        """Nobody wants the gradient of the images."""
+
+
+class Activation(Step):
+    """ReLU or ReLU6 behind anything but batch norm."""
+
+    reads = ("output",)
+    in_place = True
+
+    def forward(self, run: Run) -> None:
+        low, high = self._limits()
+        limit(self.inputs[0].array, self.output.array, low, high)
+
+    def backward(self, run: Run) -> None:
+        if self.dinputs[0]:
+            low, high = self._limits()
+            limit_backward(self.dy.array, self.output.array, self.dinputs[0].array, low, high)
+
+    def _limits(self) -> tuple[Any, Any]:
+        low, high = LIMITS[self.group.operation]
+        return self.dtype.type(low), self.dtype.type(high)
+
+
+class Add(Step):
+    """The sum of two branches; dy goes to both."""
+
+    in_place = True
+    passes = (0, 1)
+
+    def forward(self, run: Run) -> None:
+        a, b = self.inputs
+        add_planes(a.array, b.array, self.output.array)
+
+    def backward(self, run: Run) -> None:
+        pass
+
+
+class Shortcut(Step):
+    """Subsample, zero_pad, or both."""
+
+    accumulates = True
+
+    def __init__(self, group: Group, images: int, dtype: np.dtype[Any], keep: bool) -> None:
+        super().__init__(group, images, dtype, keep)
+        self.stride = group.attributes.get("stride", 1)
+        self.before = group.padded.attributes["before"] if group.padded else 0
+
+    def forward(self, run: Run) -> None:
+        x, y = self.inputs[0], self.output
+        pitch = x.geometry.pitch
+        shortcut(x.array, pitch, self.stride, self.before, y.array, y.size, y.geometry.pitch)
+
+    def backward(self, run: Run) -> None:
+        dx, pitch = self.dinputs[0], self.dy.geometry.pitch
+        if dx:
+            shortcut_backward(
+                self.dy.array, pitch, self.stride, self.before,
+                dx.array, dx.size, dx.geometry.pitch, self.adds[0],
+            )  # fmt: skip
+
+
+class Pool(Step):
+    """Max or average pooling."""
+
+    def bind(self, inputs: list[Slot], output: Slot) -> None:
+        super().bind(inputs, output)
+        attributes = self.group.attributes
+        kernel = _pair(attributes["kernel"])
+        stride = _pair(attributes.get("stride") or attributes["kernel"])
+        self.x = inputs[0].size, inputs[0].geometry.pitch
+        self.y = output.size, output.geometry.pitch
+        padding = _pair(attributes.get("padding", 0))
+        if min(*kernel, *stride) < 1 or any(not 0 <= 2 * padding[i] <= kernel[i] for i in (0, 1)):
+            raise InputError(
+                f"pooling {self.name!r} has kernel {kernel}, stride {stride}, padding {padding}; "
+                "expected kernel and stride >= 1 and padding of at most half the kernel"
+            )
+        self.walk = kernel, stride, padding
+        self.largest = self.group.operation == "max_pool"
+        if self.largest:
+            self.winner = np.zeros((*output.array.shape[:2], math.prod(output.size)), np.int32)
+
+    def forward(self, run: Run) -> None:
+        x, y = self.inputs[0].array, self.output.array
+        if self.largest:
+            pooling.max_pool(x, *self.x, *self.walk, y, *self.y, self.winner)
+        else:
+            pooling.average_pool(x, *self.x, *self.walk, y, *self.y)
+
+    def backward(self, run: Run) -> None:
+        if self.dinputs[0] and self.largest:
+            dx = self.dinputs[0].array
+            pooling.max_pool_backward(self.dy.array, *self.y, self.winner, dx)
+        elif self.dinputs[0]:
+            dx = self.dinputs[0].array
+            pooling.average_pool_backward(self.dy.array, *self.y, *self.walk, dx, *self.x)
+
+
+class GlobalPool(Step):
+    """The mean of every plane."""
+
+    def bind(self, inputs: list[Slot], output: Slot) -> None:
+        super().bind(inputs, output)
+        geometry = inputs[0].geometry
+        self.mask = keep_mask(geometry, self.dtype)
+        self.vectors = -(-geometry.run // lanes(self.dtype))
+        self.pixels = geometry.height * geometry.width
+
+    def forward(self, run: Run) -> None:
+        pooling.plane_means(self.inputs[0].array, self.vectors, self.pixels, self.output.array)
+
+    def backward(self, run: Run) -> None:
+        if self.dinputs[0]:
+            dx = self.dinputs[0]
+            run_length = dx.geometry.run
+            pooling.plane_means_backward(
+                self.dy.array, self.pixels, run_length, self.mask, dx.array
+            )
+
+
+class Flatten(Step):
+    """Pixels to rows of features."""
+
+    def forward(self, run: Run) -> None:
+        self.output.array[...] = self.inputs[0].values.reshape(self.output.array.shape)
+
+    def backward(self, run: Run) -> None:
+        if self.dinputs[0]:
+            dx = self.dinputs[0].values
+            dx[...] = self.dy.array.reshape(dx.shape)
+
+
+class Layer(Step):
+    """Any operation that has no kernel: its layer in NumPy, between copies."""
+
+    def forward(self, run: Run) -> None:
+        operation, attributes = OPERATIONS[self.group.operation], self.group.attributes
+        stored = {n: run.parameters[f"{self.name}.{n}"] for n in operation.parameters(attributes)}
+        stored |= {n: run.buffers[f"{self.name}.{n}"] for n in operation.buffers(attributes)}
+        inputs = [np.ascontiguousarray(slot.values) for slot in self.inputs]
+        value, changed, cache = operation.forward(inputs, stored, attributes, run.training)
+        run.new_buffers |= {f"{self.name}.{short}": array for short, array in changed.items()}
+        self.output.values[...] = value
+        self.cache = cache if self.keep else None
+
+    def backward(self, run: Run) -> None:
+        dy = np.ascontiguousarray(self.dy.values)
+        dinputs, dstored = OPERATIONS[self.group.operation].backward(dy, self.cache)
+        run.gradients |= {f"{self.name}.{short}": array for short, array in dstored.items()}
+        for slot, dinput in zip(self.dinputs, dinputs, strict=True):
+            if slot:
+                slot.values[...] = dinput
+
+
+STEPS: dict[str, type[Step]] = {
+    "convolution": Convolution,
+    "linear": Linear,
+    "batch_norm": BatchNorm,
+    "relu": Activation,
+    "relu6": Activation,
+    "add": Add,
+    "subsample": Shortcut,
+    "zero_pad": Shortcut,
+    "max_pool": Pool,
+    "average_pool": Pool,
+    "global_average_pool": GlobalPool,
+    "flatten": Flatten,
+}
+"""The step of each operation; what is not here runs as a ``Layer``."""

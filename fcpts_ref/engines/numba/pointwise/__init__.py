@@ -1,0 +1,1 @@
+"""Kernels that work value by value or channel by channel."""

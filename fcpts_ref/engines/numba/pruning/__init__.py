@@ -1,0 +1,1 @@
+"""Kernels for the arithmetic of a pruning step over whole layers."""

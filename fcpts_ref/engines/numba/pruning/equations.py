@@ -1,0 +1,229 @@
+"""Equations on Numba kernels: the functions of ``fcpts_ref.spec.equations``, by the same names.
+
+Arguments, results and errors are those of the NumPy twins; what is not elementwise is summed in
+float64, in an order that depends on the size alone.  The last two functions do in one sweep what
+a step of FCPTS needs of several equations.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fcpts_ref.engines.numba.pruning import sweeps
+from fcpts_ref.errors import InputError
+from fcpts_ref.spec import equations as twin
+from fcpts_ref.spec.conventions import SURROGATE_WIDTH, Tie
+
+Array = NDArray[Any]
+Scalar = Any
+
+
+# Equations 1 and 2
+
+
+def mask(weight: ArrayLike, threshold: float, *, tie: Tie = "pruned") -> Array:
+    """Equation 1, as ``fcpts_ref.spec.equations.mask``."""
+    return masked_weight(weight, threshold, tie=tie)[1]
+
+
+def sparse_weight(weight: ArrayLike, mask: ArrayLike) -> Array:
+    """Equation 2, as ``fcpts_ref.spec.equations.sparse_weight``: one product, NumPy's own."""
+    return twin.sparse_weight(weight, mask)
+
+
+# Equation 4
+
+
+def reconstruction_loss(
+    dense_logits: ArrayLike, sparse_logits: ArrayLike, *, temperature: float = 1.0
+) -> Scalar:
+    """Equation 4, as ``fcpts_ref.spec.equations.reconstruction_loss``."""
+    return _reconstruction(dense_logits, sparse_logits, temperature)[0]
+
+
+def reconstruction_loss_gradient(
+    dense_logits: ArrayLike, sparse_logits: ArrayLike, *, temperature: float = 1.0
+) -> Array:
+    """The derivative of Equation 4, as ``reconstruction_loss_gradient`` of the specification."""
+    return _reconstruction(dense_logits, sparse_logits, temperature)[1]
+
+
+# Equations 9 and 14
+
+
+def mask_threshold_gradient(weight: ArrayLike, threshold: float) -> Array:
+    """dM/dt, as ``fcpts_ref.spec.equations.mask_threshold_gradient`` (convention 2)."""
+    W, t = _weight(weight), _threshold(threshold)
+    result = np.empty_like(W)
+    if not sweeps.surrogate(W.reshape(-1), t, result.reshape(-1), SURROGATE_WIDTH):
+        raise InputError("weight holds NaN or infinity; expected finite numbers")
+    return result
+
+
+def reconstruction_threshold_gradient(
+    dloss_dmask: ArrayLike, dmask_dthreshold: ArrayLike
+) -> Scalar:
+    """Equation 14, as ``fcpts_ref.spec.equations.reconstruction_threshold_gradient``."""
+    dM, surrogate = _weight(dloss_dmask), _weight(dmask_dthreshold)
+    if dM.shape != surrogate.shape:
+        raise InputError(
+            f"dloss_dmask has shape {dM.shape} and dmask_dthreshold {surrogate.shape}; "
+            "expected the same"
+        )
+    total = sweeps.product_sum(dM.reshape(-1), surrogate.reshape(-1), np.zeros(sweeps.LANES))
+    return np.result_type(dM, surrogate).type(total)
+
+
+# Equations 10 and 12
+
+
+def sparsity_rate(weight: ArrayLike, threshold: float, *, strict: bool = False) -> Scalar:
+    """Equation 10, the exact r, as ``fcpts_ref.spec.equations.sparsity_rate``."""
+    W, t = _weight(weight), _threshold(threshold)
+    if W.size == 0:
+        return twin.sparsity_rate(W, threshold, strict=strict)  # says what is wrong
+    pruned, finite = sweeps.count(W.reshape(-1), t, strict)
+    if not finite:
+        raise InputError("weight holds NaN or infinity; expected finite numbers")
+    return W.dtype.type(pruned / W.size)
+
+
+def sparsity_rate_integral(threshold: float, samples: ArrayLike, bandwidth: float) -> Scalar:
+    """Equation 10 in closed form, as ``fcpts_ref.spec.equations.sparsity_rate_integral``."""
+    w, h = _samples(samples, bandwidth)
+    total = sweeps.integral(float(w.dtype.type(_threshold(threshold))), w, h)
+    return w.dtype.type(total / w.size)
+
+
+def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
+    """Equation 12, as ``fcpts_ref.spec.equations.density``."""
+    w, h = _samples(samples, bandwidth)
+    x = np.asarray(points, dtype=np.float64)
+    if not np.isfinite(x).all():
+        raise InputError("points holds NaN or infinity; expected finite numbers")
+    result = np.empty(x.size)
+    sweeps.density(x.reshape(-1), w, h, result)
+    return result.astype(w.dtype).reshape(x.shape)
+
+
+def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) -> Array:
+    """The released code's p(w), as ``fcpts_ref.spec.equations.histogram_density``.
+
+    Counts the samples in the bins of the points alone: one sweep for every point.
+    """
+    w = _weight(samples).reshape(-1)
+    x = np.asarray(points)
+    low, high = (w.min(), w.max()) if w.size else (np.nan, np.nan)
+    if bins < 1 or not (np.isfinite(low) and np.isfinite(high)):
+        return twin.histogram_density(points, samples, bins)  # says what is wrong
+    if not np.isfinite(x).all():
+        raise InputError("points holds NaN or infinity; expected finite numbers")
+    x = x.astype(w.dtype, copy=False)
+    if low == high:
+        return np.zeros_like(x)
+    edges = np.linspace(low, high, bins + 1, dtype=w.dtype)
+    heights = np.zeros(x.size, dtype=w.dtype)
+    width = (high - low) / bins
+    for i, k in enumerate(np.searchsorted(edges, x.reshape(-1), side="right") - 1):
+        if 0 <= k < bins:
+            count = sweeps.count_between(w, edges[k], edges[k + 1], bool(k == bins - 1))
+            heights[i] = count / (w.size * width)
+    return heights.reshape(x.shape)
+
+
+# Several equations in one sweep
+
+
+def masked_weight(
+    weight: ArrayLike, threshold: float, *, tie: Tie = "pruned", strict: bool = False
+) -> tuple[Array, Array, float]:
+    """Equations 2, 1 and 10: the sparse weight M * W, the mask M and the exact rate r.
+
+    Arguments and errors as in ``mask`` and ``sparsity_rate``; the rate is that of the weights in
+    float64, and 0 if there are none.
+    """
+    W, t = _weight(weight), _threshold(threshold)
+    if tie not in ("pruned", "half"):
+        raise InputError(f"tie is {tie!r}; expected 'pruned' or 'half'")
+    M, sparse = np.empty_like(W), np.empty_like(W)
+    at_threshold = W.dtype.type(0.5 if tie == "half" else 0)
+    flat = (array.reshape(-1) for array in (W, M, sparse))
+    pruned, finite = sweeps.mask(*flat, t, at_threshold, strict)
+    if not finite:
+        raise InputError("weight holds NaN or infinity; expected finite numbers")
+    return sparse, M, pruned / max(W.size, 1)
+
+
+def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: ArrayLike) -> float:
+    """Equation 14 from the gradient of the sparse weight: sum of dW_sparse * W * dM/dt.
+
+    Convention 2 for dM/dt, convention 3: pruned weights count.  Both of one shape; the weight
+    finite.  Returns a float.
+    """
+    W, dW = _weight(weight), _weight(dsparse_weight)
+    if W.shape != dW.shape:
+        raise InputError(
+            f"weight has shape {W.shape} and dsparse_weight {dW.shape}; expected the same"
+        )
+    t = _threshold(threshold)
+    sums = np.zeros(sweeps.LANES)
+    total = sweeps.threshold_gradient(W.reshape(-1), dW.reshape(-1), t, SURROGATE_WIDTH, sums)
+    return float(total)
+
+
+# What comes in, checked
+
+
+def _weight(values: ArrayLike) -> Array:
+    """A C-contiguous float32 or float64 array: other dtypes become float64."""
+    array = np.asarray(values)
+    dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.float64
+    return np.asarray(array, dtype=dtype, order="C")
+
+
+def _threshold(threshold: float) -> float:
+    if np.ndim(threshold) != 0 or not (math.isfinite(threshold) and threshold >= 0):
+        raise InputError(f"threshold is {threshold}; expected one finite magnitude >= 0")
+    return float(threshold)  # float64 whatever the weights are: comparing is then exact
+
+
+def _samples(samples: ArrayLike, bandwidth: float) -> tuple[Array, float]:
+    w = _weight(samples).reshape(-1)
+    if w.size == 0 or not (np.isfinite(w).all() and np.isfinite(bandwidth) and bandwidth > 0):
+        twin.density(0.0, samples, bandwidth)  # says what is wrong
+    return w, float(w.dtype.type(bandwidth))
+
+
+def _reconstruction(
+    dense_logits: ArrayLike, sparse_logits: ArrayLike, temperature: float
+) -> tuple[Scalar, Array]:
+    """The loss and its gradient."""
+    dense, sparse = _weight(dense_logits), _weight(sparse_logits)
+    fits = dense.shape == sparse.shape and dense.ndim == 2 and dense.size > 0
+    if not (fits and temperature > 0 and np.isfinite(temperature)):
+        twin.reconstruction_loss(dense_logits, sparse_logits, temperature=temperature)
+    gradient = np.empty_like(sparse)
+    loss = sweeps.kl(dense, sparse, float(sparse.dtype.type(temperature)), gradient)
+    if not np.isfinite(gradient).all() or not np.isfinite(loss):
+        twin.reconstruction_loss(dense_logits, sparse_logits, temperature=temperature)
+    return sparse.dtype.type(loss), gradient
+
+
+__all__ = [
+    "density",
+    "histogram_density",
+    "mask",
+    "mask_threshold_gradient",
+    "masked_weight",
+    "reconstruction_loss",
+    "reconstruction_loss_gradient",
+    "reconstruction_threshold_gradient",
+    "sparse_weight",
+    "sparsity_rate",
+    "sparsity_rate_integral",
+    "threshold_gradient",
+]

@@ -1,0 +1,60 @@
+"""The SGD update in one sweep: the twin of ``fcpts_ref.spec.optim.sgd_step``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.engines.numba.jit.compilation import compiled
+from fcpts_ref.errors import InputError
+
+Array = NDArray[Any]
+
+
+def sgd_step(
+    parameter: Array,
+    gradient: Array,
+    velocity: Array,
+    *,
+    learning_rate: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+    mask: Array | None = None,
+) -> tuple[Array, Array]:
+    """One step of SGD, as in ``fcpts_ref.spec.optim``; returns the new parameter and velocity.
+
+    mask: multiplies the gradient first (Equation 2's share in dL/dW), of the same shape.
+    All of one shape and dtype, float32 or float64.  Raises InputError otherwise.
+    """
+    dtype, shape = parameter.dtype, parameter.shape
+    factor = gradient if mask is None else mask
+    for array in (gradient, velocity, factor):
+        if array.shape != shape or array.dtype != dtype or dtype not in (np.float32, np.float64):
+            raise InputError(
+                f"SGD got a parameter {shape} {dtype} and an array {array.shape} {array.dtype}; "
+                "expected one shape and dtype, float32 or float64"
+            )
+    new, new_velocity = np.empty(shape, dtype), np.empty(shape, dtype)
+    _sgd(
+        parameter.reshape(-1), gradient.reshape(-1), velocity.reshape(-1), factor.reshape(-1),
+        mask is not None, dtype.type(learning_rate), dtype.type(momentum),
+        dtype.type(weight_decay), nesterov, new.reshape(-1), new_velocity.reshape(-1),
+    )  # fmt: skip
+    return new, new_velocity
+
+
+@compiled
+def _sgd(
+    parameter: Any, gradient: Any, velocity: Any, mask: Any, masked: bool,
+    learning_rate: Any, momentum: Any, weight_decay: Any, nesterov: bool,
+    new: Any, new_velocity: Any,
+) -> None:  # fmt: skip
+    for i in range(parameter.size):
+        g = gradient[i] * mask[i] if masked else gradient[i]
+        g = g + weight_decay * parameter[i]
+        v = momentum * velocity[i] + g
+        new_velocity[i] = v
+        new[i] = parameter[i] - learning_rate * (g + momentum * v if nesterov else v)

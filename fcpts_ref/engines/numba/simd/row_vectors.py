@@ -1,0 +1,156 @@
+"""Vectors that are rows of an image, or of two side by side (see ``row_convolution``).
+
+pair_shape: a tuple (Length) as long as images share a vector, one or two; ``apart``: elements from
+a row of the first to that of the second, 0 if there is no second one, whose lanes are zero then.
+row_shape: a tuple as long as a row has vectors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fcpts_ref.engines.numba.simd.vectors import (
+    VectorType,
+    _constant,
+    _load,
+    _multiply_add,
+    _shuffle,
+    _store,
+)
+
+
+@intrinsic
+def load_row(
+    typing: Any, array: Any, index: Any, apart: Any, lane_shape: Any, pair_shape: Any
+) -> Any:
+    """The vector array[index], ..., or half of it and the same half of the second image's row."""
+    vector = VectorType(array.dtype, lane_shape.count)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _load_row(context, builder, array, args[0], args[1], args[2], vector, pair_shape)
+
+    return vector(array, types.intp, types.intp, lane_shape, pair_shape), generate
+
+
+@intrinsic
+def load_rows(
+    typing: Any, array: Any, index: Any, pitch: Any, apart: Any, shape: Any, row_shape: Any,
+    lane_shape: Any, pair_shape: Any,
+) -> Any:  # fmt: skip
+    """A tile of len(shape) vectors: rows that lie ``pitch`` apart."""
+    vector = VectorType(array.dtype, lane_shape.count)
+    tile = types.UniTuple(vector, shape.count)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = []
+        for i in range(shape.count):
+            down = builder.mul(args[2], _constant(i // row_shape.count))
+            at = builder.add(args[1], _constant(i % row_shape.count * vector.lanes))
+            at = builder.add(at, down)
+            values.append(
+                _load_row(context, builder, array, args[0], at, args[3], vector, pair_shape)
+            )
+        return context.make_tuple(builder, tile, values)
+
+    shapes = shape, row_shape, lane_shape, pair_shape
+    return tile(array, types.intp, types.intp, types.intp, *shapes), generate
+
+
+@intrinsic
+def store_row(typing: Any, array: Any, index: Any, apart: Any, vector: Any, pair_shape: Any) -> Any:
+    """The way back."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        target, at, apart_, value = args[:4]
+        if pair_shape.count == 1:
+            _store(context, builder, array, target, at, value)
+            return context.get_dummy_value()
+        half = vector.lanes // 2
+        low = _shuffle(builder, value, value, list(range(half)))
+        _store(context, builder, array, target, at, low)
+        with builder.if_then(_is_there(builder, apart_), likely=True):
+            high = _shuffle(builder, value, value, list(range(half, vector.lanes)))
+            _store(context, builder, array, target, builder.add(at, apart_), high)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, vector, pair_shape), generate
+
+
+@intrinsic(prefer_literal=True)
+def shift_rows(typing: Any, tile: Any, row_shape: Any, pair_shape: Any, by: Any) -> Any:
+    """Every pixel becomes the one ``by`` columns to its right; by is a constant, 1 or -1."""
+    if not isinstance(by, types.IntegerLiteral):
+        return None
+    step, width, lanes = by.literal_value, row_shape.count, tile.dtype.lanes
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = cgutils.unpack_tuple(builder, args[0], tile.count)
+        zero = ir.Constant(values[0].type, None)
+        shifted = []
+        for i, value in enumerate(values):
+            neighbour = values[i + step] if 0 <= i % width + step < width else zero
+            picks = _shifted_lanes(lanes, lanes // pair_shape.count, step)
+            shifted.append(_shuffle(builder, value, neighbour, picks))
+        return context.make_tuple(builder, tile, shifted)
+
+    return tile(tile, row_shape, pair_shape, by), generate
+
+
+@intrinsic
+def add_tiles(typing: Any, a: Any, b: Any) -> Any:
+    """a + b, vector by vector."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pairs = zip(*(cgutils.unpack_tuple(builder, tile, a.count) for tile in args), strict=True)
+        return context.make_tuple(builder, a, [builder.fadd(*pair) for pair in pairs])
+
+    return a(a, b), generate
+
+
+@intrinsic
+def dot_tile(typing: Any, value: Any, tile: Any, array: Any, index: Any) -> Any:
+    """value + the sum of the tile's vectors times those that follow each other in the array.
+
+    Lane by lane, every other product in a sum of its own.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        even, odd = args[0], ir.Constant(args[0].type, None)
+        for i, left in enumerate(cgutils.unpack_tuple(builder, args[1], tile.count)):
+            at = builder.add(args[3], _constant(i * value.lanes))
+            right = _load(context, builder, array, args[2], at, value.lanes)
+            even, odd = odd, _multiply_add(builder, left, right, even)
+        return builder.fadd(even, odd)
+
+    return value(value, tile, array, types.intp), generate
+
+
+def _load_row(
+    context: Any, builder: Any, kind: Any, array: Any, at: Any, apart: Any, vector: Any,
+    pair_shape: Any,
+) -> Any:  # fmt: skip
+    if pair_shape.count == 1:
+        return _load(context, builder, kind, array, at, vector.lanes)
+    low = _load(context, builder, kind, array, at, vector.lanes // 2)
+    high = _load(context, builder, kind, array, builder.add(at, apart), vector.lanes // 2)
+    zero = ir.Constant(high.type, None)
+    high = builder.select(_is_there(builder, apart), high, zero)
+    return _shuffle(builder, low, high, list(range(vector.lanes)))
+
+
+def _is_there(builder: Any, apart: Any) -> Any:
+    return builder.icmp_signed("!=", apart, _constant(0))
+
+
+def _shifted_lanes(lanes: int, row: int, step: int) -> list[int]:
+    """Which lane of (a vector, its neighbour) comes to each lane, rows of ``row`` lanes."""
+    picks = []
+    for lane in range(lanes):
+        inside = 0 <= lane % row + step < row
+        picks.append(lane + step if inside else lanes + (lane + step) % lanes)
+    return picks

@@ -1,0 +1,68 @@
+"""The NumPy engine: the specification of the fast one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.engines.base import WeightGradient
+from fcpts_ref.graphs import execution
+from fcpts_ref.graphs.graph import Graph
+
+Array = NDArray[Any]
+
+
+class NumpyEngine:
+    """The specification: every multiplication is done, every value kept."""
+
+    def __init__(self, graph: Graph, *, observe: execution.Observe | None = None) -> None:
+        """observe: called as observe("activation/NODE", value) for every node in forward's order,
+        and observe("dactivation/NODE", dvalue) in backward's."""
+        self.graph = graph
+        self.observe = observe
+
+    def forward(
+        self,
+        parameters: Mapping[str, Array],
+        buffers: Mapping[str, Array],
+        images: Array,
+        *,
+        training: bool,
+        sparse: bool = False,
+    ) -> execution.Pass:
+        """As in ``Engine``; ``sparse`` changes nothing here."""
+        return execution.forward(
+            self.graph,
+            parameters,
+            buffers,
+            images,
+            training=training,
+            observe=self._prefixed("activation/"),
+        )
+
+    def backward(
+        self,
+        passed: execution.Pass,
+        dlogits: Array,
+        *,
+        weight_gradient: WeightGradient = "all",
+    ) -> dict[str, Array]:
+        """As in ``Engine``."""
+        gradients = execution.backward(
+            self.graph, passed, dlogits, observe=self._prefixed("dactivation/")
+        )
+        del gradients["images"]
+        if weight_gradient == "kept":
+            for name in self.graph.prunable:
+                kept = passed.parameters[name] != 0
+                gradients[name] = np.where(kept, gradients[name], gradients[name].dtype.type(0))
+        return gradients
+
+    def _prefixed(self, prefix: str) -> execution.Observe | None:
+        if self.observe is None:
+            return None
+        observe = self.observe
+        return lambda name, value: observe(prefix + name, value)

@@ -1,0 +1,1 @@
+"""Experiments: runs and their folders, grids of runs, training."""

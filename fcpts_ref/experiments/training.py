@@ -1,0 +1,147 @@
+"""Training a network with labels: what makes the dense networks that are pruned later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.data.augmentation import augment
+from fcpts_ref.engines.base import Engine
+from fcpts_ref.engines.predict import predict
+from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.network import Network, check_images
+from fcpts_ref.layers import cross_entropy_backward, cross_entropy_forward
+from fcpts_ref.pruning.common import OnStep, StepReport, ignore_step
+from fcpts_ref.spec.optim import sgd_step, warmup_cosine
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """SGD with momentum, warm-up and cosine schedule; weight decay on convolution and linear."""
+
+    epochs: int = 60
+    batch_size: int = 50
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    warmup_epochs: int = 2
+    augmentation: str = "crop"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1 or not self.learning_rate > 0:
+            raise InputError(
+                f"recipe has {self.epochs} epochs, batches of {self.batch_size} and learning rate "
+                f"{self.learning_rate}; expected all above 0"
+            )
+        if not (0 <= self.momentum < 1 and self.weight_decay >= 0 and self.warmup_epochs >= 0):
+            raise InputError(
+                f"recipe has momentum {self.momentum}, weight decay {self.weight_decay} and "
+                f"{self.warmup_epochs} warm-up epochs; expected momentum in [0, 1), the others >= 0"
+            )
+
+
+def train(
+    network: Network,
+    images: Array,
+    labels: NDArray[np.integer[Any]],
+    recipe: Recipe,
+    *,
+    engine: Engine,
+    generator: np.random.Generator,
+    on_step: OnStep = ignore_step,
+) -> Network:
+    """The trained network.  images: (n, C, H, W) in [0, 1]; labels: (n,).
+
+    An incomplete last batch of an epoch is left out.
+    Raises InputError for images or labels that do not fit, or a loss that is no longer finite.
+    """
+    images = check_images(network.graph, images).astype(network.dtype, copy=False)
+    _check_labels(labels, len(images), network.graph.classes)
+    batch = min(recipe.batch_size, len(images))
+    per_epoch = len(images) // batch
+    steps, warmup = recipe.epochs * per_epoch, min(recipe.warmup_epochs, recipe.epochs) * per_epoch
+    parameters, buffers = dict(network.parameters), dict(network.buffers)
+    velocities = {name: np.zeros_like(array) for name, array in parameters.items()}
+    for step in range(steps):
+        if step % per_epoch == 0:
+            order = generator.permutation(len(images))
+        chosen = order[(step % per_epoch) * batch :][:batch]
+        x = augment(images[chosen], recipe.augmentation, generator)
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it, in one line
+            passed = engine.forward(parameters, buffers, x, training=True)
+        loss, cache = cross_entropy_forward(passed.logits, labels[chosen])
+        if not np.isfinite(loss):
+            raise InputError(f"the loss is {loss} at step {step}; use a lower learning rate")
+        gradients = engine.backward(passed, cross_entropy_backward(1.0, cache))
+        rate = recipe.learning_rate * warmup_cosine(step, steps, warmup)
+        for name, parameter in parameters.items():
+            parameters[name], velocities[name] = sgd_step(
+                parameter,
+                gradients[name],
+                velocities[name],
+                learning_rate=rate,
+                momentum=recipe.momentum,
+                weight_decay=recipe.weight_decay if name in network.graph.prunable else 0.0,
+                nesterov=recipe.nesterov,
+            )
+        buffers = dict(passed.buffers)
+        on_step(StepReport(step + 1, steps, batch, {"loss": float(loss), "learning_rate": rate}))
+    return Network(network.graph, parameters, buffers)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How many of how many images are classified rightly."""
+
+    images: int
+    correct: int  # the greatest logit is the label's
+    correct5: int  # the label's logit is among the five greatest
+
+    @property
+    def top1(self) -> float:
+        """The share classified rightly."""
+        return self.correct / self.images
+
+    @property
+    def top5(self) -> float:
+        """The share whose label is among the five greatest."""
+        return self.correct5 / self.images
+
+
+def accuracy(
+    network: Network,
+    images: Array,
+    labels: NDArray[np.integer[Any]],
+    *,
+    engine: Engine,
+    on_batch: Callable[[int], None] | None = None,
+) -> Accuracy:
+    """Accuracy on images (n, C, H, W) with labels (n,); of equal logits the first class wins.
+
+    Raises InputError for labels that do not fit.
+    """
+    _check_labels(labels, len(images), network.graph.classes)
+    logits = predict(network, images, engine=engine, on_batch=on_batch)
+    order = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    hits = order == labels[:, np.newaxis]
+    return Accuracy(len(images), int(hits[:, 0].sum()), int(hits.any(axis=1).sum()))
+
+
+def _check_labels(labels: NDArray[np.integer[Any]], n: int, K: int) -> None:
+    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"labels have shape {labels.shape} and dtype {labels.dtype}; expected integers, one "
+            f"for each of {n} images"
+        )
+    if n and not (labels.min() >= 0 and labels.max() < K):
+        raise InputError(
+            f"labels run from {labels.min()} to {labels.max()}; expected the {K} classes of the "
+            f"network, 0 to {K - 1}"
+        )

@@ -1,0 +1,1 @@
+"""Networks as static lists of named nodes, and how they run in NumPy."""

@@ -1,0 +1,127 @@
+"""A network: its graph, its learned parameters and its buffers; and, once pruned, its masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.graphs import execution
+from fcpts_ref.graphs.graph import Graph, Shape
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Checked when made: every array there, of its shape, finite and of one floating dtype.
+
+    ``masks`` (bool, True where a weight is kept) is empty for a dense network.
+    """
+
+    graph: Graph
+    parameters: Mapping[str, Array]
+    buffers: Mapping[str, Array]
+    masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check(self.parameters, self.graph.parameter_shapes, "parameter")
+        _check(self.buffers, self.graph.buffer_shapes, "buffer")
+        for name, array in self.buffers.items():
+            if name.endswith(".running_var") and (array < 0).any():
+                raise InputError(f"buffer {name!r} goes down to {array.min()}; expected variances")
+            if name.endswith(".std") and (array <= 0).any():
+                raise InputError(f"buffer {name!r} goes down to {array.min()}; expected above 0")
+        dtypes = {a.dtype for a in (*self.parameters.values(), *self.buffers.values())}
+        if len(dtypes) > 1:
+            raise InputError(
+                f"network {self.graph.name!r} mixes {', '.join(sorted(map(str, dtypes)))}; "
+                "expected one floating dtype"
+            )
+        for name, mask in self.masks.items():
+            if name not in self.graph.prunable or mask.shape != self.parameters[name].shape:
+                raise InputError(
+                    f"mask {name!r} has shape {mask.shape}; expected the name and shape of one of "
+                    "the convolution or linear weights"
+                )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return next(iter(self.parameters.values())).dtype
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The number of weights of every prunable layer."""
+        return {name: self.parameters[name].size for name in self.graph.prunable}
+
+    def with_parameters(self, parameters: Mapping[str, Array]) -> Network:
+        """The same network with other parameters."""
+        return replace(self, parameters=parameters)
+
+    def astype(self, dtype: Any) -> Network:
+        """The same network with all its numbers in another floating dtype."""
+        cast = {name: a.astype(dtype) for name, a in self.parameters.items()}
+        return replace(
+            self,
+            parameters=cast,
+            buffers={name: a.astype(dtype) for name, a in self.buffers.items()},
+        )
+
+    def __call__(self, images: Array) -> Array:
+        """The logits (N, classes) for images (N, C, H, W) in [0, 1]; batch norm evaluates."""
+        images = check_images(self.graph, images).astype(self.dtype, copy=False)
+        return execution.forward(
+            self.graph, self.parameters, self.buffers, images, training=False
+        ).logits
+
+
+def sparsity_rates(network: Network) -> dict[str, float]:
+    """The share of exact zeros in every prunable weight, by name."""
+    return {
+        name: 1 - np.count_nonzero(network.parameters[name]) / network.parameters[name].size
+        for name in network.graph.prunable
+    }
+
+
+def global_rate(network: Network) -> float:
+    """The share of exact zeros in all prunable weights together."""
+    weights = [network.parameters[name] for name in network.graph.prunable]
+    zeros = sum(w.size - np.count_nonzero(w) for w in weights)
+    return float(zeros / sum(w.size for w in weights))
+
+
+def check_images(graph: Graph, images: Any) -> Array:
+    """``images`` if the network can read them.  Raises InputError otherwise."""
+    array = np.asarray(images)
+    if array.ndim != 4 or array.shape[1:] != graph.input_shape or array.dtype.kind != "f":
+        raise InputError(
+            f"images have shape {array.shape} and dtype {array.dtype}; network {graph.name!r} "
+            f"expects floats of shape (N, {', '.join(map(str, graph.input_shape))}) in [0, 1]"
+        )
+    if array.shape[0] == 0:
+        raise InputError("there are no images; expected at least one")
+    if not np.isfinite(array).all():
+        raise InputError("images hold NaN or infinity; expected finite numbers in [0, 1]")
+    return array
+
+
+def _check(arrays: Mapping[str, Array], shapes: Mapping[str, Shape], kind: str) -> None:
+    for name, shape in shapes.items():
+        if name not in arrays:
+            raise InputError(f"{kind} {name!r} is missing; expected an array of shape {shape}")
+        array = arrays[name]
+        if array.shape != shape or array.dtype.kind != "f":
+            raise InputError(
+                f"{kind} {name!r} has shape {array.shape} and dtype {array.dtype}; "
+                f"expected floats of shape {shape}"
+            )
+        if not np.isfinite(array).all():
+            raise InputError(f"{kind} {name!r} holds NaN or infinity; expected finite numbers")
+    unknown = sorted(set(arrays) - set(shapes))
+    if unknown:
+        raise InputError(f"{kind} {unknown[0]!r} belongs to no layer of this network; remove it")

@@ -1,0 +1,176 @@
+"""How a PyTorch pickle describes tensors, and the arrays they become.
+
+A tensor is (storage, offset, shape, strides) and a storage is a typed run of elements
+outside the pickle.  Everything is checked while it is still a description.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.interchange.elements import BFLOAT16, decode_elements, item_size
+from fcpts_ref.storage.restricted_pickle import OrderedDictionary, Symbol
+
+MAX_DIMENSIONS = 32
+# Tensors may share a storage (tied weights); a file that multiplies itself is refused.
+MAX_EXPANSION = 4
+
+STORAGE_TYPES = {
+    "DoubleStorage": "f8",
+    "FloatStorage": "f4",
+    "HalfStorage": "f2",
+    "BFloat16Storage": BFLOAT16,
+    "LongStorage": "i8",
+    "IntStorage": "i4",
+    "ShortStorage": "i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
+
+
+@dataclass(frozen=True)
+class Storage:
+    """``count`` elements of a type, stored under ``key``."""
+
+    key: str
+    kind: str  # a value of STORAGE_TYPES
+    count: int
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.count * item_size(self.kind)
+
+
+@dataclass(frozen=True)
+class View:
+    """The elements of a storage from ``start`` on, ``count`` of them."""
+
+    storage: Storage
+    start: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Elements of a storage from ``offset`` on, laid out by shape and strides (in elements)."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the tensor laid out on its own."""
+        return math.prod(self.shape) * item_size(self.storage.kind)
+
+
+@dataclass
+class Storages:
+    """The storages that a pickle refers to, by key."""
+
+    by_key: dict[str, Storage] = field(default_factory=dict)
+
+    def load(self, identifier: Any) -> View:
+        """Return what the persistent id ("storage", type, key, place, count[, view]) names."""
+        kind, symbol, key, _place, count, *rest = identifier
+        type_name = symbol.name.rpartition(".")[2] if isinstance(symbol, Symbol) else ""
+        if kind != "storage" or type_name not in STORAGE_TYPES or not isinstance(key, str):
+            raise InputError("a reference to something that is not a storage: refused")
+        storage = Storage(key, STORAGE_TYPES[type_name], _natural(count))
+        if self.by_key.setdefault(key, storage) != storage:
+            raise InputError(f"storage {key[:40]!r} is described in two ways")
+        if not rest or rest[0] is None:
+            return View(storage, 0, storage.count)
+        _view_key, start, length = rest[0]
+        if _natural(start) + _natural(length) > storage.count:
+            raise InputError(f"a view reaches beyond storage {key[:40]!r}")
+        return View(storage, start, length)
+
+
+def _natural(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise InputError(f"{type(value).__name__} {str(value)[:20]}, expected a size")
+    return value
+
+
+def _rebuild_tensor(view: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
+    """Stand in for torch._utils._rebuild_tensor and ..._v2 (whose rest is about gradients)."""
+    if not (isinstance(view, View) and isinstance(shape, tuple) and isinstance(strides, tuple)):
+        raise InputError("a tensor without a storage, a shape or strides")
+    if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:
+        raise InputError(f"a tensor with {len(shape)} sizes and {len(strides)} strides")
+    sizes, steps = tuple(map(_natural, shape)), tuple(map(_natural, strides))
+    last = _natural(offset) + sum((n - 1) * s for n, s in zip(sizes, steps, strict=True))
+    count = math.prod(sizes)
+    if count > view.count or (count and last >= view.count):
+        raise InputError(f"a tensor of shape {sizes} reaches beyond its {view.count} elements")
+    return Tensor(view.storage, view.start + offset, sizes, steps)
+
+
+def _rebuild_parameter(data: Any, *_: Any) -> Tensor:
+    """Stand in for torch._utils._rebuild_parameter: a parameter is its tensor."""
+    if not isinstance(data, Tensor):
+        raise InputError("a parameter without a tensor")
+    return data
+
+
+def _size(sizes: Any = ()) -> Any:
+    """Stand in for torch.Size: the tuple it is given."""
+    return sizes
+
+
+CONSTRUCTORS: Mapping[str, Callable[..., Any] | None] = {
+    "collections.OrderedDict": OrderedDictionary,
+    "torch.Size": _size,
+    "torch._utils._rebuild_tensor": _rebuild_tensor,
+    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
+    "torch._utils._rebuild_parameter": _rebuild_parameter,
+    **{f"torch.{name}": None for name in STORAGE_TYPES},
+    **{f"torch.cuda.{name}": None for name in STORAGE_TYPES},
+}
+
+
+def make_arrays(
+    tensors: Mapping[str, Tensor],
+    read: Callable[[Storage], bytes | memoryview],
+    *,
+    big_endian: bool,
+    file_size: int,
+) -> dict[str, np.ndarray]:
+    """Return each tensor as an array of its own; ``read`` gives the bytes of a storage.
+
+    Raises InputError, before any memory is taken, if the tensors are larger than a file of
+    ``file_size`` bytes can account for, and if a storage is not as long as described.
+    """
+    storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+    if sum(storage.size for storage in storages.values()) > file_size:
+        raise InputError("it describes more data than the file has: truncated or damaged")
+    if sum(tensor.size for tensor in tensors.values()) > MAX_EXPANSION * file_size:
+        raise InputError(f"its arrays are over {MAX_EXPANSION} times as large as the file: refused")
+    elements = {}
+    for key, storage in storages.items():
+        content = read(storage)
+        if len(content) != storage.size:
+            raise InputError(
+                f"storage {key[:40]!r} has {len(content)} bytes, expected {storage.size}"
+            )
+        elements[key] = decode_elements(content, storage.kind, big_endian=big_endian)
+    return {name: _lay_out(elements[t.storage.key], t) for name, t in tensors.items()}
+
+
+def _lay_out(elements: np.ndarray, tensor: Tensor) -> np.ndarray:
+    """Copy a tensor's elements out of its storage (checked by _rebuild_tensor)."""
+    if 0 in tensor.shape:
+        return np.zeros(tensor.shape, elements.dtype)
+    strides = [step * elements.itemsize for step in tensor.strides]
+    laid_out = np.lib.stride_tricks.as_strided(elements[tensor.offset :], tensor.shape, strides)
+    return laid_out.copy(order="C")

@@ -1,0 +1,1 @@
+"""Pruning methods: FCPTS, POT and one-shot, with one interface for all."""

@@ -1,0 +1,78 @@
+"""What a step of FCPTS computes over whole layers, by engine: NumPy says what, Numba is quick.
+
+The NumPy functions are compositions of ``spec.equations``; the Numba ones of the same names
+(``fcpts_ref.engines.numba``) go over the weights once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.spec import equations as specification
+from fcpts_ref.spec.budget import projection_factor
+from fcpts_ref.spec.conventions import Tie
+from fcpts_ref.spec.optim import sgd_step
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The functions by name; see the NumPy ones for their arguments."""
+
+    masked_weight: Callable[..., tuple[Array, Array, float]]
+    threshold_gradient: Callable[..., float]
+    density: Callable[..., Array]
+    histogram_density: Callable[..., Array]
+    sgd_step: Callable[..., tuple[Array, Array]]
+    projection_factor: Callable[..., float]
+
+
+def masked_weight(
+    weight: Array, threshold: float, *, tie: Tie = "pruned", strict: bool = False
+) -> tuple[Array, Array, float]:
+    """Equations 2, 1 and 10: the sparse weight M * W, the mask M, and the exact rate r."""
+    M = specification.mask(weight, threshold, tie=tie)
+    r = specification.sparsity_rate(weight.astype(np.float64), threshold, strict=strict)
+    return specification.sparse_weight(weight, M), M, float(r)
+
+
+def threshold_gradient(weight: Array, threshold: float, dsparse_weight: Array) -> float:
+    """Equation 14 from the gradient of the sparse weight: dM = dW_sparse * W (Equation 2)."""
+    dM_dt = specification.mask_threshold_gradient(weight, threshold)
+    return float(specification.reconstruction_threshold_gradient(dsparse_weight * weight, dM_dt))
+
+
+NUMPY = Arithmetic(
+    masked_weight,
+    threshold_gradient,
+    specification.density,
+    specification.histogram_density,
+    sgd_step,
+    projection_factor,
+)
+
+
+def arithmetic(engine: str) -> Arithmetic:
+    """The functions of an engine, "numpy" or "numba"."""
+    if engine == "numpy":
+        return NUMPY
+    from fcpts_ref.engines.numba.pruning import (  # compiles: only when asked for
+        equations,
+        optim,
+        projection,
+    )
+
+    return Arithmetic(
+        equations.masked_weight,
+        equations.threshold_gradient,
+        equations.density,
+        equations.histogram_density,
+        optim.sgd_step,
+        projection.projection_factor,
+    )

@@ -1,0 +1,345 @@
+"""FCPTS: the loop of Algorithm 1 around ``step``, from dense to sparse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from fcpts_ref.data.augmentation import AUGMENTATIONS
+from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.network import Network
+from fcpts_ref.pruning.common import (
+    OnStep,
+    Problem,
+    Result,
+    StepReport,
+    ignore_step,
+    make_problem,
+    mask_rates,
+    mask_thresholds,
+    masked_network,
+    run_method,
+)
+from fcpts_ref.pruning.fcpts.step import (
+    Array,
+    Arrays,
+    Control,
+    State,
+    draw_samples,
+    parameter_of,
+    step,
+    thresholds_at,
+    thresholds_of,
+)
+from fcpts_ref.pruning.fcpts.views import Seen, seen_in
+from fcpts_ref.spec import equations
+from fcpts_ref.spec.allocation import Allocation, allocate
+from fcpts_ref.spec.budget import exact_masks
+from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH, Conventions, profile
+from fcpts_ref.spec.optim import warmup_cosine
+
+PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "released": {},
+    "extended": {
+        "control": "projection",
+        "epochs": 12,
+        "augmentation": "crop",
+        "views": 5,
+        "ramp": 0.5,
+    },
+}
+"""What a profile sets beside its conventions; everything else is as in ``FCPTS``."""
+
+DEFAULT_PROFILE = "extended"
+
+RAMP_START = 0.5
+"""Where the target of a ramp begins: magnitude pruning alone costs little up to there."""
+
+
+@dataclass(frozen=True)
+class FCPTS:
+    """The settings of a run.
+
+    profile: "paper", "released" or "extended"; ``choices`` replaces single conventions by name.
+    allocation: where the thresholds start; default the profile's (convention 8).
+    control: "loss" steers the global rate by L_c (Eq. 3, 13); "projection" leaves L_c away and
+        scales all thresholds by one factor after every step so that the budget is met exactly.
+    epochs, batch_size: passes over the calibration images; an incomplete last batch is left out.
+    learn_rates: False keeps every layer at its initial rate (the paper's Figure 4); with a ramp,
+        at its rate in the allocation of each step's target.
+    augmentation: "none", "crop" or "crop-flip" of the calibration images, drawn anew every epoch.
+    views: if not 0, how many augmented views of each image are drawn in all; they take turns, so
+        that the dense network (if its batch norm evaluates) runs on each but once.
+    ramp: the share of the steps over which the target grows from RAMP_START to its value, with
+        control "projection"; 0 for the target itself from the first step on.
+    """
+
+    profile: str = "paper"
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    allocation: str | None = None
+    control: Control = "loss"
+    epochs: int = 10
+    batch_size: int | None = None
+    learn_rates: bool = True
+    augmentation: str = "none"
+    views: int = 0
+    ramp: float = 0.0
+
+    def __post_init__(self) -> None:
+        _ = self.conventions
+        if self.control not in ("loss", "projection"):
+            raise InputError(f"control is {self.control!r}; expected 'loss' or 'projection'")
+        if self.augmentation not in AUGMENTATIONS:
+            raise InputError(
+                f"augmentation is {self.augmentation!r}; expected one of {', '.join(AUGMENTATIONS)}"
+            )
+        if min(self.epochs, self.views) < 0 or (
+            self.batch_size is not None and self.batch_size < 1
+        ):
+            raise InputError(
+                f"epochs is {self.epochs}, views {self.views} and batch_size {self.batch_size}; "
+                "expected epochs >= 0, views >= 0 and batch_size >= 1"
+            )
+        if self.views and self.augmentation == "none":
+            raise InputError(
+                f"views is {self.views} without augmentation: all views would be the same; choose "
+                "an augmentation, or views=0"
+            )
+        if not 0 <= self.ramp <= 1 or (self.ramp > 0 and self.control != "projection"):
+            raise InputError(
+                f"ramp is {self.ramp} with control {self.control!r}; expected 0, or a share of the "
+                "steps up to 1 with control='projection'"
+            )
+
+    @property
+    def conventions(self) -> Conventions:
+        """The profile's conventions with ``choices`` applied."""
+        return profile(self.profile).with_choices(self.choices)
+
+    def begin(self, problem: Problem) -> State:
+        """Thresholds at the initial allocation (convention 8), velocities at 0."""
+        conventions = self.conventions
+        allocation, aimed = self._allocation(problem), self._aimed(problem, 0)
+        first = allocation if self.learn_rates else self._allocation(aimed)
+        t = np.array(thresholds_at(problem.weights, first.rates))
+        if self.learn_rates and aimed is not problem:
+            weights = list(problem.weights.values())
+            t = t * problem.arithmetic.projection_factor(weights, t, aimed.count)
+        return State(
+            step=0,
+            parameters=dict(problem.network.parameters),
+            buffers=dict(problem.network.buffers),
+            velocities={k: np.zeros_like(v) for k, v in problem.network.parameters.items()},
+            threshold_parameters=parameter_of(t, conventions),
+            threshold_velocities=np.zeros(len(t)),
+            allocation=allocation,
+        )
+
+    def stages(self, problem: Problem) -> int:
+        """One stage an epoch."""
+        return self.epochs
+
+    def advance(
+        self, problem: Problem, state: State, generator: np.random.Generator, on_step: OnStep
+    ) -> State:
+        """One epoch: the images in a new order, batch after batch."""
+        n, batch = len(problem.images), self._batch(problem)
+        seen, remembered = seen_in(
+            state.step // (n // batch),
+            problem,
+            self.augmentation,
+            self.views,
+            state.views,
+            generator,
+            teacher_evaluates=self.conventions.teacher_batch_norm == "evaluation",
+        )
+        state = replace(state, views=remembered)
+        order = generator.permutation(n)
+        records = []
+        for start in range(0, n - batch + 1, batch):
+            chosen = order[start : start + batch]
+            state, record = self._step(problem, state, seen, chosen, generator)
+            records.append(record)
+            on_step(StepReport(state.step, self.steps(problem), batch, record))
+        return replace(state, history=_extended(state.history, records))
+
+    def steps(self, problem: Problem) -> int:
+        """The number of steps of the whole run."""
+        return self.epochs * (len(problem.images) // self._batch(problem))
+
+    def target_at(self, step: int, steps: int, target: float) -> float:
+        """The rate that a step aims at: 1 - (1 - x)^3 of the way from RAMP_START to the target,
+        x being the share of the ramp that is behind (Zhu and Gupta, 2017, section 3).  The last
+        step aims at the target itself."""
+        if step >= min(self.ramp * steps, steps - 1) or target <= RAMP_START:
+            return target
+        left = 1 - step / (self.ramp * steps)
+        return target - (target - RAMP_START) * left**3
+
+    def finish(self, problem: Problem, state: State) -> Result:
+        """The last projection: exactly round(target * N) weights go (convention 18)."""
+        conventions = self.conventions
+        names = problem.network.graph.prunable
+        t = thresholds_of(state.threshold_parameters, conventions)
+        weights = {name: state.parameters[name] for name in names}
+        before = _rates(weights, t, conventions)
+        thresholds = dict(zip(names, t.tolist(), strict=True))
+        masks = exact_masks(weights, thresholds, problem.count)
+        trained = Network(problem.network.graph, state.parameters, state.buffers)
+        sizes = np.array([w.size for w in weights.values()])
+        return Result(
+            network=masked_network(trained, masks),
+            thresholds=mask_thresholds(weights, masks),
+            rates=mask_rates(masks),
+            initial_rates=dict(state.allocation.rates),
+            rate_before_projection=float((before * sizes).sum() / sizes.sum()),
+            dense_layers=state.allocation.dense,
+            history=dict(state.history),
+        )
+
+    def pack(self, state: State) -> tuple[dict[str, Array], dict[str, Any]]:
+        """The state as named arrays and notes that JSON can hold, to be stored."""
+        groups = {
+            "parameters": state.parameters,
+            "buffers": state.buffers,
+            "velocities": state.velocities,
+            "history": state.history,
+            "views": state.views,
+        }
+        arrays = {f"{group}/{k}": v for group, held in groups.items() for k, v in held.items()}
+        arrays["threshold_parameters"] = state.threshold_parameters
+        arrays["threshold_velocities"] = state.threshold_velocities
+        return arrays, {"step": state.step, "allocation": asdict(state.allocation)}
+
+    def unpack(self, arrays: Arrays, notes: Mapping[str, Any]) -> State:
+        """The state that ``pack`` was given."""
+        groups: dict[str, dict[str, Array]] = {
+            "parameters": {},
+            "buffers": {},
+            "velocities": {},
+            "history": {},
+            "views": {},
+        }
+        for name, array in arrays.items():
+            group, _, key = name.partition("/")
+            if key:
+                groups[group][key] = array
+        allocation = notes["allocation"]
+        return State(
+            step=int(notes["step"]),
+            threshold_parameters=arrays["threshold_parameters"],
+            threshold_velocities=arrays["threshold_velocities"],
+            allocation=Allocation(dict(allocation["rates"]), tuple(allocation["dense"])),
+            **groups,
+        )
+
+    def _allocation(self, problem: Problem) -> Allocation:
+        name = self.allocation or self.conventions.initial_allocation
+        return allocate(name, problem.weights, problem.target)
+
+    def _batch(self, problem: Problem) -> int:
+        return min(self.batch_size or self.conventions.batch_size, len(problem.images))
+
+    def _aimed(self, problem: Problem, step: int) -> Problem:
+        """The problem with the target of a step."""
+        target = self.target_at(step, self.steps(problem), problem.target)
+        return problem if target == problem.target else replace(problem, target=target)
+
+    def _step(
+        self,
+        problem: Problem,
+        state: State,
+        seen: Seen,
+        chosen: Array,
+        generator: np.random.Generator,
+    ) -> tuple[State, dict[str, Any]]:
+        conventions = self.conventions
+        images, dense_logits = seen.batch(problem.images, chosen)
+        steps = self.steps(problem)
+        warmup = min(conventions.warmup_epochs * (steps // max(self.epochs, 1)), steps)
+        factor = warmup_cosine(state.step, steps, warmup) * len(images) / LEARNING_RATE_BATCH
+        sizes = [w.size for w in problem.weights.values()]
+        samples = draw_samples(sizes, conventions, generator)
+        aimed = self._aimed(problem, state.step)
+        given = state
+        if aimed is not problem and not self.learn_rates:
+            given = replace(state, allocation=self._allocation(aimed))
+        try:
+            new, record = step(
+                aimed,
+                given,
+                images,
+                samples,
+                conventions,
+                control=self.control,
+                learn_rates=self.learn_rates,
+                rate_factor=factor,
+                dense_logits=dense_logits,
+            )
+        except InputError as error:
+            if state.step == 0:
+                raise
+            raise InputError(
+                f"the run diverged at step {state.step}: {error}; use a lower learning_rate"
+            ) from error
+        return replace(new, allocation=state.allocation), record
+
+
+def with_profile(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that were said, and those of their profile that were not.
+
+    What the profile adds to something that was turned off goes with it: views without an
+    augmentation, a ramp without projection.
+    """
+    name = said.get("profile", DEFAULT_PROFILE)
+    settings = {"profile": name} | PROFILE_SETTINGS.get(name, {}) | dict(said)
+    if settings.get("augmentation") == "none" and "views" not in said:
+        settings.pop("views", None)
+    if settings.get("control") == "loss" and "ramp" not in said:
+        settings.pop("ramp", None)
+    return settings
+
+
+def sparsify(
+    network: Network,
+    images: Array,
+    *,
+    target: float,
+    seed: int = 0,
+    engine: str = "numba",
+    threads: int | None = None,
+    on_step: OnStep = ignore_step,
+    **settings: Any,
+) -> Result:
+    """Equation 6: FCPTS from the dense network to the sparse one, by default as in the paper.
+
+    settings: see ``FCPTS``; ``fcpts_ref.sparsify`` adds those of the default profile.
+
+    images: (n, C, H, W) calibration images in [0, 1]; no labels.  target: global rate in [0, 1).
+    Raises InputError for bad input, one line.
+    """
+    method = FCPTS(**settings)
+    problem = make_problem(network, images, target, engine=engine, threads=threads)
+    return run_method(method, problem, np.random.default_rng(seed), on_step)
+
+
+def _rates(weights: Arrays, t: Array, conventions: Conventions) -> Array:
+    """Eq. 10, the exact r of every layer, float64."""
+    return np.array(
+        [
+            equations.sparsity_rate(w.astype(np.float64), t[i], strict=conventions.strict_rate)
+            for i, w in enumerate(weights.values())
+        ]
+    )
+
+
+def _extended(history: Arrays, records: list[dict[str, Any]]) -> dict[str, Array]:
+    """The history with the records of some more steps at its end."""
+    if not records:
+        return dict(history)
+    new = {name: np.array([record[name] for record in records]) for name in records[0]}
+    return {n: np.concatenate([history[n], a]) if n in history else a for n, a in new.items()}

@@ -1,0 +1,330 @@
+"""One step of FCPTS: the loop body of Algorithm 1, in its order and in the terms of the equations.
+
+Layers are counted in the order of the graph: thresholds, rates and sizes are (L,) arrays, and
+thresholds are always float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.pruning.common import Problem
+from fcpts_ref.spec import equations
+from fcpts_ref.spec.allocation import Allocation
+from fcpts_ref.spec.budget import threshold_of_count
+from fcpts_ref.spec.conventions import SIGMOID_FLOOR, Conventions
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+Control = Literal["loss", "projection"]
+Observe = Callable[[str, Any], None]
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that a step changes.  Parameters, buffers and velocities by name."""
+
+    step: int
+    parameters: Arrays
+    buffers: Arrays
+    velocities: Arrays
+    threshold_parameters: Array  # (L,) float64: t, or s with t = sigmoid(s) (convention 7)
+    threshold_velocities: Array  # (L,) float64
+    allocation: Allocation
+    history: Mapping[str, Array] = field(default_factory=dict)
+    views: Mapping[str, Array] = field(default_factory=dict)  # augmented, that will be seen again
+
+
+def draw_samples(
+    sizes: list[int], conventions: Conventions, generator: np.random.Generator
+) -> list[Array]:
+    """Indices of the weights that stand for their layer in Eq. 12, with replacement, per layer."""
+    if conventions.density == "histogram":  # uses all weights
+        return [np.arange(0) for _ in sizes]
+    return [generator.integers(0, size, conventions.density_samples) for size in sizes]
+
+
+def step(
+    problem: Problem,
+    state: State,
+    images: Array,
+    samples: list[Array],
+    conventions: Conventions,
+    *,
+    control: Control = "loss",
+    learn_rates: bool = True,
+    rate_factor: float = 1.0,
+    dense_logits: Array | None = None,
+    observe: Observe | None = None,
+) -> tuple[State, dict[str, Any]]:
+    """One step of Algorithm 1 on a batch of images (B, C, H, W).
+
+    samples: the weights drawn for Eq. 12 (``draw_samples``); rate_factor: on both learning rates;
+    dense_logits: (B, classes) if they are known already, which needs a teacher that evaluates.
+    ``observe(name, value)`` is called with every quantity in the order in which it is computed.
+    Returns the new state and the step's numbers.
+    """
+    see = observe or _see_nothing
+    names = problem.network.graph.prunable
+    W = {name: state.parameters[name] for name in names}
+    N = np.array([w.size for w in W.values()])
+    t = thresholds_of(state.threshold_parameters, conventions)  # (L,)
+
+    # 1. Forward propagation
+    sparse, M, r = {}, {}, np.empty_like(t)
+    for i, name in enumerate(names):  # Equations 2, 1 and 10
+        sparse[name], M[name], r[i] = problem.arithmetic.masked_weight(
+            W[name], t[i], tie=conventions.tie, strict=conventions.strict_rate
+        )
+        see(f"mask/{name}", M[name])
+        see(f"sparse_weight/{name}", sparse[name])
+    if dense_logits is None:
+        dense_logits = _dense_logits(problem, images, conventions)
+    passed = problem.student.forward(
+        {**state.parameters, **sparse},
+        state.buffers,
+        images,
+        training=conventions.student_batch_norm == "training",
+        sparse=True,
+    )
+    T = conventions.temperature
+    L_rec = equations.reconstruction_loss(dense_logits, passed.logits, temperature=T)
+    L_c = equations.control_loss(r, N, problem.target)
+    L = equations.total_loss(L_rec, L_c, control_weight=conventions.control_weight)
+    forward = {"dense_logits": dense_logits, "sparse_logits": passed.logits}
+    forward |= {"reconstruction_loss": L_rec, "rates": r, "control_loss": L_c, "total_loss": L}
+    for quantity, value in forward.items():
+        see(quantity, value)
+
+    # 2. Backward propagation
+    dlogits = equations.reconstruction_loss_gradient(dense_logits, passed.logits, temperature=T)
+    see("dsparse_logits", dlogits)
+    every = conventions.reconstruction_moves_thresholds or conventions.mask_gradient_reaches_weights
+    gradients = problem.student.backward(
+        passed, dlogits, weight_gradient="all" if every else "kept"
+    )
+    dt = np.zeros_like(t)
+    if learn_rates:
+        if control == "loss":
+            dt = dt + _control_part(problem, W, t, r, N, samples, conventions, see)
+        if conventions.reconstruction_moves_thresholds:  # convention 3
+            dt = dt + _reconstruction_part(problem, W, t, gradients, observe)
+        see("dthreshold", dt)
+    gradients |= _weight_gradients(W, t, M, gradients, names, conventions, see)
+
+    # 3. Gradient descent
+    new = _descend(problem, state, gradients, dt, t, conventions, rate_factor, see)
+    new = _controlled(new, problem, conventions, control, learn_rates)
+    new = replace(new, buffers=dict(passed.buffers))
+    new_t = thresholds_of(new.threshold_parameters, conventions)
+    see("new_thresholds", new_t)
+    record = {
+        "reconstruction_loss": float(L_rec),
+        "control_loss": float(L_c),
+        "total_loss": float(L),
+        "global_rate": float((r * N).sum() / N.sum()),
+        "rates": r,
+        "thresholds": t,
+        "learning_rate_factor": rate_factor,
+    }
+    return new, record
+
+
+def thresholds_of(parameters: Array, conventions: Conventions) -> Array:
+    """t from what is learned (convention 7): itself, or sigmoid(s)."""
+    if conventions.threshold_parameter == "sigmoid":
+        return np.asarray(expit(parameters))
+    return parameters
+
+
+def parameter_of(t: Array, conventions: Conventions) -> Array:
+    """What is learned for thresholds t; s = logit(t), at least SIGMOID_FLOOR."""
+    if conventions.threshold_parameter == "threshold":
+        return t
+    if (t >= 1).any():
+        raise InputError(
+            f"a layer needs a threshold of {t.max():.3g}, and sigmoid(s) stays below 1; use "
+            "threshold_parameter='threshold' for weights this large"
+        )
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.maximum(np.log(t) - np.log1p(-t), SIGMOID_FLOOR))
+
+
+def thresholds_at(weights: Arrays, rates: Mapping[str, float]) -> list[float]:
+    """The threshold of every layer at its rate: its largest pruned magnitude (convention 8)."""
+    return [threshold_of_count(w, round(rates[name] * w.size)) for name, w in weights.items()]
+
+
+def _dense_logits(problem: Problem, images: Array, conventions: Conventions) -> Array:
+    """f(X, W) of the dense network on this batch (convention 15)."""
+    network = problem.network
+    return problem.teacher.forward(
+        network.parameters,
+        network.buffers,
+        images,
+        training=conventions.teacher_batch_norm == "training",
+    ).logits
+
+
+def _control_part(
+    problem: Problem,
+    W: Arrays,
+    t: Array,
+    r: Array,
+    N: Array,
+    samples: list[Array],
+    conventions: Conventions,
+    see: Observe,
+) -> Array:
+    """dL_c/dt (L,), Equation 13: Equation 8 times Equation 11, weighted (convention 13)."""
+    p = np.array(
+        [densities(problem, w, t[i], samples[i], conventions) for i, w in enumerate(W.values())]
+    )
+    dr_dt = equations.rate_threshold_gradient(p[:, 0], p[:, 1])
+    dLc_dr = equations.control_loss_gradient(r, N, problem.target, at_target=conventions.at_target)
+    dLc_dt = equations.control_threshold_gradient(dLc_dr, dr_dt)
+    see("densities", p)  # (L, 2): p(t), p(-t)
+    see("drate_dthreshold", dr_dt)
+    see("dcontrol_drate", dLc_dr)
+    see("dcontrol_dthreshold", dLc_dt)
+    return conventions.control_weight * dLc_dt
+
+
+def _reconstruction_part(
+    problem: Problem, W: Arrays, t: Array, gradients: Arrays, observe: Observe | None
+) -> Array:
+    """dL_rec/dt (L,), Equation 14, over all weights of each layer."""
+    dLrec_dt = np.empty_like(t)
+    for i, (name, w) in enumerate(W.items()):
+        dLrec_dt[i] = problem.arithmetic.threshold_gradient(w, t[i], gradients[name])
+        if observe is not None:  # its factors, which the sum alone does not need
+            observe(f"dmask/{name}", gradients[name] * w)
+            observe(f"dmask_dthreshold/{name}", equations.mask_threshold_gradient(w, t[i]))
+    if observe is not None:
+        observe("dreconstruction_dthreshold", dLrec_dt)
+    return dLrec_dt
+
+
+def densities(
+    problem: Problem, weight: Array, threshold: float, sample: Array, conventions: Conventions
+) -> tuple[float, float]:
+    """p(t) and p(-t) of Equation 12 (conventions 10 and 11)."""
+    points = np.array([threshold, -threshold])
+    if conventions.density == "histogram":
+        p = problem.arithmetic.histogram_density(points, weight, bins=conventions.histogram_bins)
+    else:
+        h = bandwidth_of(weight, conventions)
+        p = problem.arithmetic.density(points, weight.ravel()[sample], h)
+    return float(p[0]), float(p[1])
+
+
+def bandwidth_of(weight: Array, conventions: Conventions) -> float:
+    """h of Equation 12 in the weights' unit (convention 11).
+
+    "absolute": the factor itself; "relative": times the layer's standard deviation, unbiased, the
+    meaning that a scalar ``bw_method`` has in ``scipy.stats.gaussian_kde``.
+    """
+    if conventions.bandwidth == "absolute":
+        return conventions.bandwidth_factor
+    if weight.min() == weight.max():  # else rounding could leave a spread that is none
+        return 0.0
+    spread = float(weight.std(ddof=1))
+    return conventions.bandwidth_factor * spread
+
+
+def _weight_gradients(
+    W: Arrays,
+    t: Array,
+    M: Arrays,
+    gradients: Arrays,
+    names: tuple[str, ...],
+    conventions: Conventions,
+    see: Observe,
+) -> dict[str, Array]:
+    """dL/dW = M * dL/dW_sparse; through the mask too if convention 4 says so."""
+    result = {}
+    for i, name in enumerate(names):
+        see(f"dsparse_weight/{name}", gradients[name])
+        dW = gradients[name] * M[name]
+        if conventions.mask_gradient_reaches_weights:  # dM/dW = -sgn(w) dM/dt
+            dM_dt = equations.mask_threshold_gradient(W[name], t[i])
+            dW = dW - gradients[name] * W[name] * dM_dt * np.sign(W[name])
+        see(f"dweight/{name}", dW)
+        result[name] = dW
+    return result
+
+
+def _descend(
+    problem: Problem,
+    state: State,
+    gradients: Arrays,
+    dt: Array,
+    t: Array,
+    conventions: Conventions,
+    factor: float,
+    see: Observe,
+) -> State:
+    """SGD on weights and batch norm with weight decay, and on the thresholds without."""
+    parameters, velocities = {}, {}
+    for name, parameter in state.parameters.items():
+        see(f"dparameter/{name}", gradients[name])
+        parameters[name], velocities[name] = problem.arithmetic.sgd_step(
+            parameter,
+            gradients[name],
+            state.velocities[name],
+            learning_rate=conventions.learning_rate * factor,
+            momentum=conventions.momentum,
+            weight_decay=conventions.weight_decay,
+            nesterov=conventions.nesterov,
+        )
+        see(f"velocity/{name}", velocities[name])
+        see(f"new_parameter/{name}", parameters[name])
+    if conventions.threshold_parameter == "sigmoid":
+        dt = dt * t * (1 - t)  # dt/ds
+    see("dthreshold_parameter", dt)
+    raw, velocity = problem.arithmetic.sgd_step(
+        state.threshold_parameters,
+        dt,
+        state.threshold_velocities,
+        learning_rate=conventions.threshold_learning_rate * factor,
+        momentum=conventions.momentum,
+        nesterov=conventions.nesterov,
+    )
+    if conventions.threshold_parameter == "threshold":
+        raw = np.maximum(raw, 0.0)  # a threshold is a magnitude
+    see("threshold_velocity", velocity)
+    see("new_threshold_parameters", raw)
+    return replace(
+        state,
+        step=state.step + 1,
+        parameters=parameters,
+        velocities=velocities,
+        threshold_parameters=raw,
+        threshold_velocities=velocity,
+    )
+
+
+def _controlled(
+    state: State, problem: Problem, conventions: Conventions, control: Control, learn_rates: bool
+) -> State:
+    """The thresholds put back onto the budget, where the control or fixed rates ask for it."""
+    weights = {name: state.parameters[name] for name in problem.network.graph.prunable}
+    if not learn_rates:
+        t = np.array(thresholds_at(weights, state.allocation.rates))
+    elif control == "projection":
+        t = thresholds_of(state.threshold_parameters, conventions)
+        t = t * problem.arithmetic.projection_factor(list(weights.values()), t, problem.count)
+    else:
+        return state
+    return replace(state, threshold_parameters=parameter_of(t, conventions))
+
+
+def _see_nothing(name: str, value: Any) -> None:
+    pass

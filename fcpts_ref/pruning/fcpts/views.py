@@ -1,0 +1,92 @@
+"""How the calibration images are seen in an epoch, and what the dense network makes of them.
+
+Without augmentation they are the same in every epoch.  With it they are seen anew each time, or
+in a number of *views* that take turns: those are remembered, with the dense network's logits, so
+that it runs on every view but once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.data.augmentation import draw_views, view
+from fcpts_ref.engines.predict import predict
+from fcpts_ref.pruning.common import Problem
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+
+AT_ONCE = 1024
+"""Images that are augmented at a time."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The views (n, 3) of the n images (``draw_views``); dense logits (n, classes), if known."""
+
+    views: Array
+    dense_logits: Array | None
+
+    def batch(self, images: Array, chosen: Array) -> tuple[Array, Array | None]:
+        """The chosen images as they are seen, and their dense logits."""
+        logits = None if self.dense_logits is None else self.dense_logits[chosen]
+        return view(images[chosen], self.views[chosen]), logits
+
+
+def seen_in(
+    epoch: int,
+    problem: Problem,
+    augmentation: str,
+    count: int,
+    remembered: Arrays,
+    generator: np.random.Generator,
+    *,
+    teacher_evaluates: bool,
+) -> tuple[Seen, Arrays]:
+    """How the images are seen in an epoch, and all that is now remembered.
+
+    count: of views that take turns; 0 for new ones at every epoch.  teacher_evaluates: dense
+    logits belong to an image, not to the batch it is in, and can be known beforehand.
+    """
+    views, remembered = views_in(epoch, problem.images, augmentation, count, remembered, generator)
+    if not teacher_evaluates:
+        return Seen(views, None), remembered
+    if augmentation == "none":
+        return Seen(views, problem.dense_logits), remembered
+    if count == 0:
+        return Seen(views, None), remembered
+    name = f"logits{epoch % count}"
+    if name not in remembered:
+        remembered = {**remembered, name: _dense_logits(problem, views)}
+    return Seen(views, remembered[name]), remembered
+
+
+def views_in(
+    epoch: int,
+    images: Array,
+    augmentation: str,
+    count: int,
+    remembered: Arrays,
+    generator: np.random.Generator,
+) -> tuple[Array, Arrays]:
+    """The views (n, 3) of all images in an epoch, and what is now remembered: as ``seen_in``."""
+    name = f"drawn{epoch % count}" if count else ""
+    if name in remembered:
+        return remembered[name], remembered
+    views = draw_views(augmentation, len(images), images.shape[2:], generator)
+    return views, {**remembered, name: views} if count else remembered
+
+
+def _dense_logits(problem: Problem, views: Array) -> Array:
+    """The dense network's logits (n, classes) for views of all images, some at a time."""
+    parts = []
+    for first in range(0, len(views), AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        images = view(problem.images[part], views[part])
+        parts.append(predict(problem.network, images, engine=problem.teacher))
+    return np.concatenate(parts)

@@ -1,0 +1,1 @@
+"""POT: layer-wise reconstruction after one-shot pruning."""

@@ -1,0 +1,296 @@
+"""POT: layer-wise post-training pruning (Lazarevich, Kozlov and Malinin, 2021).
+
+The pipeline of the FCPTS paper's baseline: fold batch norm, allocate rates on the folded weights,
+fix the masks, correct weights and biases, then tune every unit alone so that it gives what its
+dense twin gives.  Batch norm being folded, the sparse network has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref import layers
+from fcpts_ref.engines.base import Engine
+from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.fold import fold_batch_norm
+from fcpts_ref.graphs.network import Network
+from fcpts_ref.pruning.common import OnStep, Problem, Result, StepReport
+from fcpts_ref.pruning.one_shot import OneShot
+from fcpts_ref.pruning.pot.units import (
+    Segment,
+    Unit,
+    Walk,
+    run_unit,
+    segments,
+    walk_to,
+)
+from fcpts_ref.spec.allocation import Allocation, allocate
+from fcpts_ref.spec.optim import adam_step
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+
+SPREAD_FLOOR = 1e-9
+"""Added to the spread of a pruned channel, so that an empty one can be divided by."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known between two units.
+
+    units_done: units tuned so far.  parameters: of the folded network, pruned weights at 0.
+    dense, sparse: where the walks through the dense and the sparse network stand; not stored but
+    walked again, to the same bits, when a run is resumed.
+    """
+
+    units_done: int
+    parameters: Arrays
+    masks: Mapping[str, NDArray[np.bool_]]
+    allocation: Allocation
+    history: Arrays = field(default_factory=dict)
+    dense: Walk | None = None
+    sparse: Walk | None = None
+
+
+@dataclass(frozen=True)
+class POT:
+    """The settings of a run.
+
+    allocation: the rates, "l2norm" or "erk" in the paper; any of ``ALLOCATIONS``.
+    steps: Adam steps for each unit.  batch_size: images in a step; a step takes one of the
+        calibration images' n // batch_size batches, drawn at random.
+    weight_learning_rate, bias_learning_rate: Adam's, without a schedule.  Published runs take
+        20,000 steps at 1e-5 and 1e-4.  A step of Adam moves a weight by about its learning rate,
+        so a hundredth of the steps at a hundred times the rate reaches as far; at the published
+        rates so few steps would leave the weights where they are.
+    unit: "layer" compares after what follows a layer (its ReLU), "independent" right behind it.
+    dense_inputs: True tunes a unit on what the dense network gives it, so that units do not
+        depend on one another; False on what the sparse network, tuned up to there, gives it.
+    correct_weights, correct_biases: the corrections before the tuning.
+    tolerance: a unit whose loss falls below it is done.
+    """
+
+    allocation: str = "erk"
+    steps: int = 200
+    batch_size: int = 64
+    weight_learning_rate: float = 1e-3
+    bias_learning_rate: float = 1e-2
+    unit: str = "layer"
+    dense_inputs: bool = True
+    correct_weights: bool = True
+    correct_biases: bool = True
+    tolerance: float = 1e-5
+
+    def __post_init__(self) -> None:
+        rates = (self.weight_learning_rate, self.bias_learning_rate)
+        if self.steps < 0 or self.batch_size < 1 or not all(0 <= rate < np.inf for rate in rates):
+            raise InputError(
+                f"POT has {self.steps} steps, batches of {self.batch_size} and learning rates "
+                f"{rates}; expected finite steps and rates >= 0 and batch_size >= 1"
+            )
+
+    def begin(self, problem: Problem) -> State:
+        """Folded, allocated, masked, weights corrected."""
+        folded = replace(problem, network=fold_batch_norm(problem.network))
+        allocation = allocate(self.allocation, folded.weights, problem.target)
+        masks = OneShot(self.allocation).finish(folded, allocation).network.masks
+        weights = {
+            name: correct_weight(weight, masks[name]) if self.correct_weights else weight
+            for name, weight in folded.weights.items()
+        }
+        pruned = {name: np.where(masks[name], w, w.dtype.type(0)) for name, w in weights.items()}
+        return State(0, {**folded.network.parameters, **pruned}, masks, allocation)
+
+    def stages(self, problem: Problem) -> int:
+        """One stage a unit, which is one for every convolution and linear layer."""
+        return len(problem.network.graph.prunable)
+
+    def advance(
+        self, problem: Problem, state: State, generator: np.random.Generator, on_step: OnStep
+    ) -> State:
+        """One more unit, in the order of the graph."""
+        dense = fold_batch_norm(problem.network)
+        way = segments(dense.graph, self.unit)
+        index, unit = _unit(way, state.units_done)
+        buffers, make = dense.buffers, problem.make_engine
+        here = walk_to(
+            state.dense or Walk.start(problem.images), index, way, dense.parameters, buffers, make
+        )
+        there = here
+        if not self.dense_inputs:
+            start = state.sparse or Walk.start(problem.images)
+            there = walk_to(start, index, way, state.parameters, buffers, make)
+        engine = make(unit.graph)
+        target = run_unit(unit, here.values, dense.parameters, buffers, engine)
+        own = unit.parameters(state.parameters)
+        if self.correct_biases:
+            own |= corrected_bias(unit, here.values[unit.source], dense.parameters, own)
+        on_unit = _counted(on_step, state.units_done * self.steps, self.stages(problem))
+        own, losses = self._tune(
+            unit,
+            own,
+            unit.buffers(buffers),
+            unit.images(there.values[unit.source]),
+            target.reshape(len(target), -1),
+            engine,
+            generator,
+            on_unit,
+        )
+        record = {
+            "reconstruction_loss": np.array(losses),
+            "unit": np.full(len(losses), state.units_done),
+        }
+        return replace(
+            state,
+            units_done=state.units_done + 1,
+            parameters={**state.parameters, **own},
+            history={
+                k: np.concatenate([state.history.get(k, v[:0]), v]) for k, v in record.items()
+            },
+            dense=here,
+            sparse=None if self.dense_inputs else there,
+        )
+
+    def finish(self, problem: Problem, state: State) -> Result:
+        """The folded network; the masks have met the budget from the beginning."""
+        folded = replace(problem, network=fold_batch_norm(problem.network))
+        one_shot = OneShot(self.allocation).finish(folded, state.allocation)
+        graph, buffers = folded.network.graph, folded.network.buffers
+        network = Network(graph, dict(state.parameters), dict(buffers), dict(state.masks))
+        return replace(one_shot, network=network, history=dict(state.history))
+
+    def pack(self, state: State) -> tuple[dict[str, Array], dict[str, Any]]:
+        """The state as named arrays and notes that JSON can hold, to be stored."""
+        groups = {"parameters": state.parameters, "masks": state.masks, "history": state.history}
+        arrays = {f"{group}/{k}": v for group, held in groups.items() for k, v in held.items()}
+        return arrays, {"units_done": state.units_done, "allocation": asdict(state.allocation)}
+
+    def unpack(self, arrays: Arrays, notes: Mapping[str, Any]) -> State:
+        """The state that ``pack`` was given, without its walks."""
+        groups: dict[str, dict[str, Array]] = {"parameters": {}, "masks": {}, "history": {}}
+        for name, array in arrays.items():
+            group, _, key = name.partition("/")
+            groups[group][key] = array
+        allocation = notes["allocation"]
+        return State(
+            units_done=int(notes["units_done"]),
+            parameters=groups["parameters"],
+            masks={name: mask.astype(np.bool_) for name, mask in groups["masks"].items()},
+            allocation=Allocation(dict(allocation["rates"]), tuple(allocation["dense"])),
+            history=groups["history"],
+        )
+
+    def _tune(
+        self,
+        unit: Unit,
+        parameters: Arrays,
+        buffers: Arrays,
+        images: Array,
+        target: Array,
+        engine: Engine,
+        generator: np.random.Generator,
+        on_step: OnStep,
+    ) -> tuple[dict[str, Array], list[float]]:
+        """The unit's parameters after ``steps`` steps of Adam, and the losses on the way.
+
+        images: (n, C, H, W); target: (n, features), the dense unit's value.
+        """
+        learned = {
+            f"{unit.name}.weight": self.weight_learning_rate,
+            f"{unit.name}.bias": self.bias_learning_rate,
+        }
+        own = dict(parameters)
+        first = {name: np.zeros_like(own[name]) for name in learned if name in own}
+        second = {name: array.copy() for name, array in first.items()}
+        losses: list[float] = []
+        batch = min(self.batch_size, len(images))
+        for step in range(1, self.steps + 1):
+            start = batch * int(generator.integers(len(images) // batch))
+            chosen = slice(start, start + batch)
+            passed = engine.forward(own, buffers, images[chosen], training=False, sparse=True)
+            loss, dvalue = reconstruction(passed.logits, target[chosen], unit.positions)
+            losses.append(loss)
+            on_step(StepReport(step, self.steps, batch, {"reconstruction_loss": loss}))
+            if loss < self.tolerance:
+                break
+            gradients = engine.backward(passed, dvalue, weight_gradient="kept")
+            for name in first:
+                own[name], first[name], second[name] = adam_step(
+                    own[name],
+                    gradients[name],
+                    first[name],
+                    second[name],
+                    step,
+                    learning_rate=learned[name],
+                )
+        return own, losses
+
+
+def reconstruction(value: Array, target: Array, positions: int) -> tuple[float, Array]:
+    """The loss of a unit and its gradient by the value.
+
+    The mean over images and positions of the squared error summed over channels.
+    value, target: (n, channels * positions).
+    """
+    difference = value - target
+    places = len(value) * positions
+    loss = float(np.einsum("nf,nf->", difference, difference, dtype=np.float64)) / places
+    return loss, difference * difference.dtype.type(2 / places)
+
+
+def correct_weight(weight: Array, mask: NDArray[np.bool_]) -> Array:
+    """The pruned weight with the spread, and part of the mean, that its channels had.
+
+    For every output channel c: v = std(W_c) / std(M W_c), m = mean(W_c) - mean(v M W_c);
+    W_c becomes v W_c + m, to be masked afterwards.  m then reaches kept weights only, so that the
+    mean is restored in part.  weight: (K, ...).
+    """
+    rows = weight.reshape(len(weight), -1).astype(np.float64)
+    masked = rows * mask.reshape(rows.shape)
+    v = rows.std(axis=1, keepdims=True) / (masked.std(axis=1, keepdims=True) + SPREAD_FLOOR)
+    v = np.where(masked.any(axis=1, keepdims=True), v, 1.0)  # nothing is left to be scaled
+    m = rows.mean(axis=1, keepdims=True) - (v * masked).mean(axis=1, keepdims=True)
+    return np.asarray((v * rows + m).reshape(weight.shape).astype(weight.dtype))
+
+
+def corrected_bias(unit: Unit, x: Array, dense: Arrays, sparse: Arrays) -> dict[str, Array]:
+    """The layer's bias with which its mean output on the dense inputs is the dense layer's.
+
+    x: (n, ...) dense inputs.  A layer is linear in its input, so that the mean output is the
+    output at the mean input: bias + mean over positions of f(mean x; W - W_sparse).  One value
+    for each unit of a linear layer, too.  Nothing for a layer without bias.
+    """
+    name = f"{unit.name}.bias"
+    if name not in sparse:
+        return {}
+    difference = dense[f"{unit.name}.weight"] - sparse[f"{unit.name}.weight"]
+    mean = x.mean(axis=0, keepdims=True, dtype=np.float64)
+    forward = layers.linear_forward
+    walk: dict[str, Any] = {}
+    if unit.nodes[0].operation == "convolution":
+        forward = layers.convolution_forward
+        settings = unit.nodes[0].attributes
+        names = ("stride", "padding", "dilation", "groups")
+        walk = {key: settings[key] for key in names if key in settings}
+    y, _ = forward(mean, difference.astype(np.float64), **walk)  # (1, K) or (1, K, P, Q)
+    lost = y.reshape(y.shape[1], -1).mean(axis=1)
+    return {name: (dense[name] + lost).astype(dense[name].dtype)}
+
+
+def _unit(way: tuple[Segment, ...], number: int) -> tuple[int, Unit]:
+    """The unit of that number and its place among the segments."""
+    return [(i, segment) for i, segment in enumerate(way) if isinstance(segment, Unit)][number]
+
+
+def _counted(on_step: OnStep, before: int, units: int) -> OnStep:
+    """Reports that count the steps of all units."""
+
+    def report(step: StepReport) -> None:
+        on_step(replace(step, step=before + step.step, steps=units * step.steps))
+
+    return report

@@ -1,0 +1,144 @@
+"""How many weights each layer loses: the classic allocations of one global sparsity rate.
+
+Each takes the prunable weights by name and the global target rate, and returns the rate of every
+layer.  Rates are shares of pruned weights (not of kept ones), first and last layer included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.spec.budget import budget
+
+Array = NDArray[Any]
+Weights = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """rates: by the name of the weight, in [0, 1).  dense: the layers capped at rate 0, if any.
+
+    sum(round(rate * size)) is the global budget round(target * N) to within one weight per layer.
+    """
+
+    rates: dict[str, float]
+    dense: tuple[str, ...] = ()
+
+
+def uniform(weights: Weights, target: float) -> Allocation:
+    """The same rate for every layer."""
+    return Allocation({name: float(target) for name in weights})
+
+
+def erk(weights: Weights, target: float, *, power: float = 1.0) -> Allocation:
+    """Erdos-Renyi-kernel (Evci et al., "Rigging the Lottery", 2020, section 3).
+
+    The density of a layer is proportional to (sum(shape) / prod(shape)) ** power.  Layers that
+    would exceed density 1 are kept dense and the others take their share, until none does.
+    """
+    raw = {name: (sum(w.shape) / w.size) ** power for name, w in weights.items()}
+    kept = (1 - target) * sum(w.size for w in weights.values())
+    dense: set[str] = set()
+    while True:
+        free = [name for name in weights if name not in dense]
+        kept_free = kept - sum(weights[name].size for name in dense)
+        if not free:
+            break
+        scale = kept_free / sum(raw[name] * weights[name].size for name in free)
+        largest = max(raw[name] for name in free)
+        if scale * largest <= 1:
+            break
+        dense |= {name for name in free if raw[name] == largest}
+    rates = {name: 0.0 if name in dense else 1 - scale * raw[name] for name in weights}
+    return Allocation(rates, tuple(name for name in weights if name in dense))
+
+
+def global_magnitude(weights: Weights, target: float) -> Allocation:
+    """The smallest |w| of the whole network go, whatever their layer."""
+    return _by_score(weights, target, np.abs)
+
+
+def l1_norm(weights: Weights, target: float) -> Allocation:
+    """The smallest |w| / ||W||_1 go, the norm taken over the layer."""
+    return _by_score(weights, target, lambda w: _normed(np.abs(w), np.abs(w).sum()))
+
+
+def l2_norm(weights: Weights, target: float) -> Allocation:
+    """The smallest |w| / ||W||_2 go, as in POT (Lazarevich et al., 2021)."""
+    return _by_score(weights, target, lambda w: _normed(np.abs(w), np.sqrt((w * w).sum())))
+
+
+def lamp(weights: Weights, target: float) -> Allocation:
+    """Layer-adaptive magnitude (Lee et al., LAMP, 2021, equation 4).
+
+    The score of a weight is w^2 over the sum of the squares of all weights of its layer that are
+    not smaller.  The largest weight of a layer scores 1, so no layer is ever emptied.
+    """
+    return _by_score(weights, target, _lamp_scores)
+
+
+ALLOCATIONS: dict[str, Callable[[Weights, float], Allocation]] = {
+    "uniform": uniform,
+    "erk": erk,
+    "l2norm": l2_norm,
+    "l1norm": l1_norm,
+    "global": global_magnitude,
+    "lamp": lamp,
+}
+
+
+def allocate(name: str, weights: Weights, target: float) -> Allocation:
+    """The allocation of that name, checked.
+
+    Raises InputError for an unknown name, a target outside [0, 1), weights that are not finite,
+    no weights at all, or a target so high that a layer would lose all its weights.
+    """
+    if name not in ALLOCATIONS:
+        raise InputError(f"unknown allocation {name!r}; expected one of {', '.join(ALLOCATIONS)}")
+    if not weights:
+        raise InputError("there are no weights to prune; expected at least one layer")
+    for layer, weight in weights.items():
+        if weight.size == 0 or not np.isfinite(weight).all():
+            raise InputError(
+                f"weight {layer!r} (shape {weight.shape}) is empty or holds NaN or infinity; "
+                "expected finite numbers"
+            )
+    budget(target, sum(w.size for w in weights.values()))
+    allocation = ALLOCATIONS[name](weights, target)
+    for layer, rate in allocation.rates.items():
+        size = weights[layer].size
+        if round(rate * size) >= size:
+            raise InputError(
+                f"{name} at target {target} would prune all {size} weights of {layer!r}; use a "
+                "lower target or another allocation (erk, uniform)"
+            )
+    return allocation
+
+
+def _by_score(weights: Weights, target: float, score: Callable[[Array], Array]) -> Allocation:
+    """Prunes the round(target * N) weights of the lowest scores; equals go in the layers' order."""
+    scores = np.concatenate([score(w.astype(np.float64)).ravel() for w in weights.values()])
+    layer = np.repeat(np.arange(len(weights)), [w.size for w in weights.values()])
+    pruned = np.argsort(scores, kind="stable")[: budget(target, scores.size)]
+    counts = np.bincount(layer[pruned], minlength=len(weights))
+    rates = {name: int(n) / w.size for (name, w), n in zip(weights.items(), counts, strict=True)}
+    return Allocation(rates)
+
+
+def _normed(magnitude: Array, norm: Any) -> Array:
+    return magnitude / norm if norm > 0 else magnitude  # a layer of zeros scores 0
+
+
+def _lamp_scores(weight: Array) -> Array:
+    squares = weight.ravel() ** 2
+    order = np.argsort(squares, kind="stable")
+    suffix = np.cumsum(squares[order][::-1])[::-1]  # from the end: precise for the top weights
+    scores = np.empty_like(squares)
+    scores[order] = np.divide(squares[order], suffix, out=np.zeros_like(suffix), where=suffix > 0)
+    return scores

@@ -1,0 +1,457 @@
+"""Equations 1-14 of "Fast and Controllable Post-training Sparsity", one function each.
+
+R. Gong, Y. Yong, Z. Wang, J. Guo, X. Wei, Y. Ma, X. Liu: Fast and Controllable Post-training
+Sparsity: Learning Optimal Sparsity Allocation with Global Constraint in Minutes, AAAI 2024
+(arXiv:2405.05808).  "Convention n" is row n of ``fcpts_ref.conventions.OPEN_POINTS``.
+
+Every function is pure: arrays in, a value out, nothing drawn at random and nothing changed in
+place.  The result has the dtype of the inputs; float64 is the reference.  In one layer W is the
+weight, t its threshold, M its mask, r its sparsity rate and N its number of weights; L layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax, ndtr, softmax
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.spec.conventions import SURROGATE_WIDTH, AtTarget, Tie
+
+Array = NDArray[Any]
+Scalar = Any  # a NumPy scalar of the inputs' dtype
+
+
+# Equation 1
+
+
+def mask(weight: ArrayLike, threshold: float, *, tie: Tie = "pruned") -> Array:
+    """Equation 1 (Preliminary): M = 0.5 sgn(|W| - t) + 0.5.
+
+    Convention 1: ``tie="pruned"`` gives 0 where |w| = t (the paper's sgn is -1 unless its
+    argument is positive); ``tie="half"`` gives 0.5 there (sgn(0) = 0).
+
+    weight: any shape, finite; threshold: in the weights' unit, at least 0.
+    Returns an array of 0 and 1 (and 0.5) with the shape and dtype of ``weight``.
+    Raises InputError for a weight that is not finite, a threshold below 0 or not finite, or an
+    unknown tie.
+    """
+    W = _finite(weight, "weight")
+    t = _threshold(threshold)
+    if tie not in ("pruned", "half"):
+        raise InputError(f"tie is {tie!r}; expected 'pruned' or 'half'")
+    magnitude = np.abs(W)
+    at_threshold = W.dtype.type(0.5 if tie == "half" else 0)
+    M = np.where(magnitude > t, W.dtype.type(1), W.dtype.type(0))
+    return np.asarray(np.where(magnitude == t, at_threshold, M))
+
+
+# Equation 2
+
+
+def sparse_weight(weight: ArrayLike, mask: ArrayLike) -> Array:
+    """Equation 2 (Preliminary), the argument of f: M * W, elementwise.
+
+    weight, mask: of one shape; returns an array like ``weight``.
+    Raises InputError if the shapes differ.
+    """
+    W, M = _floating(weight), np.asarray(mask)
+    _same_shape(W, M, "weight", "mask")
+    return np.asarray(W * M.astype(W.dtype, copy=False))
+
+
+class MaskableNetwork(Protocol):
+    """What Equation 2 needs of a network f: its weights, others in their place, its output."""
+
+    @property
+    def parameters(self) -> Mapping[str, Array]: ...
+
+    def with_parameters(self, parameters: Mapping[str, Array]) -> MaskableNetwork: ...
+
+    def __call__(self, images: Array) -> Array: ...
+
+
+def sparse_output(network: MaskableNetwork, images: Array, masks: Mapping[str, ArrayLike]) -> Array:
+    """Equation 2 (Preliminary): Y_sparse = f(X, M * W).
+
+    images: (B, C, H, W) in [0, 1]; masks: by the name of the weight; weights not named stay dense.
+    Returns the logits (B, classes); batch norm uses its running statistics.
+    Raises InputError for a mask of an unknown weight or of another shape.
+    """
+    unknown = sorted(set(masks) - set(network.parameters))
+    if unknown:
+        raise InputError(f"mask for {unknown[0]!r}: the network has no weight of that name")
+    masked = {name: sparse_weight(network.parameters[name], masks[name]) for name in masks}
+    return network.with_parameters({**network.parameters, **masked})(images)
+
+
+# Equations 3-5: the objective
+
+
+def control_loss(rates: ArrayLike, sizes: ArrayLike, target: float) -> Scalar:
+    """Equation 3 (Controllable Sparsity Reconstruction): L_c = |sum(r_i N_i) / sum(N_i) - r_0|.
+
+    rates: (L,) in [0, 1]; sizes: (L,) numbers of weights; target: r_0 in [0, 1).
+    Returns a scalar (a share of all weights).
+    Raises InputError for rates or a target out of range or sizes that do not fit.
+    """
+    r, N = _rates_and_sizes(rates, sizes)
+    return np.abs(_global_rate(r, N) - r.dtype.type(_target(target)))
+
+
+def reconstruction_loss(
+    dense_logits: ArrayLike, sparse_logits: ArrayLike, *, temperature: float = 1.0
+) -> Scalar:
+    """Equation 4 (Controllable Sparsity Reconstruction): L_rec = KL(Y_dense || Y_sparse).
+
+    T^2 mean_n sum_k p_nk (log p_nk - log q_nk), p = softmax(dense / T), q = softmax(sparse / T).
+    Convention 5: the paper has no temperature (T = 1); the released code has T = 4.
+    Convention 6: Y are the logits of the network.
+
+    dense_logits, sparse_logits: (B, classes).  Returns a scalar in nats, the mean over the batch.
+    Raises InputError for shapes that differ, logits that are not finite, or T <= 0.
+    """
+    dense, sparse, T = _logits(dense_logits, sparse_logits, temperature)
+    log_p = log_softmax(dense / T, axis=1)
+    log_q = log_softmax(sparse / T, axis=1)
+    return (np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean() * T * T
+
+
+def reconstruction_loss_gradient(
+    dense_logits: ArrayLike, sparse_logits: ArrayLike, *, temperature: float = 1.0
+) -> Array:
+    """The derivative of Equation 4 by the sparse logits: (T / B) (q - p).
+
+    Arguments and errors as in ``reconstruction_loss``; returns (B, classes).
+    """
+    dense, sparse, T = _logits(dense_logits, sparse_logits, temperature)
+    B = dense.dtype.type(dense.shape[0])
+    p, q = softmax(dense / T, axis=1), softmax(sparse / T, axis=1)
+    return np.asarray((q - p) * (T / B))
+
+
+def total_loss(reconstruction: float, control: float, *, control_weight: float = 1.0) -> Scalar:
+    """Equation 5 (Controllable Sparsity Reconstruction): L = L_rec + L_c.
+
+    Convention 13: ``control_weight`` multiplies L_c; 1 in the paper and in the released code.
+    Raises InputError for a weight that is negative or not finite.
+    """
+    if not (np.isfinite(control_weight) and control_weight >= 0):
+        raise InputError(f"control_weight is {control_weight}; expected a finite number >= 0")
+    return reconstruction + control_weight * control
+
+
+# Equation 6
+
+
+def _sparsify(*arguments: Any, **settings: Any) -> Any:
+    """Equation 6: arg min of L over W and r.  A pointer to ``pruning.fcpts.method.sparsify``."""
+    from fcpts_ref.pruning.fcpts.method import (
+        sparsify,  # the only look upwards, and only when called
+    )
+
+    return sparsify(*arguments, **settings)
+
+
+# Equations 7-9: by the rate
+
+
+def rate_gradient(dreconstruction_drate: ArrayLike, dcontrol_drate: ArrayLike) -> Array:
+    """Equation 7 (Differentiable Sparsity Allocation): dL/dr = dL_rec/dr + dL_c/dr.
+
+    Both (L,); returns (L,).  Raises InputError if the shapes differ.
+    """
+    drec, dcontrol = _floating(dreconstruction_drate), _floating(dcontrol_drate)
+    _same_shape(drec, dcontrol, "dreconstruction_drate", "dcontrol_drate")
+    return drec + dcontrol
+
+
+def control_loss_gradient(
+    rates: ArrayLike, sizes: ArrayLike, target: float, *, at_target: AtTarget = "negative"
+) -> Array:
+    """Equation 8: dL_c/dr_l = N_l / sum(N_i) where the global rate is above r_0, else minus that.
+
+    Convention 12: at exact equality the paper's "otherwise" makes it negative; the released
+    code's derivative of abs is 0 there (``at_target="zero"``).
+
+    Arguments and errors as in ``control_loss``; returns (L,).
+    """
+    r, N = _rates_and_sizes(rates, sizes)
+    if at_target not in ("negative", "zero"):
+        raise InputError(f"at_target is {at_target!r}; expected 'negative' or 'zero'")
+    excess = _global_rate(r, N) - r.dtype.type(_target(target))
+    if excess == 0 and at_target == "zero":
+        return np.zeros_like(r)
+    share = N / N.sum()
+    return np.asarray(share if excess > 0 else -share)
+
+
+def reconstruction_rate_gradient(
+    dloss_dmask: ArrayLike, dmask_dthreshold: ArrayLike, dthreshold_drate: float
+) -> Scalar:
+    """Equation 9: dL_rec/dr = dL_rec/dM . dM/dt . dt/dr, summed over the weights of the layer.
+
+    dloss_dmask, dmask_dthreshold: like the weight; dthreshold_drate: the inverse of Equation 11.
+    Convention 3: pruned weights count too, so dL/dM = dL/dW_sparse * W is needed for them as well.
+    Returns a scalar.  Raises InputError if the shapes differ.
+    """
+    return reconstruction_threshold_gradient(dloss_dmask, dmask_dthreshold) * dthreshold_drate
+
+
+def mask_threshold_gradient(weight: ArrayLike, threshold: float) -> Array:
+    """dM/dt, the factor of Equations 9 and 14 that the paper does not give: a surrogate.
+
+    Convention 2, the clipped straight-through estimator: d sgn(u)/du := 1 where -1 < u < 1 and
+    u = |w| - t, else 0; so dM/dt = -0.5 there, else 0.
+
+    Arguments and errors as in ``mask``; returns an array like ``weight``.
+    """
+    W = _finite(weight, "weight")
+    u = np.abs(W) - _threshold(threshold)
+    inside = np.abs(u) < SURROGATE_WIDTH
+    return np.asarray(np.where(inside, W.dtype.type(-0.5), W.dtype.type(0)))
+
+
+# Equations 10-12: the bridge between threshold and rate
+
+
+def sparsity_rate(weight: ArrayLike, threshold: float, *, strict: bool = False) -> Scalar:
+    """Equation 10 (Bridge function), "the exact r": the share of the weights that are pruned.
+
+    Convention 9: ``strict=False`` counts |w| <= t, which matches Equation 1; ``strict=True``
+    counts |w| < t, as the released code does.
+
+    weight: any shape with at least one element.  Returns a scalar in [0, 1].
+    Raises InputError for an empty layer, and as in ``mask``.
+    """
+    W = _samples(weight, "weight")
+    t = _threshold(threshold)
+    magnitude = np.abs(W)
+    pruned = np.count_nonzero(magnitude < t if strict else magnitude <= t)
+    return W.dtype.type(pruned / W.size)
+
+
+def sparsity_rate_integral(threshold: float, samples: ArrayLike, bandwidth: float) -> Scalar:
+    """Equation 10 (Bridge function): r = integral of p(w) from -t to t, p as in Equation 12.
+
+    In closed form: mean_i [Phi((t - w_i) / h) - Phi((-t - w_i) / h)], Phi the normal distribution.
+
+    samples: (n,) weights; bandwidth: h > 0, both in the weights' unit.  Returns a scalar in [0, 1].
+    Raises InputError as in ``density``.
+    """
+    w, h = _kernel_arguments(samples, bandwidth)
+    t = w.dtype.type(_threshold(threshold))
+    # Phi(b) - Phi(a) = Phi(-a) - Phi(-b): mirrored so that both arguments lie in the lower tail
+    # where Phi keeps its relative precision.
+    centre = np.abs(w)
+    return (ndtr((t - centre) / h) - ndtr((-t - centre) / h)).mean()
+
+
+def rate_threshold_gradient(
+    density_at_threshold: ArrayLike, density_at_minus_threshold: ArrayLike
+) -> Scalar:
+    """Equation 11 (Bridge function): dr/dt = p(t) + p(-t).
+
+    Two densities (per unit of weight), scalars or one per layer; returns the same.
+    """
+    return _floating(density_at_threshold) + _floating(density_at_minus_threshold)
+
+
+def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
+    """Equation 12 (Differentiable Estimation): p(w) = 1 / (n h) sum_i K((w - w_i) / h).
+
+    K is the standard normal density.  Convention 10: the paper has n = 100 sampled weights.
+    Convention 11: whether its h = 0.5 is absolute or counts standard deviations is the caller's
+    choice; here h is in the weights' unit.
+
+    points: any shape; samples: (n,) or any shape, n >= 1.  Returns an array like ``points``,
+    per unit of weight.
+    Raises InputError for no samples, values that are not finite, or h <= 0.
+    """
+    w, h = _kernel_arguments(samples, bandwidth)
+    x = _finite(points, "points").astype(w.dtype, copy=False)
+    z = (x[..., np.newaxis] - w) / h  # points.shape + (n,)
+    return np.asarray(np.exp(-0.5 * z * z).mean(axis=-1) / (h * np.sqrt(w.dtype.type(2 * np.pi))))
+
+
+def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) -> Array:
+    """The released code's p(w) in place of Equation 12 (convention 10): a histogram's height.
+
+    ``bins`` bins of one width between the least and the greatest sample; the density of a bin is
+    its count / (n width).  The greatest sample is counted in the last bin, but a point is looked
+    up in bins that are closed below and open above: outside of them, and so at the greatest
+    sample itself, the density is 0.  Samples that are all alike have density 0 everywhere.
+
+    points: any shape; samples: any shape, n >= 1.  Returns an array like ``points``.
+    Raises InputError for no samples, values that are not finite, or bins < 1.
+    """
+    w = _samples(samples, "samples").ravel()
+    x = _finite(points, "points").astype(w.dtype, copy=False)
+    if bins < 1:
+        raise InputError(f"bins is {bins}; expected at least 1")
+    low, high = w.min(), w.max()
+    if low == high:
+        return np.zeros_like(x)
+    try:
+        counts, edges = np.histogram(w, bins=bins, range=(low, high))
+    except ValueError:  # bins narrower than the spacing of the numbers
+        raise InputError(
+            f"samples lie between {low!r} and {high!r}, too close for {bins} bins; use fewer bins"
+        ) from None
+    heights = (counts / (w.size * ((high - low) / bins))).astype(w.dtype)
+    k = np.searchsorted(edges, x, side="right") - 1
+    inside = (k >= 0) & (k < bins)
+    return np.asarray(np.where(inside, heights[np.clip(k, 0, bins - 1)], w.dtype.type(0)))
+
+
+# Equations 13 and 14: by the threshold
+
+
+def control_threshold_gradient(dcontrol_drate: ArrayLike, drate_dthreshold: ArrayLike) -> Array:
+    """Equation 13 (Transfer the learning of r to t): dL_c/dt = dL_c/dr . dr/dt.
+
+    Both (L,): Equation 8 and Equation 11; returns (L,).  Raises InputError if the shapes differ.
+    """
+    dcontrol, drate = _floating(dcontrol_drate), _floating(drate_dthreshold)
+    _same_shape(dcontrol, drate, "dcontrol_drate", "drate_dthreshold")
+    return dcontrol * drate
+
+
+def reconstruction_threshold_gradient(
+    dloss_dmask: ArrayLike, dmask_dthreshold: ArrayLike
+) -> Scalar:
+    """Equation 14 (Transfer the learning of r to t): dL_rec/dt = dL_rec/dM . dM/dt.
+
+    Summed over all weights of the layer, pruned ones included (convention 3).
+    Both like the weight; returns a scalar.  Raises InputError if the shapes differ.
+    """
+    dM, surrogate = _floating(dloss_dmask), _floating(dmask_dthreshold)
+    _same_shape(dM, surrogate, "dloss_dmask", "dmask_dthreshold")
+    return (dM * surrogate).sum()
+
+
+EQUATIONS: dict[int, tuple[Callable[..., Any], ...]] = {
+    1: (mask,),
+    2: (sparse_weight, sparse_output),
+    3: (control_loss,),
+    4: (reconstruction_loss, reconstruction_loss_gradient),
+    5: (total_loss,),
+    6: (_sparsify,),
+    7: (rate_gradient,),
+    8: (control_loss_gradient,),
+    9: (reconstruction_rate_gradient, mask_threshold_gradient),
+    10: (sparsity_rate, sparsity_rate_integral),
+    11: (rate_threshold_gradient,),
+    12: (density, histogram_density),
+    13: (control_threshold_gradient,),
+    14: (reconstruction_threshold_gradient,),
+}
+"""The functions of each equation, by its number in the paper."""
+
+
+# What comes in, checked
+
+
+def _floating(values: ArrayLike) -> Array:
+    """``values`` as a floating array: its own floating dtype, float64 for other real numbers."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"got numbers of dtype {array.dtype}; expected real ones")
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+def _finite(values: ArrayLike, name: str) -> Array:
+    array = _floating(values)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} holds NaN or infinity; expected finite numbers")
+    return array
+
+
+def _samples(values: ArrayLike, name: str) -> Array:
+    array = _finite(values, name)
+    if array.size == 0:
+        raise InputError(f"{name} is empty (shape {array.shape}); expected at least one weight")
+    return array
+
+
+def _threshold(threshold: float) -> np.float64:
+    """The threshold in float64 whatever the weights are: comparing |w| with it is then exact."""
+    if np.ndim(threshold) != 0 or not (np.isfinite(threshold) and threshold >= 0):
+        raise InputError(f"threshold is {threshold}; expected one finite magnitude >= 0")
+    return np.float64(threshold)
+
+
+def _target(target: float) -> float:
+    if not 0 <= target < 1:
+        raise InputError(f"target is {target}; expected a sparsity rate in [0, 1)")
+    return target
+
+
+def _rates_and_sizes(rates: ArrayLike, sizes: ArrayLike) -> tuple[Array, Array]:
+    r, N = _floating(rates), np.asarray(sizes)
+    if r.ndim != 1 or r.size == 0 or N.shape != r.shape:
+        raise InputError(
+            f"rates have shape {r.shape} and sizes {N.shape}; expected one of each for every layer"
+        )
+    if not ((r >= 0) & (r <= 1)).all():
+        raise InputError(f"rates are {r.tolist()}; expected shares in [0, 1]")
+    if not ((N >= 0).all() and 0 < N.sum() < np.inf):
+        raise InputError(f"sizes are {N.tolist()}; expected numbers of weights, not all 0")
+    return r, N.astype(r.dtype)
+
+
+def _global_rate(r: Array, N: Array) -> Scalar:
+    return (r * N).sum() / N.sum()
+
+
+def _logits(
+    dense_logits: ArrayLike, sparse_logits: ArrayLike, temperature: float
+) -> tuple[Array, Array, Scalar]:
+    dense, sparse = _finite(dense_logits, "dense_logits"), _finite(sparse_logits, "sparse_logits")
+    _same_shape(dense, sparse, "dense_logits", "sparse_logits")
+    if dense.ndim != 2 or dense.size == 0:
+        raise InputError(f"logits have shape {dense.shape}; expected (batch, classes), not empty")
+    if not (np.isfinite(temperature) and temperature > 0):
+        raise InputError(f"temperature is {temperature}; expected a finite number above 0")
+    return dense, sparse, sparse.dtype.type(temperature)
+
+
+def _kernel_arguments(samples: ArrayLike, bandwidth: float) -> tuple[Array, Scalar]:
+    w = _samples(samples, "samples").ravel()
+    if not (np.isfinite(bandwidth) and bandwidth > 0):
+        raise InputError(
+            f"bandwidth is {bandwidth}; expected a finite number above 0 "
+            "(weights that are all alike have no spread to measure it in: use an absolute one)"
+        )
+    return w, w.dtype.type(bandwidth)
+
+
+def _same_shape(a: Array, b: Array, a_name: str, b_name: str) -> None:
+    if a.shape != b.shape:
+        raise InputError(f"{a_name} has shape {a.shape} and {b_name} {b.shape}; expected the same")
+
+
+__all__ = [
+    "EQUATIONS",
+    "control_loss",
+    "control_loss_gradient",
+    "control_threshold_gradient",
+    "density",
+    "histogram_density",
+    "mask",
+    "mask_threshold_gradient",
+    "rate_gradient",
+    "rate_threshold_gradient",
+    "reconstruction_loss",
+    "reconstruction_loss_gradient",
+    "reconstruction_rate_gradient",
+    "reconstruction_threshold_gradient",
+    "sparse_output",
+    "sparse_weight",
+    "sparsity_rate",
+    "sparsity_rate_integral",
+    "total_loss",
+]

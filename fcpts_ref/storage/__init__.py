@@ -1,0 +1,1 @@
+"""Stored files: written whole or not at all, checked when read."""

@@ -1,0 +1,210 @@
+"""Networks, histories and interrupted runs as HDF5 files.
+
+A network's file (format "fcpts-ref network", version 1)::
+
+    attributes   format, version, name
+    graph        uint8 (n,): the nodes as JSON, as ``graph_to_json`` writes them
+    provenance   uint8 (n,): JSON, where the network comes from
+    parameters/  one array a name, float32 or float64
+    buffers/     the same
+    masks/       uint8 arrays, 1 where a weight is kept; empty for a dense network
+
+Every array is checked against the graph when it is read; nothing in a file is ever run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.graph import Graph, Node
+from fcpts_ref.graphs.network import Network
+from fcpts_ref.storage.hdf5 import (
+    open_hdf5,
+    read_array,
+    read_group,
+    write_array,
+    write_hdf5,
+    write_text,
+)
+
+Array = NDArray[Any]
+
+NETWORK_FORMAT, NETWORK_VERSION = "fcpts-ref network", 1
+ARRAYS_FORMAT, ARRAYS_VERSION = "fcpts-ref arrays", 1
+
+
+def write_network(
+    path: Path | str, network: Network, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Writes a network to one file, whole or not at all.
+
+    provenance: anything that JSON can hold: how the network was made.
+    Raises InputError if the file cannot be written.
+    """
+
+    def fill(file: h5py.File) -> None:
+        write_text(file, "name", network.graph.name)
+        _write_json(file, "graph", graph_to_json(network.graph))
+        _write_json(file, "provenance", dict(provenance or {}))
+        for kind, arrays in (("parameters", network.parameters), ("buffers", network.buffers)):
+            _write_arrays(file.create_group(kind), arrays)
+        masks = {name: mask.astype(np.uint8) for name, mask in network.masks.items()}
+        _write_arrays(file.create_group("masks"), masks)
+
+    write_hdf5(path, NETWORK_FORMAT, NETWORK_VERSION, fill)
+
+
+def read_network(path: Path | str) -> tuple[Network, dict[str, Any]]:
+    """A network and its provenance.
+
+    Raises InputError, one line, for a file that is absent, cut short, foreign or of a newer
+    version, or whose arrays do not fit its graph or are not finite.
+    """
+    with open_hdf5(path, NETWORK_FORMAT, NETWORK_VERSION) as file:
+        graph = graph_from_json(_read_json(file, "graph"))
+        provenance = _read_json(file, "provenance")
+        parameters = _read_floats(read_group(file, "parameters"), graph.parameter_shapes)
+        buffers = _read_floats(read_group(file, "buffers"), graph.buffer_shapes)
+        group = read_group(file, "masks")
+        masks = {
+            name: read_array(group, name, "|u1", len(graph.parameter_shapes[name])).astype(np.bool_)
+            for name in graph.prunable
+            if name in group
+        }
+        if not isinstance(provenance, dict):
+            raise InputError("provenance should be a JSON object")
+        return Network(graph, parameters, buffers, masks), provenance
+
+
+def write_arrays(
+    path: Path | str, arrays: Mapping[str, Array], notes: Mapping[str, Any] | None = None
+) -> None:
+    """Writes arrays (floats, integers, booleans) by name, and notes as JSON; whole or not at all.
+
+    Names may hold "/" and become groups.  Raises InputError if the file cannot be written.
+    """
+
+    def fill(file: h5py.File) -> None:
+        _write_json(file, "notes", dict(notes or {}))
+        _write_arrays(file.create_group("arrays"), arrays)
+
+    write_hdf5(path, ARRAYS_FORMAT, ARRAYS_VERSION, fill)
+
+
+def read_arrays(path: Path | str) -> tuple[dict[str, Array], dict[str, Any]]:
+    """What ``write_arrays`` wrote.  Raises InputError for a file that is not that."""
+    with open_hdf5(path, ARRAYS_FORMAT, ARRAYS_VERSION) as file:
+        notes = _read_json(file, "notes")
+        if not isinstance(notes, dict):
+            raise InputError("notes should be a JSON object")
+        return _read_tree(read_group(file, "arrays"), ""), notes
+
+
+def graph_to_json(graph: Graph) -> dict[str, Any]:
+    """The graph as plain lists, numbers and texts."""
+    return {
+        "name": graph.name,
+        "input_shape": list(graph.input_shape),
+        "nodes": [
+            {
+                "name": node.name,
+                "operation": node.operation,
+                "inputs": list(node.inputs),
+                "attributes": {
+                    key: list(value) if isinstance(value, tuple) else value
+                    for key, value in node.attributes.items()
+                },
+            }
+            for node in graph.nodes
+        ],
+    }
+
+
+def graph_from_json(data: Any) -> Graph:
+    """The graph of ``graph_to_json``.  Raises InputError for anything else."""
+    try:
+        nodes = tuple(
+            Node(
+                str(node["name"]),
+                str(node["operation"]),
+                tuple(str(name) for name in node["inputs"]),
+                {str(key): _attribute(value) for key, value in node["attributes"].items()},
+            )
+            for node in data["nodes"]
+        )
+        C, H, W = (int(side) for side in data["input_shape"])
+        return Graph(str(data["name"]), (C, H, W), nodes)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"graph: expected nodes with name, operation, inputs ({error})") from error
+
+
+def _attribute(value: Any) -> Any:
+    """A node's setting: a number, a truth value, or a pair of integers."""
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(v, int) for v in value):
+        return tuple(value)
+    raise InputError(f"graph: setting {value!r} should be a number or a pair of integers")
+
+
+def _write_json(file: h5py.File, name: str, data: Any) -> None:
+    text = json.dumps(data, sort_keys=False, separators=(",", ":"))
+    write_array(file, name, np.frombuffer(text.encode(), dtype=np.uint8))
+
+
+def _read_json(file: h5py.File, name: str) -> Any:
+    try:
+        return json.loads(read_array(file, name, "|u1", 1).tobytes().decode())
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{name} is not JSON ({error}): make the file anew") from error
+
+
+def _write_arrays(group: h5py.Group, arrays: Mapping[str, Array]) -> None:
+    for name, array in sorted(arrays.items()):  # the same arrays are the same file
+        array = array.astype(np.uint8) if array.dtype == np.bool_ else array
+        write_array(group, name, np.asarray(array))
+
+
+def _read_floats(group: h5py.Group, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+    """The arrays that a graph asks for; all float32 or all float64."""
+    missing = sorted(set(shapes) - set(group))
+    extra = sorted(set(group) - set(shapes))
+    if missing or extra:
+        raise InputError(
+            f"{group.name} lacks {missing[:3]} and holds {extra[:3]} that no layer has; expected "
+            f"{len(shapes)} arrays as in the graph"
+        )
+    result = {}
+    for name, shape in shapes.items():
+        dtype = group[name].dtype if isinstance(group.get(name), h5py.Dataset) else None
+        if dtype not in (np.dtype("<f4"), np.dtype("<f8")):
+            raise InputError(f"{name} is {dtype}; expected float32 or float64")
+        result[name] = read_array(group, name, dtype.str, len(shape)).astype(
+            dtype.newbyteorder("="), copy=False
+        )
+    return result
+
+
+def _read_tree(group: h5py.Group, prefix: str) -> dict[str, Array]:
+    result: dict[str, Array] = {}
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise InputError(f"{name} is a link to another place: refused")
+        if isinstance(group[name], h5py.Group):
+            result |= _read_tree(group[name], f"{prefix}{name}/")
+            continue
+        dtype = group[name].dtype
+        if dtype.kind not in "fiu":
+            raise InputError(f"{prefix}{name} is {dtype}; expected numbers")
+        result[prefix + name] = read_array(group, name, dtype.str, group[name].ndim)
+    return result

@@ -1,0 +1,301 @@
+"""The fast engine against the NumPy engine: whole networks, forward and backward."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+from comparing import assert_close, assert_same_bits
+from small_networks import (
+    every_operation,
+    make_images,
+    make_network,
+    small_plain,
+    small_resnet,
+)
+
+from fcpts_ref.architectures.resnet import resnet
+from fcpts_ref.engines.make import make_engine
+from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.graph import Graph, Node
+from fcpts_ref.graphs.network import Network
+
+if numba.config.DISABLE_JIT:
+    pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
+
+from fcpts_ref.engines.numba.engine import KEPT_PLANS
+from fcpts_ref.engines.numba.jit.threads import available_threads
+
+
+def node(name, operation, *inputs, **attributes):
+    return Node(name, operation, inputs, attributes)
+
+
+def conv(name, source, C, K, **attributes):
+    settings = {"kernel": 3, "stride": 1, "padding": 1, "bias": False} | attributes
+    return node(name, "convolution", source, in_channels=C, out_channels=K, **settings)
+
+
+def tangled():
+    """Values with several readers, joins of every kind, odd geometries."""
+    return Graph(
+        "tangled",
+        (2, 10, 9),
+        (
+            conv("first", "images", 2, 4, padding=0, bias=True),
+            node("bn1", "batch_norm", "first", channels=4),
+            node("relu1", "relu", "bn1"),
+            conv("deep", "relu1", 4, 4, groups=4),
+            node("bn2", "batch_norm", "deep", channels=4),
+            node("join", "add", "relu1", "bn2"),  # no activation; relu1 has three readers
+            conv("wide", "relu1", 4, 4, dilation=2, padding=2),
+            node("bn3", "batch_norm", "wide", channels=4),
+            node("join2", "add", "bn3", "join"),
+            node("relu6", "relu6", "join2"),
+            node("self", "add", "relu6", "relu6"),
+            node("bn4", "batch_norm", "self", channels=4),
+            node("double", "add", "bn4", "self"),
+            node("both", "relu", "bn4"),  # bn4 has two readers
+            node("join3", "add", "both", "double"),
+            conv("large", "join3", 4, 3, kernel=(5, 4), padding=(1, 3), stride=(2, 1)),
+            node("pool", "average_pool", "large", kernel=2, stride=1),
+            node("relu2", "relu", "pool"),
+            node("peak", "max_pool", "relu2", kernel=3, stride=2, padding=1),
+            node("norm", "normalise", "peak", channels=3),
+            node("mean", "global_average_pool", "norm"),
+            node("rows", "linear", "mean", in_features=3, out_features=5, bias=False),
+            node("relu3", "relu", "rows"),
+            node("sum", "add", "relu3", "rows"),
+            node("linear", "linear", "sum", in_features=5, out_features=4),
+        ),
+    )
+
+
+GRAPHS = {
+    "resnet8 A": small_resnet("A"),
+    "resnet14 B": resnet(14, classes=5, widths=(3, 5, 6), shortcut="B", input_shape=(2, 9, 11)),
+    "plain": small_plain(),
+    "plain with bias": small_plain(batch_norm=False),
+    "every operation": every_operation(),
+    "tangled": tangled(),
+    "one linear": Graph(
+        "one linear",
+        (2, 3, 3),
+        (
+            node("flatten", "flatten", "images"),
+            node("linear", "linear", "flatten", in_features=18, out_features=3),
+        ),
+    ),
+    "no parameters": Graph(
+        "no parameters", (2, 3, 3), (node("pool", "global_average_pool", "images"),)
+    ),
+}
+
+
+def prune(network, rate, seed=3):
+    generator = np.random.default_rng(seed)
+    pruned = {
+        name: a * (generator.random(a.shape) >= rate) if name in network.graph.prunable else a
+        for name, a in network.parameters.items()
+    }
+    return Network(network.graph, pruned, network.buffers)
+
+
+def run(engine, network, images, *, training=True, sparse=False, kept="all", seed=5):
+    """Logits, buffers and gradients of one pass."""
+    passed = engine.forward(
+        network.parameters, network.buffers, images, training=training, sparse=sparse
+    )
+    dlogits = np.random.default_rng(seed).standard_normal(passed.logits.shape)
+    gradients = engine.backward(passed, dlogits.astype(passed.logits.dtype), weight_gradient=kept)
+    return passed.logits, dict(passed.buffers), gradients
+
+
+def assert_agree(got, want, tolerance):
+    assert_close(got[0], want[0], tolerance, "logits")
+    for a, b in zip(got[1:], want[1:], strict=True):
+        assert set(a) == set(b)
+        for name in b:
+            assert a[name].dtype == b[name].dtype
+            scale = max(np.abs(b[name]).max(), 1e-3)  # batch norm cancels some gradients to 0
+            assert np.abs(a[name] - b[name]).max() <= tolerance * scale, name
+
+
+def assert_identical(got, want):
+    assert_same_bits(got[0], want[0], "logits")
+    for a, b in zip(got[1:], want[1:], strict=True):
+        assert set(a) == set(b)
+        for name in b:
+            assert_same_bits(a[name], b[name], name)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_agrees_with_numpy(name, training):
+    graph = GRAPHS[name]
+    network, images = make_network(graph), make_images(graph, 5)
+    numpy, fast = make_engine(graph, "numpy"), make_engine(graph, "numba")
+    if name == "no parameters":
+        passed = [
+            e.forward({}, {}, images.astype(np.float32), training=training) for e in (numpy, fast)
+        ]
+        assert_close(passed[1].logits, passed[0].logits, 1e-6)
+        assert fast.backward(passed[1], np.ones((5, 2), np.float32)) == {}
+        return
+    want = run(numpy, network, images, training=training)
+    assert_agree(run(fast, network, images, training=training), want, 1e-10)
+    again = run(fast, network, images, training=training)  # evaluation keeps activations now
+    assert_agree(again, want, 1e-10)
+
+
+@pytest.mark.parametrize("name", ["resnet8 A", "plain with bias", "every operation", "tangled"])
+@pytest.mark.parametrize("rate", [0.3, 0.9, 1.0])
+def test_agrees_with_numpy_on_sparse_weights(name, rate):
+    graph = GRAPHS[name]
+    network, images = prune(make_network(graph), rate), make_images(graph, 3)
+    numpy, fast = make_engine(graph, "numpy"), make_engine(graph, "numba")
+    for kept in ("all", "kept"):
+        want = run(numpy, network, images, sparse=True, kept=kept)
+        assert_agree(run(fast, network, images, sparse=True, kept=kept), want, 1e-10)
+
+
+def test_agrees_in_float32():
+    graph = GRAPHS["resnet8 A"]
+    network, images = make_network(graph), make_images(graph, 8)
+    want = run(make_engine(graph, "numpy"), network, images)
+    got = run(make_engine(graph, "numba"), network.astype(np.float32), images.astype(np.float32))
+    assert got[0].dtype == np.float32
+    # 16 layers, sums of up to 8 * 64 terms, batch norm of condition about 10: some 1e3 eps
+    assert_close(got[0], want[0], 1e3 * np.finfo(np.float32).eps)
+    for name, gradient in want[2].items():
+        scale = max(np.abs(gradient).max(), 1e-1)
+        assert np.abs(got[2][name] - gradient).max() <= 1e-3 * scale, name
+
+
+def test_any_batch_and_dtype_one_after_another():
+    graph = GRAPHS["resnet8 A"]
+    fast, numpy = make_engine(graph, "numba"), make_engine(graph, "numpy")
+    for count in range(1, KEPT_PLANS + 3):
+        dtype = np.float32 if count % 2 else np.float64
+        network = make_network(graph, seed=count, dtype=dtype)
+        images = make_images(graph, count, seed=count, dtype=dtype)
+        tolerance = 1e-10 if dtype == np.float64 else 1e-4
+        got = fast.forward(network.parameters, network.buffers, images, training=False)
+        want = numpy.forward(network.parameters, network.buffers, images, training=False)
+        assert_close(got.logits, want.logits, tolerance)
+    assert len(fast._plans) <= KEPT_PLANS
+
+
+@pytest.mark.parametrize("name", ["resnet8 A", "every operation", "tangled"])
+def test_threads_and_repetition_do_not_change_a_bit(name):
+    if available_threads() < 2:
+        pytest.skip("one thread only")
+    graph = GRAPHS[name]
+    network = prune(make_network(graph, dtype=np.float32), 0.7)
+    images = make_images(graph, 7, dtype=np.float32)
+    for sparse in (False, True):
+        engines = [make_engine(graph, "numba", threads=n) for n in (1, 2)]
+        first = run(engines[0], network, images, sparse=sparse)
+        for engine in (*engines, engines[1]):
+            assert_identical(run(engine, network, images, sparse=sparse), first)
+
+
+def test_backward_may_be_asked_again():
+    graph = GRAPHS["resnet8 A"]
+    network, images = make_network(graph), make_images(graph)
+    for training in (True, False):
+        fast = make_engine(graph, "numba")
+        passed = fast.forward(network.parameters, network.buffers, images, training=training)
+        dlogits = np.random.default_rng(0).standard_normal(passed.logits.shape)
+        first = fast.backward(passed, dlogits)
+        again = fast.backward(passed, dlogits)
+        for name in first:
+            assert_same_bits(again[name], first[name], name)
+            assert not np.shares_memory(again[name], first[name])
+
+
+def test_forward_alone_keeps_little_memory():
+    """A teacher in training mode learns that nobody asks for gradients."""
+    graph = resnet(20, widths=(4, 4, 4), input_shape=(3, 8, 8))
+    network, images = make_network(graph), make_images(graph)
+    fast = make_engine(graph, "numba")
+    run(fast, network, images)
+    (kept,) = fast._plans.values()
+    for _ in range(3):
+        fast.forward(network.parameters, network.buffers, images, training=True)
+    (forward,) = fast._plans.values()
+    assert forward.nbytes * 4 <= kept.nbytes
+    want = run(make_engine(graph, "numpy"), network, images)
+    assert_agree(run(fast, network, images), want, 1e-10)
+
+
+def test_results_are_the_callers_own():
+    graph = GRAPHS["resnet8 A"]
+    network, images = make_network(graph), make_images(graph)
+    fast = make_engine(graph, "numba")
+    before = {n: a.copy() for n, a in (*network.parameters.items(), *network.buffers.items())}
+    first = run(fast, network, images)
+    copies = first[0].copy(), *({n: a.copy() for n, a in part.items()} for part in first[1:])
+    run(fast, make_network(graph, seed=9), images, seed=8)
+    assert_identical(first, copies)
+    for name, array in (*network.parameters.items(), *network.buffers.items()):
+        assert_same_bits(array, before[name], name)
+
+
+def test_read_only_and_strided_arrays_are_fine():
+    graph = GRAPHS["resnet8 A"]
+    network, images = make_network(graph), make_images(graph)
+    want = run(make_engine(graph, "numba"), network, images)
+    awkward = {n: np.repeat(a, 2, axis=-1)[..., ::2] for n, a in network.parameters.items()}
+    for array in awkward.values():
+        array.setflags(write=False)
+    got = run(
+        make_engine(graph, "numba"),
+        Network(graph, awkward, network.buffers),
+        np.asfortranarray(images),
+    )
+    assert_identical(got, want)
+
+
+def test_pruned_weights_do_not_meet_infinite_activations():
+    graph = Graph(
+        "one", (2, 3, 3), (conv("conv", "images", 2, 1), node("p", "global_average_pool", "conv"))
+    )
+    weight = np.zeros((1, 2, 3, 3), np.float32)
+    weight[0, 0, 1, 1] = 1
+    images = np.ones((1, 2, 3, 3), np.float32)
+    images[0, 1] = np.inf  # only pruned weights read it
+    fast = make_engine(graph, "numba")
+    passed = fast.forward({"conv.weight": weight}, {}, images, training=False, sparse=True)
+    assert passed.logits.tolist() == [[1.0]]
+
+
+def test_stale_passes_and_bad_input():
+    graph = GRAPHS["resnet8 A"]
+    network, images = make_network(graph), make_images(graph)
+    parameters, buffers = dict(network.parameters), dict(network.buffers)
+    fast = make_engine(graph, "numba")
+    old = fast.forward(parameters, buffers, images, training=True)
+    new = fast.forward(parameters, buffers, images, training=True)
+    with pytest.raises(InputError, match="before the next forward"):
+        fast.backward(old, np.ones_like(old.logits))
+    with pytest.raises(InputError, match="dlogits"):
+        fast.backward(new, np.ones((1, 1)))
+    with pytest.raises(InputError, match="images"):
+        fast.forward(parameters, buffers, images[:, :1], training=True)
+    with pytest.raises(InputError, match="images"):
+        fast.forward(parameters, buffers, images[:0], training=True)
+    for bad in (np.float16, np.complex128):
+        other = {name: a.astype(bad) for name, a in parameters.items()}
+        with pytest.raises(InputError, match="float32 and float64"):
+            fast.forward(other, buffers, images, training=True)
+    mixed = parameters | {"linear.bias": parameters["linear.bias"].astype(np.float32)}
+    with pytest.raises(InputError, match="float32 and float64"):
+        fast.forward(mixed, buffers, images, training=True)
+    with pytest.raises(InputError, match=r"bn1\.weight"):
+        fast.forward(parameters | {"bn1.weight": np.ones(1)}, buffers, images, training=True)
+    missing = {name: a for name, a in buffers.items() if name != "bn1.running_var"}
+    with pytest.raises(InputError, match=r"bn1\.running_var"):
+        fast.forward(parameters, missing, images, training=True)
+    with pytest.raises(InputError, match="threads"):
+        make_engine(graph, "numba", threads=0)

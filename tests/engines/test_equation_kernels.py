@@ -1,0 +1,201 @@
+"""The kernels of the equations, SGD and the projection against their NumPy twins."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from comparing import assert_close, assert_same_bits
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fcpts_ref.engines.numba.pruning import equations as fast
+from fcpts_ref.engines.numba.pruning import optim as fast_optim
+from fcpts_ref.engines.numba.pruning import projection
+from fcpts_ref.errors import InputError
+from fcpts_ref.spec import budget, optim
+from fcpts_ref.spec import equations as reference
+
+DTYPES = st.sampled_from((np.float32, np.float64))
+SHAPES = st.one_of(
+    st.tuples(st.integers(1, 300)),
+    st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3)),
+)
+SEEDS = st.integers(0, 2**32 - 1)
+THRESHOLDS = st.sampled_from((0.0, 0.25, 0.5, 1.25, 7.0))
+
+
+def draw(shape, dtype, seed):
+    """Multiples of 1/4, so that some weights are 0, at a threshold, or at the surrogate's edge."""
+    return (np.random.default_rng(seed).integers(-10, 11, shape) / 4).astype(dtype)
+
+
+def assert_equal(got, want):
+    assert_same_bits(np.asarray(got), np.asarray(want))
+
+
+def tolerance(dtype, terms):
+    return 1e-12 if dtype == np.float64 else (terms + 8) * np.finfo(np.float32).eps
+
+
+@given(SHAPES, DTYPES, SEEDS, THRESHOLDS, st.sampled_from(("pruned", "half")), st.booleans())
+def test_masks_and_rates_are_the_same_to_the_bit(shape, dtype, seed, threshold, tie, strict):
+    w = draw(shape, dtype, seed)
+    M = reference.mask(w, threshold, tie=tie)
+    assert_equal(fast.mask(w, threshold, tie=tie), M)
+    assert_equal(
+        fast.mask_threshold_gradient(w, threshold), reference.mask_threshold_gradient(w, threshold)
+    )
+    rate = reference.sparsity_rate(w, threshold, strict=strict)
+    assert_equal(fast.sparsity_rate(w, threshold, strict=strict), rate)
+    sparse, same, same_rate = fast.masked_weight(w, threshold, tie=tie, strict=strict)
+    assert_equal(same, M)
+    assert_equal(sparse, reference.sparse_weight(w, M))
+    assert same_rate == reference.sparsity_rate(w.astype(np.float64), threshold, strict=strict)
+
+
+@given(SHAPES, DTYPES, SEEDS, THRESHOLDS)
+def test_threshold_gradients(shape, dtype, seed, threshold):
+    w = draw(shape, dtype, seed)
+    dsparse = np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+    dM, dM_dt = dsparse * w, reference.mask_threshold_gradient(w, threshold)
+    want = reference.reconstruction_threshold_gradient(
+        dM.astype(np.float64), dM_dt.astype(np.float64)
+    )
+    scale = np.abs(dM * dM_dt).sum() or 1.0
+    total = fast.reconstruction_threshold_gradient(dM, dM_dt)
+    assert total.dtype == dtype
+    for got in (total, fast.threshold_gradient(w, threshold, dsparse)):
+        assert abs(got - want) <= tolerance(dtype, 4) * scale
+
+
+@given(SHAPES, DTYPES, SEEDS, st.sampled_from((0.01, 0.3, 4.0)), st.integers(1, 6))
+def test_densities_at_any_number_of_points_and_samples(shape, dtype, seed, bandwidth, count):
+    w = draw(shape, dtype, seed)
+    points = np.random.default_rng(seed).uniform(-3, 3, (2, count)).astype(dtype)
+    got = fast.density(points, w, bandwidth)
+    want = reference.density(points.astype(np.float64), w.astype(np.float64), bandwidth)
+    assert got.dtype == dtype
+    # exp(-z z / 2): an error of eps in z z is one of z z eps / 2 in the result
+    worst = (5.5 / bandwidth) ** 2 if dtype == np.float32 else 0
+    assert np.abs(got - want).max() <= tolerance(dtype, worst) * max(np.abs(want).max(), 1)
+    rate = fast.sparsity_rate_integral(0.75, w, bandwidth)
+    wanted = reference.sparsity_rate_integral(0.75, w.astype(np.float64), bandwidth)
+    assert rate.dtype == dtype
+    assert abs(rate - wanted) <= tolerance(dtype, 8) * max(1, 1 / bandwidth)
+
+
+@given(SHAPES, DTYPES, SEEDS, st.sampled_from((1, 4, 100)))
+def test_histogram(shape, dtype, seed, bins):
+    w = draw(shape, dtype, seed)
+    points = np.append(draw((7,), dtype, seed + 1), [w.min(), w.max(), -9, 9]).astype(dtype)
+    assert_equal(
+        fast.histogram_density(points, w, bins), reference.histogram_density(points, w, bins)
+    )
+
+
+@given(st.tuples(st.integers(1, 9), st.integers(1, 12)), DTYPES, SEEDS, st.sampled_from((1.0, 4.0)))
+def test_reconstruction(shape, dtype, seed, temperature):
+    rng = np.random.default_rng(seed)
+    logits = [(4 * rng.standard_normal(shape)).astype(dtype) for _ in range(2)]
+    wide = [a.astype(np.float64) for a in logits]
+    for name, floor in (("reconstruction_loss", 1.0), ("reconstruction_loss_gradient", 1.0)):
+        got = getattr(fast, name)(*logits, temperature=temperature)
+        want = getattr(reference, name)(*wide, temperature=temperature)
+        assert got.dtype == dtype
+        assert np.abs(got - want).max() <= tolerance(dtype, 16) * max(np.abs(want).max(), floor)
+
+
+@given(SHAPES, DTYPES, SEEDS, st.booleans(), st.booleans(), st.sampled_from((0.0, 0.9)))
+def test_sgd(shape, dtype, seed, nesterov, masked, momentum):
+    w, dw, v = (draw(shape, dtype, seed + i) for i in range(3))
+    M = reference.mask(w, 0.5)
+    settings = {"learning_rate": 0.1, "momentum": momentum, "weight_decay": 0.01}
+    got = fast_optim.sgd_step(w, dw, v, nesterov=nesterov, mask=M if masked else None, **settings)
+    wide = [a.astype(np.float64) for a in (w, dw * M if masked else dw, v)]
+    want = optim.sgd_step(*wide, nesterov=nesterov, **settings)
+    for a, b in zip(got, want, strict=True):
+        assert a.dtype == dtype
+        assert_close(a, b, tolerance(dtype, 8))
+
+
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=5), DTYPES, SEEDS, st.booleans(), st.data()
+)
+def test_projection(sizes, dtype, seed, ties, data):
+    rng = np.random.default_rng(seed)
+    weights = [
+        draw((n,), dtype, seed + i) if ties else rng.standard_normal(n).astype(dtype)
+        for i, n in enumerate(sizes)
+    ]
+    thresholds = rng.uniform(0.1, 2, len(sizes))
+    if len(sizes) > 2:
+        thresholds[1] = 0
+    count = data.draw(st.integers(0, sum(sizes) - 1))
+    try:
+        want = budget.projection_factor(weights, thresholds, count)
+    except InputError:
+        with pytest.raises(InputError, match="expected at least"):
+            projection.projection_factor(weights, thresholds, count)
+        return
+    assert projection.projection_factor(weights, thresholds, count) == want
+
+
+NAN, ONE = np.array([1.0, np.nan]), np.ones(1)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: fast.mask(NAN, 0.5), "NaN or infinity"),
+        (lambda: fast.mask(ONE, -1.0), ">= 0"),
+        (lambda: fast.mask(ONE, 0.5, tie="both"), "'pruned' or 'half'"),
+        (lambda: fast.mask_threshold_gradient(-np.inf * ONE, 0.5), "NaN or infinity"),
+        (lambda: fast.sparsity_rate(NAN, 0.5), "NaN or infinity"),
+        (lambda: fast.sparsity_rate(np.ones(0), 0.5), "empty"),
+        (lambda: fast.reconstruction_threshold_gradient(ONE, np.ones(2)), "expected the same"),
+        (lambda: fast.threshold_gradient(ONE, 0.5, np.ones(2)), "expected the same"),
+        (lambda: fast.density(0.0, ONE, 0.0), "bandwidth"),
+        (lambda: fast.density(0.0, np.ones(0), 1.0), "empty"),
+        (lambda: fast.density(NAN, ONE, 1.0), "NaN or infinity"),
+        (lambda: fast.sparsity_rate_integral(0.5, NAN, 1.0), "NaN or infinity"),
+        (lambda: fast.histogram_density(NAN, ONE), "NaN or infinity"),
+        (lambda: fast.histogram_density(0.5, NAN), "NaN or infinity"),
+        (lambda: fast.histogram_density(0.5, ONE, 0), "bins"),
+        (lambda: fast.reconstruction_loss(np.ones((1, 2)), np.ones((2, 1))), "same"),
+        (lambda: fast.reconstruction_loss(np.ones((1, 2)), NAN[None]), "NaN or infinity"),
+        (lambda: fast.reconstruction_loss(ONE[None], ONE[None], temperature=0), "temperature"),
+        (lambda: fast_optim.sgd_step(ONE, ONE, np.ones(2), learning_rate=1.0), "one shape"),
+        (lambda: projection.projection_factor([ONE], np.ones(1), 1), "less than all"),
+        (lambda: projection.projection_factor([ONE], np.ones(2), 0), "as many"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def test_without_the_compiler():
+    """These kernels use no vectors: they run as plain Python too, and say the same.
+
+    So does the loop that threads share.
+    """
+    if os.environ.get("NUMBA_DISABLE_JIT") == "1":
+        pytest.skip("this is the run without the compiler")
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    files = [
+        os.path.join(here, "engines", f"test_{n}.py") for n in ("equation_kernels", "for_each")
+    ]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1", "FCPTS_REF_TEST_EXAMPLES": "3"},
+        cwd=os.path.dirname(here),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "..." in run.stdout  # some ran

@@ -1,0 +1,540 @@
+"""FCPTS runs: the exact budget, every setting, repeatability, and bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from comparing import assert_same_bits
+from small_networks import make_images, make_network, small_plain, small_resnet
+
+import fcpts_ref
+from fcpts_ref.data.augmentation import view
+from fcpts_ref.engines.predict import predict
+from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.network import Network
+from fcpts_ref.pruning.common import make_problem
+from fcpts_ref.pruning.fcpts.method import FCPTS, sparsify
+from fcpts_ref.pruning.fcpts.step import bandwidth_of, draw_samples, step, thresholds_of
+from fcpts_ref.pruning.registry import make_method
+from fcpts_ref.spec import equations
+from fcpts_ref.spec.allocation import allocate
+from fcpts_ref.spec.budget import threshold_of_count
+from fcpts_ref.spec.conventions import PAPER, profile
+
+GRAPH = small_resnet()
+NETWORK = make_network(GRAPH)
+IMAGES = make_images(GRAPH, 10)
+SIZE = sum(NETWORK.sizes.values())
+SHORT = {"epochs": 2, "batch_size": 4, "engine": "numpy"}
+
+
+def run(network=NETWORK, images=IMAGES, **settings):
+    return fcpts_ref.sparsify(
+        network, images, **({"target": 0.8, "profile": "paper"} | SHORT | settings)
+    )
+
+
+def assert_exact(result, target, network=NETWORK):
+    sizes = network.sizes
+    masks = result.network.masks
+    assert list(masks) == list(network.graph.prunable)
+    assert sum((~m).sum() for m in masks.values()) == round(target * sum(sizes.values()))
+    for name, mask in masks.items():
+        assert (result.network.parameters[name][~mask] == 0).all()
+        assert result.rates[name] == pytest.approx((~mask).mean())
+        assert mask.any()
+    assert result.network.dtype == network.dtype
+
+
+@pytest.mark.parametrize("control", ["loss", "projection"])
+@pytest.mark.parametrize("name", ["paper", "released"])
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {},
+        {"density": "kernel", "bandwidth": "absolute"},
+        {"density": "kernel", "bandwidth": "relative"},
+        {"density": "histogram"},
+        {"threshold_parameter": "threshold"},
+        {"mask_gradient_reaches_weights": True},
+        {"student_batch_norm": "evaluation"},
+        {"nesterov": True, "control_weight": 2.0},
+    ],
+    ids=lambda choices: "-".join(map(str, choices.values())) or "plain",
+)
+def test_budget_is_exact_whatever_the_settings(control, name, choices):
+    result = run(control=control, profile=name, choices=choices)
+    assert_exact(result, 0.8)
+    assert abs(result.rate_before_projection - 0.8) < 0.2
+    for array in result.history.values():
+        assert len(array) == 4
+        assert np.isfinite(array).all()
+
+
+@pytest.mark.parametrize("target", [0.0, 1e-4, 2 / SIZE, 0.3, 0.99])
+@pytest.mark.parametrize("control", ["loss", "projection"])
+@pytest.mark.parametrize("name", ["paper", "released"])
+def test_targets(target, control, name):
+    result = run(target=target, control=control, profile=name)
+    assert_exact(result, target)
+    if target in (1e-4, 2 / SIZE):  # what goes is small, not what comes first
+        for weight, mask in zip(
+            (result.network.parameters[n] for n in GRAPH.prunable),
+            result.network.masks.values(),
+            strict=True,
+        ):
+            assert mask.all() or np.abs(weight[mask]).min() < 0.1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_projection_is_on_the_budget_after_every_step(dtype):
+    network = NETWORK.astype(dtype)
+    result = run(network, target=0.75, control="projection", epochs=3)
+    count = round(0.75 * SIZE)
+    np.testing.assert_allclose(result.history["global_rate"][1:], count / SIZE, rtol=1e-12)
+    assert result.rate_before_projection == pytest.approx(count / SIZE, rel=1e-12)
+    assert_exact(result, 0.75, network)
+
+
+def test_rate_before_the_projection_is_the_rate_of_the_thresholds():
+    """With a control too weak to hold the target, the miss is told and the network is exact."""
+    result = run(choices={"control_weight": 0.0, "threshold_learning_rate": 3.0})
+    assert_exact(result, 0.8)
+    assert abs(result.rate_before_projection - 0.8) > 5 / SIZE
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    method = FCPTS(
+        choices={"control_weight": 0.0, "threshold_learning_rate": 3.0}, epochs=2, batch_size=4
+    )
+    generator = np.random.default_rng(0)
+    state = method.begin(problem)
+    for _ in range(2):
+        state = method.advance(problem, state, generator, lambda report: None)
+    learned = thresholds_of(state.threshold_parameters, method.conventions)
+    pruned = sum(
+        (equations.mask(state.parameters[name], t) == 0).sum()
+        for name, t in zip(NETWORK.graph.prunable, learned, strict=True)
+    )
+    assert result.rate_before_projection == pytest.approx(pruned / SIZE, rel=1e-12)
+
+
+def test_thresholds_of_the_result_give_its_masks_again():
+    result = run()
+    for name, mask in result.network.masks.items():
+        weight = result.network.parameters[name]
+        assert (equations.mask(weight, result.thresholds[name]) == mask).all()
+
+
+def assert_same_result(one, other):
+    assert one.thresholds == other.thresholds
+    assert one.rates == other.rates
+    for name, array in one.network.parameters.items():
+        assert_same_bits(array, other.network.parameters[name], name)
+    for name, array in one.network.buffers.items():
+        assert_same_bits(array, other.network.buffers[name], name)
+    assert one.history.keys() == other.history.keys()
+    for name, array in one.history.items():
+        assert_same_bits(array, other.history[name], name)
+
+
+@pytest.mark.parametrize("augmentation", ["none", "crop", "crop-flip"])
+def test_same_seed_same_bits(augmentation):
+    one, same, other = (run(seed=seed, augmentation=augmentation) for seed in (3, 3, 4))
+    assert_same_result(one, same)
+    assert one.thresholds != other.thresholds
+
+
+def test_three_ways_to_run_are_one():
+    direct = sparsify(NETWORK, IMAGES, target=0.8, **SHORT)
+    assert_same_result(direct, run())
+    pointed_to = equations.EQUATIONS[6][0](NETWORK, IMAGES, target=0.8, **SHORT)
+    assert_same_result(direct, pointed_to)
+
+
+def test_nothing_given_is_changed():
+    before = {name: a.copy() for name, a in {**NETWORK.parameters, **NETWORK.buffers}.items()}
+    images = IMAGES.copy()
+    run()
+    assert_same_bits(IMAGES, images)
+    for name, array in {**NETWORK.parameters, **NETWORK.buffers}.items():
+        assert_same_bits(array, before[name], name)
+
+
+def test_state_survives_packing():
+    """A run that is stored and continued after an epoch is the run that was not."""
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    method = FCPTS(epochs=3, batch_size=4)
+    results = []
+    for pack in (False, True):
+        generator = np.random.default_rng(0)
+        state = method.begin(problem)
+        for _ in range(3):
+            state = method.advance(problem, state, generator, lambda report: None)
+            if pack:
+                arrays, notes = method.pack(state)
+                state = method.unpack(arrays, notes)
+        results.append(method.finish(problem, state))
+    assert_same_result(*results)
+
+
+def test_thresholds_start_at_the_allocation():
+    """Convention 8: the largest pruned magnitude of each layer; no epoch, so they stay there."""
+    result = run(epochs=0, allocation="uniform")
+    for name in GRAPH.prunable:
+        weight = NETWORK.parameters[name]
+        assert result.initial_rates[name] == 0.8
+        count = round(0.8 * weight.size)
+        assert result.thresholds[name] == np.sort(np.abs(weight).ravel())[count - 1]
+    assert result.history == {}
+    assert_exact(result, 0.8)
+
+
+@pytest.mark.parametrize("control", ["loss", "projection"])
+@pytest.mark.parametrize("name", ["paper", "released"])
+def test_fixed_rates_stay(control, name):
+    result = run(learn_rates=False, control=control, profile=name, epochs=3)
+    for i, (layer, size) in enumerate(NETWORK.sizes.items()):
+        count = round(result.initial_rates[layer] * size)
+        slack = 1 if name == "released" else 0  # convention 9: the weight at t is not counted
+        rates = result.history["rates"][:, i] * size
+        assert (np.abs(rates - count) <= slack + 1e-9).all()
+        assert abs(result.rates[layer] * size - count) <= len(NETWORK.sizes)
+    assert result.history["thresholds"][0].tolist() != result.history["thresholds"][-1].tolist()
+
+
+def test_dense_layers_are_named():
+    result = run(target=0.3)
+    assert result.dense_layers
+    assert all(result.initial_rates[name] == 0 for name in result.dense_layers)
+
+
+def test_on_step_hears_every_step():
+    reports = []
+    run(on_step=reports.append)
+    assert [(r.step, r.steps, r.images) for r in reports] == [(k, 4, 4) for k in (1, 2, 3, 4)]
+    assert {"total_loss", "global_rate", "rates"} <= set(reports[0].numbers)
+
+
+def test_history_has_a_row_per_step():
+    history = run().history
+    L = len(GRAPH.prunable)
+    assert history["rates"].shape == history["thresholds"].shape == (4, L)
+    total = history["reconstruction_loss"] + history["control_loss"]
+    np.testing.assert_allclose(history["total_loss"], total, rtol=1e-12)
+    sizes = np.array(list(NETWORK.sizes.values()))
+    rate = (history["rates"] * sizes).sum(axis=1) / sizes.sum()
+    np.testing.assert_allclose(history["global_rate"], rate, rtol=1e-12)
+    np.testing.assert_allclose(history["control_loss"], np.abs(rate - 0.8), atol=1e-12)
+
+
+def test_schedule():
+    """Convention 16: learning rates at a batch of 64, scaled by batch / 64; one warm-up epoch."""
+    history = run(epochs=3).history
+    cosine = [0.5 * (1 + np.cos(np.pi * k / 4)) for k in range(4)]
+    want = np.array([0.5, 1.0, *cosine]) * 4 / 64
+    np.testing.assert_allclose(history["learning_rate_factor"], want, rtol=1e-12)
+
+
+def test_released_thresholds_move_by_the_control_alone():
+    """Convention 3: with the control off the released thresholds never move."""
+    result = run(profile="released", choices={"control_weight": 0.0})
+    assert (result.history["thresholds"] == result.history["thresholds"][0]).all()
+    moved = run(profile="paper", choices={"control_weight": 0.0})
+    assert (moved.history["thresholds"][-1] != moved.history["thresholds"][0]).any()
+
+
+def test_control_steers_towards_the_target():
+    """Starting off the target, L_c brings the rate back."""
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    start = FCPTS(epochs=1).begin(make_problem(NETWORK, IMAGES, 0.6, engine="numpy"))
+    conventions = PAPER.with_choices(
+        {"reconstruction_moves_thresholds": False, "threshold_learning_rate": 0.01}
+    )
+    generator = np.random.default_rng(0)
+    state, rates = start, []
+    for _ in range(30):
+        samples = draw_samples(list(NETWORK.sizes.values()), conventions, generator)
+        state, record = step(problem, state, IMAGES, samples, conventions)
+        rates.append(record["global_rate"])
+    assert rates[-1] > rates[0] + 0.05
+    assert (np.diff(rates[:10]) >= -0.005).all()
+
+
+def test_step_observes_in_the_order_of_computation():
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    state = FCPTS().begin(problem)
+    samples = draw_samples(list(NETWORK.sizes.values()), PAPER, np.random.default_rng(0))
+    seen = []
+    step(problem, state, IMAGES, samples, PAPER, observe=lambda name, value: seen.append(name))
+    order = [
+        "mask/conv1.weight",
+        "sparse_weight/conv1.weight",
+        "sparse_logits",
+        "reconstruction_loss",
+        "rates",
+        "control_loss",
+        "total_loss",
+        "dsparse_logits",
+        "densities",
+        "drate_dthreshold",
+        "dcontrol_drate",
+        "dcontrol_dthreshold",
+        "dmask/conv1.weight",
+        "dreconstruction_dthreshold",
+        "dthreshold",
+        "dweight/conv1.weight",
+        "velocity/conv1.weight",
+        "new_parameter/conv1.weight",
+        "new_thresholds",
+    ]
+    assert sorted(order, key=seen.index) == order
+    assert len(set(seen)) == len(seen)
+
+
+def test_samples():
+    sizes = [5, 1, 1000]
+    kernel = draw_samples(sizes, PAPER, np.random.default_rng(0))
+    assert [len(s) for s in kernel] == [100, 100, 100]  # convention 10, with replacement
+    assert all(s.min() >= 0 and s.max() < size for s, size in zip(kernel, sizes, strict=True))
+    histogram = draw_samples(sizes, profile("released"), np.random.default_rng(0))
+    assert [len(s) for s in histogram] == [0, 0, 0]
+
+
+def test_bandwidths():
+    weight = np.random.default_rng(0).standard_normal((4, 5))
+    relative = PAPER.with_choices({"bandwidth_factor": 0.25})
+    absolute = relative.with_choices({"bandwidth": "absolute"})
+    assert bandwidth_of(weight, relative) == pytest.approx(0.25 * weight.std(ddof=1))
+    assert bandwidth_of(weight, absolute) == 0.25
+    assert bandwidth_of(np.full((64, 16, 3, 3), 0.1, np.float32), relative) == 0
+
+
+def with_weight(name, value):
+    weight = np.full_like(NETWORK.parameters[name], value)
+    return NETWORK.with_parameters({**NETWORK.parameters, name: weight})
+
+
+def test_constant_weights():
+    """A layer whose weights are all alike has no spread to measure a bandwidth in."""
+    network = with_weight("layer1.0.conv1.weight", 0.1)
+    with pytest.raises(InputError, match="use an absolute one"):
+        run(network)
+    for settings in ({"profile": "released"}, {"choices": {"bandwidth": "absolute"}}):
+        assert_exact(run(network, **settings), 0.8, network)
+    zeros = with_weight("layer1.0.conv1.weight", 0.0)
+    assert_exact(run(zeros, profile="released"), 0.8, zeros)
+    assert_exact(run(zeros, choices={"bandwidth": "absolute"}), 0.8, zeros)
+
+
+def test_network_without_batch_norm():
+    graph = small_plain(batch_norm=False)
+    network = make_network(graph)
+    result = run(network, make_images(graph, 8))
+    assert_exact(result, 0.8, network)
+
+
+def test_more_images_than_a_batch_and_fewer():
+    result = run(batch_size=64)  # one batch of all ten an epoch
+    assert len(result.history["total_loss"]) == 2
+    assert_exact(result, 0.8)
+    single = run(images=IMAGES[:1], batch_size=1, choices={"student_batch_norm": "evaluation"})
+    assert_exact(single, 0.8)
+
+
+def test_weights_above_1_do_not_fit_a_sigmoid():
+    network = with_weight("linear.weight", 3.0)
+    with pytest.raises(InputError, match="sigmoid\\(s\\) stays below 1"):
+        run(network, profile="released", allocation="uniform")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_divergence_is_told_in_one_line():
+    with pytest.raises(
+        InputError, match=r"diverged at step .*; use a lower learning_rate"
+    ) as caught:
+        run(choices={"learning_rate": 1e200}, epochs=5)
+    assert "\n" not in str(caught.value)
+
+
+PRUNED = run(epochs=0).network
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"target": 1.0}, r"in \[0, 1\)"),
+        ({"target": -0.1}, r"in \[0, 1\)"),
+        ({"target": float("nan")}, r"in \[0, 1\)"),
+        ({"target": 0.999}, "would empty one of the 8 layers; use a lower target"),
+        (
+            {"target": 0.99, "allocation": "uniform"},
+            "would prune all 30 weights of 'linear.weight'",
+        ),
+        ({"images": IMAGES + np.nan}, "NaN or infinity"),
+        ({"images": IMAGES[0]}, "expects floats of shape"),
+        ({"images": IMAGES[:, :1]}, "expects floats of shape"),
+        ({"images": IMAGES[:0]}, "no images"),
+        ({"images": (IMAGES * 255).astype(np.uint8)}, "dtype uint8"),
+        ({"network": PRUNED}, "is pruned already"),
+        ({"method": "magic"}, "unknown method 'magic'; expected one of fcpts"),
+        ({"profile": "papers"}, "unknown profile 'papers'"),
+        ({"allocation": "flat"}, "unknown allocation 'flat'"),
+        ({"control": "none"}, "expected 'loss' or 'projection'"),
+        ({"choices": {"ties": "half"}}, "unknown convention 'ties'"),
+        ({"choices": {"tie": "none"}}, "expected one of 'pruned', 'half'"),
+        ({"choices": {"bandwidth_factor": -1.0}}, "above 0"),
+        ({"choices": {"histogram_bins": 0, "density": "histogram"}}, "at least 1"),
+        ({"augmentation": "mixup"}, "expected one of none, crop, crop-flip"),
+        ({"epochs": -1}, "epochs >= 0"),
+        ({"views": -1}, "views >= 0"),
+        ({"views": 2}, "all views would be the same"),
+        ({"ramp": 0.5}, "with control 'loss'; expected 0, or"),
+        ({"ramp": 1.5, "control": "projection"}, "a share of the steps up to 1"),
+        ({"ramp": float("nan"), "control": "projection"}, "a share of the steps up to 1"),
+        ({"batch_size": 0}, "batch_size >= 1"),
+        ({"speed": 3}, "has no setting 'speed'; it has allocation"),
+        ({"engine": "torch"}, "unknown engine 'torch'"),
+    ],
+)
+def test_bad_input(settings, message):
+    with pytest.raises(InputError, match=message) as caught:
+        run(**settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_not_finite_make_no_network():
+    weight = NETWORK.parameters["conv1.weight"].copy()
+    weight[0] = np.nan
+    with pytest.raises(InputError, match=r"'conv1.weight' holds NaN"):
+        Network(GRAPH, {**NETWORK.parameters, "conv1.weight": weight}, NETWORK.buffers)
+
+
+def test_threshold_of_count_is_what_begins():
+    state = FCPTS(allocation="uniform").begin(make_problem(NETWORK, IMAGES, 0.5, engine="numpy"))
+    want = [
+        threshold_of_count(w, round(0.5 * w.size))
+        for w in (NETWORK.parameters[n] for n in GRAPH.prunable)
+    ]
+    assert state.threshold_parameters.tolist() == want
+    released = FCPTS(profile="released").begin(make_problem(NETWORK, IMAGES, 0.0, engine="numpy"))
+    assert (released.threshold_parameters == -30).all()  # convention 7
+
+
+def test_a_ramp_starts_at_half_and_ends_at_the_target():
+    method = FCPTS(control="projection", ramp=0.5)
+    targets = [method.target_at(k, 100, 0.9) for k in range(100)]
+    assert targets[0] == 0.5
+    assert targets[25] == pytest.approx(0.9 - 0.4 / 8)  # half of the ramp: 1/8 of the way is left
+    assert targets[50:] == [0.9] * 50
+    assert (np.diff(targets[:51]) > 0).all()
+    whole = FCPTS(control="projection", ramp=1)
+    assert whole.target_at(99, 100, 0.9) == 0.9  # the last step, whatever the ramp
+    assert method.target_at(0, 1, 0.9) == 0.9
+    assert FCPTS().target_at(0, 100, 0.9) == 0.9
+    assert method.target_at(0, 100, 0.4) == 0.4  # nothing to grow from
+
+
+@pytest.mark.parametrize("learn_rates", [True, False])
+@pytest.mark.parametrize("name", ["paper", "released"])
+def test_a_ramp_is_followed(name, learn_rates):
+    settings = {"control": "projection", "ramp": 0.5, "epochs": 4, "profile": name}
+    result = run(learn_rates=learn_rates, **settings)
+    method = FCPTS(control="projection", ramp=0.5)
+    aimed = [method.target_at(max(k, 0), 8, 0.8) for k in range(-1, 7)]
+    near = 1 / SIZE if learn_rates else (len(NETWORK.sizes) + 1) / SIZE
+    assert np.abs(result.history["global_rate"] - aimed).max() <= near + 1e-12
+    assert_exact(result, 0.8)
+
+
+def test_fixed_rates_follow_the_allocation_along_the_ramp():
+    method = FCPTS(
+        profile="paper", control="projection", ramp=0.5, epochs=4, batch_size=10,
+        learn_rates=False, allocation="erk",
+    )  # fmt: skip
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    state, generator = method.begin(problem), np.random.default_rng(0)
+    weights = problem.weights
+    sizes = np.array([w.size for w in weights.values()])
+    first = np.array(list(allocate("erk", weights, 0.5).rates.values()))
+    while state.step < method.steps(problem):
+        state = method.advance(problem, state, generator, lambda report: None)
+    rates = state.history["rates"]
+    assert np.abs(rates[0] - first).max() <= 1 / sizes.min()
+    final = method.finish(problem, state)
+    wanted = allocate("erk", weights, 0.8).rates
+    assert final.initial_rates == wanted  # those of the target, not of a step on the way
+    assert all(abs(final.rates[n] - wanted[n]) <= 2 / problem.weights[n].size for n in wanted)
+
+
+def test_views_take_turns():
+    settings = {"augmentation": "crop-flip", "epochs": 4, "batch_size": 10, "profile": "paper"}
+    method = FCPTS(views=2, **settings)
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    state, generator = method.begin(problem), np.random.default_rng(0)
+    for epoch in range(4):
+        state = method.advance(problem, state, generator, lambda report: None)
+        assert len(state.views) == 2 * min(epoch + 1, 2)
+    for number in (0, 1):
+        drawn, logits = state.views[f"drawn{number}"], state.views[f"logits{number}"]
+        seen = view(IMAGES, drawn)
+        assert_same_bits(logits, predict(NETWORK, seen, engine=problem.teacher))
+    assert not np.array_equal(state.views["drawn0"], state.views["drawn1"])
+
+
+def test_as_many_views_as_epochs_is_a_new_view_each():
+    settings = {"augmentation": "crop", "epochs": 3, "batch_size": 10}
+    once = run(views=3, **settings)
+    anew = run(views=0, **settings)
+    for name, array in once.network.parameters.items():
+        assert_same_bits(array, anew.network.parameters[name])
+
+
+def test_views_survive_being_stored():
+    method = FCPTS(views=2, augmentation="crop-flip", epochs=4, batch_size=4)
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    state, generator = method.begin(problem), np.random.default_rng(0)
+    for _ in range(2):
+        state = method.advance(problem, state, generator, lambda report: None)
+    again = method.unpack(*method.pack(state))
+    assert {n: a.tolist() for n, a in again.views.items()} == {
+        n: a.tolist() for n, a in state.views.items()
+    }
+    ends = []
+    for which in (state, again):
+        generator = np.random.default_rng(1)
+        last = method.advance(problem, which, generator, lambda report: None)
+        ends.append(method.finish(problem, last))
+    for name, array in ends[0].network.parameters.items():
+        assert_same_bits(array, ends[1].network.parameters[name])
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, {"control": "projection", "views": 5, "ramp": 0.5, "augmentation": "crop"}),
+        ({"augmentation": "none"}, {"views": 0, "ramp": 0.5, "augmentation": "none"}),
+        ({"control": "loss"}, {"control": "loss", "views": 5, "ramp": 0.0}),
+        ({"profile": "paper"}, {"control": "loss", "views": 0, "ramp": 0.0}),
+        ({"views": 0, "ramp": 0.0}, {"control": "projection", "views": 0, "ramp": 0.0}),
+    ],
+)
+def test_a_profile_fills_in_what_was_not_said(said, expected):
+    method = make_method("fcpts", **said)
+    assert {name: getattr(method, name) for name in expected} == expected
+
+
+def test_what_was_said_is_never_dropped():
+    for said in ({"augmentation": "none", "views": 2}, {"control": "loss", "ramp": 0.5}):
+        with pytest.raises(InputError):
+            make_method("fcpts", **said)
+
+
+def test_views_without_known_logits():
+    """A teacher in training mode sees every batch, so nothing but the views is remembered."""
+    settings = {"augmentation": "crop", "epochs": 2, "batch_size": 5, "profile": "released"}
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    method, generator = FCPTS(views=1, **settings), np.random.default_rng(0)
+    state = method.begin(problem)
+    for _ in range(2):
+        state = method.advance(problem, state, generator, lambda report: None)
+    assert list(state.views) == ["drawn0"]
+    assert_exact(method.finish(problem, state), 0.8)

@@ -1,0 +1,250 @@
+"""Figures and the page: made from runs, whole, self-contained, escaped."""
+
+from __future__ import annotations
+
+import base64
+import re
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from experiments.test_compare import KNOWN, summary
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.experiments import runs
+from fcpts_ref.experiments.compare import lines_of, outcomes, setup_of
+from fcpts_ref.report import figures
+from fcpts_ref.report.build import PAGE, Chosen, _learned_and_fixed, write_report
+from fcpts_ref.report.collect import read_dense, run_folders, summaries_in
+from fcpts_ref.report.page import Heading, Picture, Table, Text, make_page
+from fcpts_ref.storage.network_files import write_arrays
+
+pytest.importorskip("matplotlib")
+
+EVIL = "<script>alert('&\"')</script>"
+LAYERS = ["conv1.weight", "linear.weight"]
+
+
+def full_summary(**more: Any) -> dict[str, Any]:
+    """What a run of FCPTS leaves."""
+    base = summary(**more)
+    base["layers"] = [{"name": name, "rate_after": 0.5} for name in LAYERS]
+    base["allocations"] = {"erk": [0.2, 0.9], "l2norm": [0.4, 0.8]}
+    base["versions"] = {
+        "fcpts-ref": "1",
+        "python": "3",
+        "numpy": "2",
+        "numba": "0",
+        "machine": "m",
+    }
+    base |= {"stages": 2, "stages_done": 2, "calibration_images": 100}
+    base["rate_before_projection"] = 0.9001
+    return base
+
+
+def history(steps: int = 200) -> dict[str, Any]:
+    generator = np.random.default_rng(0)
+    return {
+        "reconstruction_loss": np.exp(-np.arange(steps) / 50) + 0.1 * generator.random(steps),
+        "control_loss": np.where(np.arange(steps) % 7, 0.01, 0.0),  # exact zeros among them
+        "global_rate": 0.9 + 0.01 * generator.standard_normal(steps),
+    }
+
+
+def write_run(folder: Path, one: dict[str, Any]) -> Path:
+    folder.mkdir(parents=True)
+    runs.write_json(folder / runs.SUMMARY, one)
+    write_arrays(folder / runs.HISTORY, history())
+    return folder
+
+
+def assert_pictures(paths: list[Path]) -> None:
+    assert [path.suffix for path in paths] == [".png", ".svg"]
+    assert paths[0].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    ElementTree.parse(paths[1])  # well formed
+
+
+# The page
+
+
+class Checker(HTMLParser):
+    """Collects tags, attributes and text; void elements do not have to be closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attributes)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def check_page(text: str) -> Checker:
+    """Well formed, no script, nothing fetched from anywhere."""
+    checker = Checker()
+    checker.feed(text)
+    assert checker.open == []
+    for tag, attributes in checker.seen:
+        assert tag not in ("script", "link", "iframe", "object", "form")
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "href", "srcset"):
+            assert (attributes.get(name) or "data:").startswith("data:")
+    assert not re.search(r"@import|url\(", text)
+    return checker
+
+
+def test_every_text_is_escaped(tmp_path: Path) -> None:
+    (tmp_path / "x.svg").write_text("<svg/>")
+    parts = [
+        Heading(EVIL),
+        Text(EVIL),
+        Text(EVIL, note=True),
+        Table((EVIL, "b"), [(EVIL, "2")]),
+        Picture(tmp_path / "x.svg", EVIL),
+    ]
+    checker = check_page(make_page(EVIL, parts))
+    assert checker.text.count(EVIL) == 8  # title, h1, h2, p, p, th, td, figcaption
+    (image,) = [attributes for tag, attributes in checker.seen if tag == "img"]
+    assert image["alt"] == EVIL
+    source = image["src"] or ""
+    assert base64.b64decode(source.partition(",")[2]) == b"<svg/>"
+
+
+def test_the_whole_report(tmp_path: Path) -> None:
+    folders = []
+    for seed in (0, 1):
+        for rate in (0.8, 0.9):
+            for method, learns in (("FCPTS", True), ("FCPTS, fixed", False)):
+                one = full_summary(method=method, seed=seed, rate=rate, top1=rate - seed / 100)
+                one["settings"]["resolved"] = {"epochs": 10, "learn_rates": learns}
+                folders.append(write_run(tmp_path / "runs" / f"{method}{rate}{seed}", one))
+    out = tmp_path / "report"
+    out.mkdir()
+    written = write_report(out, folders, summaries_in(folders), KNOWN)
+    names = {path.name for path in written}
+    assert PAGE in names
+    for kind in ("accuracy", "learned", "allocation", "steps"):
+        assert {f.rsplit(".")[-1] for f in names if f.startswith(kind)} == {"png", "svg"}
+    checker = check_page((out / PAGE).read_text(encoding="utf-8"))
+    assert "resnet32 on cifar10, dense 93.00 %" in checker.text
+    assert "90.35" in checker.text  # the paper's number
+    assert sum(tag == "img" for tag, _ in checker.seen) == 4
+
+
+def test_learned_and_fixed_are_a_pair_by_their_settings(tmp_path: Path) -> None:
+    """A run of one epoch by the same name is not what the fixed rates are set against."""
+    chosen = []
+    for epochs, learns, top1 in ((1, True, 0.4), (10, True, 0.9), (10, False, 0.8)):
+        name = "FCPTS" if learns else "FCPTS, fixed"
+        one = full_summary(method=name, top1=top1)
+        one["settings"]["resolved"] = {"epochs": epochs, "learn_rates": learns}
+        chosen.append(one)
+    lines = lines_of(o for one in chosen for o in outcomes(one, KNOWN))
+    names = {line.setup: line.method for line in lines}
+    made = [Chosen(tmp_path, one, names[setup_of(one["settings"])]) for one in chosen]
+    pair = _learned_and_fixed(lines, made)
+    assert [(line.method, line.top1) for line in pair] == [("FCPTS #2", 0.9), ("FCPTS, fixed", 0.8)]
+
+
+def test_hostile_names_reach_neither_paths_nor_page(tmp_path: Path) -> None:
+    one = full_summary(method=f"../{EVIL}")
+    folder = write_run(tmp_path / "run", one)
+    out = tmp_path / "report"
+    out.mkdir()
+    write_report(out, [folder], [one], KNOWN)
+    check_page((out / PAGE).read_text(encoding="utf-8"))
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "report"}
+    assert all(re.fullmatch(r"[A-Za-z0-9.-]+", path.name) for path in out.iterdir())
+
+
+# Figures
+
+
+def test_figures_are_the_same_file_each_time(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        figures.write_run_figures(tmp_path / name, full_summary(), history())
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+    assert len(list((tmp_path / "a").iterdir())) == 4
+
+
+def test_a_run_without_steps_has_no_figure_of_them(tmp_path: Path) -> None:
+    figures.write_run_figures(tmp_path, full_summary(), {})
+    assert {path.name for path in tmp_path.iterdir()} == {"allocation.png", "allocation.svg"}
+
+
+@pytest.mark.parametrize("steps", [1, 2, 49, 51])
+def test_short_histories(tmp_path: Path, steps: int) -> None:
+    paths = figures.losses_and_rates(tmp_path, "steps", history(steps), 0.9, "short")
+    assert_pictures(paths)
+
+
+def test_losses_that_are_all_zero_or_not_finite(tmp_path: Path) -> None:
+    held = {"reconstruction_loss": np.zeros(5), "control_loss": np.full(5, np.nan)}
+    assert_pictures(figures.losses_and_rates(tmp_path, "steps", held, 0.9, "zero"))
+
+
+def test_many_methods_and_layers(tmp_path: Path) -> None:
+    many = [summary(method=f"m{i}", rate=r, top1=i / 12) for i in range(12) for r in (0.5, 0.9)]
+    lines = lines_of(o for one in many for o in outcomes(one, {}))
+    assert_pictures(figures.accuracy_over_rate(tmp_path, "a", lines, "twelve methods"))
+    assert_pictures(figures.learned_against_fixed(tmp_path, "l", lines[:4], "four"))
+    names = [f"layer3.{i}.conv1" for i in range(57)]
+    rates = {"ERK": np.linspace(0, 1, 57)}
+    assert_pictures(figures.allocation_by_layer(tmp_path, "d", names, rates, "deep"))
+
+
+def test_running_mean_never_looks_ahead() -> None:
+    values = np.arange(200.0)
+    smooth = figures.running_mean(values)  # over 4 steps
+    assert np.abs(smooth[10:] - (values[10:] - 1.5)).max() <= 1e-9
+    assert smooth[0] == 0.0
+    assert abs(smooth[2] - 1.0) <= 1e-12
+
+
+def test_without_matplotlib_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "can_plot", lambda: False)
+    with pytest.raises(InputError, match=r"pip install 'fcpts-ref\[plot\]'"):
+        figures.require_plot()
+
+
+# Finding runs
+
+
+def test_runs_are_found_in_and_under_a_folder_once(tmp_path: Path) -> None:
+    a = write_run(tmp_path / "x" / "a", full_summary())
+    b = write_run(tmp_path / "x" / "b", full_summary())
+    assert run_folders([tmp_path, a, b]) == [a, b]
+    with pytest.raises(InputError, match="no finished run"):
+        run_folders([tmp_path / "absent"])
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "{}", '{"settings', "\x00"])
+def test_files_that_are_no_summaries(tmp_path: Path, text: str) -> None:
+    (tmp_path / runs.SUMMARY).write_text(text)
+    with pytest.raises(InputError, match="summary"):
+        summaries_in([tmp_path])
+
+
+def test_the_list_of_dense_networks(tmp_path: Path) -> None:
+    assert read_dense(tmp_path) == {}
+    entry = {"data": "cifar10", "sha256": "abc", "top1": 0.9, "top5": 0.99}
+    runs.write_json(tmp_path / "dense.json", [entry])
+    assert read_dense(tmp_path) == {("cifar10", "abc"): (0.9, 0.99)}
+    for damaged in ([{}], 3, [1], [{**entry, "top1": "x"}]):
+        runs.write_json(tmp_path / "dense.json", damaged)
+        with pytest.raises(InputError, match="damaged"):
+            read_dense(tmp_path)

@@ -1,0 +1,167 @@
+"""HDF5 as a plain container: what is refused, and that a full disk harms nothing."""
+
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.storage.hdf5 import (
+    MAX_TEXT,
+    open_hdf5,
+    read_array,
+    read_group,
+    read_integer,
+    read_text,
+    write_array,
+    write_hdf5,
+    write_text,
+)
+
+FORMAT = "a test format"
+
+
+def fill(file):
+    write_array(file, "a", np.arange(6, dtype=np.float32).reshape(2, 3))
+    file.create_group("g")
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_hdf5(tmp_path / "a.h5", FORMAT, 2, fill)
+    return tmp_path / "a.h5"
+
+
+def change(path, action):
+    with h5py.File(path, "r+") as file:
+        action(file)
+
+
+def test_round_trip(path):
+    with open_hdf5(path, FORMAT, 2) as file:
+        array = read_array(file, "a", "<f4", 2)
+        assert read_integer(file, "version") == 2
+        assert len(read_group(file, "g")) == 0
+    assert array.dtype == np.float32
+    assert np.array_equal(array, np.arange(6).reshape(2, 3))
+
+
+def test_the_same_contents_give_the_same_bytes(tmp_path, path):
+    write_hdf5(tmp_path / "b.h5", FORMAT, 2, fill)
+    assert (tmp_path / "b.h5").read_bytes() == path.read_bytes()
+
+
+def test_an_older_version_is_read_and_a_newer_one_refused(path):
+    with open_hdf5(path, FORMAT, 3):
+        pass
+    with (
+        pytest.raises(InputError, match=r"version 2 .* reads up to 1: update"),
+        open_hdf5(path, FORMAT, 1),
+    ):
+        pass
+
+
+def test_absent_foreign_and_truncated_files(tmp_path, path):
+    (tmp_path / "text.h5").write_text("not HDF5")
+    (tmp_path / "cut.h5").write_bytes(path.read_bytes()[:-100])
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = 1
+    for name, message in [
+        ("absent.h5", "cannot read .*absent"),
+        ("text.h5", "not an HDF5 file"),
+        ("cut.h5", "not an HDF5 file or is cut short"),
+        ("other.h5", "not of the format 'a test format'"),
+    ]:
+        with pytest.raises(InputError, match=message), open_hdf5(tmp_path / name, FORMAT, 2):
+            pass
+
+
+def refused(path, message, read):
+    with pytest.raises(InputError, match=message), open_hdf5(path, FORMAT, 2) as file:
+        read(file)
+
+
+def test_another_dtype_rank_or_kind_is_refused(path):
+    refused(path, "a is float32 with 2 dimensions", lambda f: read_array(f, "a", "<f8", 2))
+    refused(path, "a is float32 with 2 dimensions", lambda f: read_array(f, "a", "<f4", 1))
+    refused(path, "g should be an array", lambda f: read_array(f, "g", "<f4", 1))
+    refused(path, "a should be a group", lambda f: read_group(f, "a"))
+    refused(path, "/b is missing", lambda f: read_array(f, "b", "<f4", 1))
+    refused(path, "attribute b is missing", lambda f: read_text(f, "b"))
+    refused(path, "version should be one text", lambda f: read_text(f, "version"))
+    refused(path, "format should be one integer", lambda f: read_integer(f, "format"))
+
+
+def test_an_array_that_claims_more_than_the_file_has_is_refused_without_memory(path):
+    def claim(file):
+        del file["a"]
+        file.create_dataset("a", (1 << 40,), np.float32)  # contiguous, never written
+
+    change(path, claim)
+    refused(path, "not wholly in the file", lambda f: read_array(f, "a", "<f4", 1))
+
+    def compress(file):
+        del file["a"]
+        file.create_dataset("a", (1 << 40,), np.float32, chunks=(1 << 20,), compression="gzip")
+
+    change(path, compress)
+    refused(path, "stored contiguously", lambda f: read_array(f, "a", "<f4", 1))
+
+
+def test_links_out_of_the_file_are_refused(path, tmp_path):
+    (tmp_path / "secret").write_bytes(b"\0" * 24)
+
+    def link(file):
+        file["soft"] = h5py.SoftLink("/a")
+        file["external"] = h5py.ExternalLink("a.h5", "/a")
+        file.create_dataset("raw", (6,), np.float32, external=[(str(tmp_path / "secret"), 0, 24)])
+
+    change(path, link)
+    refused(path, "link to another place", lambda f: read_array(f, "soft", "<f4", 2))
+    refused(path, "link to another place", lambda f: read_array(f, "external", "<f4", 2))
+    refused(path, "inside the file", lambda f: read_array(f, "raw", "<f4", 1))
+
+
+def test_texts_of_variable_length_and_long_ones_are_refused(path):
+    def attributes(file):
+        file.attrs["variable"] = "text"
+        file.attrs["long"] = np.bytes_(b"x" * (MAX_TEXT + 1))
+
+    change(path, attributes)
+    refused(path, "fixed length", lambda f: read_text(f, "variable"))
+    refused(path, "longer than", lambda f: read_text(f, "long"))
+
+
+@pytest.mark.parametrize("text", ["", "a\0b", "x" * (MAX_TEXT + 1)])
+def test_texts_that_cannot_be_stored(tmp_path, text):
+    with pytest.raises(InputError, match="expected a text of 1 to"):
+        write_hdf5(tmp_path / "a.h5", FORMAT, 1, lambda file: write_text(file, "t", text))
+    assert not list(tmp_path.iterdir())
+
+
+FULL_DISK = """
+import resource, signal, sys
+import numpy as np
+from fcpts_ref.errors import InputError
+from fcpts_ref.storage.hdf5 import write_array, write_hdf5
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+try:
+    write_hdf5(sys.argv[1], "f", 1, lambda file: write_array(file, "a", np.ones(50_000)))
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit on file sizes is POSIX")
+def test_when_the_disk_is_full_the_process_lives_and_the_earlier_file_stays(path):
+    before = path.read_bytes()
+    run = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, check=True
+    )
+    assert "would be larger than is allowed" in run.stdout
+    assert run.stderr == ""
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.h5"]
