@@ -8,7 +8,7 @@ and continued after any stage.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.engines.make import make_engine
-from fcpts_ref.engines.predict import predict
+from fcpts_ref.engines.predict import predict_outputs
 from fcpts_ref.engines.reference import NumpyEngine
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Graph
@@ -68,9 +68,17 @@ class Problem:
         return budget(self.target, sum(self.network.sizes.values()))
 
     @cached_property
-    def dense_logits(self) -> Array:
-        """The dense network's logits (n, classes) for all images, batch norm evaluating: once."""
-        return predict(self.network, self.images, engine=self.teacher)
+    def dense_outputs(self) -> dict[str, Array]:
+        """The dense network's outputs (n, ...) for all images, batch norm evaluating: once."""
+        return predict_outputs(self.network, self.images, engine=self.teacher)
+
+    def comparing(self, outputs: Mapping[str, str]) -> Problem:
+        """The problem with engines that give these outputs too, values of the graph by name."""
+        graph = self.network.graph
+        if outputs.items() <= graph.outputs.items():
+            return self
+        graph = graph.with_outputs(outputs)
+        return replace(self, teacher=self.make_engine(graph), student=self.make_engine(graph))
 
     @property
     def weights(self) -> dict[str, Array]:

@@ -1,6 +1,6 @@
 """Networks, histories and interrupted runs as HDF5 files.
 
-A network's file (format "fcpts-ref network", version 1)::
+A network's file (format "fcpts-ref network", version 2)::
 
     attributes   format, version, name
     graph        uint8 (n,): the nodes as JSON, as ``graph_to_json`` writes them
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from fcpts_ref.storage.hdf5 import (
 
 Array = NDArray[Any]
 
-NETWORK_FORMAT, NETWORK_VERSION = "fcpts-ref network", 1
+NETWORK_FORMAT, NETWORK_VERSION = "fcpts-ref network", 2
 ARRAYS_FORMAT, ARRAYS_VERSION = "fcpts-ref arrays", 1
 
 
@@ -112,7 +113,8 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
     """The graph as plain lists, numbers and texts."""
     return {
         "name": graph.name,
-        "input_shape": list(graph.input_shape),
+        "inputs": {name: list(shape) for name, shape in graph.inputs.items()},
+        "outputs": dict(graph.outputs),
         "nodes": [
             {
                 "name": node.name,
@@ -140,8 +142,9 @@ def graph_from_json(data: Any) -> Graph:
             )
             for node in data["nodes"]
         )
-        C, H, W = (int(side) for side in data["input_shape"])
-        return Graph(str(data["name"]), (C, H, W), nodes)
+        inputs = {str(n): tuple(map(index, shape)) for n, shape in data["inputs"].items()}
+        outputs = {str(n): str(value) for n, value in data["outputs"].items()}
+        return Graph(str(data["name"]), inputs, nodes, outputs)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -149,12 +152,12 @@ def graph_from_json(data: Any) -> Graph:
 
 
 def _attribute(value: Any) -> Any:
-    """A node's setting: a number, a truth value, or a pair of integers."""
-    if isinstance(value, bool | int | float):
+    """A node's attribute: a number, a truth value, a text, or integers."""
+    if isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(v, int) for v in value):
+    if isinstance(value, list) and all(isinstance(v, int) for v in value):
         return tuple(value)
-    raise InputError(f"graph: setting {value!r} should be a number or a pair of integers")
+    raise InputError(f"graph: attribute {str(value)[:80]!r} should be a number, text or integers")
 
 
 def _write_json(file: h5py.File, name: str, data: Any) -> None:

@@ -48,11 +48,11 @@ for rate in (0.0, 0.95):
         parameters[name] = w * (abs(w) > np.quantile(abs(w), rate))
     for kind in ("all", "kept"):
         passed = engine.forward(
-            parameters, network.buffers, images, training=True, sparse=rate > 0
+            parameters, network.buffers, {"images": images}, training=True, sparse=rate > 0
         )
-        dlogits = np.ones_like(passed.logits)
+        dlogits = np.ones_like(passed.outputs["logits"])
         with event.install_listener("numba:compile", Listener()):
-            engine.backward(passed, dlogits, weight_gradient=kind)
+            engine.backward(passed, {"logits": dlogits}, weight_gradient=kind)
 print(*sorted(set(compiled)))
 """
 

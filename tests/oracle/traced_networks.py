@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from small_networks import make_images, make_network
+from small_networks import classifier, make_images, make_network
 
 from fcpts_ref.graphs.graph import IMAGES, Graph, Node
 from fcpts_ref.graphs.network import Network
@@ -21,7 +21,7 @@ BATCH = 8
 def pooled() -> Graph:
     """Two convolutions with batch norm, both poolings, a linear layer with bias."""
     window = {"kernel": 3, "padding": 1}
-    return Graph(
+    return classifier(
         "pooled",
         (2, 8, 8),
         (

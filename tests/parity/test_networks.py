@@ -36,15 +36,16 @@ def test_logits_gradients_and_statistics(case, training):
     x = torch.from_numpy(images).requires_grad_()
     theirs = module(x)
     passed = execution.forward(
-        graph, network.parameters, network.buffers, images, training=training
+        graph, network.parameters, network.buffers, {"images": images}, training=training
     )
-    assert_close(passed.logits, theirs.detach().numpy(), TOLERANCE, "logits")
+    assert_close(passed.outputs["logits"], theirs.detach().numpy(), TOLERANCE, "logits")
     for name, want in statistics(module).items():
         assert_close(passed.buffers[name], want, TOLERANCE, name)
     parameters = dict(module.named_parameters())
     for seed in range(3):
-        dlogits = np.random.default_rng(seed).standard_normal(passed.logits.shape)
-        got = execution.backward(graph, passed, dlogits)
+        dlogits = np.random.default_rng(seed).standard_normal(passed.outputs["logits"].shape)
+        gradients, dinputs = execution.backward(graph, passed, {"logits": dlogits})
+        got = gradients | dinputs
         want = torch.autograd.grad(
             theirs, [x, *parameters.values()], torch.from_numpy(dlogits), retain_graph=True
         )

@@ -136,7 +136,7 @@ def text(content: str) -> Any:
 
 
 CHANGES: dict[str, tuple[Any, str]] = {
-    "a newer version": (set_attribute("version", np.int64(2)), "update fcpts-ref"),
+    "a newer version": (set_attribute("version", np.int64(9)), "update fcpts-ref"),
     "version 0": (set_attribute("version", np.int64(0)), "version 0"),
     "another format": (set_attribute("format", np.bytes_(b"other")), "not of the format"),
     "no graph": (remove("graph"), "graph is missing"),

@@ -11,6 +11,7 @@ import numpy as np
 from fcpts_ref.data.augmentation import AUGMENTATIONS
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
+from fcpts_ref.objectives.make import make_objective
 from fcpts_ref.pruning.common import (
     OnStep,
     Problem,
@@ -148,6 +149,7 @@ class FCPTS:
     ) -> State:
         """One epoch: the images in a new order, batch after batch."""
         n, batch = len(problem.images), self._batch(problem)
+        problem = problem.comparing(make_objective(self.conventions).outputs(problem.network.graph))
         seen, remembered = seen_in(
             state.step // (n // batch),
             problem,
@@ -155,7 +157,8 @@ class FCPTS:
             self.views,
             state.views,
             generator,
-            teacher_evaluates=self.conventions.teacher_batch_norm == "evaluation",
+            remember=self.conventions.teacher_batch_norm == "evaluation"
+            and make_objective(self.conventions).memorable,
         )
         state = replace(state, views=remembered)
         order = generator.permutation(n)
@@ -258,7 +261,7 @@ class FCPTS:
         generator: np.random.Generator,
     ) -> tuple[State, dict[str, Any]]:
         conventions = self.conventions
-        images, dense_logits = seen.batch(problem.images, chosen)
+        images, dense = seen.batch(problem.images, chosen)
         steps = self.steps(problem)
         warmup = min(conventions.warmup_epochs * (steps // max(self.epochs, 1)), steps)
         factor = warmup_cosine(state.step, steps, warmup) * len(images) / LEARNING_RATE_BATCH
@@ -278,7 +281,7 @@ class FCPTS:
                 control=self.control,
                 learn_rates=self.learn_rates,
                 rate_factor=factor,
-                dense_logits=dense_logits,
+                dense=dense,
             )
         except InputError as error:
             if state.step == 0:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.objectives.make import make_objective
 from fcpts_ref.pruning.common import Problem
 from fcpts_ref.spec import equations
 from fcpts_ref.spec.allocation import Allocation
@@ -61,13 +62,14 @@ def step(
     control: Control = "loss",
     learn_rates: bool = True,
     rate_factor: float = 1.0,
-    dense_logits: Array | None = None,
+    dense: Arrays | None = None,
     observe: Observe | None = None,
 ) -> tuple[State, dict[str, Any]]:
     """One step of Algorithm 1 on a batch of images (B, C, H, W).
 
     samples: the weights drawn for Eq. 12 (``draw_samples``); rate_factor: on both learning rates;
-    dense_logits: (B, classes) if they are known already, which needs a teacher that evaluates.
+    dense: the dense network's outputs (B, ...) if they are known already, which needs a teacher
+    that evaluates.
     ``observe(name, value)`` is called with every quantity in the order in which it is computed.
     Returns the new state and the step's numbers.
     """
@@ -85,30 +87,34 @@ def step(
         )
         see(f"mask/{name}", M[name])
         see(f"sparse_weight/{name}", sparse[name])
-    if dense_logits is None:
-        dense_logits = _dense_logits(problem, images, conventions)
+    if dense is None:
+        dense = _dense_outputs(problem, images, conventions)
     passed = problem.student.forward(
         {**state.parameters, **sparse},
         state.buffers,
-        images,
+        {problem.network.graph.input: images},
         training=conventions.student_batch_norm == "training",
         sparse=True,
     )
-    T = conventions.temperature
-    L_rec = equations.reconstruction_loss(dense_logits, passed.logits, temperature=T)
+    objective = make_objective(conventions)
+    compared = objective.outputs(problem.network.graph)
+    dense_outputs = {name: dense[name] for name in compared}
+    sparse_outputs = {name: passed.outputs[name] for name in compared}
+    L_rec, doutputs = objective.loss_and_gradients(dense_outputs, sparse_outputs)  # Equation 4
     L_c = equations.control_loss(r, N, problem.target)
     L = equations.total_loss(L_rec, L_c, control_weight=conventions.control_weight)
-    forward = {"dense_logits": dense_logits, "sparse_logits": passed.logits}
+    forward: dict[str, Any] = {f"dense_{name}": value for name, value in dense_outputs.items()}
+    forward |= {f"sparse_{name}": value for name, value in sparse_outputs.items()}
     forward |= {"reconstruction_loss": L_rec, "rates": r, "control_loss": L_c, "total_loss": L}
     for quantity, value in forward.items():
         see(quantity, value)
 
     # 2. Backward propagation
-    dlogits = equations.reconstruction_loss_gradient(dense_logits, passed.logits, temperature=T)
-    see("dsparse_logits", dlogits)
+    for name, doutput in doutputs.items():
+        see(f"dsparse_{name}", doutput)
     every = conventions.reconstruction_moves_thresholds or conventions.mask_gradient_reaches_weights
     gradients = problem.student.backward(
-        passed, dlogits, weight_gradient="all" if every else "kept"
+        passed, doutputs, weight_gradient="all" if every else "kept"
     )
     dt = np.zeros_like(t)
     if learn_rates:
@@ -162,15 +168,15 @@ def thresholds_at(weights: Arrays, rates: Mapping[str, float]) -> list[float]:
     return [threshold_of_count(w, round(rates[name] * w.size)) for name, w in weights.items()]
 
 
-def _dense_logits(problem: Problem, images: Array, conventions: Conventions) -> Array:
+def _dense_outputs(problem: Problem, images: Array, conventions: Conventions) -> Arrays:
     """f(X, W) of the dense network on this batch (convention 15)."""
     network = problem.network
     return problem.teacher.forward(
         network.parameters,
         network.buffers,
-        images,
+        {network.graph.input: images},
         training=conventions.teacher_batch_norm == "training",
-    ).logits
+    ).outputs
 
 
 def _control_part(
