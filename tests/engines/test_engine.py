@@ -289,7 +289,7 @@ def test_stale_passes_and_bad_input():
     new = fast.forward(parameters, buffers, {"images": images}, training=True)
     with pytest.raises(InputError, match="before the next forward"):
         fast.backward(old, {"logits": np.ones_like(old.outputs["logits"])})
-    with pytest.raises(InputError, match="gradient of .logits. has shape"):
+    with pytest.raises(InputError, match=r"gradient of .logits. has shape"):
         fast.backward(new, {"logits": np.ones((1, 1))})
     with pytest.raises(InputError, match="images"):
         fast.forward(parameters, buffers, {"images": images[:, :1]}, training=True)

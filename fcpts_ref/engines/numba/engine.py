@@ -70,7 +70,7 @@ class NumbaEngine:
         float32 and float64.
         """
         self._note_need()
-        dtype = self._dtype(parameters)
+        dtype = _dtype_of(parameters or buffers or inputs)
         parameters = _checked(parameters, self.graph.parameter_shapes, dtype, "parameter")
         stored = _checked(buffers, self.graph.buffer_shapes, dtype, "buffer")
         given = _checked_batch(inputs, self.graph.inputs, dtype)
@@ -141,15 +141,17 @@ class NumbaEngine:
         if not self._needed.get((shape, not training), False):
             self._plans.pop((shape, True), None)
 
-    def _dtype(self, parameters: Mapping[str, Array]) -> np.dtype[Any]:
-        dtypes = {array.dtype for array in parameters.values()} or {np.dtype(np.float32)}
-        dtype = next(iter(dtypes))
-        if len(dtypes) > 1 or dtype not in (np.float32, np.float64):
-            raise InputError(
-                f"parameters are {', '.join(sorted(map(str, dtypes)))}; the fast engine expects "
-                "one of float32 and float64: cast them, or use the NumPy engine"
-            )
-        return dtype
+
+def _dtype_of(arrays: Mapping[str, Array]) -> np.dtype[Any]:
+    """The dtype to compute in: that of the parameters, or of what there is without any."""
+    dtypes = {array.dtype for array in arrays.values()}
+    dtype = next(iter(dtypes))
+    if len(dtypes) > 1 or dtype not in (np.float32, np.float64):
+        raise InputError(
+            f"parameters are {', '.join(sorted(map(str, dtypes)))}; the fast engine expects "
+            "one of float32 and float64: cast them, or use the NumPy engine"
+        )
+    return dtype
 
 
 def _shape(run: Run) -> Shape:
