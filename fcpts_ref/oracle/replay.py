@@ -232,6 +232,7 @@ def _samples(name: str, inputs: Arrays, setting: Setting, number: int) -> Array:
 def _method(setting: Setting) -> FCPTS:
     """The method's settings; ``begin`` and ``finish`` know no others."""
     return FCPTS(
+        profile="paper",
         choices=asdict(setting.conventions),
         control=setting.control,  # type: ignore[arg-type]
         learn_rates=setting.learn_rates,

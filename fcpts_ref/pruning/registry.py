@@ -20,7 +20,7 @@ from fcpts_ref.pruning.common import (
     make_problem,
     run_method,
 )
-from fcpts_ref.pruning.fcpts.method import DEFAULT_PROFILE, FCPTS, PROFILE_SETTINGS, with_profile
+from fcpts_ref.pruning.fcpts.method import DEFAULT_PROFILE, FCPTS, PROFILE_SETTINGS
 from fcpts_ref.pruning.one_shot import OneShot
 from fcpts_ref.pruning.pot.method import POT
 
@@ -28,12 +28,10 @@ METHODS: dict[str, type[Any]] = {"fcpts": FCPTS, "one-shot": OneShot, "pot": POT
 
 
 def make_method(method: str, **settings: Any) -> Method:
-    """The method of that name with its settings; FCPTS's profile fills in what is not said.
+    """The method of that name with its settings.
 
     Raises InputError for an unknown method or a setting that it does not have.
     """
-    if method == "fcpts":
-        settings = with_profile(settings)
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}; expected one of {', '.join(METHODS)}")
     known = {field.name for field in fields(METHODS[method])}
@@ -58,12 +56,13 @@ def sparsify(
     on_step: OnStep = ignore_step,
     **settings: Any,
 ) -> Result:
-    """Prunes a trained network to a global sparsity rate, from unlabelled images.
+    """Prune a trained network to a global sparsity rate, from unlabelled images (Equation 6).
 
     network: dense.  images: (n, C, H, W) floats in [0, 1].  target: the share of all convolution
     and linear weights set to zero, in [0, 1); met to the last weight.
     method: a name of ``METHODS``; ``settings`` are the fields of its class, for "fcpts" among
-    others profile, allocation, control, epochs, batch_size (``pruning.fcpts.method.FCPTS``).
+    others profile (default "extended"), allocation, control, epochs and batch_size
+    (``fcpts_ref.pruning.fcpts.method.FCPTS``).
     engine: "numba" or "numpy"; the same seed gives the same bits on any number of threads.
     Raises InputError for bad input, in one line.
     """

@@ -61,6 +61,6 @@ def network(kind: str = "plain") -> Network:
 
 def record(kind: str = "plain", steps: Any = (0, 1), target: float = 0.5, **settings: Any) -> Trace:
     """A trace of the first steps of a run of four epochs, three steps each."""
-    method = FCPTS(**({"epochs": 4, "batch_size": BATCH} | settings))
+    method = FCPTS(**({"profile": "paper", "epochs": 4, "batch_size": BATCH} | settings))
     images = make_images(pooled(), IMAGE_COUNT)
     return record_run(network(kind), images, target=target, steps=steps, method=method)

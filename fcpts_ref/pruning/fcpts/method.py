@@ -17,12 +17,9 @@ from fcpts_ref.pruning.common import (
     Problem,
     Result,
     StepReport,
-    ignore_step,
-    make_problem,
     mask_rates,
     mask_thresholds,
     masked_network,
-    run_method,
 )
 from fcpts_ref.pruning.fcpts.step import (
     Array,
@@ -42,9 +39,11 @@ from fcpts_ref.spec.budget import exact_masks
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH, Conventions, profile
 from fcpts_ref.spec.optim import warmup_cosine
 
+PLAIN = {"control": "loss", "epochs": 10, "augmentation": "none", "views": 0, "ramp": 0.0}
+
 PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "released": {},
+    "paper": PLAIN,
+    "released": PLAIN,
     "extended": {
         "control": "projection",
         "epochs": 12,
@@ -53,7 +52,7 @@ PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
         "ramp": 0.5,
     },
 }
-"""What a profile sets beside its conventions; everything else is as in ``FCPTS``."""
+"""The settings that a profile fixes beside its conventions: fields of ``FCPTS``."""
 
 DEFAULT_PROFILE = "extended"
 
@@ -61,9 +60,17 @@ RAMP_START = 0.5
 """Where the target of a ramp begins: magnitude pruning alone costs little up to there."""
 
 
+FROM_PROFILE: Any = None
+"""The default of a setting of ``FCPTS`` that its profile fixes."""
+
+
 @dataclass(frozen=True)
 class FCPTS:
     """The settings of a run.
+
+    Settings that are not given (None) are those of the profile (``PROFILE_SETTINGS``); every
+    field of an instance holds its final value.  Without augmentation the profile's views are left
+    out, and with control "loss" its ramp.
 
     profile: "paper", "released" or "extended"; ``choices`` replaces single conventions by name.
     allocation: where the thresholds start; default the profile's (convention 8).
@@ -79,19 +86,20 @@ class FCPTS:
         control "projection"; 0 for the target itself from the first step on.
     """
 
-    profile: str = "paper"
+    profile: str = DEFAULT_PROFILE
     choices: Mapping[str, Any] = field(default_factory=dict)
     allocation: str | None = None
-    control: Control = "loss"
-    epochs: int = 10
+    control: Control = FROM_PROFILE
+    epochs: int = FROM_PROFILE
     batch_size: int | None = None
     learn_rates: bool = True
-    augmentation: str = "none"
-    views: int = 0
-    ramp: float = 0.0
+    augmentation: str = FROM_PROFILE
+    views: int = FROM_PROFILE
+    ramp: float = FROM_PROFILE
 
     def __post_init__(self) -> None:
         _ = self.conventions
+        self._fill_in(PROFILE_SETTINGS[self.profile])
         if self.control not in ("loss", "projection"):
             raise InputError(f"control is {self.control!r}; expected 'loss' or 'projection'")
         if self.augmentation not in AUGMENTATIONS:
@@ -115,6 +123,19 @@ class FCPTS:
                 f"ramp is {self.ramp} with control {self.control!r}; expected 0, or a share of the "
                 "steps up to 1 with control='projection'"
             )
+
+    def _fill_in(self, defaults: Mapping[str, Any]) -> None:
+        """Replace the fields that are None."""
+        given = {name: getattr(self, name) for name in defaults}
+        settings = {**defaults} | {name: v for name, v in given.items() if v is not None}
+        for name, needs, without in (
+            ("views", "augmentation", "none"),
+            ("ramp", "control", "loss"),
+        ):
+            if settings[needs] == without and given[name] is None:
+                settings[name] = PLAIN[name]
+        for name, value in settings.items():
+            object.__setattr__(self, name, value)
 
     @property
     def conventions(self) -> Conventions:
@@ -290,44 +311,6 @@ class FCPTS:
                 f"the run diverged at step {state.step}: {error}; use a lower learning_rate"
             ) from error
         return replace(new, allocation=state.allocation), record
-
-
-def with_profile(said: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that were said, and those of their profile that were not.
-
-    What the profile adds to something that was turned off goes with it: views without an
-    augmentation, a ramp without projection.
-    """
-    name = said.get("profile", DEFAULT_PROFILE)
-    settings = {"profile": name} | PROFILE_SETTINGS.get(name, {}) | dict(said)
-    if settings.get("augmentation") == "none" and "views" not in said:
-        settings.pop("views", None)
-    if settings.get("control") == "loss" and "ramp" not in said:
-        settings.pop("ramp", None)
-    return settings
-
-
-def sparsify(
-    network: Network,
-    images: Array,
-    *,
-    target: float,
-    seed: int = 0,
-    engine: str = "numba",
-    threads: int | None = None,
-    on_step: OnStep = ignore_step,
-    **settings: Any,
-) -> Result:
-    """Equation 6: FCPTS from the dense network to the sparse one, by default as in the paper.
-
-    settings: see ``FCPTS``; ``fcpts_ref.sparsify`` adds those of the default profile.
-
-    images: (n, C, H, W) calibration images in [0, 1]; no labels.  target: global rate in [0, 1).
-    Raises InputError for bad input, one line.
-    """
-    method = FCPTS(**settings)
-    problem = make_problem(network, images, target, engine=engine, threads=threads)
-    return run_method(method, problem, np.random.default_rng(seed), on_step)
 
 
 def _rates(weights: Arrays, t: Array, conventions: Conventions) -> Array:
