@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -23,6 +24,7 @@ from fcpts_ref.pruning.common import (
 from fcpts_ref.pruning.fcpts.method import DEFAULT_PROFILE, FCPTS, PROFILE_SETTINGS
 from fcpts_ref.pruning.one_shot import OneShot
 from fcpts_ref.pruning.pot.method import POT
+from fcpts_ref.pruning.selection import Selection
 
 METHODS: dict[str, type[Any]] = {"fcpts": FCPTS, "one-shot": OneShot, "pot": POT}
 
@@ -53,6 +55,9 @@ def sparsify(
     seed: int = 0,
     engine: str = "numba",
     threads: int | None = None,
+    keep_dense: tuple[str, ...] = (),
+    max_rates: Mapping[str, float] | None = None,
+    rates: Mapping[str, float] | None = None,
     on_step: OnStep = ignore_step,
     **settings: Any,
 ) -> Result:
@@ -63,11 +68,16 @@ def sparsify(
     method: a name of ``METHODS``; ``settings`` are the fields of its class, for "fcpts" among
     others profile (default "extended"), allocation, control, epochs and batch_size
     (``fcpts_ref.pruning.fcpts.method.FCPTS``).
+    keep_dense: layers, by name or pattern, that lose nothing and do not count in the target.
+    max_rates, rates: by name or pattern the highest rate of a layer, or its rate, fixed.
     engine: "numba" or "numpy"; the same seed gives the same bits on any number of threads.
     Raises InputError for bad input, in one line.
     """
     chosen = make_method(method, **settings)
-    problem = make_problem(network, images, target, engine=engine, threads=threads)
+    selection = Selection(keep_dense, max_rates or {}, rates or {})
+    problem = make_problem(
+        network, images, target, engine=engine, threads=threads, selection=selection
+    )
     return run_method(chosen, problem, np.random.default_rng(seed), on_step)
 
 

@@ -17,6 +17,9 @@ from fcpts_ref.pruning.common import (
     Problem,
     Result,
     StepReport,
+    allocate_within,
+    final_masks,
+    left_out,
     mask_rates,
     mask_thresholds,
     masked_network,
@@ -28,14 +31,14 @@ from fcpts_ref.pruning.fcpts.step import (
     State,
     draw_samples,
     parameter_of,
+    projected,
     step,
     thresholds_at,
     thresholds_of,
 )
 from fcpts_ref.pruning.fcpts.views import Seen, seen_in
 from fcpts_ref.spec import equations
-from fcpts_ref.spec.allocation import Allocation, allocate
-from fcpts_ref.spec.budget import exact_masks
+from fcpts_ref.spec.allocation import Allocation
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH, Conventions, profile
 from fcpts_ref.spec.optim import warmup_cosine
 
@@ -149,8 +152,7 @@ class FCPTS:
         first = allocation if self.learn_rates else self._allocation(aimed)
         t = np.array(thresholds_at(problem.weights, first.rates))
         if self.learn_rates and aimed is not problem:
-            weights = list(problem.weights.values())
-            t = t * problem.arithmetic.projection_factor(weights, t, aimed.count)
+            t = projected(aimed, problem.weights, t)
         return State(
             step=0,
             parameters=dict(problem.network.parameters),
@@ -207,21 +209,22 @@ class FCPTS:
     def finish(self, problem: Problem, state: State) -> Result:
         """The last projection: exactly round(target * N) weights go (convention 18)."""
         conventions = self.conventions
-        names = problem.network.graph.prunable
+        names = problem.prunable
         t = thresholds_of(state.threshold_parameters, conventions)
         weights = {name: state.parameters[name] for name in names}
         before = _rates(weights, t, conventions)
         thresholds = dict(zip(names, t.tolist(), strict=True))
-        masks = exact_masks(weights, thresholds, problem.count)
+        masks = final_masks(problem, weights, thresholds)
         trained = Network(problem.network.graph, state.parameters, state.buffers)
         sizes = np.array([w.size for w in weights.values()])
         return Result(
             network=masked_network(trained, masks),
-            thresholds=mask_thresholds(weights, masks),
+            thresholds=mask_thresholds(state.parameters, masks),
             rates=mask_rates(masks),
             initial_rates=dict(state.allocation.rates),
             rate_before_projection=float((before * sizes).sum() / sizes.sum()),
             dense_layers=state.allocation.dense,
+            left_out=left_out(problem),
             history=dict(state.history),
         )
 
@@ -263,7 +266,7 @@ class FCPTS:
 
     def _allocation(self, problem: Problem) -> Allocation:
         name = self.allocation or self.conventions.initial_allocation
-        return allocate(name, problem.weights, problem.target)
+        return allocate_within(name, problem)
 
     def _batch(self, problem: Problem) -> int:
         return min(self.batch_size or self.conventions.batch_size, len(problem.images))
@@ -271,7 +274,7 @@ class FCPTS:
     def _aimed(self, problem: Problem, step: int) -> Problem:
         """The problem with the target of a step."""
         target = self.target_at(step, self.steps(problem), problem.target)
-        return problem if target == problem.target else replace(problem, target=target)
+        return problem.aiming(target)
 
     def _step(
         self,

@@ -19,6 +19,7 @@ from fcpts_ref.objectives.make import make_objective
 from fcpts_ref.pruning.common import Problem
 from fcpts_ref.spec import equations
 from fcpts_ref.spec.allocation import Allocation
+from fcpts_ref.spec.bounds import bounded_thresholds, clip_thresholds
 from fcpts_ref.spec.budget import threshold_of_count
 from fcpts_ref.spec.conventions import SIGMOID_FLOOR, Conventions
 
@@ -74,7 +75,7 @@ def step(
     Returns the new state and the step's numbers.
     """
     see = observe or _see_nothing
-    names = problem.network.graph.prunable
+    names = problem.prunable
     W = {name: state.parameters[name] for name in names}
     N = np.array([w.size for w in W.values()])
     t = thresholds_of(state.threshold_parameters, conventions)  # (L,)
@@ -321,15 +322,24 @@ def _controlled(
     state: State, problem: Problem, conventions: Conventions, control: Control, learn_rates: bool
 ) -> State:
     """The thresholds put back onto the budget, where the control or fixed rates ask for it."""
-    weights = {name: state.parameters[name] for name in problem.network.graph.prunable}
+    weights = {name: state.parameters[name] for name in problem.prunable}
+    t = thresholds_of(state.threshold_parameters, conventions)
     if not learn_rates:
         t = np.array(thresholds_at(weights, state.allocation.rates))
     elif control == "projection":
-        t = thresholds_of(state.threshold_parameters, conventions)
-        t = t * problem.arithmetic.projection_factor(list(weights.values()), t, problem.count)
+        t = projected(problem, weights, t)
+    elif problem.narrow:
+        t = clip_thresholds(weights, t, problem.bounds)
     else:
         return state
     return replace(state, threshold_parameters=parameter_of(t, conventions))
+
+
+def projected(problem: Problem, weights: Arrays, t: Array) -> Array:
+    """The thresholds (L,) scaled by one factor onto the budget, within the layers' bounds."""
+    if problem.narrow:
+        return bounded_thresholds(weights, t, problem.count, problem.bounds)
+    return t * problem.arithmetic.projection_factor(list(weights.values()), t, problem.count)
 
 
 def _see_nothing(name: str, value: Any) -> None:

@@ -19,7 +19,7 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.fold import fold_batch_norm
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.pruning.common import OnStep, Problem, Result, StepReport
+from fcpts_ref.pruning.common import OnStep, Problem, Result, StepReport, allocate_within
 from fcpts_ref.pruning.one_shot import OneShot
 from fcpts_ref.pruning.pot.units import (
     Progress,
@@ -29,7 +29,7 @@ from fcpts_ref.pruning.pot.units import (
     positions,
     run_part,
 )
-from fcpts_ref.spec.allocation import Allocation, allocate
+from fcpts_ref.spec.allocation import Allocation
 from fcpts_ref.spec.optim import adam_step
 
 Array = NDArray[Any]
@@ -97,7 +97,7 @@ class POT:
     def begin(self, problem: Problem) -> State:
         """Folded, allocated, masked, weights corrected."""
         folded = replace(problem, network=fold_batch_norm(problem.network))
-        allocation = allocate(self.allocation, folded.weights, problem.target)
+        allocation = allocate_within(self.allocation, folded)
         masks = OneShot(self.allocation).finish(folded, allocation).network.masks
         weights = {
             name: correct_weight(weight, masks[name]) if self.correct_weights else weight
