@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 import pytest
@@ -178,7 +180,8 @@ def test_agrees_in_float32():
 
 def test_any_batch_and_dtype_one_after_another():
     graph = GRAPHS["resnet8 A"]
-    fast, numpy = make_engine(graph, "numba"), make_engine(graph, "numpy")
+    fast: Any = make_engine(graph, "numba")
+    numpy = make_engine(graph, "numpy")
     for count in range(1, KEPT_PLANS + 3):
         dtype = np.float32 if count % 2 else np.float64
         network = make_network(graph, seed=count, dtype=dtype)
@@ -226,7 +229,7 @@ def test_forward_alone_keeps_little_memory():
     """A teacher in training mode learns that nobody asks for gradients."""
     graph = resnet(20, widths=(4, 4, 4), input_shape=(3, 8, 8))
     network, images = make_network(graph), make_images(graph)
-    fast = make_engine(graph, "numba")
+    fast: Any = make_engine(graph, "numba")
     run(fast, network, images)
     (kept,) = fast._plans.values()
     for _ in range(3):

@@ -4,6 +4,7 @@ import collections
 import io
 import pickle
 import tracemalloc
+from typing import Any
 
 import pytest
 from damage import damaged_copies
@@ -63,7 +64,7 @@ def test_it_stops_behind_the_pickle():
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_ordered_dicts_as_both_pythons_write_them(protocol):
-    value = collections.OrderedDict([("b", 1), ("a", 2)])
+    value: Any = collections.OrderedDict([("b", 1), ("a", 2)])
     value._metadata = {"version": 1}
     found = read_pickle(io.BytesIO(pickle.dumps(value, protocol=protocol)), ORDERED)
     assert list(found.items()) == [("b", 1), ("a", 2)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from comparing import assert_close
@@ -15,7 +17,7 @@ torch = pytest.importorskip("torch")
 from parity.torch_networks import Plain, ResNet, load, statistics  # noqa: E402
 
 TOLERANCE = 1e-10
-CASES = {
+CASES: dict[str, Any] = {
     "resnet8-A": (small_resnet("A"), lambda: ResNet(1, 5, (3, 5, 6), 2, "A")),
     "resnet8-B": (small_resnet("B"), lambda: ResNet(1, 5, (3, 5, 6), 2, "B")),
     "resnet14-A": (
