@@ -1,6 +1,6 @@
 """``python tools/minimum_versions.py``: pip constraints that hold every dependency at its minimum.
 
-The minimum is that of pyproject.toml: of the dependencies and of the extras ``plot``, ``tbb`` and ``test``.
+The minima are those of pyproject.toml, for the dependencies and the extras that users install.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Point links at pages of the site, and put the code beside the equations."""
     place = page.file.src_uri
     source = {page: source for source, page in OUTSIDE.items()}.get(place, f"docs/{place}")
-    text = LINK.sub(lambda link: _site_link(link, source, place), markdown)
+    text = LINK.sub(lambda link: site_link(link, source, place), markdown)
     return _beside(text) if place == "index.md" else text
 
 
@@ -118,7 +118,7 @@ def on_page_content(html: str, **_: Any) -> str:
     return MATH.sub(mathml, html)
 
 
-def _site_link(link: re.Match[str], source: str, place: str) -> str:
+def site_link(link: re.Match[str], source: str, place: str) -> str:
     """The same link between pages of the site; only its text where the target is not one."""
     target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link["target"]))
     pages = {module.replace(".", "/"): page for page, module in api_pages().items()}
