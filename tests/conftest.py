@@ -43,7 +43,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Record what passed; a run of the remaining tests adds to the record."""
     config = session.config
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None or not hasattr(config, "cache"):  # -p no:terminal, -p no:cacheprovider
+    if reporter is None or not _has_cache(config):
         return
     passed = {report.nodeid for report in reporter.stats.get("passed", [])}
     if config.getoption("--remaining"):
@@ -52,7 +52,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _read_passed(config: pytest.Config) -> set[str]:
-    return set(config.cache.get(PASSED, ())) if config.cache else set()
+    if not _has_cache(config):
+        raise pytest.UsageError("--remaining needs pytest's cache; omit -p no:cacheprovider")
+    return set(config.cache.get(PASSED, ()))
+
+
+def _has_cache(config: pytest.Config) -> bool:
+    return hasattr(config, "cache")  # not with -p no:cacheprovider
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item], names: set[str]) -> None:
