@@ -40,6 +40,7 @@ from fcpts_ref.pruning.common import (
 )
 from fcpts_ref.pruning.registry import make_method
 from fcpts_ref.storage.files import describe_failure, write_atomically
+from fcpts_ref.storage.hdf5 import array_sha256 as array_sha256
 from fcpts_ref.storage.network_files import read_arrays, write_arrays
 
 Array = NDArray[Any]
@@ -257,13 +258,6 @@ def network_sha256(network: Network) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
-
-
-def array_sha256(array: Array) -> str:
-    """A checksum of an array's bytes, little-endian, row-major."""
-    return hashlib.sha256(
-        np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
-    ).hexdigest()
 
 
 def versions() -> dict[str, str]:

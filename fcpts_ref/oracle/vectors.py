@@ -116,40 +116,20 @@ def decode_array(entry: Mapping[str, Any], folder: Path | None = None) -> Array:
 def _read_dataset(
     entry: Mapping[str, Any], dtype: np.dtype[Any], shape: tuple[int, ...], folder: Path | None
 ) -> Array:
-    import h5py
+    from fcpts_ref.storage.hdf5 import find_array, open_checked, read_array
 
     if folder is None:
         raise InputError("an array in a file was given where only inline arrays are expected")
     path = folder / take_name(entry, "file", NAME + r"\.h5")  # never outside the folder
     name = take_text(entry, "dataset")
-    try:
-        with h5py.File(path, "r") as file:
-            dataset = _find_dataset(file, name)
-            if dataset is None or dataset.shape != shape or dataset.dtype != dtype:
-                raise InputError(
-                    f"{path} has no {dtype} dataset {name!r} of shape {shape}; "
-                    "restore the file from its release"
-                )
-            return np.asarray(dataset[()])
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} cannot be read ({type(error).__name__}); restore it") from None
-
-
-def _find_dataset(file: Any, name: str) -> Any:
-    """The dataset at a path of hard links that stores its values in this file, or None."""
-    import h5py
-
-    found = file
-    for part in name.split("/"):
-        inside = isinstance(found, h5py.Group) and part in found
-        if not inside or not isinstance(found.get(part, getlink=True), h5py.HardLink):
-            return None
-        found = found[part]
-    if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
-        return None
-    return found
+    with open_checked(path) as file:
+        dataset = find_array(file, name)
+        if dataset.shape != shape or dataset.dtype != dtype:
+            raise InputError(
+                f"{name[:80]} is {dataset.dtype} of shape {dataset.shape}, expected {dtype} of "
+                f"shape {shape}: restore the file from its release"
+            )
+        return read_array(file, name, dtype.str, len(shape), max_unpacked=dataset.nbytes)
 
 
 def encode_array(array: Array) -> dict[str, Any]:

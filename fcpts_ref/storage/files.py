@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,6 +67,18 @@ def check_writable(path: Path | str) -> None:
         probe.unlink()
     except OSError as error:
         raise InputError(describe_failure(f"cannot write {path}", error)) from error
+
+
+def check_regular_file(path: Path | str) -> None:
+    """Raise InputError unless ``path`` is a regular file (a pipe or device may never end)."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise InputError(describe_failure(f"cannot read {path}", error)) from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"cannot read {path}: it is a folder, expected a file")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"cannot read {path}: it is a pipe or a device, expected a regular file")
 
 
 def describe_failure(what: str, error: Exception) -> str:

@@ -137,6 +137,21 @@ def test_bad_arrays_are_refused(entry):
         vectors.decode_array(entry)
 
 
+@pytest.mark.parametrize("entry", ["x", "inside/x", "outside/x"])
+def test_another_file_of_the_machine_is_not_read(tmp_path, entry):
+    (tmp_path / "secret").write_bytes(bytes(range(64)))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = np.zeros(64, np.uint8)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        place = [(str(tmp_path / "secret"), 0, 64)]
+        file.create_dataset("x", (64,), np.uint8, external=place)
+        file["outside"] = h5py.ExternalLink("other.h5", "/")
+        file["inside/x"] = h5py.SoftLink("/outside/x")
+    array = {"dtype": "uint8", "shape": [64], "file": "a.h5", "dataset": entry}
+    with pytest.raises(InputError, match=r"inside the file|another place"):
+        vectors.decode_array(array, tmp_path)
+
+
 def test_unknown_patterns_are_refused():
     with pytest.raises(InputError, match=r"eq99"):
         vectors.select_cases(CASES, skip=["eq99.0001"])
