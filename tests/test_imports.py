@@ -14,7 +14,17 @@ ROOT = Path(__file__).resolve().parents[1]  # the checkout: an installed package
 PACKAGE = ROOT / "fcpts_ref"
 HOUSE = ROOT / "docs" / "architecture.md"
 
-RUN_TIME = {"numpy", "scipy", "numba", "llvmlite", "h5py", "tqdm"}
+RUN_TIME = {
+    "numpy",
+    "scipy",
+    "numba",
+    "llvmlite",
+    "h5py",
+    "tqdm",
+    "filelock",
+    "platformdirs",
+    "safetensors",
+}
 # Optional, and only where named.
 OPTIONAL = {
     "matplotlib": "report",
