@@ -154,10 +154,10 @@ def network_path(name: str, home: str | None, *, has_arch_option: bool = False) 
         with contextlib.suppress(InputError):
             return resource_path(f"{known}.h5")
     if strip_endings(name) != name:
-        remedy = "say what it holds with --arch, or import it" if has_arch_option else "import it"
-        raise InputError(
-            f"{name} is another program's checkpoint: {remedy} by 'fcpts-ref models import'"
-        )
+        remedy = f"import it by 'fcpts-ref models import {name} --arch ARCHITECTURE'"
+        if has_arch_option:
+            remedy = f"say what it holds with --arch, or {remedy}"
+        raise InputError(f"{name} is another program's checkpoint: {remedy}")
     raise InputError(
         f"there is no network {name!r} in the package or in {folder}; give a name, or the path of "
         "an .h5 file"

@@ -162,9 +162,9 @@ _IGNORED = (
     "torch.serialization._get_layout",
     "numpy.dtype",
     *(
-        f"numpy.{module}.multiarray.{name}"
+        f"numpy.{module}.{name}"
         for module in ("core", "_core")
-        for name in ("scalar", "_reconstruct")
+        for name in ("multiarray.scalar", "multiarray._reconstruct", "numeric._frombuffer")
     ),
 )
 
