@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fcpts_ref.data.locations import home_folder
 from fcpts_ref.graphs.network import global_rate
 from fcpts_ref.interchange.importing import (
     check_ending,
+    count_classes,
     export_network,
     import_network,
     normalisation,
@@ -47,7 +49,7 @@ def add_parser(subparsers: Any) -> None:
     importing.add_argument("file", metavar="FILE", help="the checkpoint")
     add_arch_options(importing, required=True)
     importing.add_argument(
-        "--classes", type=int, default=10, help="of the last layer (default: %(default)s)"
+        "--classes", type=int, help="of the last layer (default: as many as in the checkpoint)"
     )
     importing.add_argument(
         "--input",
@@ -66,7 +68,9 @@ def add_parser(subparsers: Any) -> None:
 
     text = "write a network as .safetensors or, for .pt, .pth and .th, in PyTorch's format"
     exporting = actions.add_parser("export", help=text, description=text)
-    exporting.add_argument("network", metavar="NAME|FILE", help="a network's name or .h5 file")
+    exporting.add_argument(
+        "network", metavar="NAME|FILE", help="a network's name, .h5 file or run folder"
+    )
     exporting.add_argument("out", metavar="OUT", help="such as network.safetensors or network.pt")
     add_home_option(exporting)
     exporting.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -74,12 +78,16 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    graph = architecture(
+    make_graph = partial(
+        architecture,
         arguments.arch,
-        classes=arguments.classes,
         input_shape=tuple(arguments.input),
         shortcut=arguments.shortcut,
     )
+    classes = arguments.classes
+    if classes is None:
+        classes = count_classes(arguments.file, make_graph())
+    graph = make_graph(classes=classes)
     mean, std = normalisation(arguments.normalise)
     network, report = import_network(arguments.file, graph, mean=mean, std=std)
     source = Path(arguments.file)
@@ -104,7 +112,7 @@ def _import(arguments: argparse.Namespace) -> int:
         "file": str(path),
     }
     text = (
-        f"{graph.name}: {weights:,} prunable weights; {report.summary()}, "
+        f"{graph.name}, {graph.classes} classes: {weights:,} prunable weights; {report.summary()}, "
         f"{len(report.renamed)} under other names, {len(report.ignored)} counters left out\n"
         f"written to {path}"
     )

@@ -140,12 +140,14 @@ def _named_network(arguments: argparse.Namespace, dataset: Dataset) -> Network:
 
 
 def network_path(name: str, home: str | None, *, has_arch_option: bool = False) -> Path:
-    """The file of a network: a path with an ending, or a name in the package or in --home.
+    """The file of a network: its path, a run's folder, or a name in the package or in --home.
 
     A network that was imported from model.pth.tar is found by that name, too.
     """
     if name.lower().endswith((".h5", ".hdf5")):
         return Path(name)
+    if (Path(name) / "network.h5").is_file():
+        return Path(name) / "network.h5"
     folder = home_folder(home) / "models"
     for known in dict.fromkeys((name, strip_endings(name))):
         path = folder / f"{known}.h5"

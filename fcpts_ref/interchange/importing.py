@@ -21,6 +21,8 @@ from fcpts_ref.storage.files import check_regular_file, describe_failure
 
 Array = NDArray[Any]
 
+MAX_CLASSES = 100_000
+
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0,), (1.0,)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -96,6 +98,19 @@ def import_network(
     buffers = {name: arrays[name] for name in graph.buffer_shapes}
     prunable = {name: kept[name] for name in graph.prunable if name in kept}
     return Network(graph, parameters, buffers, prunable), report
+
+
+def count_classes(path: Path | str, graph: Graph) -> int:
+    """Return the number of classes of a checkpoint: the outputs of its last weight.
+
+    graph: of the checkpoint's architecture, for any number of classes.  The graph's own number is
+    returned where the checkpoint has no such weight.  Raises InputError as ``import_network`` does.
+    """
+    last = graph.prunable[-1]
+    report = match_state(_split_masks(path)[0], graph.parameter_shapes)
+    found = report.wrong_shape[last][0] if last in report.wrong_shape else ()
+    fits = len(found) == 2 and found[1:] == graph.parameter_shapes[last][1:]
+    return found[0] if fits and 0 < found[0] <= MAX_CLASSES else graph.classes
 
 
 def _split_masks(path: Path | str) -> tuple[dict[str, Array], dict[str, Array]]:

@@ -67,6 +67,10 @@ class MatchReport:
         return self.arrays
 
     def _remedy(self) -> str:
+        for names, letter in ((self.unexpected, "B"), (self.missing, "A")):
+            parts = {part for name in names for part in name.split(".")}
+            if parts & {"downsample", "shortcut"}:
+                return f"choose shortcut {letter} or the architecture it was trained with"
         if self.missing or self.unexpected:
             return "choose the architecture it was trained with"
         if self.wrong_shape:

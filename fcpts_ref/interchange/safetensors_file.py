@@ -66,13 +66,13 @@ def _read_content(path: Path) -> bytes:
     check_regular_file(path)
     try:
         with open(path, "rb") as file:
-            head = file.read(8)
-            length, size = int.from_bytes(head, "little"), path.stat().st_size
+            length, size = int.from_bytes(file.read(8), "little"), path.stat().st_size
             if not 2 <= length <= min(MAX_HEADER, size - 8):
                 raise InputError(
                     f"header of {length} bytes in a file of {size}, expected a safetensors file"
                 )
-            return head + file.read()
+            file.seek(0)
+            return file.read()
     except OSError as error:
         raise InputError(describe_failure(f"cannot read {path}", error)) from error
 

@@ -60,9 +60,9 @@ def read_torch_file(path: Path | str) -> dict[str, np.ndarray]:
     check_regular_file(path)
     try:
         with open(path, "rb") as file:
-            head = file.read(HEAD)
-            check_kind(head)
-            content = head + file.read()
+            check_kind(file.read(HEAD))
+            file.seek(0)
+            content = file.read()
         return _read_zip(content) if content[:4] == ZIP else _read_sequence(content)
     except UnknownName as error:
         raise InputError(f"{path}: {error}: {describe_name(error.name)}") from error

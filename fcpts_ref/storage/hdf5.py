@@ -100,23 +100,37 @@ _HDF5_ERRORS = (
 
 def _check_links(file: h5py.File, file_size: int) -> None:
     """Raise InputError if contents reached by several names exceed the size of the file."""
-    left, seen, waiting = file_size, set(), [(file["/"], 0)]
+    left, waiting = file_size, [(file["/"], 0)]
+    groups: set[int] = set()  # by address
+    sizes: dict[int, int] = {}  # bytes of arrays, by address
     while waiting:
         group, depth = waiting.pop()
         address = h5py.h5o.get_info(group.id).addr
-        if address in seen or depth > MAX_DEPTH:
+        if address in groups or depth > MAX_DEPTH:
             raise InputError(f"{group.name[:80]} is reached twice or nested too deeply: refused")
-        seen.add(address)
-        for name in group:
-            left -= LINK_BYTES
-            if isinstance(group.get(name, getlink=True), h5py.HardLink):
-                found = group[name]
-                if isinstance(found, h5py.Group):
-                    waiting.append((found, depth + 1))
-                elif isinstance(found, h5py.Dataset):
-                    left -= found.id.get_storage_size()
+        groups.add(address)
+        for name in _hard_links(group):
+            found = h5py.h5o.get_info(group.id, name)
+            if found.type == h5py.h5o.TYPE_GROUP:
+                waiting.append((group[name], depth + 1))
+            elif found.type == h5py.h5o.TYPE_DATASET:
+                if found.addr not in sizes:
+                    sizes[found.addr] = group[name].id.get_storage_size()
+                left -= LINK_BYTES + sizes[found.addr]
             if left < 0:
                 raise InputError("its names lead to more contents than the file has bytes: refused")
+
+
+def _hard_links(group: h5py.Group) -> list[bytes]:
+    """Return the names in a group, without links to other places, which are never followed."""
+    names: list[bytes] = []
+
+    def add(name: bytes, link: Any) -> None:
+        if link.type == h5py.h5l.TYPE_HARD:
+            names.append(name)
+
+    group.id.links.iterate(add, info=True)
+    return names
 
 
 def _describe_unreadable(path: Path, expected: str, error: OSError) -> str:

@@ -77,6 +77,19 @@ def test_a_network_is_found_by_the_name_of_its_checkpoint(
     assert run("inspect", name, *home).code == 0
 
 
+def test_the_number_of_classes_is_that_of_the_checkpoint(run: Run, tmp_path: Path) -> None:
+    network = make_network(resnet(8, classes=7), dtype=np.float32)
+    arrays = network.parameters | network.buffers
+    write_torch_file(tmp_path / "seven.pt", {f"module.{n}": a for n, a in arrays.items()})
+    out = ("--out", tmp_path / "n.h5")
+    result = run("models", "import", tmp_path / "seven.pt", *FORM, *out)
+    assert result.code == 0, result.err
+    assert read_network(tmp_path / "n.h5")[0].graph.classes == 7
+    result = run("models", "import", tmp_path / "seven.pt", *FORM, *out, "--classes=10")
+    assert result.code == 2
+    assert "choose the number of classes" in result.err
+
+
 def test_a_name_that_looks_like_a_checkpoint_s(run: Run, tmp_path: Path, checkpoint: Path) -> None:
     home = ("--home", tmp_path / "home")
     assert run("models", "import", checkpoint, *FORM, *home, "--name=my.pt").code == 0

@@ -116,6 +116,7 @@ def test_everything_wrong_is_in_one_message():
         ({"linear.weight": np.zeros((100, 4))}, "the number of classes and the image shape"),
         ({"linear.bias": np.full(10, np.nan)}, "its weights cannot be used"),
         ({"more": np.zeros(1)}, "choose the architecture"),
+        ({"layer2.0.downsample.0.weight": np.zeros(1)}, "choose shortcut B"),
     ],
 )
 def test_the_advice_fits_what_is_wrong(change, remedy):
