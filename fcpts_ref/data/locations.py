@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.storage.network_files.user_cache import user_cache
+from fcpts_ref.storage.user_cache import user_cache
 
 HOME_VARIABLE = "FCPTS_REF_HOME"
 

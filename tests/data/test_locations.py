@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from fcpts_ref.storage.network_files.user_cache import user_cache
 
 from fcpts_ref.data.locations import HOME_VARIABLE, home_folder
 from fcpts_ref.errors import InputError
+from fcpts_ref.storage.user_cache import user_cache
 
 
 @pytest.fixture(autouse=True)

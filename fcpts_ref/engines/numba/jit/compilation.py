@@ -21,7 +21,7 @@ import numba
 from numba import types
 from numba.extending import typeof_impl
 
-from fcpts_ref.storage.network_files.user_cache import user_cache
+from fcpts_ref.storage.user_cache import user_cache
 
 Function = Callable[..., Any]
 
