@@ -7,13 +7,15 @@ Format "fcpts-ref trace", version 1::
     network/     parameters/NAME, buffers/NAME: the dense network
     steps/K/     inputs/..., quantities/...: by the names of ``fcpts_ref.oracle.quantities``
 
-Everything but the quantities may be absent where another trace has it.
+Everything but the quantities may be absent where another trace has it.  There are no checksums:
+other programs may change the arrays in place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +85,18 @@ def write_trace(path: Path | str, trace: Trace) -> None:
         if trace.setting is not None:
             notes |= _notes_of(trace.setting)
             group = file.create_group("network")
-            write_tree(group.create_group("parameters"), trace.setting.network.parameters)
-            write_tree(group.create_group("buffers"), trace.setting.network.buffers)
-        write_json(file, "notes", notes)
+            _write_arrays(group.create_group("parameters"), trace.setting.network.parameters)
+            _write_arrays(group.create_group("buffers"), trace.setting.network.buffers)
+        write_json(file, "notes", notes, checksum=False)
         for number, step in trace.steps.items():
             group = file.create_group(f"steps/{number}")
-            write_tree(group.create_group("inputs"), step.inputs)
-            write_tree(group.create_group("quantities"), step.quantities)
+            _write_arrays(group.create_group("inputs"), step.inputs)
+            _write_arrays(group.create_group("quantities"), step.quantities)
 
     write_hdf5(path, FORMAT, VERSION, fill)
+
+
+_write_arrays = partial(write_tree, checksum=False)
 
 
 def read_trace(path: Path | str) -> Trace:

@@ -198,10 +198,14 @@ def read_group(owner: h5py.Group, name: str) -> h5py.Group:
     return found
 
 
-def write_array(owner: h5py.Group, name: str, array: np.ndarray) -> None:
-    """Store an array little-endian, uncompressed and contiguous, with its SHA-256."""
+def write_array(owner: h5py.Group, name: str, array: np.ndarray, *, checksum: bool = True) -> None:
+    """Store an array little-endian, uncompressed and contiguous, with its SHA-256.
+
+    checksum: False leaves the SHA-256 out, for files that other programs change in place.
+    """
     stored = owner.create_dataset(name, data=array, dtype=array.dtype.newbyteorder("<"))
-    write_text(stored, CHECKSUM, array_sha256(array))
+    if checksum:
+        write_text(stored, CHECKSUM, array_sha256(array))
 
 
 def array_sha256(array: np.ndarray) -> str:

@@ -18,14 +18,15 @@ Array = NDArray[Any]
 MAX_DIGITS = 40  # of an integer in JSON; a generator's state has 39
 
 
-def write_tree(group: h5py.Group, arrays: Mapping[str, Array]) -> None:
+def write_tree(group: h5py.Group, arrays: Mapping[str, Array], *, checksum: bool = True) -> None:
     """Store arrays of numbers or booleans (as uint8); "/" in a name makes groups.
 
     Names are sorted, so that equal arrays give equal files.
     """
     for name, array in sorted(arrays.items()):
         numbers = np.asarray(array)
-        write_array(group, name, numbers.astype(np.uint8) if numbers.dtype == np.bool_ else numbers)
+        numbers = numbers.astype(np.uint8) if numbers.dtype == np.bool_ else numbers
+        write_array(group, name, numbers, checksum=checksum)
 
 
 def read_tree(group: h5py.Group, levels: int = MAX_DEPTH) -> dict[str, Array]:
@@ -58,10 +59,10 @@ def read_numbers(group: h5py.Group, name: str) -> Array:
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def write_json(group: h5py.Group, name: str, data: Any) -> None:
+def write_json(group: h5py.Group, name: str, data: Any, *, checksum: bool = True) -> None:
     """Store ``data`` as JSON text in an array of bytes."""
     text = json.dumps(data, separators=(",", ":"))
-    write_array(group, name, np.frombuffer(text.encode(), dtype=np.uint8))
+    write_array(group, name, np.frombuffer(text.encode(), dtype=np.uint8), checksum=checksum)
 
 
 def read_json(group: h5py.Group, name: str) -> Any:
