@@ -161,6 +161,6 @@ def network_path(name: str, home: str | None, *, has_arch_option: bool = False) 
             remedy = f"say what it holds with --arch, or {remedy}"
         raise InputError(f"{name} is another program's checkpoint: {remedy}")
     raise InputError(
-        f"there is no network {name!r} in the package or in {folder}; give the path of an .h5 file, "
+        f"there is no network {name!r} in the package or in {folder}; give the path of an .h5 file "
         "or import a checkpoint by 'fcpts-ref models import'"
     )
