@@ -24,3 +24,8 @@ def shown(value: object) -> str:
     if value is None or isinstance(value, int | float):
         return str(value)
     return f"a {type(value).__name__}"
+
+
+def printable(text: str) -> str:
+    """Return ``text`` in one line with control characters escaped: they could steer a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

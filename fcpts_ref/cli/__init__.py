@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fcpts_ref import __version__
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, printable
 from fcpts_ref.storage.files import describe_failure
 
 DESCRIPTION = """\
@@ -121,7 +121,7 @@ def _prepare_streams() -> None:
 
 def _fail(message: str, code: int) -> int:
     with contextlib.suppress(OSError):  # standard error may be full as well
-        print(message, file=sys.stderr, flush=True)
+        print(printable(message), file=sys.stderr, flush=True)
     return code
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from fcpts_ref.cli.sources import add_home_option, network_path
 from fcpts_ref.cli.tables import percent, table
+from fcpts_ref.errors import printable
 from fcpts_ref.graphs.graph import macs
 from fcpts_ref.graphs.network import Network, global_rate, sparsity_rates
 from fcpts_ref.storage.network_files import read_network
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(summary, indent=2))
         return 0
     print(
-        f"{summary['network']}: images {'x'.join(map(str, summary['input_shape']))}, "
+        f"{printable(summary['network'])}: images {'x'.join(map(str, summary['input_shape']))}, "
         f"{summary['classes']} classes, {summary['dtype']}\n"
         f"{summary['weights']:,} prunable weights, {percent(summary['rate'])} of them zero; "
         f"{'pruned, with masks' if summary['masks'] else 'dense, without masks'}\n"
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         print(f"\nimages are normalised by mean {mean} and deviation {std}")
     if provenance.get("made_by"):
-        print(f"\nmade by {provenance['made_by']}")
+        print(f"\nmade by {printable(str(provenance['made_by'])[:200])}")
     return 0
 
 
