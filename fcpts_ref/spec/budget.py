@@ -13,6 +13,10 @@ from fcpts_ref.errors import InputError
 Array = NDArray[Any]
 
 
+class OutOfReach(InputError):
+    """Thresholds that no common factor brings to a budget."""
+
+
 def budget(target: float, size: int) -> int:
     """round(target * size): how many of ``size`` weights are pruned at a target rate.
 
@@ -59,9 +63,10 @@ def projection_factor(weights: Sequence[Array], thresholds: Array, count: int) -
     f lies in the middle between the count-th smallest |w| / t over all layers and the next, so
     that no weight is at its threshold.  Equal ratios cannot be told apart by any factor: then
     more or fewer than ``count`` go (``exact_masks`` breaks such ties).  A layer with t = 0 loses
-    nothing but exact zeros, whatever the factor.
-    weights: one array a layer; thresholds: (L,) at least 0.  Returns a float.
-    Raises InputError if the thresholds leave fewer than ``count`` weights to prune.
+    nothing but exact zeros, whatever the factor; so does the whole network if it has more zeros
+    than ``count``, with f half the smallest ratio above 0: f never sets a threshold to 0.
+    weights: one array a layer; thresholds: (L,) at least 0.  Returns a float above 0.
+    Raises OutOfReach (an InputError) if the thresholds leave fewer than ``count`` weights to prune.
     """
     ratios = np.concatenate([_ratios(w, t) for w, t in zip(weights, thresholds, strict=True)])
     if not 0 <= count < ratios.size:
@@ -70,13 +75,18 @@ def projection_factor(weights: Sequence[Array], thresholds: Array, count: int) -
 
 
 def factor_between(ratios: Array, count: int) -> float:
-    """The middle between the count-th smallest ratio and the next; ``ratios`` is not changed."""
+    """The middle between the count-th smallest ratio and the next, 0 being one of them for a count
+    of 0; half the smallest ratio above 0 where both are 0.  ``ratios`` is not changed."""
     if count == 0:
-        smallest = float(ratios.min())
-        return smallest / 2 if np.isfinite(smallest) else 1.0
-    lower, upper = np.partition(ratios, [count - 1, count])[count - 1 : count + 1]
+        lower, upper = 0.0, ratios.min()
+    else:
+        lower, upper = np.partition(ratios, [count - 1, count])[count - 1 : count + 1]
+    if upper == 0:
+        upper = ratios.min(where=ratios > 0, initial=np.inf)
+    if upper == np.inf and lower == 0:
+        return 1.0
     if not np.isfinite(lower):
-        raise InputError(
+        raise OutOfReach(
             f"only {np.count_nonzero(np.isfinite(ratios))} weights lie in layers with a threshold "
             f"above 0; expected at least {count} to prune: use a lower target"
         )
