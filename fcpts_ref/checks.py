@@ -69,13 +69,12 @@ def real_number(value: Any, name: str, expected: str) -> float:
     return result
 
 
-def whole_number(value: Any, name: str, least: int) -> int:
-    """One whole number of at least ``least`` as an int.  Raises InputError for anything else."""
+def whole_number(value: Any, name: str, least: int | None = None) -> int:
+    """One whole number, of at least ``least``, as an int.  Raises InputError for anything else."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
-        raise InputError(
-            f"{name} is of type {type(value).__name__}; expected a whole number of at least {least}"
-        )
-    if value < least:
+        kind = "a whole number" if least is None else f"a whole number of at least {least}"
+        raise InputError(f"{name} is of type {type(value).__name__}; expected {kind}")
+    if least is not None and value < least:
         raise InputError(f"{name} is {value}; expected at least {least}")
     return int(value)
 

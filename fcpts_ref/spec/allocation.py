@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.checks import floating_array
 from fcpts_ref.errors import InputError
 from fcpts_ref.spec.budget import budget
 
@@ -103,10 +104,12 @@ def allocate(
     Raises InputError for an unknown name, a target outside [0, 1), weights that are not finite,
     no weights at all, or a target so high that a layer would lose all its weights.
     """
-    if name not in ALLOCATIONS:
-        raise InputError(f"unknown allocation {name!r}; expected one of {', '.join(ALLOCATIONS)}")
-    if not weights:
-        raise InputError("there are no weights to prune; expected at least one layer")
+    if not isinstance(name, str) or name not in ALLOCATIONS:
+        shown = repr(name) if isinstance(name, str) else f"of type {type(name).__name__}"
+        raise InputError(f"unknown allocation {shown}; expected one of {', '.join(ALLOCATIONS)}")
+    if not isinstance(weights, Mapping) or not weights:
+        raise InputError("there are no weights to prune; expected at least one layer by its name")
+    weights = {layer: floating_array(w, f"weight {layer!r}") for layer, w in weights.items()}
     for layer, weight in weights.items():
         if weight.size == 0 or not np.isfinite(weight).all():
             raise InputError(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.checks import floating_array, real_number, whole_number
 from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]
@@ -20,15 +21,14 @@ class OutOfReach(InputError):
 def budget(target: float, size: int) -> int:
     """round(target * size): how many of ``size`` weights are pruned at a target rate.
 
-    Raises InputError for a target outside [0, 1).
+    Raises InputError for a target outside [0, 1) or a size that is no count.
     """
-    if not 0 <= target < 1:
-        share = f"{target / 100:g}" if 1 < target < 100 else "0.9"  # perhaps meant as percent
-        raise InputError(
-            f"target is {target}; expected a sparsity rate in [0, 1): the share of weights set to "
-            f"zero, such as {share}"
-        )
-    return round(target * size)
+    expected = "a sparsity rate in [0, 1): the share of weights set to zero, such as "
+    rate = real_number(target, "target", f"{expected}0.9")
+    if not 0 <= rate < 1:
+        share = f"{rate / 100:g}" if 1 < rate < 100 else "0.9"  # perhaps meant as percent
+        raise InputError(f"target is {target}; expected {expected}{share}")
+    return round(rate * whole_number(size, "size", 0))
 
 
 def threshold_of_count(weight: Array, count: int) -> float:
@@ -37,8 +37,7 @@ def threshold_of_count(weight: Array, count: int) -> float:
     Pruning |w| <= t then takes ``count`` weights, and those that equal the threshold.
     Raises InputError for a count outside [0, size].
     """
-    if not 0 <= count <= weight.size:
-        raise InputError(f"count is {count}; the layer has {weight.size} weights")
+    weight = _checked(weight, count)
     if count == 0:
         return 0.0
     return float(np.partition(np.abs(weight), count - 1, axis=None)[count - 1])
@@ -50,11 +49,17 @@ def mask_of_count(weight: Array, count: int) -> NDArray[np.bool_]:
     Of equal magnitudes the one that comes first in row-major order goes first.
     Raises InputError for a count outside [0, size].
     """
-    if not 0 <= count <= weight.size:
-        raise InputError(f"count is {count}; the layer has {weight.size} weights")
+    weight = _checked(weight, count)
     kept = np.ones(weight.size, dtype=np.bool_)
     kept[np.argsort(np.abs(weight), axis=None, kind="stable")[:count]] = False
     return kept.reshape(weight.shape)
+
+
+def _checked(weight: Array, count: int) -> Array:
+    array = floating_array(weight, "weight")
+    if whole_number(count, "count") not in range(array.size + 1):
+        raise InputError(f"count is {count}; the layer has {array.size} weights")
+    return array
 
 
 def projection_factor(weights: Sequence[Array], thresholds: Array, count: int) -> float:
