@@ -26,6 +26,8 @@ def floating_array(values: Any, name: str = "the array") -> Array:
     The array has the machine's byte order.
     Raises InputError for values that are not real numbers, ragged lists and masked elements.
     """
+    if type(values) is np.ndarray and values.dtype.kind == "f" and values.dtype.isnative:
+        return values  # most often so
     try:
         array = np.asarray(values)
     except Exception as error:  # a ragged list, or an object that fails to convert itself
@@ -106,7 +108,8 @@ def uniform_bins(low: Any, high: Any, bins: int, samples: int) -> tuple[Array, A
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         width = (high - low) / bins
         edges = np.linspace(low, high, bins + 1, dtype=low.dtype)
-        fits = np.isfinite([1 / width, samples * width]).all() and (edges[:-1] < edges[1:]).all()
+        fits = math.isfinite(1 / width) and math.isfinite(samples * width)
+        fits = fits and bool((edges[:-1] < edges[1:]).all())
     if not fits:
         raise InputError(
             f"samples lie between {low!r} and {high!r}, too close together or too far apart for "
