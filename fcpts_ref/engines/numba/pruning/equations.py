@@ -216,10 +216,12 @@ def _in_dtype(value: Any, dtype: np.dtype[Any]) -> float:
     """The number as this dtype holds it; NaN for what is not a number."""
     if not isinstance(value, Real):
         return math.nan
-    if abs(value) < SINGLE_MAXIMUM:
-        return float(dtype.type(value))
-    with np.errstate(over="ignore"), suppress(OverflowError):
-        return float(dtype.type(value))
+    with suppress(OverflowError):
+        number = float(value)
+        if abs(number) < SINGLE_MAXIMUM:
+            return float(dtype.type(number))
+        with np.errstate(over="ignore"):
+            return float(dtype.type(number))
     return math.inf
 
 
