@@ -111,7 +111,8 @@ def test_processes_do_not_write_to_one_file(tmp_path):
 
 
 USED = (
-    "from fcpts_ref.engines.numba.convolution.sparse_index import count_kept as f; import numpy as np; "
+    "from fcpts_ref.engines.numba.convolution.sparse_index import count_kept as f; "
+    "import numpy as np; "
     "assert f(np.ones(3, np.float32)) == 3; print(sum(f.stats.cache_hits.values()))"
 )
 
