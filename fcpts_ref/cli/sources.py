@@ -127,6 +127,8 @@ def _named_network(arguments: argparse.Namespace, dataset: Dataset) -> Network:
             f"--arch {arguments.arch} is for foreign checkpoints; {name} is a file of "
             "this program: omit --arch"
         )
+    if arguments.arch and not Path(name).exists() and _is_known(name, arguments.home):
+        raise InputError(f"{name} is the name of a network of this program: omit --arch")
     if arguments.arch:
         graph = architecture(
             arguments.arch,
@@ -137,6 +139,14 @@ def _named_network(arguments: argparse.Namespace, dataset: Dataset) -> Network:
         mean, std = normalisation(arguments.normalise)
         return import_network(name, graph, mean=mean, std=std)[0]
     return read_network(network_path(name, arguments.home, has_arch_option=True))[0]
+
+
+def _is_known(name: str, home: str | None) -> bool:
+    try:
+        network_path(name, home)
+    except InputError:
+        return False
+    return True
 
 
 def network_path(name: str, home: str | None, *, has_arch_option: bool = False) -> Path:
