@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_networks_and_masks_that_are_none():
             equations.sparse_output(nonsense, LOGITS, {})
 
 
-OTHERS = {
+OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "budget": (budget, {"target": 0.5, "size": 10}),
     "threshold_of_count": (threshold_of_count, {"weight": LOGITS, "count": 2}),
     "mask_of_count": (mask_of_count, {"weight": LOGITS, "count": 2}),

@@ -8,11 +8,11 @@ import sys
 
 import numpy as np
 import pytest
-from fcpts_ref.engines.engine import make_engine
 from small_networks import make_images, make_network, small_resnet
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from fcpts_ref.engines.blas_threads import VARIABLES, blas_limit, limit_process
+from fcpts_ref.engines.make import make_engine
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs import execution
 
