@@ -13,6 +13,8 @@ from fcpts_ref.errors import InputError
 if TYPE_CHECKING:
     from fcpts_ref.architectures.plain import plain
     from fcpts_ref.architectures.resnet import resnet
+    from fcpts_ref.experiments.job import Job
+    from fcpts_ref.experiments.run import resume, run
     from fcpts_ref.graphs.graph import Graph, Node
     from fcpts_ref.graphs.network import Network
     from fcpts_ref.pruning.common import Result
@@ -23,17 +25,22 @@ __version__ = "0.1.0"
 __all__ = [
     "Graph",
     "InputError",
+    "Job",
     "Network",
     "Node",
     "Result",
     "plain",
     "resnet",
+    "resume",
+    "run",
     "sparsify",
 ]
 
 _HOMES = {
     "fcpts_ref.architectures.plain": ("plain",),
     "fcpts_ref.architectures.resnet": ("resnet",),
+    "fcpts_ref.experiments.job": ("Job",),
+    "fcpts_ref.experiments.run": ("resume", "run"),
     "fcpts_ref.graphs.graph": ("Graph", "Node"),
     "fcpts_ref.graphs.network": ("Network",),
     "fcpts_ref.pruning.common": ("Result",),

@@ -20,7 +20,7 @@ LAZY = {("spec", "pruning")}
 RUN_TIME = {"numpy", "scipy", "numba", "llvmlite", "h5py", "tqdm"}
 # Optional, and only where named.
 OPTIONAL = {
-    "matplotlib": "report",
+    "matplotlib": "experiments",
     "torch": "gradcheck",
     "pytest": "oracle",
 }

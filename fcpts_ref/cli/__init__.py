@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -70,9 +71,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    arguments = build_parser().parse_args(words)
-    arguments.words = words[words.index(arguments.command) + 1 :]  # what was said, for --resume
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a letter that the terminal lacks ends nothing
+    arguments = build_parser().parse_args(argv)
     try:
         # NumPy's warnings would stand before the one line that says what went wrong
         with _compile_notice(arguments), np.errstate(over="ignore", invalid="ignore"):
@@ -81,6 +82,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except InputError as error:
         print(f"fcpts-ref {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        reason = " ".join(str(error).split()) or "no more could be taken"
+        print(
+            f"fcpts-ref {arguments.command}: too little memory ({reason}); use fewer images, or a "
+            "machine with more",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("fcpts-ref: stopped", file=sys.stderr)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from fcpts_ref.architectures.registry import architecture
-from fcpts_ref.data.dataset import Dataset, read_dataset
-from fcpts_ref.data.locations import home_folder
-from fcpts_ref.errors import InputError
+from fcpts_ref.data.dataset import Dataset
+from fcpts_ref.experiments import inputs
+from fcpts_ref.experiments.inputs import EMBEDDED_DATA, find_dataset, network_path
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.interchange.importing import NORMALISATIONS, import_network
-from fcpts_ref.resources import resource_path
-from fcpts_ref.storage.network_files import read_network
+from fcpts_ref.interchange.importing import NORMALISATIONS
 
-EMBEDDED_DATA = "digits"
+__all__ = ["find_dataset", "find_network", "network_path"]
+
 EMBEDDED_NETWORK = "resnet8-digits"
 
 
@@ -75,66 +72,13 @@ def add_home_option(group: Any) -> None:
     )
 
 
-def find_dataset(name: str, home: str | None) -> Dataset:
-    """The data set of a name or a file.  Raises InputError if there is none."""
-    if name.endswith((".h5", ".hdf5")):
-        return read_dataset(name)
-    if name == EMBEDDED_DATA:
-        return read_dataset(resource_path(f"{name}.h5"))
-    path = home_folder(home) / "data" / f"{name}.h5"
-    if not path.is_file():
-        raise InputError(
-            f"there is no data set {name!r} in {path.parent}; make it with 'fcpts-ref data prepare "
-            f"{name} --from ARCHIVE', or give the path of an .h5 file"
-        )
-    return read_dataset(path)
-
-
 def find_network(arguments: argparse.Namespace, dataset: Dataset) -> Network:
     """The network that --weights and --arch name, checked against the data's shape and classes."""
-    network = _named_network(arguments, dataset)
-    graph = network.graph
-    if graph.input_shape != dataset.image_shape or graph.classes != len(dataset.label_names):
-        raise InputError(
-            f"network {graph.name!r} reads images {graph.input_shape} in {graph.classes} classes; "
-            f"data {dataset.name!r} has {dataset.image_shape} in {len(dataset.label_names)}: give "
-            "matching --weights and --data"
-        )
-    return network
-
-
-def _named_network(arguments: argparse.Namespace, dataset: Dataset) -> Network:
-    name = arguments.weights
-    if arguments.arch and name.endswith((".h5", ".hdf5")):
-        raise InputError(
-            f"--arch {arguments.arch} says what a foreign checkpoint holds; {name} is a file of "
-            "this program and says so itself, leave --arch away"
-        )
-    if arguments.arch:
-        graph = architecture(
-            arguments.arch,
-            classes=len(dataset.label_names),
-            input_shape=dataset.image_shape,
-            shortcut=arguments.shortcut,
-        )
-        mean, std = NORMALISATIONS[arguments.normalise]
-        return import_network(name, graph, mean=mean, std=std)[0]
-    return read_network(network_path(name, arguments.home))[0]
-
-
-def network_path(name: str, home: str | None) -> Path:
-    """The file of a network: a path with an ending, or a name in the package or in --home."""
-    if name.endswith((".h5", ".hdf5")):
-        return Path(name)
-    if Path(name).suffix in (".pt", ".pth", ".th", ".safetensors"):
-        raise InputError(f"{name} is another program's checkpoint; say what it holds with --arch")
-    path = home_folder(home) / "models" / f"{name}.h5"
-    if path.is_file():
-        return path
-    try:
-        return resource_path(f"{name}.h5")
-    except InputError:
-        raise InputError(
-            f"there is no network {name!r} in the package or in {path.parent}; give the path of an "
-            ".h5 file, or a foreign checkpoint with --arch"
-        ) from None
+    return inputs.find_network(
+        arguments.weights,
+        dataset,
+        arch=arguments.arch,
+        shortcut=arguments.shortcut,
+        normalise=arguments.normalise,
+        home=arguments.home,
+    )
