@@ -1,6 +1,7 @@
 """Reference implementation of Fast and Controllable Post-training Sparsity (FCPTS).
 
-``fcpts_ref.spec.equations`` is the specification; ``sparsify`` runs it.
+``fcpts_ref.spec.equations`` is the specification; ``sparsify`` runs it on arrays.  ``run`` runs a
+``Job`` in a folder, and ``resume`` continues it there.
 """
 
 from __future__ import annotations
@@ -54,3 +55,8 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(importlib.import_module(home), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name what can be imported, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -191,14 +192,15 @@ def test_every_executor_gives_the_same_bits(tmp_path: Path) -> None:
         ("here", Here()),
         ("processes", Processes(2)),
         ("threads", ThreadPoolExecutor(1)),
+        ("pool", ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))),
     ):
         with executor:
             failed = run_grid(grid, tmp_path / name, executor, on_done=lambda: done.append(1))
         assert failed == ({}, False)
         assert all(is_complete(tmp_path / name / cell.folder) for cell in grid)
         seen.append(results(tmp_path / name, grid))
-    assert seen[0] == seen[1] == seen[2]
-    assert len(done) == 3 * len(grid)
+    assert all(one == seen[0] for one in seen)
+    assert len(done) == len(seen) * len(grid)
 
 
 @pytest.mark.parametrize("executor", [Here(), Processes(2)], ids=["here", "processes"])

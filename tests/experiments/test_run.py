@@ -272,3 +272,7 @@ def test_the_folder_is_locked_before_anything_is_read(
             call()
     done.set()
     process.join()
+
+
+def test_public_names_are_listed() -> None:
+    assert set(fcpts_ref.__all__) <= set(dir(fcpts_ref))
