@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from fcpts_ref.cli.options import add_number_options, at_least_one, given_changes, seed
-from fcpts_ref.cli.progress import Bars
+from fcpts_ref.cli.progress import Bars, compile_notice
 from fcpts_ref.cli.tables import table
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.dense import measure_dense, read_dense
@@ -99,7 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
     grid, out = _grid(arguments), Path(arguments.out)
     cells = cells_of(grid)
     progress = Bars(quiet=arguments.quiet)
-    with lock_folder(out):
+    fast = any(cell.job.engine == "numba" for cell in cells)
+    with lock_folder(out), compile_notice(quiet=arguments.quiet or not fast):
         for cell in cells:
             check_unchanged(cell, out)
         jobs = (cell.job for cell in cells)

@@ -93,11 +93,14 @@ def counting_bar(
 
 
 @contextlib.contextmanager
-def compile_notice() -> Iterator[None]:
+def compile_notice(*, quiet: bool = False) -> Iterator[None]:
     """Counts kernels on standard error while they are compiled, once on a machine.
 
     A line of its own, not a bar, so that the bar of the work itself can take its place.
     """
+    if quiet:
+        yield
+        return
     from numba.core import event
 
     count = 0

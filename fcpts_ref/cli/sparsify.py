@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -67,20 +66,15 @@ def run(arguments: argparse.Namespace) -> int:
         folder = _resumed_folder(arguments)
         job = read_pinned(folder).job
         _check_same(changes, job, folder)
-        with _notice(job, arguments.quiet):
+        with compile_notice(quiet=arguments.quiet or job.engine != "numba"):
             summary = experiments.resume(folder, threads=threads, progress=progress)
     else:
         job = changes.job()
         folder = Path(arguments.out) if arguments.out else _fresh(_default_folder(job))
-        with _notice(job, arguments.quiet):
+        with compile_notice(quiet=arguments.quiet or job.engine != "numba"):
             summary = experiments.run(job, folder, threads=threads, progress=progress)
     _show(arguments, folder, summary)
     return 0 if summary.complete else 130
-
-
-def _notice(job: Job, quiet: bool) -> AbstractContextManager[None]:
-    """Count the kernels while they are compiled, for the engine that has some."""
-    return compile_notice() if job.engine == "numba" and not quiet else nullcontext()
 
 
 def _resumed_folder(arguments: argparse.Namespace) -> Path:
