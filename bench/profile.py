@@ -28,9 +28,9 @@ def run(arguments: argparse.Namespace) -> dict[str, float]:
 
     def once() -> None:
         passed = engine.forward(
-            parameters, setting.network.buffers, setting.images, training=True, sparse=True
+            parameters, setting.network.buffers, setting.inputs, training=True, sparse=True
         )
-        engine.backward(passed, setting.dlogits)
+        engine.backward(passed, setting.doutputs)
 
     once()
     (plan,) = engine._plans.values()

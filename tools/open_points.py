@@ -24,7 +24,7 @@ from fcpts_ref.experiments.checksums import versions
 from fcpts_ref.experiments.inputs import draw_calibration
 from fcpts_ref.experiments.training import accuracy
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.pruning.fcpts.method import sparsify
+from fcpts_ref.pruning.registry import sparsify
 from fcpts_ref.resources import resource_path
 from fcpts_ref.spec.conventions import OPEN_POINTS
 from fcpts_ref.storage.network_files import read_network
@@ -99,6 +99,7 @@ def _run_once(
 ) -> tuple[float, float]:
     """Top-1 after the last projection, and the global rate before it."""
     settings = {name: switched.pop(name) for name in SETTINGS if name in switched}
+    settings = {"profile": "paper"} | settings
     count = settings.pop("images", len(dataset.train))
     chosen = draw_calibration(len(dataset.train), count, np.random.default_rng(seed))
     result = sparsify(

@@ -8,6 +8,7 @@ from typing import Any
 
 from fcpts_ref.cli.sources import add_home_option, network_path
 from fcpts_ref.cli.tables import percent, table
+from fcpts_ref.errors import printable
 from fcpts_ref.graphs.graph import macs
 from fcpts_ref.graphs.network import Network, global_rate, sparsity_rates
 from fcpts_ref.storage.network_files import read_network
@@ -20,7 +21,7 @@ def add_parser(subparsers: Any) -> None:
         help="what is in a network's file: architecture, shapes, rates",
         description="Architecture, per-layer shapes and sparsity rates of a network's file.",
     )
-    parser.add_argument("file", metavar="FILE", help="an .h5 file or the name of a network")
+    parser.add_argument("file", metavar="FILE", help="a network's name, .h5 file or run folder")
     add_home_option(parser)
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.set_defaults(run=run)
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(summary, indent=2))
         return 0
     print(
-        f"{summary['network']}: images {'x'.join(map(str, summary['input_shape']))}, "
+        f"{printable(summary['network'])}: images {'x'.join(map(str, summary['input_shape']))}, "
         f"{summary['classes']} classes, {summary['dtype']}\n"
         f"{summary['weights']:,} prunable weights, {percent(summary['rate'])} of them zero; "
         f"{'pruned, with masks' if summary['masks'] else 'dense, without masks'}\n"
@@ -50,8 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
         for layer in summary["layers"]
     ]
     print(table(("layer", "shape", "weights", "MACs/image", "rate"), rows, left=2))
+    if summary["normalisation"]:
+        mean, std = (
+            ", ".join(f"{number:.4g}" for number in summary["normalisation"][key])
+            for key in ("mean", "std")
+        )
+        print(f"\nimages are normalised by mean {mean} and deviation {std}")
     if provenance.get("made_by"):
-        print(f"\nmade by {provenance['made_by']}")
+        print(f"\nmade by {printable(str(provenance['made_by'])[:200])}")
     return 0
 
 
@@ -66,6 +73,11 @@ def describe(network: Network) -> dict[str, Any]:
         "weights": sum(network.sizes.values()),
         "rate": global_rate(network),
         "masks": bool(network.masks),
+        "normalisation": {
+            name.rpartition(".")[2]: numbers.tolist()
+            for name, numbers in network.buffers.items()
+            if name.startswith("normalise.")
+        },
         "layers": [
             {
                 "name": name,

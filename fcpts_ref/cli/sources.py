@@ -6,10 +6,11 @@ import argparse
 from typing import Any
 
 from fcpts_ref.data.dataset import Dataset
+from fcpts_ref.errors import InputError
 from fcpts_ref.experiments import inputs
 from fcpts_ref.experiments.inputs import EMBEDDED_DATA, find_dataset, network_path
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.interchange.importing import NORMALISATIONS
+from fcpts_ref.interchange.importing import NORMALISATIONS, normalisation
 
 __all__ = ["find_dataset", "find_network", "network_path"]
 
@@ -45,11 +46,22 @@ def add_arch_options(group: Any, *, required: bool = False) -> None:
     )
     group.add_argument(
         "--normalise",
-        choices=tuple(NORMALISATIONS),
+        type=_normalisation,
+        metavar="NAME|MEAN/STD",
         default="imagenet",
-        help="mean and deviation a foreign checkpoint was trained with, unless it holds them "
+        help="mean and deviation a foreign checkpoint was trained with, unless it holds them: "
+        f"{', '.join(NORMALISATIONS)}, or numbers such as 0.49,0.48,0.45/0.2023,0.1994,0.2010 "
         "(default: %(default)s, for three channels; use none for one)",
     )
+
+
+def _normalisation(text: str) -> str:
+    """The text itself, checked."""
+    try:
+        normalisation(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def add_data_option(group: Any) -> None:

@@ -16,7 +16,7 @@ class Passed(Protocol):
     """What a forward pass leaves behind."""
 
     @property
-    def logits(self) -> Array: ...
+    def outputs(self) -> Mapping[str, Array]: ...
 
     @property
     def buffers(self) -> Mapping[str, Array]: ...
@@ -29,12 +29,12 @@ class Engine(Protocol):
         self,
         parameters: Mapping[str, Array],
         buffers: Mapping[str, Array],
-        images: Array,
+        inputs: Mapping[str, Array],
         *,
         training: bool,
         sparse: bool = False,
     ) -> Passed:
-        """A pass over ``images`` (N, C, H, W): its logits (N, classes) and the buffers after it.
+        """A pass over ``inputs`` (N, ...) by name: outputs (N, ...) by name, buffers after it.
 
         training: batch norm uses the batch's statistics and updates the running ones.
         sparse: weights that are 0 may be skipped; then they contribute nothing, even against an
@@ -42,9 +42,15 @@ class Engine(Protocol):
         """
 
     def backward(
-        self, passed: Any, dlogits: Array, *, weight_gradient: WeightGradient = "all"
+        self,
+        passed: Any,
+        doutputs: Mapping[str, Array],
+        *,
+        weight_gradient: WeightGradient = "all",
     ) -> dict[str, Array]:
-        """The gradient of every parameter by name, for dlogits (N, classes).
+        """The gradient of every parameter by name, for doutputs (N, ...) by output.
+
+        An output that is left out has no gradient.
 
         weight_gradient: "kept" leaves 0 where a prunable weight is 0.
         """

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import platform
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fcpts_ref import __version__
 from fcpts_ref.graphs.network import Network
@@ -23,13 +21,6 @@ def network_sha256(network: Network) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
-
-
-def array_sha256(array: NDArray[Any]) -> str:
-    """SHA-256 of an array's bytes, little-endian, row-major."""
-    return hashlib.sha256(
-        np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
-    ).hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from fcpts_ref.data.locations import home_folder
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.interchange.importing import NORMALISATIONS, import_network
+from fcpts_ref.interchange.importing import import_network, normalisation, strip_endings
 from fcpts_ref.resources import resource_path
 from fcpts_ref.storage.network_files import read_network
 
@@ -113,34 +114,41 @@ def _read_network(
     name: str, dataset: Dataset, arch: str | None, shortcut: str, normalise: str, home: str | None
 ) -> Network:
     if arch is None:
-        return read_network(network_path(name, home))[0]
-    if name.endswith((".h5", ".hdf5")):
+        return read_network(network_path(name, home, has_arch_option=True))[0]
+    if name.lower().endswith((".h5", ".hdf5")):
         raise InputError(
-            f"--arch {arch} is for checkpoints of other programs; {name} is a file of this "
-            "program, which names its architecture: omit --arch"
+            f"--arch {arch} is for foreign checkpoints; {name} is a file of "
+            "this program: omit --arch"
         )
     graph = architecture(
         arch, classes=len(dataset.label_names), input_shape=dataset.image_shape, shortcut=shortcut
     )
-    mean, std = NORMALISATIONS[normalise]
+    mean, std = normalisation(normalise)
     return import_network(name, graph, mean=mean, std=std)[0]
 
 
-def network_path(name: str, home: str | None) -> Path:
-    """The file of a network: a path with an ending, or a name in the package or in ``home``."""
-    if name.endswith((".h5", ".hdf5")):
+def network_path(name: str, home: str | None, *, has_arch_option: bool = False) -> Path:
+    """The file of a network: its path, a run's folder, or a name in the package or in --home.
+
+    A network that was imported from model.pth.tar is found by that name, too.
+    """
+    if name.lower().endswith((".h5", ".hdf5")):
         return Path(name)
-    if Path(name).suffix in (".pt", ".pth", ".th", ".safetensors"):
-        raise InputError(
-            f"{name} is another program's checkpoint; name its architecture with --arch"
-        )
-    path = home_folder(home) / "models" / f"{name}.h5"
-    if path.is_file():
-        return path
-    try:
-        return resource_path(f"{name}.h5")
-    except InputError:
-        raise InputError(
-            f"there is no network {name!r} in the package or in {path.parent}; give the path of an "
-            ".h5 file, or another program's checkpoint with --arch"
-        ) from None
+    if (Path(name) / "network.h5").is_file():
+        return Path(name) / "network.h5"
+    folder = home_folder(home) / "models"
+    for known in dict.fromkeys((name, strip_endings(name))):
+        path = folder / f"{known}.h5"
+        if path.is_file():
+            return path
+        with contextlib.suppress(InputError):
+            return resource_path(f"{known}.h5")
+    if strip_endings(name) != name:
+        remedy = f"import it by 'fcpts-ref models import {name} --arch ARCHITECTURE'"
+        if has_arch_option:
+            remedy = f"say what it holds with --arch, or {remedy}"
+        raise InputError(f"{name} is another program's checkpoint: {remedy}")
+    raise InputError(
+        f"there is no network {name!r} in the package or in {folder}; give the path of an .h5 file "
+        "or import a checkpoint by 'fcpts-ref models import'"
+    )

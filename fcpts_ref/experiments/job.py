@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.interchange.importing import NORMALISATIONS
+from fcpts_ref.interchange.importing import NORMALISATIONS, normalisation
 from fcpts_ref.pruning.common import Method
 from fcpts_ref.pruning.registry import METHODS, make_method
 from fcpts_ref.pruning.settings import setting
@@ -55,9 +55,10 @@ class Job:
     )
     normalise: str = setting(
         "imagenet",
-        "mean and deviation that such a checkpoint was trained with, unless it holds them "
+        "mean and deviation that such a checkpoint was trained with, unless it holds them: "
+        f"{', '.join(NORMALISATIONS)}, or numbers such as 0.49,0.48,0.45/0.2023,0.1994,0.2010 "
         "(default: imagenet, for three channels; use none for one)",
-        choices=NORMALISATIONS,
+        metavar="NAME|MEAN/STD",
         group=SOURCES,
     )
     data: str = setting(
@@ -109,10 +110,7 @@ class Job:
     def __post_init__(self) -> None:
         check_record(self, "the job")
         budget(self.target, 1)  # refuses a rate outside [0, 1)
-        if self.normalise not in NORMALISATIONS:
-            raise InputError(
-                f"normalise is {self.normalise!r}; expected one of {', '.join(NORMALISATIONS)}"
-            )
+        normalisation(self.normalise)
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; expected 0 or more")
         if self.calibration is not None and self.calibration < 1:

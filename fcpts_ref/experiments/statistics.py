@@ -21,7 +21,7 @@ def re_estimate_batch_norm(
     """
     batch = min(batch_size, len(images))
     momentum = {
-        f"{node.name}.{short}": node.attributes.get("momentum", 0.1)
+        f"{node.name}.{short}": node.attributes["momentum"]
         for node in network.graph.nodes
         if node.operation == "batch_norm"
         for short in ("running_mean", "running_var")
@@ -32,7 +32,11 @@ def re_estimate_batch_norm(
     for start in batches:
         x = images[start : start + batch].astype(network.dtype, copy=False)
         passed = engine.forward(
-            network.parameters, blank, x, training=True, sparse=bool(network.masks)
+            network.parameters,
+            blank,
+            {network.graph.input: x},
+            training=True,
+            sparse=bool(network.masks),
         )
         for k, m in momentum.items():  # from zero, the new running value is momentum * batch's
             total[k] += passed.buffers[k] / m

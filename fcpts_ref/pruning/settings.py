@@ -76,7 +76,7 @@ class Setting:
 
     def check(self, value: Any, what: str) -> None:
         """Raise InputError unless the value is of the setting's type, whatever its range."""
-        optional = type(None) in get_args(self.hint)
+        optional = self.default is None or type(None) in get_args(self.hint)
         if self.kind is not Mapping and not (optional and value is None):
             check_value(value, self.kind, what)
         elif self.kind is Mapping:

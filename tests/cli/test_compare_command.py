@@ -19,6 +19,7 @@ from commands import Place, Run, one_line, start
 from fcpts_ref.cli import build_parser, compare
 from fcpts_ref.experiments.grid import cells_of, grid_of
 from fcpts_ref.experiments.job import Job
+from fcpts_ref.experiments.run_grid import run_grid
 from fcpts_ref.pruning.fcpts import method as fcpts
 from fcpts_ref.storage.network_files import read_arrays
 
@@ -263,7 +264,6 @@ def test_cells_that_were_stopped_are_finished(
         return run_grid(cells[:1], *arguments, **options)[0], True
 
     with monkeypatch.context() as patch:
-        run_grid = compare.run_grid
         patch.setattr(compare, "run_grid", stop)
         stopped = run(*words)
     assert stopped.code == 130

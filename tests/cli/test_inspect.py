@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 from commands import Place, Run, one_line
+from small_networks import make_network
 
-from fcpts_ref.storage.network_files import read_network
+from fcpts_ref.architectures.resnet import resnet
+from fcpts_ref.storage.network_files import read_network, write_network
 
 
 def test_layers_and_rates(run: Run, place: Place) -> None:
@@ -57,3 +61,23 @@ def test_foreign_newer_and_absent_files(run: Run, place: Place, tmp_path: Path) 
         assert result.code == 2, path
         assert one_line(result.err)
         assert message in result.err
+
+
+def test_a_run_s_folder_and_the_normalisation(run: Run, place: Place, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "network.h5").write_bytes(place.network.read_bytes())
+    result = run("inspect", tmp_path / "run")
+    assert result.code == 0, result.err
+    found = run("inspect", place.network, "--json").json["normalisation"]
+    assert set(found) == {"mean", "std"}
+    assert f"deviation {found['std'][0]:.4g}" in result.out
+
+
+def test_names_in_a_file_cannot_steer_the_terminal(run: Run, tmp_path: Path) -> None:
+    graph = replace(resnet(8), name="a\x1b[2Jb")
+    network = make_network(graph, dtype=np.float32)
+    write_network(tmp_path / "n.h5", network, {"made_by": "x\x1b]0;y\n"})
+    result = run("inspect", tmp_path / "n.h5")
+    assert result.code == 0, result.err
+    assert "\x1b" not in result.out
+    assert "a\\x1b[2Jb" in result.out

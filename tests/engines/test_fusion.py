@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from small_networks import every_operation, small_plain, small_resnet
+from small_networks import classifier, every_operation, small_plain, small_resnet
 
 from fcpts_ref.architectures.resnet import resnet
 from fcpts_ref.engines.numba.plan.fusion import fuse
-from fcpts_ref.graphs.graph import Graph, Node
+from fcpts_ref.graphs.graph import Node
 
 
 def names(graph):
@@ -48,7 +48,7 @@ def test_only_one_of_two_batch_norms_takes_the_addition():
 
 def test_a_value_with_two_readers_is_not_swallowed():
     n = Node
-    graph = Graph(
+    graph = classifier(
         "two readers",
         (2, 4, 4),
         (

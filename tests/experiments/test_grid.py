@@ -317,7 +317,7 @@ def test_cores_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
         started.append(options["env"])
         raise InputError("not now")
 
-    monkeypatch.setattr(executors.subprocess, "Popen", start)
+    monkeypatch.setattr("fcpts_ref.experiments.executors.subprocess.Popen", start)
     for executor in (Processes(4), Processes(4, threads=3)):
         with executor:
             future: Future[Any] = executor.submit(run_or_resume, Job(), Path("x"))

@@ -15,7 +15,7 @@ import fcpts_ref
 from fcpts_ref.data.dataset import read_dataset
 from fcpts_ref.engines.reference import NumpyEngine
 from fcpts_ref.errors import InputError
-from fcpts_ref.experiments.checksums import array_sha256, network_sha256
+from fcpts_ref.experiments.checksums import network_sha256
 from fcpts_ref.experiments.inputs import Inputs, draw_calibration, find_inputs
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.options import changes_of
@@ -24,6 +24,7 @@ from fcpts_ref.experiments.statistics import re_estimate_batch_norm
 from fcpts_ref.graphs.execution import forward
 from fcpts_ref.pruning.registry import make_method
 from fcpts_ref.resources import resource_path
+from fcpts_ref.storage.hdf5 import array_sha256
 
 
 @given(
@@ -62,7 +63,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "no images": ({"calibration": 0}, "calibration is 0 images"),
     "engine": ({"engine": "torch"}, "engine is 'torch'; expected one of numba, numpy"),
     "shortcut": ({"shortcut": "C"}, "shortcut is 'C'; expected one of A, B"),
-    "normalise": ({"normalise": "x"}, "normalise is 'x'; expected one of none, imagenet"),
+    "normalise": ({"normalise": "x"}, "normalisation 'x'; expected one of none, imagenet"),
     "method": ({"method": "magic"}, "unknown method 'magic'"),
     "misspelt setting": ({"settings": {"epoch": 1}}, "did you mean 'epochs'"),
     "another method's": ({"method": "pot", "settings": {"views": 1}}, "no setting 'views'"),
@@ -212,7 +213,7 @@ def test_re_estimated_statistics_are_the_means_over_batches() -> None:
             network.graph,
             network.parameters,
             network.buffers,
-            x,
+            {"images": x},
             training=True,
             observe=seen.__setitem__,
         )

@@ -17,6 +17,7 @@ from fcpts_ref.data.dataset import read_dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments import checkpoint as checkpoints
 from fcpts_ref.experiments import stages
+from fcpts_ref.experiments.checksums import versions
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.pinned import read_pinned
 from fcpts_ref.experiments.run import resume, run, run_or_resume
@@ -202,7 +203,7 @@ def test_other_versions_are_noted_and_the_run_continues(
     tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = stopped(tmp_path / "r")
-    now = checkpoints.versions()
+    now = versions()
     for module in (checkpoints, stages):
         monkeypatch.setattr(module, "versions", lambda: {**now, "numpy": "99.0"})
     with pytest.warns(UserWarning, match=r"other versions \(numpy .* -> 99.0\)"):

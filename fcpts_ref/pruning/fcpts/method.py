@@ -11,18 +11,19 @@ import numpy as np
 from fcpts_ref.data.augmentation import AUGMENTATIONS
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
+from fcpts_ref.objectives.make import make_objective
 from fcpts_ref.pruning.common import (
     MethodBase,
     OnStep,
     Problem,
     Result,
     StepReport,
-    ignore_step,
-    make_problem,
+    allocate_within,
+    final_masks,
+    left_out,
     mask_rates,
     mask_thresholds,
     masked_network,
-    run_method,
 )
 from fcpts_ref.pruning.fcpts.step import (
     Array,
@@ -31,6 +32,7 @@ from fcpts_ref.pruning.fcpts.step import (
     State,
     draw_samples,
     parameter_of,
+    projected,
     step,
     thresholds_at,
     thresholds_of,
@@ -38,14 +40,15 @@ from fcpts_ref.pruning.fcpts.step import (
 from fcpts_ref.pruning.fcpts.views import Seen, seen_in
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.spec import equations
-from fcpts_ref.spec.allocation import ALLOCATIONS, Allocation, allocate
-from fcpts_ref.spec.budget import exact_masks
+from fcpts_ref.spec.allocation import ALLOCATIONS, Allocation
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH, PROFILES, Conventions, profile
 from fcpts_ref.spec.optim import warmup_cosine
 
+PLAIN = {"control": "loss", "epochs": 10, "augmentation": "none", "views": 0, "ramp": 0.0}
+
 PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "released": {},
+    "paper": PLAIN,
+    "released": PLAIN,
     "extended": {
         "control": "projection",
         "epochs": 12,
@@ -54,7 +57,7 @@ PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
         "ramp": 0.5,
     },
 }
-"""What a profile sets beside its conventions; everything else is as in ``FCPTS``."""
+"""The settings that a profile fixes beside its conventions: fields of ``FCPTS``."""
 
 DEFAULT_PROFILE = "extended"
 
@@ -62,9 +65,17 @@ RAMP_START = 0.5
 """Where the target of a ramp begins: magnitude pruning alone costs little up to there."""
 
 
+FROM_PROFILE: Any = None
+"""The default of a setting of ``FCPTS`` that its profile fixes."""
+
+
 @dataclass(frozen=True)
 class FCPTS(MethodBase):
     """The settings of a run.
+
+    Settings that are not given (None) are those of the profile (``PROFILE_SETTINGS``); every
+    field of an instance holds its final value.  Without augmentation the profile's views are left
+    out, and with control "loss" its ramp.
 
     profile: "paper", "released" or "extended"; ``choices`` replaces single conventions by name.
     allocation: where the thresholds start; default the profile's (convention 8).
@@ -94,7 +105,7 @@ class FCPTS(MethodBase):
     runs_backward: ClassVar[bool] = True
 
     profile: str = setting(
-        "paper",
+        DEFAULT_PROFILE,
         "the paper as read literally, its authors' published code, or the one that does best "
         "(default: extended)",
         choices=PROFILES,
@@ -110,11 +121,13 @@ class FCPTS(MethodBase):
         None, "where the rates start (default: as the profile says)", choices=ALLOCATIONS
     )
     control: Control = setting(  # noqa: RUF009 - a field
-        "loss",
+        FROM_PROFILE,
         "hold the global rate by the loss of Eq. 3, or exactly after every step (default: loss; "
         "extended: projection)",
     )
-    epochs: int = setting(10, "passes over the calibration images (default: 10; extended: 12)")
+    epochs: int = setting(
+        FROM_PROFILE, "passes over the calibration images (default: 10; extended: 12)"
+    )
     batch_size: int | None = setting(None, "images in a step (default: 64)")
     learn_rates: bool = setting(
         True,
@@ -122,17 +135,17 @@ class FCPTS(MethodBase):
         option="fixed-rates",
     )
     augmentation: str = setting(
-        "none",
+        FROM_PROFILE,
         "of the calibration images (default: none; extended: the one that the data allow)",
         choices=AUGMENTATIONS,
     )
     views: int = setting(
-        0,
+        FROM_PROFILE,
         "augmented views of each image, which take turns; 0: new ones at every epoch (default: 0; "
         "extended: 5)",
     )
     ramp: float = setting(
-        0.0,
+        FROM_PROFILE,
         "share of the steps over which the rate grows from 50 % to the target (default: 0; "
         "extended: 0.5)",
         metavar="SHARE",
@@ -141,7 +154,7 @@ class FCPTS(MethodBase):
     @property
     def label(self) -> str:
         """Such as "FCPTS (extended)" or "FCPTS (paper, projected)"."""
-        parts, usual = [self.profile], PROFILE_SETTINGS[self.profile].get("control", "loss")
+        parts, usual = [self.profile], PROFILE_SETTINGS[self.profile]["control"]
         if not self.learn_rates:
             parts.append("fixed")
         elif self.control != usual:
@@ -155,6 +168,7 @@ class FCPTS(MethodBase):
 
     def __post_init__(self) -> None:
         _ = self.conventions
+        self._fill_in(PROFILE_SETTINGS[self.profile])
         if self.control not in ("loss", "projection"):
             raise InputError(f"control is {self.control!r}; expected 'loss' or 'projection'")
         if self.augmentation not in AUGMENTATIONS:
@@ -179,6 +193,19 @@ class FCPTS(MethodBase):
                 "steps up to 1 with control='projection'"
             )
 
+    def _fill_in(self, defaults: Mapping[str, Any]) -> None:
+        """Replace the fields that are None."""
+        given = {name: getattr(self, name) for name in defaults}
+        settings = {**defaults} | {name: v for name, v in given.items() if v is not None}
+        for name, needs, without in (
+            ("views", "augmentation", "none"),
+            ("ramp", "control", "loss"),
+        ):
+            if settings[needs] == without and given[name] is None:
+                settings[name] = PLAIN[name]
+        for name, value in settings.items():
+            object.__setattr__(self, name, value)
+
     @property
     def conventions(self) -> Conventions:
         """The profile's conventions with ``choices`` applied."""
@@ -191,8 +218,7 @@ class FCPTS(MethodBase):
         first = allocation if self.learn_rates else self._allocation(aimed)
         t = np.array(thresholds_at(problem.weights, first.rates))
         if self.learn_rates and aimed is not problem:
-            weights = list(problem.weights.values())
-            t = t * problem.arithmetic.projection_factor(weights, t, aimed.count)
+            t = projected(aimed, problem.weights, t)
         return State(
             step=0,
             parameters=dict(problem.network.parameters),
@@ -212,6 +238,7 @@ class FCPTS(MethodBase):
     ) -> State:
         """One epoch: the images in a new order, batch after batch."""
         n, batch = len(problem.images), self._batch(problem)
+        problem = problem.comparing(make_objective(self.conventions).outputs(problem.network.graph))
         seen, remembered = seen_in(
             state.step // (n // batch),
             problem,
@@ -219,7 +246,8 @@ class FCPTS(MethodBase):
             self.views,
             state.views,
             generator,
-            teacher_evaluates=self.conventions.teacher_batch_norm == "evaluation",
+            remember=self.conventions.teacher_batch_norm == "evaluation"
+            and make_objective(self.conventions).memorable,
         )
         state = replace(state, views=remembered)
         order = generator.permutation(n)
@@ -247,21 +275,22 @@ class FCPTS(MethodBase):
     def finish(self, problem: Problem, state: State) -> Result:
         """The last projection: exactly round(target * N) weights go (convention 18)."""
         conventions = self.conventions
-        names = problem.network.graph.prunable
+        names = problem.prunable
         t = thresholds_of(state.threshold_parameters, conventions)
         weights = {name: state.parameters[name] for name in names}
         before = _rates(weights, t, conventions)
         thresholds = dict(zip(names, t.tolist(), strict=True))
-        masks = exact_masks(weights, thresholds, problem.count)
+        masks = final_masks(problem, weights, thresholds)
         trained = Network(problem.network.graph, state.parameters, state.buffers)
         sizes = np.array([w.size for w in weights.values()])
         return Result(
             network=masked_network(trained, masks),
-            thresholds=mask_thresholds(weights, masks),
+            thresholds=mask_thresholds(state.parameters, masks),
             rates=mask_rates(masks),
             initial_rates=dict(state.allocation.rates),
             rate_before_projection=float((before * sizes).sum() / sizes.sum()),
             dense_layers=state.allocation.dense,
+            left_out=left_out(problem),
             history=dict(state.history),
         )
 
@@ -303,7 +332,7 @@ class FCPTS(MethodBase):
 
     def _allocation(self, problem: Problem) -> Allocation:
         name = self.allocation or self.conventions.initial_allocation
-        return allocate(name, problem.weights, problem.target)
+        return allocate_within(name, problem)
 
     def _batch(self, problem: Problem) -> int:
         return min(self.batch_size or self.conventions.batch_size, len(problem.images))
@@ -311,7 +340,7 @@ class FCPTS(MethodBase):
     def _aimed(self, problem: Problem, step: int) -> Problem:
         """The problem with the target of a step."""
         target = self.target_at(step, self.steps(problem), problem.target)
-        return problem if target == problem.target else replace(problem, target=target)
+        return problem.aiming(target)
 
     def _step(
         self,
@@ -322,7 +351,7 @@ class FCPTS(MethodBase):
         generator: np.random.Generator,
     ) -> tuple[State, dict[str, Any]]:
         conventions = self.conventions
-        images, dense_logits = seen.batch(problem.images, chosen)
+        images, dense = seen.batch(problem.images, chosen)
         steps = self.steps(problem)
         warmup = min(conventions.warmup_epochs * (steps // max(self.epochs, 1)), steps)
         factor = warmup_cosine(state.step, steps, warmup) * len(images) / LEARNING_RATE_BATCH
@@ -342,7 +371,7 @@ class FCPTS(MethodBase):
                 control=self.control,
                 learn_rates=self.learn_rates,
                 rate_factor=factor,
-                dense_logits=dense_logits,
+                dense=dense,
             )
         except InputError as error:
             if state.step == 0:
@@ -351,44 +380,6 @@ class FCPTS(MethodBase):
                 f"the run diverged at step {state.step}: {error}; use a lower learning_rate"
             ) from error
         return replace(new, allocation=state.allocation), record
-
-
-def with_profile(said: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that were said, and those of their profile that were not.
-
-    What the profile adds to something that was turned off goes with it: views without an
-    augmentation, a ramp without projection.
-    """
-    name = said.get("profile", DEFAULT_PROFILE)
-    settings = {"profile": name} | PROFILE_SETTINGS.get(name, {}) | dict(said)
-    if settings.get("augmentation") == "none" and "views" not in said:
-        settings.pop("views", None)
-    if settings.get("control") == "loss" and "ramp" not in said:
-        settings.pop("ramp", None)
-    return settings
-
-
-def sparsify(
-    network: Network,
-    images: Array,
-    *,
-    target: float,
-    seed: int = 0,
-    engine: str = "numba",
-    threads: int | None = None,
-    on_step: OnStep = ignore_step,
-    **settings: Any,
-) -> Result:
-    """Equation 6: FCPTS from the dense network to the sparse one, by default as in the paper.
-
-    settings: see ``FCPTS``; ``fcpts_ref.sparsify`` adds those of the default profile.
-
-    images: (n, C, H, W) calibration images in [0, 1]; no labels.  target: global rate in [0, 1).
-    Raises InputError for bad input, one line.
-    """
-    method = FCPTS(**settings)
-    problem = make_problem(network, images, target, engine=engine, threads=threads)
-    return run_method(method, problem, np.random.default_rng(seed), on_step)
 
 
 def _rates(weights: Arrays, t: Array, conventions: Conventions) -> Array:

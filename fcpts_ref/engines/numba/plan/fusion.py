@@ -18,11 +18,12 @@ from typing import Any
 from fcpts_ref.graphs.graph import Graph, Node
 
 ACTIVATIONS = ("relu", "relu6")
+Readers = Mapping[str, tuple[Node, ...]]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Nodes that run as one step, in the place of the last one.
+    """Nodes that run as one step, in the place of the last one; none for the copy of an input.
 
     operation: of the first node; inputs: what the group reads from others (for a join: the
     value that is normalised, then the side branch); output: the name of the last node's value.
@@ -30,14 +31,11 @@ class Group:
 
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
+    output: str
 
     @property
     def operation(self) -> str:
         return self.nodes[0].operation
-
-    @property
-    def output(self) -> str:
-        return self.nodes[-1].name
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -63,10 +61,10 @@ class Group:
 
 def fuse(graph: Graph) -> list[Group]:
     """The groups of a graph in an order in which they can run."""
-    readers: dict[str, list[Node]] = {node.name: [] for node in graph.nodes}
-    for node in graph.nodes:
-        for name in set(node.inputs) & readers.keys():
-            readers[name].append(node)
+    outputs = set(graph.outputs.values())
+    readers = {  # an output is read from outside, so no group may hide it
+        name: () if name in outputs else nodes for name, nodes in graph.readers.items()
+    }
     position = {node.name: i for i, node in enumerate(graph.nodes)}
     groups: list[Group] = []
     taken: set[str] = set()
@@ -77,10 +75,10 @@ def fuse(graph: Graph) -> list[Group]:
         taken |= {member.name for member in group.nodes}
         groups.append(group)
     groups.sort(key=lambda group: position[group.output])
-    return _convolutions_late(groups)
+    return _convolutions_late(groups, outputs)
 
 
-def _convolutions_late(groups: list[Group]) -> list[Group]:
+def _convolutions_late(groups: list[Group], outputs: set[str]) -> list[Group]:
     """Every convolution that only a batch norm reads moves right before it."""
     readers: dict[str, list[Group]] = {}
     for group in groups:
@@ -90,6 +88,8 @@ def _convolutions_late(groups: list[Group]) -> list[Group]:
     for group in groups:
         users = readers.get(group.output, [])
         alone = len(users) == 1 and users[0].inputs[0] == group.output
+        if group.output in outputs:
+            continue
         if group.operation == "convolution" and alone and users[0].operation == "batch_norm":
             ahead[users[0].output] = group
     late = {group.output for group in ahead.values()}
@@ -102,7 +102,7 @@ def _convolutions_late(groups: list[Group]) -> list[Group]:
     return ordered
 
 
-def _grow(node: Node, readers: Mapping[str, list[Node]], taken: set[str]) -> Group:
+def _grow(node: Node, readers: Readers, taken: set[str]) -> Group:
     nodes, inputs = [node], list(node.inputs)
     if node.operation == "subsample":
         nodes += _next(nodes[-1], readers, ("zero_pad",))
@@ -113,10 +113,10 @@ def _grow(node: Node, readers: Mapping[str, list[Node]], taken: set[str]) -> Gro
                 nodes.append(add)
                 inputs += sides
         nodes += _next(nodes[-1], readers, ACTIVATIONS)
-    return Group(tuple(nodes), tuple(inputs))
+    return Group(tuple(nodes), tuple(inputs), nodes[-1].name)
 
 
-def _next(node: Node, readers: Mapping[str, list[Node]], operations: tuple[str, ...]) -> list[Node]:
+def _next(node: Node, readers: Readers, operations: tuple[str, ...]) -> list[Node]:
     """The one reader of a node's value, if it is one of these operations."""
     only = readers[node.name]
-    return only if len(only) == 1 and only[0].operation in operations else []
+    return list(only) if len(only) == 1 and only[0].operation in operations else []

@@ -1,0 +1,27 @@
+"""How values from files of unknown origin are shown."""
+
+from fcpts_ref.errors import printable, shown
+
+
+def test_short_values_are_shown_as_they_are():
+    assert [shown(value) for value in ("a", b"b", 3, 2.5, None, True)] == [
+        "'a'", "b'b'", "3", "2.5", "None", "True",
+    ]  # fmt: skip
+
+
+def test_long_and_nested_values_are_only_described():
+    assert len(shown("x" * 10_000)) == 82
+    assert shown("\x1b[2J\n") == "'\\x1b[2J\\n'"
+    assert shown(1 << 20_000) == "an integer of 20001 bits"
+    nested: list[object] = []
+    for _ in range(100):
+        nested = [nested, nested]  # 2 ** 100 elements to print
+    assert shown(nested) == "a list"
+    assert shown((1,)) == "a tuple"
+
+
+def test_control_characters_are_escaped_and_letters_are_not():
+    assert printable("größe ≥ 2") == "größe ≥ 2"
+    assert (
+        printable("a\x1b]0;title\x07\nb\u202ec\udcff") == "a\\x1b]0;title\\x07\\nb\\u202ec\\udcff"
+    )
