@@ -1,6 +1,7 @@
 """Reference implementation of Fast and Controllable Post-training Sparsity (FCPTS).
 
-``fcpts_ref.spec.equations`` is the specification; ``sparsify`` runs it.
+``fcpts_ref.spec.equations`` is the specification; ``sparsify`` runs it on arrays.  ``run`` runs a
+``Job`` in a folder, and ``resume`` continues it there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from fcpts_ref.errors import InputError
 if TYPE_CHECKING:
     from fcpts_ref.architectures.plain import plain
     from fcpts_ref.architectures.resnet import resnet
+    from fcpts_ref.experiments.job import Job
+    from fcpts_ref.experiments.run import resume, run
     from fcpts_ref.graphs.graph import Graph, Node
     from fcpts_ref.graphs.network import Network
     from fcpts_ref.pruning.common import Result
@@ -23,17 +26,22 @@ __version__ = "0.1.0"
 __all__ = [
     "Graph",
     "InputError",
+    "Job",
     "Network",
     "Node",
     "Result",
     "plain",
     "resnet",
+    "resume",
+    "run",
     "sparsify",
 ]
 
 _HOMES = {
     "fcpts_ref.architectures.plain": ("plain",),
     "fcpts_ref.architectures.resnet": ("resnet",),
+    "fcpts_ref.experiments.job": ("Job",),
+    "fcpts_ref.experiments.run": ("resume", "run"),
     "fcpts_ref.graphs.graph": ("Graph", "Node"),
     "fcpts_ref.graphs.network": ("Network",),
     "fcpts_ref.pruning.common": ("Result",),
@@ -47,3 +55,8 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(importlib.import_module(home), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name what can be imported, loaded or not."""
+    return sorted({*globals(), *__all__})

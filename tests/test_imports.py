@@ -28,7 +28,7 @@ RUN_TIME = {
 }
 # Optional, and only where named.
 OPTIONAL = {
-    "matplotlib": "report",
+    "matplotlib": "experiments",
     "torch": "gradcheck",
     "pytest": "oracle",
 }

@@ -20,7 +20,8 @@ import numpy as np
 
 from fcpts_ref.data.dataset import Dataset, read_dataset
 from fcpts_ref.engines.make import make_engine
-from fcpts_ref.experiments.runs import draw_calibration, versions
+from fcpts_ref.experiments.checksums import versions
+from fcpts_ref.experiments.inputs import draw_calibration
 from fcpts_ref.experiments.training import accuracy
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.pruning.registry import sparsify

@@ -99,7 +99,6 @@ def _run(words: list[str]) -> int:
         arguments = build_parser().parse_args(words)
     finally:
         sys.stdout.flush()  # of --help and --version
-    arguments.words = words[words.index(arguments.command) + 1 :]  # as given, for --resume
     try:
         # NumPy's warnings would stand before the one line that says what went wrong
         with _compile_notice(arguments), np.errstate(over="ignore", invalid="ignore"):
@@ -108,6 +107,10 @@ def _run(words: list[str]) -> int:
         return code
     except InputError as error:
         return _fail(f"fcpts-ref {arguments.command}: {error}", 2)
+    except MemoryError as error:
+        reason = " ".join(str(error).split()) or "no more could be taken"
+        advice = "use fewer images, or a machine with more"
+        return _fail(f"fcpts-ref {arguments.command}: too little memory ({reason}); {advice}", 2)
 
 
 def _prepare_streams() -> None:

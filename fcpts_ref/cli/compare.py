@@ -11,39 +11,31 @@ import sys
 import textwrap
 import tomllib
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from fcpts_ref.cli import sparsify
-from fcpts_ref.cli.cells import run_cells
-from fcpts_ref.cli.options import at_least_one, seed
-from fcpts_ref.cli.progress import counting_bar
-from fcpts_ref.cli.pruning import COMMAND
-from fcpts_ref.cli.sources import find_dataset, find_network
-from fcpts_ref.cli.tables import table
-from fcpts_ref.engines.make import make_engine
-from fcpts_ref.errors import InputError
-from fcpts_ref.experiments import runs
-from fcpts_ref.experiments.compare import (
-    PRESETS,
-    Cell,
-    Flags,
-    Grid,
-    Line,
-    grid_of,
-    headed,
-    lines_of,
-    table_of,
-)
-from fcpts_ref.experiments.compare import outcomes as outcomes_of
-from fcpts_ref.experiments.paper import SOURCE
-from fcpts_ref.experiments.training import accuracy
-from fcpts_ref.report.collect import DENSE, read_dense, summaries_in
-from fcpts_ref.storage.files import describe_failure, lock_folder, write_atomically
+from tqdm import tqdm
 
-EPILOG = f"""\
+from fcpts_ref.cli.options import add_number_options, at_least_one, given_changes, seed
+from fcpts_ref.cli.progress import Bars, compile_notice
+from fcpts_ref.cli.tables import table
+from fcpts_ref.errors import InputError
+from fcpts_ref.experiments.dense import measure_dense, read_dense
+from fcpts_ref.experiments.executors import Here, Processes, allowed_jobs
+from fcpts_ref.experiments.grid import Cell, Grid, cells_of, check_unchanged, grid_of
+from fcpts_ref.experiments.outcomes import Line, lines_of, outcomes
+from fcpts_ref.experiments.paper import SOURCE
+from fcpts_ref.experiments.run_grid import run_grid
+from fcpts_ref.experiments.summary import is_complete, read_summary
+from fcpts_ref.experiments.tables import headed, table_of
+from fcpts_ref.pruning.registry import presets
+from fcpts_ref.storage.files import describe_failure, lock_folder
+from fcpts_ref.storage.json_files import write_text_file
+
+EPILOG = """\
 methods:
-{textwrap.fill(", ".join(PRESETS), 78, initial_indent="  ", subsequent_indent="  ")}
+{methods}
 
 examples:
   fcpts-ref compare --out digits --rates 0.8 0.9 --seeds 0
@@ -64,11 +56,11 @@ def add_parser(subparsers: Any) -> None:
         "compare",
         help="prune by several methods, rates and seeds, and tabulate",
         description="Prune networks by several methods, at several rates, with several seeds.",
-        epilog=EPILOG,
+        epilog=EPILOG.format(methods=_listed(presets())),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     group = parser.add_argument_group("grid")
-    group.add_argument("--config", metavar="FILE", help="a TOML file; what is said here goes first")
+    group.add_argument("--config", metavar="FILE", help="a TOML file; options count more than it")
     group.add_argument("--networks", nargs="+", metavar="NAME|FILE", help="as in --weights")
     group.add_argument("--methods", nargs="+", metavar="METHOD", help="default: fcpts and both POT")
     group.add_argument("--rates", nargs="+", type=float, help="default: 0.7 0.8 0.9")
@@ -76,11 +68,14 @@ def add_parser(subparsers: Any) -> None:
     group = parser.add_argument_group("of every cell")
     for flag in ("--data", "--home", "--arch", "--engine"):
         group.add_argument(flag, help="as in sparsify")
-    for flag in ("--calibration", "--epochs", "--steps"):
-        group.add_argument(flag, type=int, help="as in sparsify")
+    group.add_argument("--calibration", type=int, help="as in sparsify")
+    add_number_options(group)
     group.add_argument("--threads", type=at_least_one, help="as in sparsify")
     group.add_argument(
-        "--batch-norm", action="store_true", help="as in sparsify: rows of their own"
+        "--batch-norm",
+        action="store_const",
+        const=True,
+        help="as in sparsify: rows of their own",
     )
     group = parser.add_argument_group("running and output")
     group.add_argument("--out", metavar="FOLDER", required=True, help="where the cells lie")
@@ -95,25 +90,30 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def _listed(names: Sequence[str] | dict[str, Any]) -> str:
+    return textwrap.fill(", ".join(names), 78, initial_indent="  ", subsequent_indent="  ")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Runs the cells that are missing, writes and prints the table."""
-    grid = _grid(arguments)
-    out = Path(arguments.out)
-    cells = {cell: _parsed(cell) for cell in grid.cells}
-    with lock_folder(out):
-        for cell, options in cells.items():
-            _check_unchanged(cell, options, out)
-        threads = arguments.threads
-        _measure_dense(cells, out, threads=threads, quiet=arguments.quiet)
-        missing = [cell for cell in cells if not is_done(out / cell.folder)]
-        missing.sort(key=lambda cell: grid.seeds.index(cell.seed))  # one seed's table, then more
-        failures, stopped = run_cells(
-            missing, out, jobs=arguments.jobs, threads=threads, quiet=arguments.quiet
-        )
-        folders = [out / cell.folder for cell in cells if is_done(out / cell.folder)]
+    grid, out = _grid(arguments), Path(arguments.out)
+    cells = cells_of(grid)
+    progress = Bars(quiet=arguments.quiet)
+    fast = any(cell.job.engine == "numba" for cell in cells)
+    with lock_folder(out), compile_notice(quiet=arguments.quiet or not fast):
+        for cell in cells:
+            check_unchanged(cell, out)
+        jobs = (cell.job for cell in cells)
+        measure_dense(jobs, out, threads=arguments.threads, progress=progress)
+        missing = [cell for cell in cells if not is_complete(out / cell.folder)]
+        missing.sort(
+            key=lambda cell: grid.seeds.index(cell.job.seed)
+        )  # one seed's table, then more
+        failures, stopped = _run(missing, out, arguments, progress)
+        folders = [out / cell.folder for cell in cells if is_complete(out / cell.folder)]
         dense = read_dense(out)
         lines = lines_of(
-            outcome for summary in summaries_in(folders) for outcome in outcomes_of(summary, dense)
+            outcome for folder in folders for outcome in outcomes(read_summary(folder), dense)
         )
         _write(out, lines)
     _show(arguments, lines, out)
@@ -127,6 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _grid(arguments: argparse.Namespace) -> Grid:
+    """The grid of the file, if there is one, and of the options, which count more."""
     data: dict[str, Any] = {}
     if arguments.config:
         try:
@@ -138,120 +139,40 @@ def _grid(arguments: argparse.Namespace) -> Grid:
     for name in ("networks", "methods", "rates", "seeds"):
         if getattr(arguments, name) is not None:
             data[name] = getattr(arguments, name)
-            data.pop(name.removesuffix("s"), None)  # said here: instead of the file's
-    if not data.get("networks") and not data.get("network"):
-        data["networks"] = ["resnet8-digits"]
-    if not data.get("methods") and not data.get("method"):
-        data["methods"] = ["fcpts", "pot-l2norm", "pot-erk"]
-    names = ("data", "home", "arch", "engine", "calibration", "epochs", "steps")
-    said = {
-        name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
-    }
-    if arguments.batch_norm:
-        said["batch-norm"] = True
+            data.pop(name.removesuffix("s"), None)  # instead of the file's
+    overrides = given_changes(arguments)
     try:
-        grid = grid_of(data)
+        return grid_of(data, overrides)
     except InputError as error:
         raise InputError(f"{arguments.config or 'the grid'}: {error}") from error
-    own = {"fcpts": "epochs", "pot": "steps"}  # options that one method has
-    alone = {name: said.pop(name) for name in own.values() if name in said}
-    networks = {label: _without(flags, said) for label, flags in grid.networks.items()}
-    methods = {}
-    for label, flags in grid.methods.items():
-        name = own.get(flags.get("method", "fcpts"), "")
-        mine = {name: alone[name]} if name in alone else {}
-        methods[label] = {**_without(flags, said), **mine}
-    options = {**grid.options, **said}
-    return dataclasses.replace(grid, networks=networks, methods=methods, options=options)
 
 
-def _without(flags: Flags, said: Flags) -> Flags:
-    """The flags of a table in the file but for those that the command line says."""
-    return {name: value for name, value in flags.items() if name not in said}
-
-
-def _parsed(cell: Cell) -> argparse.Namespace:
-    """The cell's options as ``sparsify`` understands them.  Raises InputError if it does not."""
-
-    class Parser(argparse.ArgumentParser):
-        def error(self, message: str) -> Any:
-            raise InputError(f"{cell.name}: {message}")
-
-    parsers = Parser().add_subparsers(dest="command")
-    sparsify.add_parser(parsers)
-    words = [*cell.arguments, "--no-baselines"]
-    parsed: argparse.Namespace = parsers.choices["sparsify"].parse_args(words)
-    return parsed
-
-
-def is_done(folder: Path) -> bool:
-    """Whether the run in the folder has ended with all its stages."""
-    if not (folder / runs.SUMMARY).is_file():
-        return False
-    summary = runs.read_json(folder / runs.SUMMARY)
-    return isinstance(summary, dict) and summary.get("stages_done") == summary.get("stages", -1)
-
-
-def _check_unchanged(cell: Cell, options: argparse.Namespace, out: Path) -> None:
-    """Raises InputError if the cell's folder was begun with other options, or other defaults."""
-    folder = out / cell.folder
-    if (folder / runs.SETTINGS).exists():
-        stored = runs.read_settings(folder)
-        if stored.resolved != runs.resolve(stored.method, stored.method_settings):
-            raise InputError(
-                f"{folder} was begun with other defaults, by another version; choose another "
-                "--out, or remove it"
-            )
-    path = folder / COMMAND
-    if path.exists() and runs.read_json(path) != runs.as_json(sparsify.command_of(options)):
-        raise InputError(
-            f"{path.parent} was begun with other options; choose another --out, or remove it"
-        )
-
-
-def _measure_dense(
-    cells: dict[Cell, argparse.Namespace], out: Path, *, threads: int | None, quiet: bool
-) -> None:
-    """Evaluates every dense network that is not in the folder's list yet."""
-    known = read_dense(out)
-    entries = [{"data": d, "sha256": s, "top1": a, "top5": b} for (d, s), (a, b) in known.items()]
-    by_source = {(o.weights, o.arch, o.data, o.normalise, o.shortcut): o for o in cells.values()}
-    for options in by_source.values():
-        dataset = find_dataset(options.data, options.home)
-        network = find_network(options, dataset)
-        sha256 = runs.network_sha256(network)
-        if (dataset.name, sha256) in known:
-            continue
-        engine = make_engine(network.graph, options.engine, threads=threads)
-        test = dataset.as_floats(dataset.test.images, network.dtype)
-        with counting_bar(f"dense {network.graph.name}", len(test), quiet=quiet) as on_batch:
-            result = accuracy(network, test, dataset.test.labels, engine=engine, on_batch=on_batch)
-        entries.append(
-            {"data": dataset.name, "sha256": sha256, "top1": result.top1, "top5": result.top5}
-        )
-        runs.write_json(out / DENSE, entries)
+def _run(
+    cells: Sequence[Cell], out: Path, arguments: argparse.Namespace, progress: Bars
+) -> tuple[dict[str, str], bool]:
+    """Run the cells here, or with --jobs several at a time in processes of their own."""
+    jobs = allowed_jobs(arguments.jobs, progress.note)
+    executor: Executor = Here(progress=progress)
+    if jobs > 1:
+        executor = Processes(jobs, arguments.threads)
+    with (
+        executor,
+        tqdm(total=len(cells), desc="cells", unit="cell", disable=arguments.quiet) as bar,
+    ):
+        return run_grid(cells, out, executor, threads=arguments.threads, on_done=bar.update)
 
 
 def _write(out: Path, lines: Sequence[Line]) -> None:
     """table.md, table.csv, table.json."""
     records = [dataclasses.asdict(line) for line in lines]
     text = io.StringIO()
-    writer = csv.DictWriter(
-        text, [field.name for field in dataclasses.fields(Line)], lineterminator="\n"
-    )
+    names = [field.name for field in dataclasses.fields(Line)]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
-    contents = {
-        "table.md": markdown(lines),
-        "table.csv": text.getvalue(),
-        "table.json": json.dumps(records, indent=2) + "\n",
-    }
-    for name, content in contents.items():
-        write_atomically(out / name, lambda p, c=content: _write_text(p, c))  # type: ignore[misc]
-
-
-def _write_text(path: Path, content: str) -> None:
-    path.write_text(content, encoding="utf-8")
+    write_text_file(out / "table.md", markdown(lines))
+    write_text_file(out / "table.csv", text.getvalue())
+    write_text_file(out / "table.json", json.dumps(records, indent=2) + "\n")
 
 
 def _show(arguments: argparse.Namespace, lines: Sequence[Line], out: Path) -> None:

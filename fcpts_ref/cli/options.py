@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+from collections.abc import Mapping
 from typing import Any
 
-from fcpts_ref.errors import InputError
-from fcpts_ref.spec.conventions import CHOICES, Conventions
+from fcpts_ref.experiments.options import Changes, changes_of, job_options, method_options
+from fcpts_ref.pruning.registry import METHODS, method_settings
+from fcpts_ref.pruning.settings import Setting
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,11 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         default="numba",
         help="fast kernels, or the plain specification (default: numba)",
     )
+    add_threads_option(group)
+
+
+def add_threads_option(group: Any) -> None:
+    """--threads."""
     group.add_argument(
         "--threads", type=int, help="for numba; the results do not depend on it (default: all)"
     )
@@ -46,30 +52,66 @@ def at_least_one(text: str) -> int:
     return number
 
 
-def choices_of(said: list[str]) -> dict[str, Any]:
-    """NAME=VALUE pairs as conventions, each in the type of its field.
+def choices_of(pairs: list[str]) -> dict[str, Any]:
+    """Return NAME=VALUE texts as conventions, each in the type of its field.
 
     Raises InputError for an unknown name or a value of another type.
     """
-    defaults = {f.name: f.default for f in fields(Conventions)}
-    result: dict[str, Any] = {}
-    for pair in said:
-        name, found, text = pair.partition("=")
-        if not found or name not in defaults:
-            raise InputError(
-                f"--choose {pair}: expected NAME=VALUE with a convention's name: "
-                f"{', '.join(defaults)}"
-            )
-        result[name] = _converted(name, text, defaults[name])
-    return result
+    return dict(changes_of({"choose": pairs}).settings["choices"])
 
 
-def _converted(name: str, text: str, default: Any) -> Any:
-    try:
-        if isinstance(default, bool):
-            return {"true": True, "false": False}[text.lower()]
-        return text if isinstance(default, str) else type(default)(text)
-    except (KeyError, ValueError) as error:
-        expected = "true or false" if isinstance(default, bool) else type(default).__name__
-        allowed = f" ({', '.join(CHOICES[name])})" if name in CHOICES else ""
-        raise InputError(f"--choose {name}={text}: expected {expected}{allowed}") from error
+def add_job_options(parser: argparse.ArgumentParser) -> None:
+    """Add every option of ``sparsify`` that makes a job; the methods' come from their settings."""
+    headings = {one.shown.group: None for one in job_options().values()}
+    groups = {heading: parser.add_argument_group(heading) for heading in headings}
+    for one in job_options().values():
+        add_option(groups[one.shown.group], one, one.shown.help)
+    add_method_options(parser)
+
+
+def add_method_options(parser: argparse.ArgumentParser) -> None:
+    """Add the settings of all methods under their names; a shared one stands with the first."""
+    seen: set[str] = set()
+    for method, cls in METHODS.items():
+        group = parser.add_argument_group(f"method {method}", cls.description)
+        for name, one in method_settings(method).items():
+            if name not in seen:
+                add_option(group, one, one.shown.help + _also_of(name, method))
+        seen |= set(method_settings(method))
+
+
+def add_number_options(group: Any) -> None:
+    """Add the settings of methods that are numbers."""
+    for name, one in method_options().items():
+        if one.kind in (int, float):
+            first = next(method for method in METHODS if name in method_settings(method))
+            add_option(group, one, f"of {first}{_also_of(name, first)}; as in sparsify")
+
+
+def _also_of(name: str, method: str) -> str:
+    others = [m for m in METHODS if m != method and name in method_settings(m)]
+    return f" (also of {', '.join(others)})" if others else ""
+
+
+def add_option(group: Any, one: Setting, help: str) -> None:
+    """Add one option, which leaves no trace in the namespace unless it is given."""
+    shown = isinstance(one.default, int | float | str) and not isinstance(one.default, bool)
+    if shown and "default:" not in help:
+        help += f" (default: {one.default})"
+    words: dict[str, Any] = {"default": argparse.SUPPRESS, "help": help.replace("%", "%%")}
+    if one.kind is bool:
+        words["action"] = "store_true"
+    else:
+        words["metavar"] = one.shown.metavar
+        if one.kind is Mapping:
+            words["action"] = "append"
+        else:
+            words |= {"type": one.kind, "choices": one.choices or None}
+    group.add_argument(f"--{one.option}", **words)
+
+
+def given_changes(arguments: argparse.Namespace) -> Changes:
+    """Return what the command line sets of a job.  Raises InputError for a bad value."""
+    known = (*job_options().values(), *method_options().values())
+    names = {one.option.replace("-", "_") for one in known}
+    return changes_of({k: v for k, v in vars(arguments).items() if k in names and v is not None})

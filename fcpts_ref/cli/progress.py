@@ -9,9 +9,31 @@ from typing import Any
 
 from tqdm import tqdm
 
-from fcpts_ref.pruning.common import StepReport
+from fcpts_ref.experiments.progress import Progress
+from fcpts_ref.pruning.common import OnStep, StepReport
 
 COMPILING = "compiling kernels, once on this machine (up to half a minute)"
+
+
+class Bars(Progress):
+    """Progress bars and notes on standard error; quiet: notes only."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+
+    def steps(self, description: str) -> contextlib.AbstractContextManager[OnStep]:
+        """Show a bar of steps."""
+        return step_bar(description, quiet=self._quiet)
+
+    def count(
+        self, description: str, total: int
+    ) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        """Show a bar of images."""
+        return counting_bar(description, total, quiet=self._quiet)
+
+    def note(self, message: str) -> None:
+        """Print a warning, one line."""
+        print(f"fcpts-ref: {message}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -71,11 +93,14 @@ def counting_bar(
 
 
 @contextlib.contextmanager
-def compile_notice() -> Iterator[None]:
+def compile_notice(*, quiet: bool = False) -> Iterator[None]:
     """Counts kernels on standard error while they are compiled, once on a machine.
 
     A line of its own, not a bar, so that the bar of the work itself can take its place.
     """
+    if quiet:
+        yield
+        return
     from numba.core import event
 
     count = 0

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fcpts_ref.errors import InputError
-from fcpts_ref.experiments.compare import Dense
+from fcpts_ref.experiments.dense import read_dense
+from fcpts_ref.experiments.figures import require_plot
+from fcpts_ref.experiments.outcomes import Dense
+from fcpts_ref.experiments.summary import Summary
 from fcpts_ref.report.build import write_report
-from fcpts_ref.report.collect import read_dense, run_folders, summaries_in
-from fcpts_ref.report.figures import require_plot
+from fcpts_ref.report.collect import run_folders, summaries_in
 from fcpts_ref.storage.files import lock_folder
 
 EPILOG = """\
@@ -48,11 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     summaries = summaries_in(folders)
     out = Path(arguments.out)
     with lock_folder(out):
-        try:
-            dense = _dense(places, summaries)
-            written = write_report(out, folders, summaries, dense)
-        except (KeyError, TypeError, StopIteration) as error:
-            raise InputError(f"a summary lacks {error}; run the command that made it") from error
+        written = write_report(out, folders, summaries, _dense(places, summaries))
     if arguments.json:
         print(json.dumps([str(path) for path in written], indent=2))
     else:
@@ -60,14 +57,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _dense(places: Sequence[Path], summaries: Sequence[Mapping[str, Any]]) -> Dense:
+def _dense(places: Sequence[Path], summaries: Sequence[Summary]) -> Dense:
     """The accuracy of the dense networks: what comparisons noted, and what runs measured."""
     dense: dict[tuple[str, str], tuple[float, float]] = {}
     for place in places:
         dense |= read_dense(place)
     for summary in summaries:
-        for row in summary["rows"]:
-            if row["requested"] is None:
-                key = (summary["data"], summary["settings"]["network_sha256"])
-                dense[key] = (row["top1"], row["top5"])
+        for row in summary.rows:
+            if row.requested is None:
+                key = (summary.data, summary.pinned.network_sha256)
+                dense[key] = (row.top1, row.top5)
     return dense

@@ -13,7 +13,7 @@ from fcpts_ref.cli.options import add_seed_option, choices_of
 from fcpts_ref.cli.progress import counting_bar
 from fcpts_ref.cli.sources import add_source_options, find_dataset, find_network
 from fcpts_ref.errors import InputError
-from fcpts_ref.experiments.runs import draw_calibration
+from fcpts_ref.experiments.inputs import draw_calibration
 from fcpts_ref.oracle.trace import record_run, trace_bytes
 from fcpts_ref.oracle.trace_file import write_trace
 from fcpts_ref.pruning.fcpts.method import FCPTS

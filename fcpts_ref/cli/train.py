@@ -17,7 +17,7 @@ from fcpts_ref.cli.sources import add_data_option, add_home_option, find_dataset
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.augmentation import AUGMENTATIONS
 from fcpts_ref.engines.make import make_engine
-from fcpts_ref.experiments import runs
+from fcpts_ref.experiments.checksums import versions
 from fcpts_ref.experiments.training import Recipe, accuracy, train
 from fcpts_ref.graphs.initialise import initialise
 from fcpts_ref.storage.files import check_writable
@@ -114,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
     }
     write_network(path, network, {"made_by": "fcpts-ref train", **result})
     if arguments.json:
-        print(json.dumps({**result, "file": str(path), "versions": runs.versions()}, indent=2))
+        print(json.dumps({**result, "file": str(path), "versions": versions()}, indent=2))
     else:
         print(
             f"{graph.name} on {dataset.name}: top-1 {percent(result['train_top1'])} on "

@@ -1,4 +1,4 @@
-"""Ctrl-C where it does no harm."""
+"""Ctrl-C, deferred to moments where it does no harm."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from types import FrameType
 
 @contextlib.contextmanager
 def held_interrupts() -> Iterator[Callable[[], None]]:
-    """Within the block Ctrl-C waits for the next call of what it gives, which then raises.
+    """Defer Ctrl-C inside the block.
 
-    Python can lose a KeyboardInterrupt that comes in a destructor or a callback, and HDF5 can
-    turn one into another error.  A second Ctrl-C raises at once.  What was not called for raises
-    at the end of the block.  In threads other than the main one nothing is held.
+    The yielded function raises KeyboardInterrupt if one is pending, and so does the end of the
+    block.  A second Ctrl-C raises at once.  In threads other than the main one nothing is deferred.
+    Python can lose a KeyboardInterrupt that arrives in a destructor or a callback, and HDF5 can
+    turn one into another error.
     """
     pressed = False
 

@@ -38,20 +38,18 @@ TABLE: dict[tuple[str, str, str], tuple[tuple[float, float], ...]] = {
 
 
 def paper_top1(
-    data: str, network: str, rate: float, settings: Mapping[str, Any]
+    data: str, network: str, rate: float, method: str, settings: Mapping[str, Any]
 ) -> tuple[float, float] | None:
     """The paper's top-1 and its drop against its own dense network, as shares.
 
-    settings: of a run (``RunSettings``).  None where the paper has no such number; it has none for
+    settings: all those of the method.  None where the paper has no such number; it has none for
     FCPTS with fixed rates on CIFAR.
     """
-    said = settings.get("method_settings", {})
-    method = settings.get("method")
-    if method == "fcpts" and not said.get("learn_rates", True):
+    if not settings.get("learn_rates", True):
         return None
-    name = f"pot {said.get('allocation', 'erk')}" if method == "pot" else method
+    name = f"pot {settings['allocation']}" if method == "pot" else method
     place = next((i for i, r in enumerate(RATES) if abs(r - rate) < 1e-9), None)
     if place is None or (data, network, name) not in TABLE:
         return None
-    top1 = TABLE[data, network, str(name)][place][0]
+    top1 = TABLE[data, network, name][place][0]
     return top1 / 100, (DENSE[data, network][0] - top1) / 100

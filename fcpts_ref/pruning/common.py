@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,8 +178,47 @@ class Result:
     history: dict[str, Array] = field(default_factory=dict)
 
 
+class MethodBase:
+    """What a method tells the command line, comparisons and reports about itself.
+
+    A method inherits it and sets what differs.
+    """
+
+    description: ClassVar[str] = ""
+    """Two lines at most, for ``fcpts-ref sparsify --help``."""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Settings by the names that ``fcpts-ref compare`` gives them; none: the method's own name."""
+    is_random: ClassVar[bool] = True
+    """Whether the result depends on the seed: if not, a comparison runs one seed only."""
+    runs_backward: ClassVar[bool] = False
+    """Whether it runs backward through the whole network, whose kernels compile ahead then."""
+
+    @property
+    def label(self) -> str:
+        """The name in tables and figures, with the settings that tell two runs apart."""
+        return type(self).__name__
+
+    @property
+    def calibration_images(self) -> int:
+        """How many calibration images are used at most, unless a run asks for a number."""
+        return 10_240
+
+
 class Method(Protocol):
-    """A method is its settings and these functions."""
+    """A method is its settings and these functions; it inherits the rest from ``MethodBase``."""
+
+    description: ClassVar[str]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+    is_random: ClassVar[bool]
+    runs_backward: ClassVar[bool]
+
+    @property
+    def label(self) -> str:
+        """The name in tables and figures."""
+
+    @property
+    def calibration_images(self) -> int:
+        """How many calibration images are used at most, unless a run asks for a number."""
 
     def begin(self, problem: Problem) -> Any:
         """The state before the first stage."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fcpts_ref.pruning.common import (
+    MethodBase,
     OnStep,
     Problem,
     Result,
@@ -19,15 +20,30 @@ from fcpts_ref.pruning.common import (
     mask_thresholds,
     masked_network,
 )
-from fcpts_ref.spec.allocation import Allocation
+from fcpts_ref.pruning.names import ALLOCATION_LABELS
+from fcpts_ref.pruning.settings import setting
+from fcpts_ref.spec.allocation import ALLOCATIONS, Allocation
 from fcpts_ref.spec.budget import threshold_of_count
 
 
 @dataclass(frozen=True)
-class OneShot:
+class OneShot(MethodBase):
     """Nothing is learned; no image is looked at."""
 
-    allocation: str = "erk"
+    description: ClassVar[str] = (
+        "the smallest weights of every layer go, by an allocation of\nrates; nothing is learned"
+    )
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        f"one-shot-{name}": {"allocation": name} for name in ALLOCATION_LABELS
+    }
+    is_random: ClassVar[bool] = False
+
+    allocation: str = setting("erk", "rates of the layers", choices=ALLOCATIONS)
+
+    @property
+    def label(self) -> str:
+        """Such as "one-shot LAMP"."""
+        return f"one-shot {ALLOCATION_LABELS.get(self.allocation, self.allocation)}"
 
     def begin(self, problem: Problem) -> Allocation:
         """The allocation: all there is to know."""

@@ -1,9 +1,8 @@
-"""Pruning methods: one shape for all of them, and ``sparsify``, which runs any."""
+"""Pruning methods by name, and ``sparsify``, which runs any of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,27 @@ from fcpts_ref.pruning.fcpts.method import DEFAULT_PROFILE, FCPTS, PROFILE_SETTI
 from fcpts_ref.pruning.one_shot import OneShot
 from fcpts_ref.pruning.pot.method import POT
 from fcpts_ref.pruning.selection import Selection
+from fcpts_ref.pruning.settings import Setting, settings_of
+from fcpts_ref.storage.records import check_names
 
 METHODS: dict[str, type[Any]] = {"fcpts": FCPTS, "one-shot": OneShot, "pot": POT}
+"""Every method by its name; the command line, comparisons and reports are derived from it."""
+
+
+def method_settings(method: str) -> dict[str, Setting]:
+    """The settings of a method by name.  Raises InputError for an unknown method."""
+    if method not in METHODS:
+        raise InputError(f"unknown method {method!r}; expected one of {', '.join(METHODS)}")
+    return settings_of(METHODS[method])
+
+
+def presets() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Method and settings by the names that a comparison gives them."""
+    return {
+        name: (method, dict(settings))
+        for method, cls in METHODS.items()
+        for name, settings in (cls.presets or {method: {}}).items()
+    }
 
 
 def make_method(method: str, **settings: Any) -> Method:
@@ -34,14 +52,10 @@ def make_method(method: str, **settings: Any) -> Method:
 
     Raises InputError for an unknown method or a setting that it does not have.
     """
-    if method not in METHODS:
-        raise InputError(f"unknown method {method!r}; expected one of {', '.join(METHODS)}")
-    known = {field.name for field in fields(METHODS[method])}
-    unknown = sorted(set(settings) - known)
-    if unknown:
-        raise InputError(
-            f"method {method!r} has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}"
-        )
+    known = method_settings(method)
+    check_names(settings, known, f"method {method!r}", "setting")
+    for name, value in settings.items():
+        known[name].check(value, name)
     made: Method = METHODS[method](**settings)
     return made
 
@@ -94,6 +108,8 @@ __all__ = [
     "StepReport",
     "make_method",
     "make_problem",
+    "method_settings",
+    "presets",
     "run_method",
     "sparsify",
 ]

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fcpts_ref.experiments import runs
-from fcpts_ref.experiments.compare import (
-    Dense,
-    Line,
-    duration,
-    headed,
-    lines_of,
-    number,
-    outcomes,
-    setup_of,
-    table_of,
+from fcpts_ref.experiments.figures import (
+    allocation_by_layer,
+    layer_names,
+    losses_and_rates,
+    run_rates,
+    run_title,
 )
+from fcpts_ref.experiments.outcomes import Dense, Line, lines_of, outcomes, setup_of
 from fcpts_ref.experiments.paper import SOURCE
+from fcpts_ref.experiments.run import HISTORY
+from fcpts_ref.experiments.summary import Summary
+from fcpts_ref.experiments.tables import duration, headed, number, table_of
 from fcpts_ref.pruning.names import NEW_STATISTICS
 from fcpts_ref.report import figures
 from fcpts_ref.report.page import (
@@ -33,13 +33,11 @@ from fcpts_ref.report.page import (
     Text,
     make_page,
 )
-from fcpts_ref.storage.files import write_atomically
+from fcpts_ref.storage.json_files import write_text_file
 from fcpts_ref.storage.network_files import read_arrays
 
 PAGE = "report.html"
 TITLE = "Post-training sparsity: results"
-
-Summary = Mapping[str, Any]
 
 
 def write_report(
@@ -55,10 +53,10 @@ def write_report(
     for heading, own in headed(lines):
         names = {line.setup: line.method for line in own if _is_plain(line)}
         chosen = [
-            Chosen(folder, summary, names[setup_of(summary["settings"])])
+            Chosen(folder, summary, names[setup_of(summary.pinned)])
             for folder, summary in zip(folders, summaries, strict=True)
-            if summary["settings"]["network_sha256"] == own[0].network_sha256
-            and summary["data"] == own[0].data
+            if summary.pinned.network_sha256 == own[0].network_sha256
+            and summary.data == own[0].data
         ]
         parts += [Heading(heading), Table(*table_of(own))]
         for paths, caption in _pictures(out, own, chosen):
@@ -66,8 +64,7 @@ def write_report(
             parts.append(Picture(next(p for p in paths if p.suffix == ".svg"), caption))
     parts += [Text(_legend(lines), note=True), *_details(summaries)]
     page = out / PAGE
-    text = make_page(TITLE, parts)
-    write_atomically(page, lambda path: _write(path, text))
+    write_text_file(page, make_page(TITLE, parts))
     return [*written, page]
 
 
@@ -106,30 +103,28 @@ def _pictures(
             )
         )
     for folder, summary, method in _first_seeds(chosen):
-        rate = f"{100 * summary['settings']['target']:.4g}"
+        rate = f"{100 * summary.pinned.job.target:.4g}"
         name = _file_name(f"{place}-{method}-{rate}")
-        own = figures.run_rates(summary)
+        own = run_rates(summary)
         result.append(
             (
-                figures.allocation_by_layer(
+                allocation_by_layer(
                     out,
                     f"allocation-{name}",
-                    figures.layer_names(summary),
+                    layer_names(summary),
                     own,
-                    figures.run_title(summary),
+                    run_title(summary),
                 ),
                 f"Share of weights pruned in every layer by {method} (seed "
-                f"{summary['settings']['seed']}) at {rate} % overall, beside ERK and L2Norm.",
+                f"{summary.pinned.job.seed}) at {rate} % overall, beside ERK and L2Norm.",
             )
         )
-        history, _ = read_arrays(folder / runs.HISTORY)
+        history, _ = read_arrays(folder / HISTORY)
         if len(history.get("reconstruction_loss", np.empty(0))):
-            target = summary["settings"]["target"]
+            target = summary.pinned.job.target
             result.append(
                 (
-                    figures.losses_and_rates(
-                        out, f"steps-{name}", history, target, figures.run_title(summary)
-                    ),
+                    losses_and_rates(out, f"steps-{name}", history, target, run_title(summary)),
                     "Losses and global rate over the steps; solid lines are means over the last "
                     "fiftieth of the run.",
                 )
@@ -149,21 +144,22 @@ def _learned_and_fixed(lines: Sequence[Line], chosen: Sequence[Chosen]) -> list[
 
 def _free(summary: Summary) -> tuple[bool, dict[str, Any]]:
     """Whether rates are learned, and all other settings."""
-    settings = summary["settings"]
-    resolved = dict(settings["resolved"])
-    learns = bool(resolved.pop("learn_rates"))
-    return learns, {**resolved, **{k: settings[k] for k in ("calibration", "engine")}}
+    pinned = summary.pinned
+    settings = dict(pinned.settings)
+    learns = bool(settings.pop("learn_rates"))
+    settings |= {"calibration_images": pinned.calibration, "engine": pinned.job.engine}
+    return learns, settings
 
 
 def _is_fcpts(summary: Summary) -> bool:
-    return bool(summary["settings"]["method"] == "fcpts")
+    return summary.pinned.job.method == "fcpts"
 
 
 def _first_seeds(chosen: Sequence[Chosen]) -> list[Chosen]:
     """Of FCPTS with learned rates, one run a method: of the highest rate, then the first seed."""
     best: dict[str, Chosen] = {}
     for run in chosen:
-        if not _is_fcpts(run.summary) or not run.summary["settings"]["resolved"]["learn_rates"]:
+        if not _is_fcpts(run.summary) or not run.summary.pinned.settings["learn_rates"]:
             continue
         held = best.get(run.name)
         if held is None or _place(run) < _place(held):
@@ -172,15 +168,15 @@ def _first_seeds(chosen: Sequence[Chosen]) -> list[Chosen]:
 
 
 def _place(run: Chosen) -> tuple[float, int]:
-    settings = run.summary["settings"]
-    return (-settings["target"], settings["seed"])
+    job = run.summary.pinned.job
+    return (-job.target, job.seed)
 
 
 def _introduction(summaries: Sequence[Summary]) -> str:
-    incomplete = sum(s["stages_done"] < s["stages"] for s in summaries)
+    incomplete = sum(not s.complete for s in summaries)
     text = f"{len(summaries)} runs of fcpts-ref {_versions(summaries, 'fcpts-ref')}."
     if incomplete:
-        text += f" {incomplete} of them were stopped early and stand here as they are."
+        text += f" {incomplete} of them were stopped early and are marked as unfinished."
     return text
 
 
@@ -192,7 +188,7 @@ def _legend(lines: Sequence[Line]) -> str:
     if any(line.paper_top1 is not None for line in lines):
         text += f" The paper's: {SOURCE}, its drop against its own dense network."
     if not all(map(_is_plain, lines)):
-        text += " BN: batch norm's statistics measured anew on the calibration images."
+        text += " BN: batch norm's statistics re-estimated on the calibration images."
     return text
 
 
@@ -201,25 +197,24 @@ def _details(summaries: Sequence[Summary]) -> list[Part]:
     header = ("run", "rate", "before projection", "seed", "images", "top-1", "time")
     rows = [
         (
-            f"{s['method']}, {s['network']}, {s['data']}",
-            f"{100 * s['settings']['target']:.4g}",
-            f"{100 * s['rate_before_projection']:.3f}",
-            str(s["settings"]["seed"]),
-            f"{s['calibration_images']:,}",
+            f"{s.method}, {s.network}, {s.data}{_mark(s)}",
+            f"{100 * s.pinned.job.target:.4g}",
+            f"{100 * s.rate_before_projection:.3f}",
+            str(s.pinned.job.seed),
+            f"{s.pinned.calibration:,}",
             number(_own_top1(s)),
-            duration(s["method_seconds"]),
+            duration(s.method_seconds),
         )
         for s in summaries
     ]
     unique = dict.fromkeys(
-        (s["method"], json.dumps(s["settings"]["method_settings"], sort_keys=True))
-        for s in summaries
+        (s.method, json.dumps(s.pinned.job.settings, sort_keys=True)) for s in summaries
     )
     names = ("python", "numpy", "numba", "machine")
     return [
         Heading("Runs"),
         Table(header, rows),
-        Heading("Settings that were said; all others are defaults"),
+        Heading("Settings that were set explicitly; all others are defaults"),
         Table(("method", "settings"), list(unique), left=2),
         Text(
             "Versions: " + ", ".join(f"{n} {_versions(summaries, n)}" for n in names) + ".",
@@ -228,19 +223,21 @@ def _details(summaries: Sequence[Summary]) -> list[Part]:
     ]
 
 
+def _mark(summary: Summary) -> str:
+    """A note on a run that was stopped, or nothing."""
+    done, stages = summary.stages_done, summary.stages
+    return "" if summary.complete else f" (unfinished: stage {done} of {stages})"
+
+
 def _own_top1(summary: Summary) -> float:
-    """Of the row that the method made."""
-    rows = (row for row in summary["rows"] if row["requested"] is not None)
-    return float(next(row["top1"] for row in rows if row["name"] == summary["method"]))
+    """Of the row that the method made; NaN if there is none."""
+    rows = (row for row in summary.rows if row.requested is not None)
+    return next((row.top1 for row in rows if row.name == summary.method), math.nan)
 
 
 def _versions(summaries: Sequence[Summary], name: str) -> str:
-    return " / ".join(dict.fromkeys(str(s["versions"][name]) for s in summaries))
+    return " / ".join(dict.fromkeys(str(s.versions.get(name, "?")) for s in summaries))
 
 
 def _file_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-").lower()
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

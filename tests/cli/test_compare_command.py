@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 import tomllib
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from commands import Place, Run, one_line, start
 
-from fcpts_ref.cli import build_parser, cells, compare, pruning
-from fcpts_ref.experiments.compare import grid_of
+from fcpts_ref.cli import build_parser, compare
+from fcpts_ref.experiments.grid import cells_of, grid_of
+from fcpts_ref.experiments.job import Job
+from fcpts_ref.experiments.run_grid import run_grid
 from fcpts_ref.pruning.fcpts import method as fcpts
-from fcpts_ref.pruning.registry import make_method
 from fcpts_ref.storage.network_files import read_arrays
 
 
@@ -66,7 +69,7 @@ def test_json_and_a_second_time(
     def forbidden(*arguments: Any, **more: Any) -> Any:
         raise AssertionError("a finished cell was run again")
 
-    monkeypatch.setattr(cells, "_start", forbidden)
+    monkeypatch.setattr("fcpts_ref.experiments.executors.Here.submit", forbidden)
     assert run(*words).json == first.json
 
 
@@ -87,10 +90,10 @@ def test_all_of_one_seed_come_before_the_next(
     asked: list[tuple[int, float]] = []
 
     def note(waiting: Any, *arguments: Any, **more: Any) -> tuple[dict[str, str], bool]:
-        asked.extend((cell.seed, cell.rate) for cell in waiting)
+        asked.extend((cell.job.seed, cell.job.target) for cell in waiting)
         return {}, False
 
-    monkeypatch.setattr(compare, "run_cells", note)
+    monkeypatch.setattr(compare, "run_grid", note)
     more = ("--methods", "pot-erk", "--rates", "0.5", "0.7", "--seeds", "3", "1")
     run(*words_of(place, tmp_path, *more))
     assert asked == [(3, 0.5), (3, 0.7), (1, 0.5), (1, 0.7)]
@@ -123,10 +126,8 @@ batch-norm = true
         "released, short",
         "released, short + BN",
     ]
-    settings = json.loads(
-        (tmp_path / "out/mine/released-short/0.6/seed4/settings.json").read_text()
-    )
-    assert settings["method_settings"]["choices"] == {"temperature": 2.0, "momentum": 0.5}
+    stored = json.loads((tmp_path / "out/mine/released-short/0.6/seed4/job.json").read_text())
+    assert stored["job"]["settings"]["choices"] == {"temperature": 2.0, "momentum": 0.5}
 
 
 def test_what_is_said_goes_before_the_file(place: Place, tmp_path: Path) -> None:
@@ -146,13 +147,13 @@ data = "digits"
     words = ["compare", f"--config={config}", f"--out={tmp_path / 'o'}", "--epochs=1", "--steps=3"]
     words += ["--calibration=32", "--engine=numpy"]
     grid = compare._grid(build_parser().parse_args(words))
-    options = {cell.method: compare._parsed(cell) for cell in grid.cells}
-    assert {o.calibration for o in options.values()} == {32}
-    assert {o.engine for o in options.values()} == {"numpy"}
-    assert {o.data for o in options.values()} == {"digits"}
-    epochs = {name: o.epochs for name, o in options.items()}
+    jobs = {cell.method: cell.job for cell in cells_of(grid)}
+    assert {job.calibration for job in jobs.values()} == {32}
+    assert {job.engine for job in jobs.values()} == {"numpy"}
+    assert {job.data for job in jobs.values()} == {"digits"}
+    epochs = {name: job.settings.get("epochs") for name, job in jobs.items()}
     assert epochs == {"one-shot ERK": None, "POT (ERK)": None, "own": 1}
-    steps = {name: o.steps for name, o in options.items()}
+    steps = {name: job.settings.get("steps") for name, job in jobs.items()}
     assert steps == {"one-shot ERK": None, "POT (ERK)": 3, "own": None}
 
 
@@ -173,11 +174,9 @@ EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.tom
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_the_examples_are_understood(path: Path) -> None:
-    grid = grid_of(tomllib.loads(path.read_text(encoding="utf-8")))
-    images = SimpleNamespace(augmentation="crop-flip")
-    for cell in grid.cells:
-        options = compare._parsed(cell)
-        make_method(options.method, **pruning._method_settings(options, images))
+    cells = cells_of(grid_of(tomllib.loads(path.read_text(encoding="utf-8"))))
+    assert cells
+    assert all(Job.from_json(cell.job.to_json()) == cell.job for cell in cells)
 
 
 BAD = {
@@ -262,11 +261,10 @@ def test_cells_that_were_stopped_are_finished(
     words = words_of(place, tmp_path, *more, "--json")
 
     def stop(cells: Any, *arguments: Any, **options: Any) -> Any:
-        return run_cells(cells[:1], *arguments, **options)[0], True
+        return run_grid(cells[:1], *arguments, **options)[0], True
 
     with monkeypatch.context() as patch:
-        run_cells = compare.run_cells  # type: ignore[attr-defined]
-        patch.setattr(compare, "run_cells", stop)
+        patch.setattr(compare, "run_grid", stop)
         stopped = run(*words)
     assert stopped.code == 130
     assert "stopped, 1 cells left" in stopped.err
@@ -276,17 +274,33 @@ def test_cells_that_were_stopped_are_finished(
     assert result.json[0]["seeds"] == 2
 
 
-def test_jobs_are_no_more_than_cores_and_memory(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(cells, "cores", lambda: 4)
-    monkeypatch.setattr(cells, "_free_memory", lambda: 3 * cells.CELL_MEMORY)
-    assert [cells.allowed_jobs(n) for n in (1, 3, 8)] == [1, 3, 3]
-    assert "3 instead of 8" in capsys.readouterr().err
-    monkeypatch.setattr(cells, "_free_memory", lambda: 0)
-    assert cells.allowed_jobs(2) == 1
-    monkeypatch.setattr(cells, "_free_memory", lambda: None)
-    assert cells.allowed_jobs(8) == 4
+def test_a_terminal_without_the_letters(place: Place, tmp_path: Path) -> None:
+    """As on Windows, or with PYTHONIOENCODING=ascii: the table is printed all the same."""
+    more = ("--methods", "pot-erk", "--rates", "0.5", "--seeds", "0", "1", "--steps=1")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    process = start(*words_of(place, tmp_path, *more), env=environment)
+    printed, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert "POT (ERK)" in printed
+    assert "±" in (tmp_path / "table.md").read_text(encoding="utf-8")
+
+
+def test_cells_are_computed_by_the_program_that_was_started(place: Place, tmp_path: Path) -> None:
+    """Not by another copy of the package that lies in the working folder."""
+    (tmp_path / "fcpts_ref").mkdir()
+    (tmp_path / "fcpts_ref/__init__.py").write_text('raise SystemExit("the wrong copy")')
+    package = str(Path(compare.__file__).resolve().parents[2])
+    for jobs in (1, 2):
+        words = words_of(place, tmp_path / f"out{jobs}", *ONE_SHOT, f"--jobs={jobs}")
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "fcpts_ref", *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": package},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "two"])

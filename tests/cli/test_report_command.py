@@ -8,7 +8,7 @@ import pytest
 from commands import Place, Run, one_line
 from report.test_report import check_page
 
-from fcpts_ref.experiments import runs
+from fcpts_ref.storage.json_files import read_json, write_json
 
 pytest.importorskip("matplotlib")
 
@@ -36,17 +36,14 @@ def test_from_runs_to_a_page(run: Run, place: Place, tmp_path: Path) -> None:
 
 def test_bad_input(run: Run, place: Place, tmp_path: Path) -> None:
     run("sparsify", *place.options, "--method=one-shot", "--quiet", "--out", tmp_path / "a")
-    summary = runs.read_json(tmp_path / "a" / "summary.json")
-    del summary["layers"], summary["versions"]
+    summary = read_json(tmp_path / "a" / "summary.json")
+    lacking = {k: v for k, v in summary.items() if k not in ("layers", "versions")}
     broken = tmp_path / "broken"
-    broken.mkdir()
-    runs.write_json(broken / "summary.json", summary)
-    (broken / "history.h5").write_bytes((tmp_path / "a" / "history.h5").read_bytes())
-    for rows in ([1], None):
-        place_ = tmp_path / f"rows{rows is None}"
-        place_.mkdir()
-        damaged = {**summary, "rows": rows} if rows else {"settings": {}}
-        runs.write_json(place_ / "summary.json", damaged)
+    for number, damaged in enumerate((lacking, {**summary, "rows": [1]}, {"pinned": {}})):
+        place_ = broken / str(number)
+        place_.mkdir(parents=True)
+        write_json(place_ / "summary.json", damaged)
+        (place_ / "history.h5").write_bytes((tmp_path / "a" / "history.h5").read_bytes())
         result = run("report", place_, "--out", tmp_path / "report")
         assert result.code == 2
         assert one_line(result.err)

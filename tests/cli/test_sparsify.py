@@ -39,7 +39,7 @@ def test_tables_and_files(run: Run, place: Place, tmp_path: Path) -> None:
         assert word in result.out
     assert "the 30 test images" in result.out
     names = {path.name for path in out.iterdir()}
-    assert {"settings.json", "command.json", "summary.json", "checkpoint.h5", *RESULTS} <= names
+    assert {"job.json", "summary.json", "checkpoint.h5", *RESULTS} <= names
     network, provenance = read_network(out / "network.h5")
     weights = sum(network.sizes.values())
     assert round(global_rate(network) * weights) == round(0.7 * weights)
@@ -52,23 +52,21 @@ def test_tables_and_files(run: Run, place: Place, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ((), "crop"),
-        (("--augmentation=none",), "none"),
-        (("--augmentation=crop-flip", "--views=2", "--ramp=0.25"), "crop-flip"),
-        (("--profile=paper",), None),
-        (("--method=one-shot",), None),
+        ((), ("crop", 5, 0.5)),
+        (("--augmentation=none",), ("none", 0, 0.5)),
+        (("--augmentation=crop-flip", "--views=2", "--ramp=0.25"), ("crop-flip", 2, 0.25)),
+        (("--profile=paper",), ("none", 0, 0.0)),
+        (("--method=one-shot",), (None, None, None)),
     ],
 )
 def test_the_extended_profile_augments_as_the_data_allow(
-    run: Run, place: Place, tmp_path: Path, words: tuple[str, ...], expected: str | None
+    run: Run, place: Place, tmp_path: Path, words: tuple[str, ...], expected: tuple[Any, ...]
 ) -> None:
     out = tmp_path / "run"
     short = () if "one-shot" in str(words) else SHORT
     assert run("sparsify", *place.options, *words, *short, "--quiet", "--out", out).code == 0
-    said = json.loads((out / "settings.json").read_text())["method_settings"]
-    assert said.get("augmentation") == expected
-    assert said.get("views") == (2 if len(words) == 3 else None)
-    assert said.get("ramp") == (0.25 if len(words) == 3 else None)
+    settings = json.loads((out / "job.json").read_text())["settings"]
+    assert tuple(settings.get(name) for name in ("augmentation", "views", "ramp")) == expected
 
 
 WAYS = [
@@ -113,7 +111,7 @@ def test_new_statistics_have_rows_of_their_own(run: Run, place: Place, tmp_path:
     words = ("--method=pot", "--steps=1", "--allocation=l2norm", "--batch-norm")
     rows = rows_of(run, place, tmp_path, *words)
     expected = ["dense", "one-shot L2Norm", "one-shot ERK", "POT (L2Norm)"]
-    # POT has folded its batch norm: there is nothing to measure anew
+    # POT has folded its batch norm: there is nothing to re-estimate
     assert rows == [*expected, "one-shot L2Norm + BN", "one-shot ERK + BN"]
 
 
@@ -206,7 +204,8 @@ def test_bad_input(run: Run, place: Place, tmp_path: Path, words: tuple[str, ...
 
 def test_the_number_of_images_is_a_convention(run: Run, place: Place, tmp_path: Path) -> None:
     words = (*place.options, *SHORT, "--choose=calibration_images=16", "--json")
-    assert run("sparsify", *words, "--out", tmp_path / "r").json["calibration_images"] == 16
+    summary = run("sparsify", *words, "--out", tmp_path / "r").json
+    assert summary["pinned"]["calibration"] == 16
 
 
 def test_another_data_set_of_another_shape(run: Run, place: Place, tmp_path: Path) -> None:
@@ -304,6 +303,7 @@ def test_a_full_disk_loses_nothing(
     words = ("sparsify", *place.options, *SHORT, "--out", out)
     assert run(*words).code == 0
     before = contents(out)
+    (out / "summary.json").unlink()  # as if it had been killed just before the end
 
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -324,6 +324,41 @@ def test_resuming_a_finished_run_changes_nothing(run: Run, place: Place, tmp_pat
     before = contents(tmp_path / "r")
     assert run("sparsify", "--resume", tmp_path / "r", "--quiet").code == 0
     assert contents(tmp_path / "r") == before
+
+
+def test_resuming_a_finished_run_prints_the_same_tables(
+    run: Run, place: Place, tmp_path: Path
+) -> None:
+    first = run("sparsify", *place.options, *SHORT, "--out", tmp_path / "r")
+    again = run("sparsify", "--resume", tmp_path / "r", "--quiet")
+    assert again == first
+
+
+def test_resuming_nothing_is_refused(run: Run, tmp_path: Path) -> None:
+    result = run("sparsify", "--resume", "", "--quiet")
+    assert result.code == 2
+    assert "--resume is empty" in result.err
+
+
+def test_too_little_memory_is_one_line(
+    run: Run, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any, **more: Any) -> Any:
+        return np.empty(1 << 58, np.uint8)
+
+    monkeypatch.setattr("fcpts_ref.pruning.fcpts.method.FCPTS.advance", full)
+    result = run("sparsify", *place.options, *SHORT, "--out", tmp_path / "r")
+    assert result.code == 2
+    assert one_line(result.err)
+    assert "too little memory" in result.err
+
+
+@pytest.mark.parametrize("label", ["a\\b", "$x_$", "\\frac{", "ä ±", "<b>&"])
+def test_labels_of_any_letters(run: Run, place: Place, tmp_path: Path, label: str) -> None:
+    words = ("--method=one-shot", "--quiet", "--json", f"--label={label}")
+    result = run("sparsify", *place.options, *words, "--out", tmp_path / "r")
+    assert result.code == 0, result.err
+    assert result.json["rows"][-1]["name"] == label
 
 
 def test_resuming_with_other_options_is_refused(run: Run, place: Place, tmp_path: Path) -> None:
@@ -364,20 +399,20 @@ def test_resuming_with_another_network_is_refused(run: Run, place: Place, tmp_pa
     assert run("sparsify", *words, *SHORT, "--out", tmp_path / "r").code == 0
     changed = {k: 2 * v for k, v in network.parameters.items()}
     write_network(tmp_path / "n.h5", network.with_parameters(changed))
+    (tmp_path / "r" / "summary.json").unlink()
     result = run("sparsify", "--resume", tmp_path / "r", "--quiet")
     assert result.code == 2
-    assert "other settings, inputs or defaults" in result.err
+    assert "the network or the data have changed" in result.err
 
 
 DAMAGE: dict[str, tuple[str, bytes]] = {
     "checkpoint cut short": ("checkpoint.h5", b"\x89HDF\r\n\x1a\n"),
     "checkpoint of something else": ("checkpoint.h5", b"x" * 5000),
-    "settings that are no JSON": ("settings.json", b"{"),
-    "settings of something else": ("settings.json", b'{"a": 1}'),
-    "settings that are a list": ("settings.json", b"[1]"),
-    "command that is no JSON": ("command.json", b"\xff\xfe"),
-    "command of something else": ("command.json", b'{"run": 1}'),
-    "command that is a list": ("command.json", b"[]"),
+    "job that is no JSON": ("job.json", b"\xff\xfe"),
+    "job cut short": ("job.json", b"{"),
+    "job of something else": ("job.json", b'{"run": 1}'),
+    "job that is a list": ("job.json", b"[]"),
+    "summary of something else": ("summary.json", b'{"a": 1}'),
 }
 
 
@@ -386,6 +421,8 @@ def test_damaged_folders(run: Run, place: Place, tmp_path: Path, name: str, cont
     out = tmp_path / "r"
     assert run("sparsify", *place.options, *SHORT, "--out", out).code == 0
     before = contents(out)
+    if name == "checkpoint.h5":
+        (out / "summary.json").unlink()  # the checkpoint of a finished run is not read
     (out / name).write_bytes(content)
     result = run("sparsify", "--resume", out, "--quiet")
     assert result.code == 2
@@ -408,7 +445,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(
     out, draw = tmp_path / "killed", random.Random(0)
     kills = 0
     for attempt in range(6):
-        again = ("--resume", out, "--quiet") if (out / "command.json").exists() else ()
+        again = ("--resume", out, "--quiet") if (out / "job.json").exists() else ()
         process = start("sparsify", *(again or (*words, "--out", out)))
         wait_for_start(process, out)
         time.sleep(draw.uniform(0, 0.4) if attempt else 0)  # the first kill is before any end
@@ -450,6 +487,7 @@ def test_ctrl_c_leaves_a_result_and_can_be_continued(
     if "stopped after stage" in said:  # and not while it was evaluating
         assert f"--resume {out}" in said
         assert "FCPTS (released)" in printed
+        assert "UNFINISHED:  stopped after stage" in printed
         network, _ = read_network(out / "network.h5")
         assert abs(global_rate(network) - 0.9) < 1e-3
     assert run("sparsify", "--resume", out, "--quiet").code == 0

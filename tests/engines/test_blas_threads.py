@@ -38,7 +38,8 @@ def test_the_numpy_engine_limits_blas_during_its_passes(threads, monkeypatch):
         monkeypatch.setattr(execution, name, watched)
     with threadpool_limits(3, user_api="blas"):
         engine = make_engine(GRAPH, "numpy", threads=threads)
-        passed = engine.forward(NETWORK.parameters, NETWORK.buffers, {"images": IMAGES}, training=True)
+        inputs = {"images": IMAGES}
+        passed = engine.forward(NETWORK.parameters, NETWORK.buffers, inputs, training=True)
         engine.backward(passed, {"logits": np.ones_like(passed.outputs["logits"])})
         assert blas_threads() == {3}
     assert seen == [{threads or 3}] * 2

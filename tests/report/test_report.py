@@ -11,38 +11,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from experiments.test_compare import KNOWN, summary
+from summaries import KNOWN, summary
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.experiments import runs
-from fcpts_ref.experiments.compare import lines_of, outcomes, setup_of
-from fcpts_ref.report import figures
+from fcpts_ref.experiments import figures
+from fcpts_ref.experiments.dense import read_dense
+from fcpts_ref.experiments.outcomes import lines_of, outcomes, setup_of
+from fcpts_ref.experiments.run import HISTORY
+from fcpts_ref.experiments.summary import SUMMARY, Summary, write_summary
 from fcpts_ref.report.build import PAGE, Chosen, _learned_and_fixed, write_report
-from fcpts_ref.report.collect import read_dense, run_folders, summaries_in
+from fcpts_ref.report.collect import run_folders, summaries_in
+from fcpts_ref.report.figures import accuracy_over_rate, learned_against_fixed
 from fcpts_ref.report.page import Heading, Picture, Table, Text, make_page
+from fcpts_ref.storage.json_files import write_json
 from fcpts_ref.storage.network_files import write_arrays
 
 pytest.importorskip("matplotlib")
 
 EVIL = "<script>alert('&\"')</script>"
-LAYERS = ["conv1.weight", "linear.weight"]
-
-
-def full_summary(**more: Any) -> dict[str, Any]:
-    """What a run of FCPTS leaves."""
-    base = summary(**more)
-    base["layers"] = [{"name": name, "rate_after": 0.5} for name in LAYERS]
-    base["allocations"] = {"erk": [0.2, 0.9], "l2norm": [0.4, 0.8]}
-    base["versions"] = {
-        "fcpts-ref": "1",
-        "python": "3",
-        "numpy": "2",
-        "numba": "0",
-        "machine": "m",
-    }
-    base |= {"stages": 2, "stages_done": 2, "calibration_images": 100}
-    base["rate_before_projection"] = 0.9001
-    return base
 
 
 def history(steps: int = 200) -> dict[str, Any]:
@@ -54,10 +40,10 @@ def history(steps: int = 200) -> dict[str, Any]:
     }
 
 
-def write_run(folder: Path, one: dict[str, Any]) -> Path:
+def write_run(folder: Path, one: Summary) -> Path:
     folder.mkdir(parents=True)
-    runs.write_json(folder / runs.SUMMARY, one)
-    write_arrays(folder / runs.HISTORY, history())
+    write_summary(folder, one)
+    write_arrays(folder / HISTORY, history())
     return folder
 
 
@@ -127,8 +113,9 @@ def test_the_whole_report(tmp_path: Path) -> None:
     for seed in (0, 1):
         for rate in (0.8, 0.9):
             for method, learns in (("FCPTS", True), ("FCPTS, fixed", False)):
-                one = full_summary(method=method, seed=seed, rate=rate, top1=rate - seed / 100)
-                one["settings"]["resolved"] = {"epochs": 10, "learn_rates": learns}
+                settings = {"epochs": 10, "learn_rates": learns}
+                top1 = rate - seed / 100
+                one = summary(method=method, seed=seed, rate=rate, top1=top1, settings=settings)
                 folders.append(write_run(tmp_path / "runs" / f"{method}{rate}{seed}", one))
     out = tmp_path / "report"
     out.mkdir()
@@ -148,18 +135,27 @@ def test_learned_and_fixed_are_a_pair_by_their_settings(tmp_path: Path) -> None:
     chosen = []
     for epochs, learns, top1 in ((1, True, 0.4), (10, True, 0.9), (10, False, 0.8)):
         name = "FCPTS" if learns else "FCPTS, fixed"
-        one = full_summary(method=name, top1=top1)
-        one["settings"]["resolved"] = {"epochs": epochs, "learn_rates": learns}
-        chosen.append(one)
+        settings = {"epochs": epochs, "learn_rates": learns}
+        chosen.append(summary(method=name, top1=top1, settings=settings))
     lines = lines_of(o for one in chosen for o in outcomes(one, KNOWN))
     names = {line.setup: line.method for line in lines}
-    made = [Chosen(tmp_path, one, names[setup_of(one["settings"])]) for one in chosen]
+    made = [Chosen(tmp_path, one, names[setup_of(one.pinned)]) for one in chosen]
     pair = _learned_and_fixed(lines, made)
     assert [(line.method, line.top1) for line in pair] == [("FCPTS #2", 0.9), ("FCPTS, fixed", 0.8)]
 
 
+def test_stopped_runs_are_marked(tmp_path: Path) -> None:
+    one = summary(stages_done=1)
+    folder = write_run(tmp_path / "run", one)
+    (tmp_path / "report").mkdir()
+    write_report(tmp_path / "report", [folder], [one], KNOWN)
+    text = check_page((tmp_path / "report" / PAGE).read_text(encoding="utf-8")).text
+    assert "1 of them were stopped early" in text
+    assert "FCPTS, resnet32, cifar10 (unfinished: stage 1 of 2)" in text
+
+
 def test_hostile_names_reach_neither_paths_nor_page(tmp_path: Path) -> None:
-    one = full_summary(method=f"../{EVIL}")
+    one = summary(method=f"../{EVIL}")
     folder = write_run(tmp_path / "run", one)
     out = tmp_path / "report"
     out.mkdir()
@@ -175,14 +171,14 @@ def test_hostile_names_reach_neither_paths_nor_page(tmp_path: Path) -> None:
 def test_figures_are_the_same_file_each_time(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        figures.write_run_figures(tmp_path / name, full_summary(), history())
+        figures.write_run_figures(tmp_path / name, summary(), history())
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
     assert len(list((tmp_path / "a").iterdir())) == 4
 
 
 def test_a_run_without_steps_has_no_figure_of_them(tmp_path: Path) -> None:
-    figures.write_run_figures(tmp_path, full_summary(), {})
+    figures.write_run_figures(tmp_path, summary(), {})
     assert {path.name for path in tmp_path.iterdir()} == {"allocation.png", "allocation.svg"}
 
 
@@ -200,8 +196,8 @@ def test_losses_that_are_all_zero_or_not_finite(tmp_path: Path) -> None:
 def test_many_methods_and_layers(tmp_path: Path) -> None:
     many = [summary(method=f"m{i}", rate=r, top1=i / 12) for i in range(12) for r in (0.5, 0.9)]
     lines = lines_of(o for one in many for o in outcomes(one, {}))
-    assert_pictures(figures.accuracy_over_rate(tmp_path, "a", lines, "twelve methods"))
-    assert_pictures(figures.learned_against_fixed(tmp_path, "l", lines[:4], "four"))
+    assert_pictures(accuracy_over_rate(tmp_path, "a", lines, "twelve methods"))
+    assert_pictures(learned_against_fixed(tmp_path, "l", lines[:4], "four"))
     names = [f"layer3.{i}.conv1" for i in range(57)]
     rates = {"ERK": np.linspace(0, 1, 57)}
     assert_pictures(figures.allocation_by_layer(tmp_path, "d", names, rates, "deep"))
@@ -225,8 +221,8 @@ def test_without_matplotlib_it_says_how_to_install_it(monkeypatch: pytest.Monkey
 
 
 def test_runs_are_found_in_and_under_a_folder_once(tmp_path: Path) -> None:
-    a = write_run(tmp_path / "x" / "a", full_summary())
-    b = write_run(tmp_path / "x" / "b", full_summary())
+    a = write_run(tmp_path / "x" / "a", summary())
+    b = write_run(tmp_path / "x" / "b", summary())
     assert run_folders([tmp_path, a, b]) == [a, b]
     with pytest.raises(InputError, match="no finished run"):
         run_folders([tmp_path / "absent"])
@@ -234,17 +230,17 @@ def test_runs_are_found_in_and_under_a_folder_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["[]", "3", "{}", '{"settings', "\x00"])
 def test_files_that_are_no_summaries(tmp_path: Path, text: str) -> None:
-    (tmp_path / runs.SUMMARY).write_text(text)
-    with pytest.raises(InputError, match="summary"):
+    (tmp_path / SUMMARY).write_text(text)
+    with pytest.raises(InputError, match=r"summary\.json"):
         summaries_in([tmp_path])
 
 
 def test_the_list_of_dense_networks(tmp_path: Path) -> None:
     assert read_dense(tmp_path) == {}
     entry = {"data": "cifar10", "sha256": "abc", "top1": 0.9, "top5": 0.99}
-    runs.write_json(tmp_path / "dense.json", [entry])
+    write_json(tmp_path / "dense.json", [entry])
     assert read_dense(tmp_path) == {("cifar10", "abc"): (0.9, 0.99)}
     for damaged in ([{}], 3, [1], [{**entry, "top1": "x"}]):
-        runs.write_json(tmp_path / "dense.json", damaged)
+        write_json(tmp_path / "dense.json", damaged)
         with pytest.raises(InputError, match="damaged"):
             read_dense(tmp_path)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.objectives.make import make_objective
 from fcpts_ref.pruning.common import (
+    MethodBase,
     OnStep,
     Problem,
     Result,
@@ -37,10 +38,11 @@ from fcpts_ref.pruning.fcpts.step import (
     thresholds_of,
 )
 from fcpts_ref.pruning.fcpts.views import Seen, seen_in
+from fcpts_ref.pruning.settings import setting
 from fcpts_ref.spec import equations
-from fcpts_ref.spec.allocation import Allocation
+from fcpts_ref.spec.allocation import ALLOCATIONS, Allocation
 from fcpts_ref.spec.budget import OutOfReach
-from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH, Conventions, profile
+from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH, PROFILES, Conventions, profile
 from fcpts_ref.spec.optim import warmup_cosine
 
 PLAIN = {"control": "loss", "epochs": 10, "augmentation": "none", "views": 0, "ramp": 0.0}
@@ -69,7 +71,7 @@ FROM_PROFILE: Any = None
 
 
 @dataclass(frozen=True)
-class FCPTS:
+class FCPTS(MethodBase):
     """The settings of a run.
 
     Settings that are not given (None) are those of the profile (``PROFILE_SETTINGS``); every
@@ -91,16 +93,80 @@ class FCPTS:
         control "projection"; 0 for the target itself from the first step on.
     """
 
-    profile: str = DEFAULT_PROFILE
-    choices: Mapping[str, Any] = field(default_factory=dict)
-    allocation: str | None = None
-    control: Control = FROM_PROFILE
-    epochs: int = FROM_PROFILE
-    batch_size: int | None = None
-    learn_rates: bool = True
-    augmentation: str = FROM_PROFILE
-    views: int = FROM_PROFILE
-    ramp: float = FROM_PROFILE
+    description: ClassVar[str] = (
+        "thresholds are learned or projected so that the global rate meets the\n"
+        "target, while the outputs are kept those of the dense network"
+    )
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "fcpts": {},
+        "fcpts-fixed": {"learn_rates": False},
+        "fcpts-paper": {"profile": "paper"},
+        "fcpts-released": {"profile": "released"},
+        "fcpts-projection": {"profile": "paper", "control": "projection"},
+    }
+    runs_backward: ClassVar[bool] = True
+
+    profile: str = setting(
+        DEFAULT_PROFILE,
+        "the paper as read literally, its authors' published code, or the one that does best "
+        "(default: extended)",
+        choices=PROFILES,
+    )
+    choices: Mapping[str, Any] = setting(
+        dict,
+        "replace one convention of the profile, such as temperature=4; may be repeated",
+        option="choose",
+        metavar="NAME=VALUE",
+        of=Conventions,
+    )
+    allocation: str | None = setting(
+        None, "where the rates start (default: as the profile says)", choices=ALLOCATIONS
+    )
+    control: Control = setting(  # noqa: RUF009 - a field
+        FROM_PROFILE,
+        "hold the global rate by the loss of Eq. 3, or exactly after every step (default: loss; "
+        "extended: projection)",
+    )
+    epochs: int = setting(
+        FROM_PROFILE, "passes over the calibration images (default: 10; extended: 12)"
+    )
+    batch_size: int | None = setting(None, "images in a step (default: 64)")
+    learn_rates: bool = setting(
+        True,
+        "keep every layer at its initial rate (with a ramp: of each step's target)",
+        option="fixed-rates",
+    )
+    augmentation: str = setting(
+        FROM_PROFILE,
+        "of the calibration images (default: none; extended: the one that the data allow)",
+        choices=AUGMENTATIONS,
+    )
+    views: int = setting(
+        FROM_PROFILE,
+        "augmented views of each image, which take turns; 0: new ones at every epoch (default: 0; "
+        "extended: 5)",
+    )
+    ramp: float = setting(
+        FROM_PROFILE,
+        "share of the steps over which the rate grows from 50 % to the target (default: 0; "
+        "extended: 0.5)",
+        metavar="SHARE",
+    )
+
+    @property
+    def label(self) -> str:
+        """Such as "FCPTS (extended)" or "FCPTS (paper, projected)"."""
+        parts, usual = [self.profile], PROFILE_SETTINGS[self.profile]["control"]
+        if not self.learn_rates:
+            parts.append("fixed")
+        elif self.control != usual:
+            parts.append("projected" if self.control == "projection" else "by loss")
+        return f"FCPTS ({', '.join(parts)})"
+
+    @property
+    def calibration_images(self) -> int:
+        """How many calibration images the conventions ask for (convention 17)."""
+        return self.conventions.calibration_images
 
     def __post_init__(self) -> None:
         _ = self.conventions

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,15 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.fold import fold_batch_norm
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.pruning.common import OnStep, Problem, Result, StepReport, allocate_within
+from fcpts_ref.pruning.common import (
+    MethodBase,
+    OnStep,
+    Problem,
+    Result,
+    StepReport,
+    allocate_within,
+)
+from fcpts_ref.pruning.names import ALLOCATION_LABELS
 from fcpts_ref.pruning.one_shot import OneShot
 from fcpts_ref.pruning.pot.units import (
     Progress,
@@ -29,7 +37,8 @@ from fcpts_ref.pruning.pot.units import (
     positions,
     run_part,
 )
-from fcpts_ref.spec.allocation import Allocation
+from fcpts_ref.pruning.settings import setting
+from fcpts_ref.spec.allocation import ALLOCATIONS, Allocation
 from fcpts_ref.spec.optim import adam_step
 
 Array = NDArray[Any]
@@ -58,7 +67,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class POT:
+class POT(MethodBase):
     """The settings of a run.
 
     allocation: the rates, "l2norm" or "erk" in the paper; any of ``ALLOCATIONS``.
@@ -75,18 +84,43 @@ class POT:
     tolerance: a unit whose loss falls below it is done.
     """
 
-    allocation: str = "erk"
-    steps: int = 200
-    batch_size: int = 64
-    weight_learning_rate: float = 1e-3
-    bias_learning_rate: float = 1e-2
-    unit: str = "layer"
-    dense_inputs: bool = True
-    correct_weights: bool = True
-    correct_biases: bool = True
-    tolerance: float = 1e-5
+    description: ClassVar[str] = (
+        "layer-wise: masks are fixed, then every layer is tuned to give what\nits dense twin gives"
+    )
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "pot-l2norm": {"allocation": "l2norm"},
+        "pot-erk": {"allocation": "erk"},
+    }
+
+    allocation: str = setting("erk", "rates of the layers", choices=ALLOCATIONS)
+    steps: int = setting(200, "Adam steps for each layer")
+    batch_size: int = setting(64, "images in a step")
+    weight_learning_rate: float = setting(1e-3, "Adam's, of the weights", metavar="RATE")
+    bias_learning_rate: float = setting(1e-2, "Adam's, of the biases", metavar="RATE")
+    unit: Literal["layer", "independent"] = setting(
+        "layer", "tune a layer with its ReLU, or without it"
+    )
+    dense_inputs: bool = setting(
+        True,
+        "tune on the values that the pruned layers before give, not the dense ones",
+        option="sparse-inputs",
+    )
+    correct_weights: bool = setting(
+        True, "do not correct weights before tuning", option="no-weight-correction"
+    )
+    correct_biases: bool = setting(
+        True, "do not correct biases before tuning", option="no-bias-correction"
+    )
+    tolerance: float = setting(1e-5, "a layer whose loss falls below it is done", metavar="LOSS")
+
+    @property
+    def label(self) -> str:
+        """Such as "POT (ERK)"."""
+        return f"POT ({ALLOCATION_LABELS.get(self.allocation, self.allocation)})"
 
     def __post_init__(self) -> None:
+        if self.unit not in ("layer", "independent"):
+            raise InputError(f"unit is {self.unit!r}; expected one of layer, independent")
         rates = (self.weight_learning_rate, self.bias_learning_rate)
         if self.steps < 0 or self.batch_size < 1 or not all(0 <= rate < np.inf for rate in rates):
             raise InputError(

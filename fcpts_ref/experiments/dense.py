@@ -1,0 +1,53 @@
+"""The accuracy of a grid's dense networks, measured once and kept in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from fcpts_ref.engines.make import make_engine
+from fcpts_ref.errors import InputError
+from fcpts_ref.experiments.checksums import network_sha256
+from fcpts_ref.experiments.inputs import find_sources
+from fcpts_ref.experiments.job import Job
+from fcpts_ref.experiments.progress import Progress
+from fcpts_ref.experiments.training import accuracy
+from fcpts_ref.storage.json_files import read_json, write_json
+
+DENSE_FILE = "dense.json"
+
+
+def read_dense(folder: Path) -> dict[tuple[str, str], tuple[float, float]]:
+    """Top-1 and top-5 of dense networks by data and SHA-256, as far as the folder knows them."""
+    path = folder / DENSE_FILE
+    if not path.exists():
+        return {}
+    try:
+        return {
+            (str(e["data"]), str(e["sha256"])): (float(e["top1"]), float(e["top5"]))
+            for e in read_json(path)
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}); remove it to measure again") from error
+
+
+def measure_dense(
+    jobs: Iterable[Job], folder: Path, *, threads: int | None, progress: Progress
+) -> None:
+    """Evaluate every dense network of the jobs that the folder does not know yet."""
+    known = read_dense(folder)
+    sources = {(j.network, j.arch, j.shortcut, j.normalise, j.data, j.home): j for j in jobs}
+    for job in sources.values():
+        network, dataset = find_sources(job)
+        key = (dataset.name, network_sha256(network))
+        if key in known:
+            continue
+        engine = make_engine(network.graph, job.engine, threads=threads)
+        test, labels = dataset.as_floats(dataset.test.images, network.dtype), dataset.test.labels
+        with progress.count(f"dense {network.graph.name}", len(test)) as on_batch:
+            found = accuracy(network, test, labels, engine=engine, on_batch=on_batch)
+        known[key] = (found.top1, found.top5)
+        entries = [
+            {"data": d, "sha256": s, "top1": a, "top5": b} for (d, s), (a, b) in known.items()
+        ]
+        write_json(folder / DENSE_FILE, entries)

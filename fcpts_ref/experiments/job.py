@@ -1,0 +1,137 @@
+"""A job: everything that decides the outcome of a pruning run, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.interchange.importing import NORMALISATIONS, normalisation
+from fcpts_ref.pruning.common import Method
+from fcpts_ref.pruning.registry import METHODS, make_method
+from fcpts_ref.pruning.settings import setting
+from fcpts_ref.spec.budget import budget
+from fcpts_ref.storage.json_files import as_json
+from fcpts_ref.storage.records import check_record, record_from_json
+
+SOURCES, PRUNING, COMPUTING = "network and data", "pruning", "computing"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pruning run, checked when it is made; ``to_json`` and ``from_json`` store it.
+
+    network: a name or a file; a checkpoint of another program also needs ``arch``, and is read
+        with ``shortcut`` and ``normalise``.  data: a name or a file.  home: the folder where names
+        are looked up; None for the user's.
+    target: the global rate in [0, 1).  method: a name in ``METHODS``; settings: those of its
+        settings that differ from their defaults, by field.
+    calibration: how many training images, drawn by ``seed``; None for all, at most as many as the
+        method asks for.
+    baselines: also evaluate the dense network and one-shot pruning.  batch_norm: add rows with
+        re-estimated batch-norm statistics.  label: the method's name in tables.
+    Raises InputError for anything else, in one line.
+    """
+
+    network: str = setting(
+        "resnet8-digits",
+        "the trained network: a name (in models/ of the package or of --home), an .h5 file of "
+        "this program, or with --arch a PyTorch or safetensors checkpoint "
+        "(default: resnet8-digits)",
+        option="weights",
+        metavar="NAME|FILE",
+        group=SOURCES,
+    )
+    arch: str | None = setting(
+        None,
+        "architecture of another program's checkpoint: resnet20, resnet32, resnet56, any resnetN "
+        "with N = 6n + 2, or plainN",
+        metavar="NAME",
+        group=SOURCES,
+    )
+    shortcut: Literal["A", "B"] = setting(
+        "A", "of such a resnet's checkpoint (default: A)", group=SOURCES
+    )
+    normalise: str = setting(
+        "imagenet",
+        "mean and deviation that such a checkpoint was trained with, unless it holds them: "
+        f"{', '.join(NORMALISATIONS)}, or numbers such as 0.49,0.48,0.45/0.2023,0.1994,0.2010 "
+        "(default: imagenet, for three channels; use none for one)",
+        metavar="NAME|MEAN/STD",
+        group=SOURCES,
+    )
+    data: str = setting(
+        "digits",
+        "digits (in the package), cifar10 or cifar100 once prepared by 'fcpts-ref data', or "
+        "an .h5 file (default: digits)",
+        metavar="NAME|FILE",
+        group=SOURCES,
+    )
+    home: str | None = setting(
+        None,
+        "where data and models are kept (default: $FCPTS_REF_HOME or the user's cache folder)",
+        metavar="FOLDER",
+        group=SOURCES,
+    )
+    target: float = setting(
+        0.9,
+        "share of all convolution and linear weights set to zero (default: 0.9)",
+        option="sparsity",
+        metavar="RATE",
+        group=PRUNING,
+    )
+    method: str = setting("fcpts", "default: fcpts", choices=METHODS, group=PRUNING)
+    settings: Mapping[str, Any] = setting(dict, "of the method")
+    calibration: int | None = setting(
+        None,
+        "calibration images, drawn from the training images without their labels (default: all, "
+        "at most as many as the method asks for)",
+        metavar="N",
+        group=PRUNING,
+    )
+    batch_norm: bool = setting(
+        False, "add rows with batch-norm statistics re-estimated after pruning", group=PRUNING
+    )
+    label: str | None = setting(
+        None, "the method's name in tables and figures", metavar="NAME", group=PRUNING
+    )
+    baselines: bool = setting(
+        True,
+        "only the method's own row: no dense and one-shot networks beside it",
+        option="no-baselines",
+        group=PRUNING,
+    )
+    seed: int = setting(0, "of all randomness (default: 0)", group=COMPUTING)
+    engine: Literal["numba", "numpy"] = setting(
+        "numba", "fast kernels, or the plain specification (default: numba)", group=COMPUTING
+    )
+
+    def __post_init__(self) -> None:
+        check_record(self, "the job")
+        budget(self.target, 1)  # refuses a rate outside [0, 1)
+        normalisation(self.normalise)
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}; expected 0 or more")
+        if self.calibration is not None and self.calibration < 1:
+            raise InputError(f"calibration is {self.calibration} images; expected 1 or more")
+        if self.label is not None and not (self.label.strip() and self.label.isprintable()):
+            raise InputError(f"label is {self.label!r}; expected a line of visible letters")
+        self.make_method()
+
+    def make_method(self, **more: Any) -> Method:
+        """Return the method with the job's settings, and ``more`` where they say nothing."""
+        return make_method(self.method, **{**more, **self.settings})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the job as JSON holds it, every field by name."""
+        plain: dict[str, Any] = as_json(asdict(self))
+        return plain
+
+    @classmethod
+    def from_json(cls, data: Any) -> Job:
+        """Return the job of a JSON object; fields may be left out.
+
+        Raises InputError, one line, for an unknown or misspelt field or a bad value.
+        """
+        return record_from_json(cls, data, "the job")

@@ -1,0 +1,163 @@
+"""Outcomes of finished runs, averaged over seeds into the lines of a table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fcpts_ref.experiments.paper import paper_top1
+from fcpts_ref.experiments.pinned import PinnedJob
+from fcpts_ref.experiments.summary import Summary
+from fcpts_ref.pruning.names import NEW_STATISTICS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One row of one finished run.  Accuracies are shares; dense: the same network unpruned."""
+
+    data: str
+    network: str
+    weights: str  # the name of the network's file
+    network_sha256: str
+    method: str
+    rate: float
+    achieved: float
+    seed: int
+    top1: float
+    top5: float
+    seconds: float
+    setup: str = ""  # ``setup_of``: only equal ones are averaged
+    dense: tuple[float, float] | None = None  # top-1, top-5
+    paper: tuple[float, float] | None = None  # top-1, drop
+
+
+Dense = Mapping[tuple[str, str], tuple[float, float]]
+"""Top-1 and top-5 of dense networks by data and the network's SHA-256."""
+
+
+def outcomes(summary: Summary, dense: Dense) -> list[Outcome]:
+    """The rows of a run that its own method made: as it is, and with new statistics."""
+    pinned, label = summary.pinned, summary.method
+    own = next((row for row in summary.rows if row.requested is None), None)
+    known = dense.get((summary.data, pinned.network_sha256))
+    paper = paper_top1(
+        summary.data, summary.network, pinned.job.target, pinned.job.method, pinned.settings
+    )
+    return [
+        Outcome(
+            data=summary.data,
+            network=summary.network,
+            weights=Path(pinned.job.network).stem,
+            network_sha256=pinned.network_sha256,
+            method=row.name,
+            rate=pinned.job.target,
+            achieved=row.achieved,
+            seed=pinned.job.seed,
+            top1=row.top1,
+            top5=row.top5,
+            seconds=summary.method_seconds,
+            setup=setup_of(pinned),
+            dense=(own.top1, own.top5) if own else known,
+            paper=paper if row.name == label else None,
+        )
+        for row in summary.rows
+        if row.requested is not None and row.name in (label, label + NEW_STATISTICS)
+    ]
+
+
+def setup_of(pinned: PinnedJob) -> str:
+    """A short checksum of everything that decides a run but data, rate and seed."""
+    job = pinned.job
+    parts = (pinned.network_sha256, job.method, pinned.settings, pinned.calibration, job.engine)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table: the mean over seeds.
+
+    spread: the standard deviation over seeds (n - 1), None for one seed.  setup: equal for lines
+    that differ in rate alone (``setup_of``).
+    """
+
+    data: str
+    network: str
+    network_sha256: str
+    method: str
+    setup: str
+    rate: float
+    achieved: float
+    seeds: int
+    top1: float
+    spread: float | None
+    top5: float
+    dense: float | None
+    drop: float | None
+    seconds: float
+    paper_top1: float | None
+    paper_drop: float | None
+
+
+def lines_of(results: Iterable[Outcome]) -> list[Line]:
+    """The lines of a table: outcomes that differ in the seed only, averaged.
+
+    In the order in which they come, network by network and rate by rate.  Networks or methods that
+    share a name but differ otherwise get names that differ.
+    """
+    groups: dict[tuple[str, str, float, str, str], list[Outcome]] = {}
+    for one in _with_names(list(results)):
+        key = (one.data, one.network, one.rate, one.method, one.setup)
+        groups.setdefault(key, []).append(one)
+    places = list(dict.fromkeys(key[:2] for key in groups))
+    order = sorted(groups, key=lambda key: (places.index(key[:2]), key[2]))
+    return [_line(groups[key]) for key in order]
+
+
+def _with_names(results: Sequence[Outcome]) -> list[Outcome]:
+    """Networks that share a name get that of their file too, methods that share one a number."""
+    files: dict[str, dict[str, str]] = {}
+    setups: dict[tuple[str, str, str], list[str]] = {}
+    for one in results:
+        files.setdefault(one.network, {})[one.network_sha256] = one.weights
+        known = setups.setdefault((one.data, one.network_sha256, one.method), [])
+        if one.setup not in known:
+            known.append(one.setup)
+    named = []
+    for one in results:
+        own, network = files[one.network], one.network
+        if len(own) > 1:
+            alike = len(set(own.values())) < len(own)
+            network += f" {one.network_sha256[:8] if alike else one.weights}"
+        number = setups[one.data, one.network_sha256, one.method].index(one.setup) + 1
+        base = one.method.removesuffix(NEW_STATISTICS)
+        method = f"{base} #{number}{one.method[len(base) :]}" if number > 1 else one.method
+        named.append(replace(one, network=network, method=method))
+    return named
+
+
+def _line(group: Sequence[Outcome]) -> Line:
+    first, top1 = group[0], [one.top1 for one in group]
+    dense = statistics.fmean([o.dense[0] for o in group if o.dense]) if first.dense else None
+    mean = statistics.fmean(top1)
+    return Line(
+        data=first.data,
+        network=first.network,
+        network_sha256=first.network_sha256,
+        method=first.method,
+        setup=first.setup,
+        rate=first.rate,
+        achieved=statistics.fmean([one.achieved for one in group]),
+        seeds=len(group),
+        top1=mean,
+        spread=statistics.stdev(top1) if len(top1) > 1 else None,
+        top5=statistics.fmean([one.top5 for one in group]),
+        dense=dense,
+        drop=None if dense is None else dense - mean,
+        seconds=statistics.fmean([one.seconds for one in group]),
+        paper_top1=first.paper[0] if first.paper else None,
+        paper_drop=first.paper[1] if first.paper else None,
+    )

@@ -1,0 +1,140 @@
+"""The summary of a run: everything that its tables show, as one value and one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.experiments.checksums import versions
+from fcpts_ref.experiments.evaluate import BASELINES, Row
+from fcpts_ref.experiments.inputs import Inputs
+from fcpts_ref.experiments.pinned import PinnedJob
+from fcpts_ref.experiments.stages import Finished
+from fcpts_ref.graphs.network import Network, sparsity_rates
+from fcpts_ref.spec.allocation import allocate
+from fcpts_ref.storage.json_files import read_json, write_json
+from fcpts_ref.storage.records import record_from_json
+
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer's weights and their share that is pruned: allocated before, reached after."""
+
+    name: str
+    shape: tuple[int, ...]
+    weights: int
+    rate_before: float
+    rate_after: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did.
+
+    pinned: the job, its settings and the checksums of its inputs.  method: its name in tables.
+    weights: of all prunable layers.  stages_done is less than stages for a run that was stopped.
+    method_seconds: of pruning alone, in all sessions; seconds: of the last session.
+    allocations: rates by layer of the paper's two allocations, by name.
+    """
+
+    pinned: PinnedJob
+    versions: Mapping[str, str]
+    method: str
+    network: str
+    data: str
+    weights: int
+    evaluation_images: int
+    stages_done: int
+    stages: int
+    method_seconds: float
+    seconds: float
+    rate_before_projection: float
+    dense_layers: tuple[str, ...]
+    rows: tuple[Row, ...]
+    layers: tuple[Layer, ...]
+    allocations: Mapping[str, tuple[float, ...]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every stage was run."""
+        return self.stages_done == self.stages
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as it is stored."""
+        return asdict(self)
+
+
+def summarise(
+    pinned: PinnedJob, inputs: Inputs, finished: Finished, rows: list[Row], seconds: float
+) -> Summary:
+    """Put the summary of a run together; seconds: of this session."""
+    network, result = inputs.network, finished.result
+    after = sparsity_rates(result.network)
+    return Summary(
+        pinned=pinned,
+        versions=versions(),
+        method=method_name(pinned),
+        network=network.graph.name,
+        data=inputs.dataset.name,
+        weights=sum(network.sizes.values()),
+        evaluation_images=len(inputs.dataset.test),
+        stages_done=finished.stages_done,
+        stages=finished.stages,
+        method_seconds=round(finished.seconds, 1),
+        seconds=round(seconds, 1),
+        rate_before_projection=float(result.rate_before_projection),
+        dense_layers=tuple(result.dense_layers),
+        rows=tuple(rows),
+        layers=tuple(
+            Layer(
+                name=name,
+                shape=tuple(network.parameters[name].shape),
+                weights=size,
+                rate_before=float(result.initial_rates[name]),
+                rate_after=float(after[name]),
+                threshold=float(result.thresholds[name]),
+            )
+            for name, size in network.sizes.items()
+        ),
+        allocations=_allocations(network, pinned.job.target),
+    )
+
+
+def method_name(pinned: PinnedJob) -> str:
+    """The method's name in tables: the job's label, or its own."""
+    return pinned.job.label or pinned.make_method().label
+
+
+def write_summary(folder: Path, summary: Summary) -> None:
+    """Write summary.json.  Raises InputError if that fails."""
+    write_json(folder / SUMMARY, summary.to_json())
+
+
+def read_summary(folder: Path) -> Summary:
+    """Read summary.json.  Raises InputError for a folder that holds none."""
+    path = folder / SUMMARY
+    return record_from_json(Summary, read_json(path), str(path))
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether the run in the folder has ended with all its stages."""
+    return (folder / SUMMARY).is_file() and read_summary(folder).complete
+
+
+def _allocations(network: Network, target: float) -> dict[str, tuple[float, ...]]:
+    """The rates of the paper's two allocations by layer, for comparison."""
+    weights = {name: network.parameters[name] for name in network.graph.prunable}
+    result = {}
+    for name in BASELINES:
+        try:
+            rates = allocate(name, weights, target).rates.values()
+        except InputError:  # it would empty a layer: there is nothing to compare with
+            continue
+        result[name] = tuple(float(rate) for rate in rates)
+    return result

@@ -1,0 +1,58 @@
+"""The lines of a comparison as texts for a terminal, Markdown or a page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from fcpts_ref.experiments.outcomes import Line
+
+HEADER = ("method", "rate", "n", "top-1", "drop", "paper's", "its drop", "time")
+
+
+def table_of(lines: Sequence[Line]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows, without the columns in which there is nothing."""
+    rows = [_cells(line) for line in lines]
+    used = [i for i in range(len(HEADER)) if any(row[i] for row in rows)]
+    return tuple(HEADER[i] for i in used), [tuple(row[i] for i in used) for row in rows]
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    """A line as texts, under ``HEADER``: percent, percentage points, seconds."""
+    return (
+        line.method,
+        f"{100 * line.rate:.4g}",
+        str(line.seeds),
+        number(line.top1) + ("" if line.spread is None else f" ±{100 * line.spread:.2f}"),
+        number(line.drop),
+        number(line.paper_top1),
+        number(line.paper_drop),
+        duration(line.seconds),
+    )
+
+
+def headed(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
+    """The lines of every network under a heading with its dense accuracy."""
+    groups: dict[tuple[str, str], list[Line]] = {}
+    for line in lines:
+        groups.setdefault((line.network, line.data), []).append(line)
+    result = []
+    for (network, data), own in groups.items():
+        dense = f", dense {number(own[0].dense)} %" if own[0].dense is not None else ""
+        result.append((f"{network} on {data}{dense}", own))
+    return result
+
+
+def number(share: float | None) -> str:
+    """A share in percent with two decimals; nothing for None."""
+    return "" if share is None or math.isnan(share) else f"{100 * share:.2f}"
+
+
+def duration(seconds: float) -> str:
+    """42 s, 3:05 min or 1:02 h."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02} min"
+    return f"{minutes // 60}:{minutes % 60:02} h"
