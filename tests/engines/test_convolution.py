@@ -15,7 +15,7 @@ from fcpts_ref.layers import convolution as reference
 if numba.config.DISABLE_JIT:
     pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
 
-from fcpts_ref.engines.numba.convolution import functions as fast
+from engines.twins import convolution as fast
 from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, prefer_sparse
 from fcpts_ref.engines.numba.convolution.row_plan import FEW_IMAGES
 from fcpts_ref.engines.numba.convolution.sparse_index import density

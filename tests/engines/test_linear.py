@@ -14,7 +14,7 @@ from fcpts_ref.layers import linear as reference
 if numba.config.DISABLE_JIT:
     pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
 
-from fcpts_ref.engines.numba.convolution import linear as fast
+from engines.twins import linear as fast
 
 
 @given(

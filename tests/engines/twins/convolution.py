@@ -1,7 +1,6 @@
-"""The twins of ``fcpts_ref.layers.convolution`` by the fast kernels.
+"""The functions of ``fcpts_ref.layers.convolution`` on the kernels of the fast engine.
 
-They take ordinary (N, C, H, W) arrays of float32 or float64 and pack them into buffers, which
-an engine does once; they are for use on their own and for tests, not for an inner loop.
+They take plain (N, C, H, W) arrays of float32 or float64 and pack them into buffers at every call.
 
 The ``masked_`` functions skip the weights that are zero: such a weight contributes nothing,
 even against an infinite or NaN activation, and its gradient is zero.  Elsewhere what is not
