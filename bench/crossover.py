@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from bench.measure import alternate
-from fcpts_ref.engines.numba.convolution.plan import SPARSE_BELOW, WINOGRAD_GAIN, ConvolutionPlan
+from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan
 from fcpts_ref.engines.numba.jit.threads import using_threads
 from fcpts_ref.engines.numba.memory.layout import allocate, interior, make_geometry
 from fcpts_ref.engines.numba.pointwise.activation import NO_LIMITS
+from fcpts_ref.engines.numba.tuning import SPARSE_BELOW, WINOGRAD_GAIN
 
 SHAPES = ((16, 32), (32, 16), (64, 8))  # channels, height and width
 DENSITIES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)

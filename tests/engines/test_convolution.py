@@ -17,12 +17,11 @@ if numba.config.DISABLE_JIT:
 
 from engines.twins import convolution as fast
 from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, prefer_sparse
-from fcpts_ref.engines.numba.convolution.row_plan import FEW_IMAGES
 from fcpts_ref.engines.numba.convolution.sparse_index import density
-from fcpts_ref.engines.numba.convolution.winograd.plan import FEW_PLANES
 from fcpts_ref.engines.numba.jit.threads import available_threads, using_threads
 from fcpts_ref.engines.numba.memory.layout import allocate, interior, make_geometry
 from fcpts_ref.engines.numba.simd.vectors import lanes
+from fcpts_ref.engines.numba.tuning import ROW_MIN_IMAGES, WINOGRAD_MIN_CHANNELS
 
 SPARSITIES = (0.0, 0.5, 0.9, 1.0)
 
@@ -194,7 +193,10 @@ def test_squares_give_the_correlation():
 @st.composite
 def square_problems(draw):
     """3 x 3 convolutions of images cut in squares, of channels that do and do not fill tiles."""
-    C, K = draw(st.integers(FEW_PLANES, 40)), draw(st.integers(FEW_PLANES, 40))
+    C, K = (
+        draw(st.integers(WINOGRAD_MIN_CHANNELS, 40)),
+        draw(st.integers(WINOGRAD_MIN_CHANNELS, 40)),
+    )
     padding = draw(st.integers(0, 2))
     N, H = draw(st.integers(1, 10)), draw(st.sampled_from((2, 4, 6, 8, 12, 16)))
     W = draw(st.sampled_from((4, 6, 8, 16, 24, 32)))
@@ -226,7 +228,7 @@ def test_images_of_cifar_networks_are_cut_in_squares(dtype, width):
 def row_problems(draw):
     """3 x 3 with padding 1 in images whose rows are vectors or half of one; see ``row_plan``."""
     C, K = draw(st.integers(1, 20)), draw(st.integers(1, 20))
-    N, H = draw(st.integers(FEW_IMAGES, 19)), draw(st.sampled_from((1, 2, 4, 8, 12, 16)))
+    N, H = draw(st.integers(ROW_MIN_IMAGES, 19)), draw(st.sampled_from((1, 2, 4, 8, 12, 16)))
     W = draw(st.sampled_from((2, 4, 8, 16, 32, 64)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     x, weight = rng.normal(size=(N, C, H, W)), rng.normal(size=(K, C, 3, 3))
@@ -246,7 +248,7 @@ def test_masked_kernels_over_rows_equal_their_twins(problem, dtype):
 def test_images_whose_rows_are_vectors_are_copied_into_rows(dtype, vectors):
     width = max(1, int(vectors * lanes(dtype)))
     geometry, shape = make_geometry(8, width, 1), (16, 16, 3, 3)
-    plans = [ConvolutionPlan(geometry, shape, N, dtype, padding=1) for N in (FEW_IMAGES, 1)]
+    plans = [ConvolutionPlan(geometry, shape, N, dtype, padding=1) for N in (ROW_MIN_IMAGES, 1)]
     for plan, expected in zip(plans, (True, False), strict=True):
         for correlation in (plan.forward_correlation, plan.backward_correlation):
             assert (correlation.rows is not None) == expected
@@ -441,7 +443,7 @@ def test_bad_input():
         fast.convolution_forward(x[:, :, :2], weight)
 
 
-@pytest.mark.parametrize("images", [2, FEW_IMAGES])
+@pytest.mark.parametrize("images", [2, ROW_MIN_IMAGES])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_lists_of_a_forward_are_used_again_only_where_they_hold(stride, images):
     """Passes with other kept weights each, by masked kernels, dense ones, and masked ones again."""

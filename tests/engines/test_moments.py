@@ -10,7 +10,7 @@ if numba.config.DISABLE_JIT:
 from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan
 from fcpts_ref.engines.numba.memory.layout import allocate, interior, make_geometry
 from fcpts_ref.engines.numba.pointwise.batch_norm import combine_statistics
-from fcpts_ref.engines.numba.pointwise.moments import CHUNK
+from fcpts_ref.engines.numba.tuning import FLOAT_SUM_VECTORS
 
 # (channels, height, width, images, sparse): rows and squares, in groups of images that are not
 # full, and planes of many tiles; then sums of taps, with rows of no whole vectors
@@ -70,8 +70,8 @@ def test_moments_are_those_of_the_values(case, dtype, shift):
     want = y.mean(axis=(0, 2, 3))
     about = ((y - want[:, np.newaxis, np.newaxis]) ** 2).sum(axis=(0, 2, 3))
     deviation = np.sqrt(about / values)
-    # sums in float lanes of CHUNK / 2 terms, about a centre that is some deviations off
-    bound = CHUNK * np.finfo(dtype).eps
+    # sums in float lanes of FLOAT_SUM_VECTORS / 2 terms, about a centre that is some deviations off
+    bound = FLOAT_SUM_VECTORS * np.finfo(dtype).eps
     assert (np.abs(mean - want) <= bound * deviation + 1e-14 * np.abs(want)).all()
     assert (np.abs(squares - about) <= 4 * bound * about).all()
 

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 import fcpts_ref
-from fcpts_ref.engines.numba.convolution.row_plan import FEW_IMAGES
 from fcpts_ref.engines.numba.jit.compilation import cache_folder
 from fcpts_ref.engines.numba.jit.threads import available_threads
 from fcpts_ref.engines.numba.plan.plan import Plan
@@ -27,6 +26,7 @@ from fcpts_ref.engines.numba.plan.step import Run
 from fcpts_ref.engines.numba.plan.steps import Layer
 from fcpts_ref.engines.numba.plan.weighted_steps import Convolution
 from fcpts_ref.engines.numba.pointwise import batch_norm
+from fcpts_ref.engines.numba.tuning import ROW_MIN_IMAGES
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.storage.network_files import graph_from_json, graph_to_json
 
@@ -87,7 +87,7 @@ def compile_backward(graph: Graph, dtype: str) -> None:
     Weight gradients come first, as forward passes do not share them; by the time of the inputs'
     gradients the run has compiled what they share with it.
     """
-    plan = Plan(graph, FEW_IMAGES, np.dtype(dtype), keep=True)
+    plan = Plan(graph, ROW_MIN_IMAGES, np.dtype(dtype), keep=True)
     if any(isinstance(step, Layer) for step in plan.steps):
         return  # they need a forward pass
     convolutions = [step for step in plan.steps if isinstance(step, Convolution)]
@@ -101,9 +101,9 @@ def compile_backward(graph: Graph, dtype: str) -> None:
 
 
 def _run_backward(plan: Plan, graph: Graph, dtype: str) -> None:
-    images = np.zeros((FEW_IMAGES, *graph.input_shape), dtype)
+    images = np.zeros((ROW_MIN_IMAGES, *graph.input_shape), dtype)
     buffers = {name: np.ones(shape, dtype) for name, shape in graph.buffer_shapes.items()}
-    dlogits = np.zeros((FEW_IMAGES, graph.classes), dtype)
+    dlogits = np.zeros((ROW_MIN_IMAGES, graph.classes), dtype)
     for pace in (1, 20):  # every weight, or one of many
         parameters = {
             name: np.zeros(shape, dtype) for name, shape in graph.parameter_shapes.items()

@@ -14,7 +14,6 @@ from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.pointwise.activation import cut
 from fcpts_ref.engines.numba.simd.vectors import (
-    TILE_ROWS,
     add,
     broadcast_as,
     dot_products,
@@ -26,6 +25,7 @@ from fcpts_ref.engines.numba.simd.vectors import (
     take,
     zero_tile,
 )
+from fcpts_ref.engines.numba.tuning import TILE_ROWS
 
 
 @compiled

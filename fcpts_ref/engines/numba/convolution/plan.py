@@ -24,7 +24,7 @@ from fcpts_ref.engines.numba.convolution.sparse import (
     masked_correlation,
     masked_weight_gradient,
 )
-from fcpts_ref.engines.numba.convolution.sparse_index import SLACK, SparseIndex
+from fcpts_ref.engines.numba.convolution.sparse_index import SparseIndex
 from fcpts_ref.engines.numba.convolution.taps import (
     Scheme,
     Taps,
@@ -40,7 +40,17 @@ from fcpts_ref.engines.numba.convolution.winograd.plan import (
 from fcpts_ref.engines.numba.memory.layout import Geometry, Scratch, allocate, keep_mask, round_up
 from fcpts_ref.engines.numba.pointwise.activation import NO_LIMITS
 from fcpts_ref.engines.numba.pointwise.moments import statistics
-from fcpts_ref.engines.numba.simd.vectors import TILE_ROWS, TILE_VECTORS, Length, lanes
+from fcpts_ref.engines.numba.simd.vectors import Length, lanes
+from fcpts_ref.engines.numba.tuning import (
+    GRADIENT_CACHE_BYTES,
+    GRADIENT_TILE_WEIGHTS,
+    HALF_TILE_VECTORS,
+    KEPT_GRADIENT_PARTS,
+    SPARSE_BELOW,
+    TILE_ROWS,
+    TILE_VECTORS,
+    WINOGRAD_GAIN,
+)
 from fcpts_ref.layers.convolution import Pair
 from fcpts_ref.layers.convolution import geometry as make_walk
 
@@ -48,19 +58,8 @@ Array = NDArray[Any]
 
 # Vectors in a tile, whole ones and halves: few choices, for every one is compiled by itself.
 TILE_WIDTHS = (TILE_VECTORS, 1)
-HALF_WIDTHS = (4, 1)
+HALF_WIDTHS = (HALF_TILE_VECTORS, 1)
 NO_MOMENTS = np.zeros((0, 0, 4))
-KEPT_WIDTH = SLACK  # kept weights whose gradients are summed at a time
-CHUNKS = 8  # of images at least, if there are as many, for threads to share
-CHUNK_BYTES = 2**19  # images that a weight gradient works on at a time: half a level-2 cache
-
-
-# Density at which the masked kernels and those of plain sums take the same time, on a processor
-# with AVX-512 (Zen 4), float32; time of the masked ones is nearly proportional to it.
-SPARSE_BELOW = 0.45
-# How much more is gained by squares than by plain sums: equal times lie between 0.20 and 0.37, on
-# average at 0.28, with 16, 32 and 64 planes, each way (``python -m bench crossover``, three runs).
-WINOGRAD_GAIN = 1.6
 
 
 def prefer_sparse(density: float, planes: int) -> bool:
@@ -319,10 +318,10 @@ class WeightGradient:
         self.offsets[:, :J] = taps.offsets
         itemsize = np.dtype(dtype).itemsize
         tile_bytes = itemsize * (TILE_ROWS * target.plane + 2 * source.plane)
-        self.chunk = max(1, CHUNK_BYTES // tile_bytes)
+        self.chunk = max(1, GRADIENT_CACHE_BYTES // tile_bytes)
         channels = scheme.weight_shape[1] * G * scheme.phases
         image_bytes = itemsize * (taps.planes * target.plane + channels * source.plane)
-        self.kept_chunk = max(1, CHUNK_BYTES // image_bytes)
+        self.kept_chunk = max(1, GRADIENT_CACHE_BYTES // image_bytes)
 
     @property
     def rows(self) -> int:
@@ -356,12 +355,12 @@ class WeightGradient:
         index = self.index
         index.build(weight, everything, again)
         images = dy.shape[0]
-        chunk = max(1, min(self.kept_chunk, -(-images // CHUNKS)))
+        chunk = max(1, min(self.kept_chunk, -(-images // KEPT_GRADIENT_PARTS)))
         chunks = max(1, -(-images // chunk))
         partial = np.empty((chunks, *index.offsets.shape), dweight.dtype)
         masked_weight_gradient(
             dy, source, index.offsets, index.kept, self.cover.vectors, self.cover.step,
-            chunk, partial, (None,) * KEPT_WIDTH, self.cover.lane_shape,
+            chunk, partial, (None,) * GRADIENT_TILE_WEIGHTS, self.cover.lane_shape,
         )  # fmt: skip
         add_chunks(partial, index.places, index.kept, dweight.reshape(-1))
 

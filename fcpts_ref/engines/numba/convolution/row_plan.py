@@ -15,14 +15,11 @@ from fcpts_ref.engines.numba.convolution.sparse import add_chunks
 from fcpts_ref.engines.numba.convolution.sparse_index import SparseIndex
 from fcpts_ref.engines.numba.convolution.taps import Scheme, Taps
 from fcpts_ref.engines.numba.memory.layout import Geometry
-from fcpts_ref.engines.numba.simd.vectors import REGISTERS, Length, lanes
+from fcpts_ref.engines.numba.simd.vectors import Length, lanes
+from fcpts_ref.engines.numba.tuning import ROW_GRADIENT_PARTS, ROW_MIN_IMAGES, ROW_TILE_VECTORS
 
 Array = NDArray[Any]
 Form = tuple[Length, Length, Length, Length]
-
-TILE = 8 if REGISTERS >= 32 else 4  # vectors of sums: two tiles of them stay in registers
-FEW_IMAGES = 8  # threads share images, so below this there may be too few
-CHUNKS = 8  # of images at most, for threads to share: their weight gradients are summed apart
 
 
 def row_form(scheme: Scheme, geometry: Geometry, images: int, dtype: DTypeLike) -> Form | None:
@@ -38,15 +35,15 @@ def row_form(scheme: Scheme, geometry: Geometry, images: int, dtype: DTypeLike) 
         and walk.padding == (1, 1)
         and walk.dilation == (1, 1)
         and walk.groups == 1
-        and images >= FEW_IMAGES
+        and images >= ROW_MIN_IMAGES
     )
     together = 2 if 2 * geometry.width == full else 1
     row = geometry.width * together // full
     if not suits or row * full != geometry.width * together or row not in (1, 2, 4, 8):
         return None
-    if TILE % row or geometry.height % (TILE // row):
+    if ROW_TILE_VECTORS % row or geometry.height % (ROW_TILE_VECTORS // row):
         return None
-    return (None,) * TILE, (None,) * row, (None,) * full, (None,) * together
+    return (None,) * ROW_TILE_VECTORS, (None,) * row, (None,) * full, (None,) * together
 
 
 class RowCorrelation:
@@ -89,7 +86,7 @@ class RowGradient:
         """Fill dweight; the chunks depend on the number of images alone."""
         index, together = self.index, len(self.form[3])
         index.build(weight, everything, again)
-        chunk = -(-len(dy) // (CHUNKS * together)) * together
+        chunk = -(-len(dy) // (ROW_GRADIENT_PARTS * together)) * together
         partial = np.empty((-(-len(dy) // chunk), *index.offsets.shape), dweight.dtype)
         masked_row_weight_gradient(
             dy, x, index.offsets, index.kept, self.height, self.pitch, chunk, partial, *self.form

@@ -25,7 +25,7 @@ import numpy as np
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.pointwise.activation import cut
-from fcpts_ref.engines.numba.pointwise.moments import CHUNK, add_rows, flush, write_counts
+from fcpts_ref.engines.numba.pointwise.moments import add_rows, flush, write_counts
 from fcpts_ref.engines.numba.simd.channels_last import aligned_rows
 from fcpts_ref.engines.numba.simd.row_vectors import (
     add_tiles,
@@ -44,6 +44,7 @@ from fcpts_ref.engines.numba.simd.vectors import (
     sum_lanes,
     zero_tile,
 )
+from fcpts_ref.engines.numba.tuning import FLOAT_SUM_VECTORS
 
 
 @compiled
@@ -76,7 +77,7 @@ def _correlate_images(
     L, V, together = len(lane_shape), len(row_shape), len(pair_shape)
     tile_rows = len(shape) // V
     pieces = height // tile_rows
-    full = CHUNK // len(shape)  # tiles whose moments are added in float lanes
+    full = FLOAT_SUM_VECTORS // len(shape)  # tiles whose moments are added in float lanes
     n = item * together
     apart = planes * target_plane if n + together <= images else 0
     rows = copy_rows(source, n, height, pitch, row_shape, lane_shape, pair_shape)

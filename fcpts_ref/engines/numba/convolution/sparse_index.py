@@ -13,10 +13,11 @@ from numpy.typing import DTypeLike, NDArray
 from fcpts_ref.engines.numba.convolution.taps import Taps
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
+from fcpts_ref.engines.numba.tuning import GRADIENT_TILE_WEIGHTS
 
 Array = NDArray[Any]
 
-SLACK = 6  # entries behind the last of a row that a kernel may read, at most one tile
+SLACK = GRADIENT_TILE_WEIGHTS  # entries after a row of the index that a kernel may read
 
 
 class SparseIndex:

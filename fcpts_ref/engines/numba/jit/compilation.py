@@ -2,8 +2,8 @@
 
 ``fastmath`` stays off: sums keep their order, NaN and infinity stay what they are.  Division by
 zero gives infinity as in NumPy.  Machine code is cached on disk under a digest of the source
-that went into it: Numba alone looks at the file of a function, not at the primitives that it
-takes from other files, and would run old code after those have changed.
+that went into it and of the vectors' length: Numba alone looks at the file of a function, not at
+the primitives that it takes from other files, and would run old code after those have changed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Any
 import numba
 from numba import types
 from numba.extending import typeof_impl
+
+from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
 
 Function = Callable[..., Any]
 
@@ -105,7 +107,7 @@ def cache_folder(file: Path) -> Path | None:
 
     In NUMBA_CACHE_DIR if that is set, else beside the source, else in the user's cache.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{VECTOR_BYTES}-byte vectors".encode())
     for source in sorted(_sources(file)):
         digest.update(source.read_bytes())
     named = os.environ.get("NUMBA_CACHE_DIR")

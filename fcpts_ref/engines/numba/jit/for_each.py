@@ -16,8 +16,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fcpts_ref.engines.numba.jit.compilation import compiled_parallel
+from fcpts_ref.engines.numba.tuning import THREAD_RANGES
 
-RANGES = 512  # enough to be shared evenly by many threads, few enough to cost nothing
 NUMBER, INDEX = ir.IntType(64), ir.IntType(32)
 BYTES = ir.IntType(8).as_pointer()
 PASSES = ir.FunctionType(ir.VoidType(), [BYTES, NUMBER, NUMBER])  # of the arguments, first, last
@@ -39,7 +39,7 @@ def call_passes(typing: Any, address: Any, data: Any, first: Any, last: Any) -> 
 @compiled_parallel
 def share_passes(count: int, address: int, data: int) -> None:
     """The loop of all kernels."""
-    ranges = min(count, RANGES)
+    ranges = min(count, THREAD_RANGES)
     for i in prange(ranges):
         call_passes(address, data, i * count // ranges, (i + 1) * count // ranges)
 

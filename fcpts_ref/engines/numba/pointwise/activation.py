@@ -15,11 +15,12 @@ from numba.extending import intrinsic
 
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
-from fcpts_ref.engines.numba.simd.vectors import VECTOR_BYTES, itemsize, load, splat, store
+from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
+from fcpts_ref.engines.numba.simd.vectors import itemsize, load, splat, store
+from fcpts_ref.engines.numba.tuning import ACTIVATION_BLOCK
 
 NONE = float("nan")
 LIMITS = {"relu": (0.0, NONE), "relu6": (0.0, 6.0)}
-PIECE = 2**12  # elements that a thread takes at a time
 NO_LIMITS = (NONE, NONE)
 
 
@@ -51,26 +52,34 @@ def gate(typing: Any, dy: Any, z: Any, low: Any, high: Any) -> Any:
 @compiled
 def limit(x: Any, y: Any, low: float, high: float) -> None:
     """y = x cut off at the limits; buffers of one shape, y may be x.  Zeros stay zeros."""
-    for_each((x.size + PIECE - 1) // PIECE, _limit_piece, x, y, low, high)
+    for_each((x.size + ACTIVATION_BLOCK - 1) // ACTIVATION_BLOCK, _limit_piece, x, y, low, high)
 
 
 @compiled_part
 def _limit_piece(piece: int, x: Any, y: Any, low: float, high: float) -> None:
     bottom, top = splat(low), splat(high)
     L = VECTOR_BYTES // itemsize(x)
-    for at in range(piece * PIECE, min((piece + 1) * PIECE, x.size), L):
+    for at in range(piece * ACTIVATION_BLOCK, min((piece + 1) * ACTIVATION_BLOCK, x.size), L):
         store(y, at, cut(load(x, at), bottom, top))
 
 
 @compiled
 def limit_backward(dy: Any, y: Any, dx: Any, low: float, high: float) -> None:
     """dx = dy where low < y < high, else 0; dx may be dy."""
-    for_each((y.size + PIECE - 1) // PIECE, _limit_piece_backward, dy, y, dx, low, high)
+    for_each(
+        (y.size + ACTIVATION_BLOCK - 1) // ACTIVATION_BLOCK,
+        _limit_piece_backward,
+        dy,
+        y,
+        dx,
+        low,
+        high,
+    )
 
 
 @compiled_part
 def _limit_piece_backward(piece: int, dy: Any, y: Any, dx: Any, low: float, high: float) -> None:
     bottom, top = splat(low), splat(high)
     L = VECTOR_BYTES // itemsize(y)
-    for at in range(piece * PIECE, min((piece + 1) * PIECE, y.size), L):
+    for at in range(piece * ACTIVATION_BLOCK, min((piece + 1) * ACTIVATION_BLOCK, y.size), L):
         store(dx, at, gate(load(dy, at), load(y, at), bottom, top))

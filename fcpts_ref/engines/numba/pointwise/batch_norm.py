@@ -8,8 +8,8 @@ statistics come from the convolution that writes x (``moments``), one sweep make
 one for the sums over dy, one for dx; the gate of the ReLU is worked out again from x where there
 is no side branch.
 
-Sums: per plane in float lanes, flushed into float64 every CHUNK vectors; planes are then added
-in order (as in ``moments``).  So they do not depend on the number of threads.
+Sums: per plane in float lanes, flushed into float64 every FLOAT_SUM_VECTORS vectors; planes are
+then added in order (as in ``moments``), so the result does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ import numpy as np
 
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
+from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
 from fcpts_ref.engines.numba.pointwise.activation import cut, gate
-from fcpts_ref.engines.numba.pointwise.moments import CHUNK
 from fcpts_ref.engines.numba.simd.vectors import (
-    VECTOR_BYTES,
     add,
     itemsize,
     keep,
@@ -35,6 +34,7 @@ from fcpts_ref.engines.numba.simd.vectors import (
     subtract,
     sum_lanes,
 )
+from fcpts_ref.engines.numba.tuning import FLOAT_SUM_VECTORS
 
 
 @compiled
@@ -136,9 +136,9 @@ def _sums_of_plane(
     m, a, b = splat(mean[c]), splat(scale[c]), splat(beta[c])
     bottom, top, zero = splat(low), splat(high), splat(x.dtype.type(0))
     plain, weighted = 0.0, 0.0
-    for first in range(0, vectors, CHUNK):
+    for first in range(0, vectors, FLOAT_SUM_VECTORS):
         g_sums, gx_sums = zero, zero
-        for v in range(first, min(first + CHUNK, vectors)):
+        for v in range(first, min(first + FLOAT_SUM_VECTORS, vectors)):
             g, d = load(dy, at + v * L), subtract(load(x, at + v * L), m)
             if joined:
                 g = gate(g, load(y, at + v * L), bottom, top)

@@ -10,8 +10,8 @@ is the mean of one of them loses little to rounding, whatever the values are.
 
 The kernels by rows and by squares add up a piece of every plane as soon as it is written, when it
 is still in the first-level cache (``add_rows``); other kernels an image when it is written
-(``image_moments``).  Sums: in float lanes, flushed into float64 every CHUNK vectors; more than one
-side by side, so that an addition need not wait for the last one.
+(``image_moments``).  Sums: in float lanes, flushed into float64 every FLOAT_SUM_VECTORS vectors;
+two or four sums side by side, so that an addition need not wait for the last one.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import numpy as np
 
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
+from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
 from fcpts_ref.engines.numba.simd.vectors import (
-    VECTOR_BYTES,
     add,
     itemsize,
     keep,
@@ -38,8 +38,7 @@ from fcpts_ref.engines.numba.simd.vectors import (
     sum_lanes,
     zero_tile,
 )
-
-CHUNK = 128  # vectors that are added in float lanes before they go to float64
+from fcpts_ref.engines.numba.tuning import FLOAT_SUM_VECTORS
 
 
 @compiled_part
@@ -108,8 +107,8 @@ def plane_sum(x: Any, at: int, vectors: int) -> float:
     L = VECTOR_BYTES // itemsize(x)
     zero = splat(x.dtype.type(0))
     total = 0.0
-    for first in range(0, vectors, CHUNK):
-        last = min(first + CHUNK, vectors)
+    for first in range(0, vectors, FLOAT_SUM_VECTORS):
+        last = min(first + FLOAT_SUM_VECTORS, vectors)
         a, b, c, d = zero, zero, zero, zero
         for v in range(first, last - 3, 4):
             here = at + v * L
@@ -140,8 +139,8 @@ def add_plane(
     rounded = x.dtype.type(plane_sum(x, at, vectors) / pixels)
     begin_moments(moments, n, c, rounded)
     centre, zero = splat(rounded), splat(x.dtype.type(0))
-    for first in range(0, vectors, CHUNK):
-        last = min(first + CHUNK, vectors)
+    for first in range(0, vectors, FLOAT_SUM_VECTORS):
+        last = min(first + FLOAT_SUM_VECTORS, vectors)
         d_even, d_odd, q_even, q_odd = zero, zero, zero, zero
         for v in range(first, last - 1, 2):
             here = v * L

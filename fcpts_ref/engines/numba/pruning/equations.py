@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fcpts_ref.engines.numba.pruning import sweeps
+from fcpts_ref.engines.numba.tuning import PARALLEL_SUMS
 from fcpts_ref.errors import InputError
 from fcpts_ref.spec import equations as specification
 from fcpts_ref.spec.conventions import SURROGATE_WIDTH, Tie
@@ -89,7 +90,7 @@ def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: Arra
             f"weight has shape {W.shape} and dsparse_weight {dW.shape}; expected the same"
         )
     t = _threshold(threshold)
-    sums = np.zeros(sweeps.LANES)
+    sums = np.zeros(PARALLEL_SUMS)
     total = sweeps.threshold_gradient(W.reshape(-1), dW.reshape(-1), t, SURROGATE_WIDTH, sums)
     return float(total)
 

@@ -1,7 +1,7 @@
-"""What the equations do to a layer's weights, one sweep each: flat arrays in, nothing checked.
+"""Sweeps over the weights of a layer: the kernels of ``equations``, on flat arrays, without checks.
 
-``equations`` says what the functions mean.  Sums are taken in float64, LANES of them side by
-side so that one addition need not wait for the last; the order depends on the size alone.
+Sums are taken in float64, PARALLEL_SUMS of them side by side so that one addition need not wait for
+the last; the order depends on the size alone.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.engines.numba.jit.compilation import compiled
-
-LANES = 8
+from fcpts_ref.engines.numba.tuning import PARALLEL_SUMS
 
 
 @compiled
@@ -50,10 +49,10 @@ def count_between(w: Any, low: Any, high: Any, closed: bool) -> int:
 
 @compiled
 def threshold_gradient(W: Any, dW: Any, t: Any, width: float, sums: Any) -> Any:
-    """-0.5 * sum of dW * W where the surrogate is not 0; sums: LANES zeros."""
-    whole = W.size // LANES * LANES
-    for first in range(0, whole, LANES):
-        for lane in range(LANES):
+    """-0.5 * sum of dW * W where the surrogate is not 0; sums: PARALLEL_SUMS zeros."""
+    whole = W.size // PARALLEL_SUMS * PARALLEL_SUMS
+    for first in range(0, whole, PARALLEL_SUMS):
+        for lane in range(PARALLEL_SUMS):
             w = W[first + lane]
             product = dW[first + lane] * w
             sums[lane] += product if abs(abs(w) - t) < width else 0
@@ -61,7 +60,7 @@ def threshold_gradient(W: Any, dW: Any, t: Any, width: float, sums: Any) -> Any:
         product = dW[i] * W[i]
         sums[i - whole] += product if abs(abs(W[i]) - t) < width else 0
     total = 0.0
-    for lane in range(LANES):
+    for lane in range(PARALLEL_SUMS):
         total += sums[lane]
     return -0.5 * total
 

@@ -13,9 +13,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from fcpts_ref.engines.numba.jit.compilation import compiled_part
+from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
 from fcpts_ref.engines.numba.memory.layout import ALIGNMENT
 from fcpts_ref.engines.numba.simd.vectors import (
-    VECTOR_BYTES,
     VectorType,
     _constant,
     _load,

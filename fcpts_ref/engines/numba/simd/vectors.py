@@ -15,32 +15,15 @@ negative or pass the end where the array has slack around it (``layout.allocate`
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-
-def _host() -> tuple[int, int]:
-    """Bytes in a vector register of this processor and how many registers it has."""
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 64, 32
-    if features.get("avx") and features.get("fma"):
-        return 32, 16
-    return 16, 32 if platform.machine().lower() in ("arm64", "aarch64") else 16
-
-
-# The only place that knows the host: vector length, and how large a tile may be.
-VECTOR_BYTES, REGISTERS = _host()
-TILE_ROWS = 4  # output channels in a tile
-TILE_VECTORS = 6 if REGISTERS >= 32 else 3  # 4 x 6 sums + 6 inputs + 1 weight = 31 registers
-TILE = TILE_ROWS * TILE_VECTORS
+from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
 
 Length = tuple[None, ...]  # a size that the compiler knows; its items say nothing and cost nothing
 

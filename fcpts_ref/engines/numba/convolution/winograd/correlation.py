@@ -52,20 +52,22 @@ from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.memory.layout import ALIGNMENT
 from fcpts_ref.engines.numba.pointwise.activation import cut
-from fcpts_ref.engines.numba.pointwise.moments import CHUNK, add_rows, flush, write_counts
+from fcpts_ref.engines.numba.pointwise.moments import add_rows, flush, write_counts
 from fcpts_ref.engines.numba.simd.channels_last import aligned_rows
 from fcpts_ref.engines.numba.simd.vectors import (
-    REGISTERS,
     add,
     broadcast_as,
     itemsize,
     prefetch,
     zero_tile,
 )
+from fcpts_ref.engines.numba.tuning import (
+    FLOAT_SUM_VECTORS,
+    WINOGRAD_BLOCK_ROWS,
+    WINOGRAD_FILTER_CHANNELS,
+    WINOGRAD_TILE_ROWS,
+)
 
-ROWS = 4 if REGISTERS >= 32 else 2  # output planes whose row of parts is summed in registers
-SHARE = 8  # channels whose filters are turned into parts at a time
-PLANES = 8 * ROWS  # output planes that are made at a time
 CACHE_LINE = 64  # bytes
 ROW_SHAPE = (None,) * SPAN
 GAP = ALIGNMENT  # elements between parts, else all of them would share a few sets of the cache
@@ -73,10 +75,11 @@ GAP = ALIGNMENT  # elements between parts, else all of them would share a few se
 
 @compiled
 def pack_parts(weight: Any, positions: Any, packed: Any) -> None:
-    """packed[k // ROWS, i, c, j, k % ROWS] = part (i, j) of the filter from channel c to plane k.
+    """packed[k // rows, i, c, j, k % rows] = part (i, j) of the filter from channel c to plane k.
 
-    weight: flat; positions (PLANES, CHANNELS, 3, 3): where its elements are; packed (BLOCKS,
-    SPAN, CHANNELS, SPAN, ROWS).  The parts are worked out in float64 and rounded once.
+    rows: WINOGRAD_TILE_ROWS.
+    weight: flat; positions (K, CHANNELS, 3, 3): where its elements are; packed (BLOCKS, SPAN,
+    CHANNELS, SPAN, WINOGRAD_TILE_ROWS).  The parts are worked out in float64 and rounded once.
     """
     for_each(len(positions), _pack_plane, weight, positions, packed)
 
@@ -84,24 +87,36 @@ def pack_parts(weight: Any, positions: Any, packed: Any) -> None:
 @compiled_part
 def _pack_plane(k: int, weight: Any, positions: Any, packed: Any) -> None:
     channels = positions.shape[1]
-    filters, rows = np.zeros((3, 3 * SHARE)), np.empty((SPAN, 3 * SHARE))
-    columns, parts = np.empty((3, SPAN * SHARE)), np.empty((SPAN, SPAN * SHARE))
-    for first in range(0, channels, SHARE):
-        share = min(SHARE, channels - first)
+    filters, rows = (
+        np.zeros((3, 3 * WINOGRAD_FILTER_CHANNELS)),
+        np.empty((SPAN, 3 * WINOGRAD_FILTER_CHANNELS)),
+    )
+    columns, parts = (
+        np.empty((3, SPAN * WINOGRAD_FILTER_CHANNELS)),
+        np.empty((SPAN, SPAN * WINOGRAD_FILTER_CHANNELS)),
+    )
+    for first in range(0, channels, WINOGRAD_FILTER_CHANNELS):
+        share = min(WINOGRAD_FILTER_CHANNELS, channels - first)
         for c in range(share):
             for r in range(3):
                 for s in range(3):
-                    filters[r, s * SHARE + c] = weight[positions[k, first + c, r, s]]
+                    filters[r, s * WINOGRAD_FILTER_CHANNELS + c] = weight[
+                        positions[k, first + c, r, s]
+                    ]
         filter_parts(filters, rows)
         for i in range(SPAN):
             for s in range(3):
-                for c in range(SHARE):
-                    columns[s, i * SHARE + c] = rows[i, s * SHARE + c]
+                for c in range(WINOGRAD_FILTER_CHANNELS):
+                    columns[s, i * WINOGRAD_FILTER_CHANNELS + c] = rows[
+                        i, s * WINOGRAD_FILTER_CHANNELS + c
+                    ]
         filter_parts(columns, parts)
         for i in range(SPAN):
             for c in range(share):
                 for j in range(SPAN):
-                    packed[k // ROWS, i, first + c, j, k % ROWS] = parts[j, i * SHARE + c]
+                    packed[k // WINOGRAD_TILE_ROWS, i, first + c, j, k % WINOGRAD_TILE_ROWS] = (
+                        parts[j, i * WINOGRAD_FILTER_CHANNELS + c]
+                    )
 
 
 @compiled_part
@@ -132,7 +147,7 @@ def winograd_correlation(
     ``moments``), or of none.
 
     Threads share the groups of images.  For a vector of squares: the input parts of all channels;
-    for PLANES planes at a time their products with those of the filters, and the outputs.
+    for some planes at a time their products with those of the filters, and the outputs.
     """
     for_each(
         (len(source) + group - 1) // group, _correlate_group,
@@ -151,12 +166,14 @@ def _correlate_group(
     _, planes, target_plane = target.shape
     L = len(lane_shape)
     vectors = len(pieces) // PIECES
-    full = CHUNK // (SIZE * PIECES)  # vectors of squares whose moments are added in float lanes
+    full = FLOAT_SUM_VECTORS // (
+        SIZE * PIECES
+    )  # vectors of squares whose moments are added in float lanes
     source_share = group * plane // vectors  # elements of the next group for each of our channels
     target_share = group * planes * target_plane // (vectors * channels)
     first = item * group
     x_parts = aligned_rows(PARTS, channels * L + GAP, source)
-    y_rows = aligned_rows(PLANES, SPAN * SIZE * L, source)
+    y_rows = aligned_rows(WINOGRAD_BLOCK_ROWS, SPAN * SIZE * L, source)
     read, written = np.empty(PIECES, np.int64), np.empty(PIECES, np.int64)
     counted, values = planes if len(moments) else 0, 0
     lanes = aligned_rows(2 * counted, len(piece_shape), source)
@@ -174,8 +191,8 @@ def _correlate_group(
             prefetch_share(source, (first + group) * channels * plane, turn, source_share)
             prefetch_share(target, (first + group) * planes * target_plane, turn, target_share)
             split_squares(source, read, c * plane, pitch, x_parts, c * L)
-        for begin in range(0, planes, PLANES):
-            end = min(begin + PLANES, planes)
+        for begin in range(0, planes, WINOGRAD_BLOCK_ROWS):
+            end = min(begin + WINOGRAD_BLOCK_ROWS, planes)
             multiply_parts(x_parts, packed, begin, end, y_rows, lane_shape)
             for k in range(begin, end):
                 write_squares(
@@ -213,14 +230,21 @@ def multiply_parts(
     """y_rows[k - begin] = the outputs of each row of parts of plane k."""
     channels, L, pace = packed.shape[2], len(lane_shape), x_parts.shape[1]
     for i in range(SPAN):
-        for block in range(begin // ROWS, (end + ROWS - 1) // ROWS):
-            tile = zero_tile(x_parts, ROW_SHAPE, ROWS, lane_shape)
-            at = (block * SPAN + i) * channels * SPAN * ROWS
+        for block in range(
+            begin // WINOGRAD_TILE_ROWS, (end + WINOGRAD_TILE_ROWS - 1) // WINOGRAD_TILE_ROWS
+        ):
+            tile = zero_tile(x_parts, ROW_SHAPE, WINOGRAD_TILE_ROWS, lane_shape)
+            at = (block * SPAN + i) * channels * SPAN * WINOGRAD_TILE_ROWS
             for c in range(channels):
                 tile = multiply_row(
-                    tile, packed, at + c * SPAN * ROWS, x_parts, i * SPAN * pace + c * L, pace
+                    tile,
+                    packed,
+                    at + c * SPAN * WINOGRAD_TILE_ROWS,
+                    x_parts,
+                    i * SPAN * pace + c * L,
+                    pace,
                 )
-            at = ((block * ROWS - begin) * SPAN + i) * SIZE * L
+            at = ((block * WINOGRAD_TILE_ROWS - begin) * SPAN + i) * SIZE * L
             join_row(tile, y_rows, at, y_rows.shape[1])
 
 

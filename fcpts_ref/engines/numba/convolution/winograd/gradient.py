@@ -32,15 +32,13 @@ from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.simd.channels_last import aligned_rows, turn_planes
 from fcpts_ref.engines.numba.simd.vectors import (
-    REGISTERS,
     add,
     load_as,
     outer_product_apart,
     store,
     zero_tile,
 )
-
-ROWS = 8 if REGISTERS >= 32 else 4  # channels in a tile of sums
+from fcpts_ref.engines.numba.tuning import WINOGRAD_GRADIENT_ROWS
 
 
 @compiled
@@ -53,7 +51,7 @@ def winograd_weight_gradient(
     pieces, group, pitch, shift: as in ``winograd_correlation``, of dy; corners (squares, 2): the
     image within a group and the first pixel of the square in every lane; chunk: images, a
     multiple of the group; batch: vectors of squares that are multiplied at a time; sums:
-    (CHUNKS, PARTS, channels, planes), both rounded up: to ROWS, and to whole vectors.
+    (CHUNKS, PARTS, channels, planes), both rounded up: to tile rows, and to whole vectors.
 
     Threads share the chunks, whose size does not depend on the threads.
     """
@@ -120,9 +118,9 @@ def add_products(
     """
     _, channels, planes = sums.shape
     for part in range(PARTS):
-        for c in range(0, channels, ROWS):
+        for c in range(0, channels, WINOGRAD_GRADIENT_ROWS):
             for k in range(0, planes, len(lane_shape)):
-                tile = zero_tile(x_parts, (None,), ROWS, lane_shape)
+                tile = zero_tile(x_parts, (None,), WINOGRAD_GRADIENT_ROWS, lane_shape)
                 at_x = part * x_parts.shape[1] + c * pace
                 at_dy = part * dy_parts.shape[1] + k
                 for s in range(squares):

@@ -10,11 +10,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.engines.numba.convolution.taps import Scheme, Taps
 from fcpts_ref.engines.numba.convolution.winograd.correlation import (
-    ROWS,
     pack_parts,
     winograd_correlation,
 )
-from fcpts_ref.engines.numba.convolution.winograd.gradient import ROWS as GRADIENT_ROWS
 from fcpts_ref.engines.numba.convolution.winograd.gradient import (
     combine_parts,
     winograd_weight_gradient,
@@ -22,12 +20,15 @@ from fcpts_ref.engines.numba.convolution.winograd.gradient import (
 from fcpts_ref.engines.numba.convolution.winograd.tiles import PARTS, PIECES, SIZE, SPAN, lane_order
 from fcpts_ref.engines.numba.memory.layout import Geometry, Scratch, round_up
 from fcpts_ref.engines.numba.simd.vectors import lanes
+from fcpts_ref.engines.numba.tuning import (
+    WINOGRAD_GRADIENT_PARTS,
+    WINOGRAD_GRADIENT_ROWS,
+    WINOGRAD_GRADIENT_TILES,
+    WINOGRAD_MIN_CHANNELS,
+    WINOGRAD_TILE_ROWS,
+)
 
 Array = NDArray[Any]
-
-CHUNKS = 4  # of images at most, for threads to share: their weight gradients are summed apart
-FEW_PLANES = 8  # below this, squares are turned into parts for too little
-SQUARES = 32  # whose parts a weight gradient holds at a time
 
 
 def suits_winograd(scheme: Scheme, geometry: Geometry, dtype: DTypeLike) -> bool:
@@ -43,7 +44,7 @@ def suits_winograd(scheme: Scheme, geometry: Geometry, dtype: DTypeLike) -> bool
         and not scheme.split
         and scheme.walk.dilation == (1, 1)
         and scheme.walk.groups == 1
-        and min(scheme.weight_shape[:2]) >= FEW_PLANES
+        and min(scheme.weight_shape[:2]) >= WINOGRAD_MIN_CHANNELS
         and full >= 4  # shuffles are within fours of lanes
         and geometry.height % SIZE == 0
         and geometry.width % max(SIZE, full // 2) == 0
@@ -65,7 +66,9 @@ class WinogradCorrelation:
         self.pitch = geometry.pitch
         self.pieces, self.group = _pieces(geometry, lanes(dtype) // 2)
         self.lane_shape, self.piece_shape = (None,) * lanes(dtype), (None,) * (lanes(dtype) // 2)
-        self.packed = np.zeros((-(-planes // ROWS), SPAN, J // 9, SPAN, ROWS), dtype)
+        self.packed = np.zeros(
+            (-(-planes // WINOGRAD_TILE_ROWS), SPAN, J // 9, SPAN, WINOGRAD_TILE_ROWS), dtype
+        )
         self.packed_from = b""  # the weights: those of a dense network stay the same for long
         self.no_bias = np.zeros(planes, dtype)
 
@@ -99,13 +102,13 @@ class WinogradGradient:
         self.pitch = target.pitch
         self.shift = padding[0] * target.pitch + padding[1]
         self.lane_shape = (None,) * full
-        self.sums = PARTS, round_up(C, max(GRADIENT_ROWS, full)), round_up(K, full)
+        self.sums = PARTS, round_up(C, max(WINOGRAD_GRADIENT_ROWS, full)), round_up(K, full)
 
     def run(self, dy: Array, x: Array, dweight: Array, scratch: Scratch) -> None:
         """Fill dweight (K, C, 3, 3); the chunks depend on the number of images alone."""
-        chunk = round_up(max(1, -(-len(dy) // CHUNKS)), self.group)
+        chunk = round_up(max(1, -(-len(dy) // WINOGRAD_GRADIENT_PARTS)), self.group)
         vectors = chunk // self.group * len(self.corners) // len(self.lane_shape)
-        batch = min(vectors, max(1, SQUARES // len(self.lane_shape)))
+        batch = min(vectors, max(1, WINOGRAD_GRADIENT_TILES // len(self.lane_shape)))
         sums = scratch.take((-(-len(dy) // chunk), *self.sums), dweight.dtype)
         winograd_weight_gradient(
             dy, x, self.pieces, self.corners, self.group, self.pitch, self.shift, chunk, batch,

@@ -119,9 +119,9 @@ def split_squares(
 def multiply_row(
     typing: Any, tile: Any, packed: Any, at_packed: Any, x_parts: Any, at_parts: Any, pace: Any
 ) -> Any:
-    """tile[j, m] += packed[at_packed + j * ROWS + m] * x_parts[at_parts + j * pace ...].
+    """tile[j, m] += packed[at_packed + j * rows + m] * x_parts[at_parts + j * pace ...].
 
-    j: the parts in a row of them; the tile has SPAN * ROWS vectors.
+    j: the parts in a row of them; the tile has SPAN * rows vectors.
     """
     vector, count = tile.dtype, tile.count // SPAN
 
