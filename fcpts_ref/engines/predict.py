@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.engines.base import Engine
+from fcpts_ref.engines.base import Engine, WeightCache
 from fcpts_ref.graphs.network import Network, check_images
 
 Array = NDArray[Any]
@@ -28,6 +28,7 @@ def predict(
     batch_size: the default is small enough for a layer's activations to stay in the cache.
     """
     images = check_images(network.graph, images)
+    cache = WeightCache()
     logits = np.empty((len(images), network.graph.classes), dtype=network.dtype)
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size].astype(network.dtype, copy=False)
@@ -36,7 +37,9 @@ def predict(
             network.buffers,
             batch,
             training=False,
+            keep=False,
             sparse=bool(network.masks),
+            cache=cache,
         )
         logits[start : start + len(batch)] = passed.logits
         if on_batch is not None:

@@ -236,7 +236,7 @@ def re_estimate_batch_norm(
     for start in batches:
         x = images[start : start + batch].astype(network.dtype, copy=False)
         passed = engine.forward(
-            network.parameters, blank, x, training=True, sparse=bool(network.masks)
+            network.parameters, blank, x, training=True, keep=False, sparse=bool(network.masks)
         )
         for k, m in momentum.items():  # from zero, the new running value is momentum * batch's
             total[k] += passed.buffers[k] / m

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref import layers
 from fcpts_ref.errors import InputError
-from fcpts_ref.layers.convolution import _pair, geometry, output_size
+from fcpts_ref.layers.convolution import as_pair, geometry, output_size
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -95,7 +95,7 @@ def _convolution_shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape
             f"has {C} and {attributes['out_channels']} channels; expected multiples of its "
             f"{walk.groups} groups"
         )
-    R, S = _pair(attributes["kernel"])
+    R, S = as_pair(attributes["kernel"])
     P = output_size(H, R, walk.stride[0], walk.padding[0], walk.dilation[0])
     Q = output_size(W, S, walk.stride[1], walk.padding[1], walk.dilation[1])
     return attributes["out_channels"], P, Q
@@ -103,7 +103,7 @@ def _convolution_shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape
 
 def _convolution_parameters(attributes: Attributes) -> dict[str, Shape]:
     C, K, G = attributes["in_channels"], attributes["out_channels"], attributes.get("groups", 1)
-    shapes: dict[str, Shape] = {"weight": (K, C // G, *_pair(attributes["kernel"]))}
+    shapes: dict[str, Shape] = {"weight": (K, C // G, *as_pair(attributes["kernel"]))}
     return shapes | ({"bias": (K,)} if attributes.get("bias", False) else {})
 
 
@@ -176,8 +176,8 @@ def _normalise_forward(
 
 def _pool_shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
     C, H, W = inputs[0]
-    (R, S), (top, left) = _pair(attributes["kernel"]), _pair(attributes.get("padding", 0))
-    down, right = _pair(attributes.get("stride") or attributes["kernel"])
+    (R, S), (top, left) = as_pair(attributes["kernel"]), as_pair(attributes.get("padding", 0))
+    down, right = as_pair(attributes.get("stride") or attributes["kernel"])
     return C, output_size(H, R, down, top), output_size(W, S, right, left)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.engines.base import Engine
+from fcpts_ref.engines.base import Engine, WeightCache
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.predict import predict
 from fcpts_ref.engines.reference import NumpyEngine
@@ -51,7 +51,7 @@ class Problem:
 
     images: (n, C, H, W) in [0, 1], of the network's dtype; labels are never given.
     ``teacher`` runs the dense network, ``student`` the sparse one; ``make_engine`` makes an engine
-    of their kind for another graph.
+    of their kind for another graph; ``teacher_cache`` is for passes of the dense network.
     """
 
     network: Network
@@ -61,6 +61,7 @@ class Problem:
     student: Engine
     make_engine: Callable[[Graph], Engine] = NumpyEngine
     arithmetic: Arithmetic = NUMPY
+    teacher_cache: WeightCache = field(default_factory=WeightCache, compare=False, repr=False)
 
     @property
     def count(self) -> int:

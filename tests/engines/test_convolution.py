@@ -16,8 +16,9 @@ if numba.config.DISABLE_JIT:
     pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
 
 from engines.twins import convolution as fast
-from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, prefer_sparse
-from fcpts_ref.engines.numba.convolution.sparse_index import density
+from fcpts_ref.engines.numba.convolution.choice import prefer_sparse
+from fcpts_ref.engines.numba.convolution.kept_weights import density
+from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan
 from fcpts_ref.engines.numba.jit.threads import available_threads, using_threads
 from fcpts_ref.engines.numba.memory.layout import allocate, interior, make_geometry
 from fcpts_ref.engines.numba.simd.vectors import lanes
@@ -290,8 +291,7 @@ def masked_sum(x, weight):
     return y
 
 
-def test_weights_changed_in_place_are_packed_anew():
-    """The dense kernels keep the parts of a filter while its bits stay the same."""
+def test_weights_changed_in_place_are_transformed_again():
     rng = np.random.default_rng(0)
     geometry = make_geometry(8, 8, 1)
     plan = ConvolutionPlan(geometry, (8, 8, 3, 3), 2, np.float32, padding=1)
@@ -299,7 +299,7 @@ def test_weights_changed_in_place_are_packed_anew():
     interior(x, geometry)[...] = rng.normal(size=(2, 8, 8, 8))
     weight = rng.normal(size=(8, 8, 3, 3)).astype(np.float32)
     for _ in range(2):
-        plan.forward(x, weight, None, y)
+        plan.forward(plan.operands(x, weight), None, y)
         plain = interior(x, geometry).copy()
         expected, _ = reference.convolution_forward(plain, weight, padding=1)
         np.testing.assert_allclose(interior(y, geometry), expected, atol=1e-4)
@@ -413,7 +413,7 @@ def test_plan_adds_to_dx_and_leaves_borders_zero(stride, sparsity):
     interior(x, geometry)[...] = rng.normal(size=(2, 4, 9, 7))
     interior(dx, geometry)[...] = before = rng.normal(size=(2, 4, 9, 7))
     interior(dy, out)[...] = gradient = rng.normal(size=(2, 6, out.height, out.width))
-    plan.forward(x, weight, None, y, density=density(weight))
+    plan.forward(plan.operands(x, weight, density=density(weight)), None, y)
     plan.input_gradient(dy, weight, dx, density=density(weight), add=True)
     steps = {"stride": stride, "padding": 1}
     expected, cache = reference.convolution_forward(interior(x, geometry), weight, **steps)
@@ -445,7 +445,7 @@ def test_bad_input():
 
 @pytest.mark.parametrize("images", [2, ROW_MIN_IMAGES])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_lists_of_a_forward_are_used_again_only_where_they_hold(stride, images):
+def test_gradients_read_the_operands_of_their_pass(stride, images):
     """Passes with other kept weights each, by masked kernels, dense ones, and masked ones again."""
     rng = np.random.default_rng(5)
     masked = [True]
@@ -461,9 +461,10 @@ def test_lists_of_a_forward_are_used_again_only_where_they_hold(stride, images):
         interior(x, geometry)[...] = rng.normal(size=(images, 8, 16, 16))
         interior(dy, out)[...] = rng.normal(size=(images, 8, out.height, out.width))
         masked[0] = forward
-        plan.forward(x, weight, None, y, density=density(weight))
+        operands = plan.operands(x, weight, density=density(weight))
+        plan.forward(operands, None, y)
         masked[0], dweight = backward, np.empty(shape)
-        plan.kept_weight_gradient(dy, x, weight, dweight, density=density(weight), again=True)
+        plan.kept_weight_gradient(dy, operands, dweight)
         want = reference.convolution_weight_gradient(
             interior(dy, out), interior(x, geometry), shape, stride=stride, padding=1
         )

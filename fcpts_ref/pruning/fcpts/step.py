@@ -92,6 +92,7 @@ def step(
         state.buffers,
         images,
         training=conventions.student_batch_norm == "training",
+        keep=True,
         sparse=True,
     )
     T = conventions.temperature
@@ -170,6 +171,8 @@ def _dense_logits(problem: Problem, images: Array, conventions: Conventions) -> 
         network.buffers,
         images,
         training=conventions.teacher_batch_norm == "training",
+        keep=False,
+        cache=problem.teacher_cache,
     ).logits
 
 

@@ -212,7 +212,9 @@ class POT:
         for step in range(1, self.steps + 1):
             start = batch * int(generator.integers(len(images) // batch))
             chosen = slice(start, start + batch)
-            passed = engine.forward(own, buffers, images[chosen], training=False, sparse=True)
+            passed = engine.forward(
+                own, buffers, images[chosen], training=False, keep=True, sparse=True
+            )
             loss, dvalue = reconstruction(passed.logits, target[chosen], unit.positions)
             losses.append(loss)
             on_step(StepReport(step, self.steps, batch, {"reconstruction_loss": loss}))

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.engines.base import Engine
+from fcpts_ref.engines.base import Engine, WeightCache
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import IMAGES, Graph, Node
 from fcpts_ref.graphs.operations import OPERATIONS
@@ -165,8 +165,11 @@ def run_unit(
     x = unit.images(values[unit.source])
     own, stored = unit.parameters(parameters), unit.buffers(buffers)
     y = np.empty((len(x), *unit.shape), dtype=x.dtype)
+    cache = WeightCache()
     for start in range(0, len(x), CHUNK):
-        passed = engine.forward(own, stored, x[start : start + CHUNK], training=False)
+        passed = engine.forward(
+            own, stored, x[start : start + CHUNK], training=False, keep=False, cache=cache
+        )
         y[start : start + CHUNK] = passed.logits.reshape(-1, *unit.shape)
     return y
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.engines.numba.convolution.choice import prefer_sparse
+from fcpts_ref.engines.numba.convolution.kept_weights import density
 from fcpts_ref.engines.numba.convolution.linear import LinearPlan
-from fcpts_ref.engines.numba.convolution.plan import prefer_sparse
-from fcpts_ref.engines.numba.convolution.sparse_index import density
 from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]
@@ -46,7 +46,7 @@ def _forward(x: Array, weight: Array, bias: Array | None, sparse: bool) -> Array
     plan = _plan(x, weight, sparse)
     y = np.empty((len(x), len(weight)), weight.dtype)
     kept = density(weight) if sparse else 1.0
-    plan.forward(x, np.ascontiguousarray(weight), bias, y, density=kept)
+    plan.forward(plan.operands(x, np.ascontiguousarray(weight), density=kept), bias, y)
     return y
 
 
@@ -56,11 +56,12 @@ def _backward(dy: Array, cache: tuple[Any, ...], sparse: bool) -> tuple[Array, A
     weight = np.ascontiguousarray(weight)
     dx, dweight = np.empty(x.shape, x.dtype), np.empty(weight.shape, x.dtype)
     kept = density(weight) if sparse else 1.0
-    plan.input_gradient(dy, weight, dx, density=kept)
+    operands = plan.operands(x, weight, density=kept)
     if sparse:
-        plan.kept_weight_gradient(dy, x, weight, dweight, density=kept)
+        plan.kept_weight_gradient(dy, operands, dweight)
     else:
-        plan.weight_gradient(dy, x, dweight)
+        plan.weight_gradient(dy, operands, dweight)
+    plan.input_gradient(dy, weight, dx, density=kept)
     return dx, dweight, dy.sum(axis=0) if has_bias else None
 
 

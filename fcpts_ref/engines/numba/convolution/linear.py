@@ -1,7 +1,7 @@
 """Linear layers of the fast engine: a 1 x 1 convolution whose pixels are the images.
 
-With x turned round to (C, N), y = weight x is a convolution of one "image" with C channels and
-a row of N pixels.  So the kernels of the convolutions serve, dense and masked.
+With x transposed to (C, N), y = weight x is a convolution of one "image" with C channels and a row
+of N pixels.  So the kernels of the convolutions serve, dense and masked.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 
 from numpy.typing import DTypeLike, NDArray
 
-from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, prefer_sparse
+from fcpts_ref.engines.numba.convolution.choice import prefer_sparse
+from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, Operands
 from fcpts_ref.engines.numba.memory.layout import allocate, interior, make_geometry
 
 Array = NDArray[Any]
@@ -39,12 +40,14 @@ class LinearPlan:
         self.x = interior(self.columns, geometry)[0, :, 0].T  # (N, C), a view
         self.y = interior(self.rows, geometry)[0, :, 0].T  # (N, K), a view
 
-    def forward(
-        self, x: Array, weight: Array, bias: Array | None, y: Array, *, density: float = 1.0
-    ) -> None:
-        """y = x weight' + bias; density: as in ``ConvolutionPlan``."""
+    def operands(self, x: Array, weight: Array, *, density: float = 1.0) -> Operands:
+        """What a pass reads, valid until ``input_gradient``; density: as in ``Operands``."""
         self.x[...] = x
-        self.plan.forward(self.columns, weight, bias, self.rows, density=density)
+        return self.plan.operands(self.columns, weight, density=density)
+
+    def forward(self, operands: Operands, bias: Array | None, y: Array) -> None:
+        """y = x weight' + bias"""
+        self.plan.forward(operands, bias, self.rows)
         y[...] = self.y
 
     def input_gradient(self, dy: Array, weight: Array, dx: Array, *, density: float = 1.0) -> None:
@@ -53,14 +56,12 @@ class LinearPlan:
         self.plan.input_gradient(self.rows, weight, self.columns, density=density)
         dx[...] = self.x
 
-    def weight_gradient(self, dy: Array, x: Array, dweight: Array) -> None:
+    def weight_gradient(self, dy: Array, operands: Operands, dweight: Array) -> None:
         """dweight = dy' x"""
-        self.x[...], self.y[...] = x, dy
-        self.plan.weight_gradient(self.rows, self.columns, dweight)
+        self.y[...] = dy
+        self.plan.weight_gradient(self.rows, operands, dweight)
 
-    def kept_weight_gradient(
-        self, dy: Array, x: Array, weight: Array, dweight: Array, *, density: float
-    ) -> None:
-        """The same where weight is not zero; zero elsewhere."""
-        self.x[...], self.y[...] = x, dy
-        self.plan.kept_weight_gradient(self.rows, self.columns, weight, dweight, density=density)
+    def kept_weight_gradient(self, dy: Array, operands: Operands, dweight: Array) -> None:
+        """The same where the weight is not zero; zero elsewhere."""
+        self.y[...] = dy
+        self.plan.kept_weight_gradient(self.rows, operands, dweight)

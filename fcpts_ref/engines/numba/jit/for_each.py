@@ -107,11 +107,17 @@ def _passes(context: Any, module: Any, dispatcher: Any, one: Any, data: Any) -> 
 
 
 def _not_counted(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-    """The argument, an array (but not one in a tuple) without its count of references.
+    """The argument, with its arrays without their reference counts.
 
-    Whoever called ``for_each`` keeps the arrays alive.  Threads would spend their time on telling
-    each other what a count is.
+    Whoever called ``for_each`` keeps the arrays alive.  Atomic reference counting would make the
+    threads contend.
     """
+    if isinstance(kind, types.BaseTuple):
+        fields = cgutils.unpack_tuple(builder, value, kind.count)
+        fields = [
+            _not_counted(context, builder, *pair) for pair in zip(kind.types, fields, strict=True)
+        ]
+        return context.make_tuple(builder, kind, fields)
     if not isinstance(kind, types.Array):
         return value
     array = context.make_array(kind)(context, builder, value)

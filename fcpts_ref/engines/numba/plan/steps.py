@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.engines.numba.memory.buffers import Slot
-from fcpts_ref.engines.numba.memory.layout import keep_mask
+from fcpts_ref.engines.numba.memory.layout import pixel_mask
 from fcpts_ref.engines.numba.plan.fusion import Group
 from fcpts_ref.engines.numba.plan.step import Run, Step
 from fcpts_ref.engines.numba.plan.weighted_steps import BatchNorm, Convolution, Linear
 from fcpts_ref.engines.numba.pointwise import pooling
-from fcpts_ref.engines.numba.pointwise.activation import LIMITS, limit, limit_backward
+from fcpts_ref.engines.numba.pointwise.activation import BOUNDS, clamp_planes, clamp_planes_backward
 from fcpts_ref.engines.numba.pointwise.normalise import normalise
 from fcpts_ref.engines.numba.pointwise.shortcut import add_planes, shortcut, shortcut_backward
 from fcpts_ref.engines.numba.simd.vectors import lanes
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.operations import OPERATIONS
-from fcpts_ref.layers.convolution import _pair
+from fcpts_ref.layers.convolution import as_pair
 
 
 class Images(Step):
@@ -43,16 +43,18 @@ class Activation(Step):
     in_place = True
 
     def forward(self, run: Run) -> None:
-        low, high = self._limits()
-        limit(self.inputs[0].array, self.output.array, low, high)
+        low, high = self._bounds()
+        clamp_planes(self.inputs[0].array, self.output.array, low, high)
 
     def backward(self, run: Run) -> None:
         if self.dinputs[0]:
-            low, high = self._limits()
-            limit_backward(self.dy.array, self.output.array, self.dinputs[0].array, low, high)
+            low, high = self._bounds()
+            clamp_planes_backward(
+                self.dy.array, self.output.array, self.dinputs[0].array, low, high
+            )
 
-    def _limits(self) -> tuple[Any, Any]:
-        low, high = LIMITS[self.group.operation]
+    def _bounds(self) -> tuple[Any, Any]:
+        low, high = BOUNDS[self.group.operation]
         return self.dtype.type(low), self.dtype.type(high)
 
 
@@ -100,11 +102,11 @@ class Pool(Step):
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
         attributes = self.group.attributes
-        kernel = _pair(attributes["kernel"])
-        stride = _pair(attributes.get("stride") or attributes["kernel"])
+        kernel = as_pair(attributes["kernel"])
+        stride = as_pair(attributes.get("stride") or attributes["kernel"])
         self.x = inputs[0].size, inputs[0].geometry.pitch
         self.y = output.size, output.geometry.pitch
-        padding = _pair(attributes.get("padding", 0))
+        padding = as_pair(attributes.get("padding", 0))
         if min(*kernel, *stride) < 1 or any(not 0 <= 2 * padding[i] <= kernel[i] for i in (0, 1)):
             raise InputError(
                 f"pooling {self.name!r} has kernel {kernel}, stride {stride}, padding {padding}; "
@@ -137,8 +139,8 @@ class GlobalPool(Step):
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
         geometry = inputs[0].geometry
-        self.mask = keep_mask(geometry, self.dtype)
-        self.vectors = -(-geometry.run // lanes(self.dtype))
+        self.mask = pixel_mask(geometry, self.dtype)
+        self.vectors = -(-geometry.row_span // lanes(self.dtype))
         self.pixels = geometry.height * geometry.width
 
     def forward(self, run: Run) -> None:
@@ -147,10 +149,8 @@ class GlobalPool(Step):
     def backward(self, run: Run) -> None:
         if self.dinputs[0]:
             dx = self.dinputs[0]
-            run_length = dx.geometry.run
-            pooling.plane_means_backward(
-                self.dy.array, self.pixels, run_length, self.mask, dx.array
-            )
+            row_span = dx.geometry.row_span
+            pooling.plane_means_backward(self.dy.array, self.pixels, row_span, self.mask, dx.array)
 
 
 class Flatten(Step):

@@ -25,7 +25,13 @@ from numba.extending import intrinsic, models, register_model
 
 from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
 
-Length = tuple[None, ...]  # a size that the compiler knows; its items say nothing and cost nothing
+# A size that kernels are compiled for: a tuple of that length, whose items take no memory.
+StaticSize = tuple[None, ...]
+
+
+def static_size(size: int) -> StaticSize:
+    """The size as kernels take it."""
+    return (None,) * size
 
 
 def lanes(dtype: Any) -> int:
@@ -244,8 +250,8 @@ def sum_lanes(typing: Any, vector: Any) -> Any:
 
 
 # ---- tiles --------------------------------------------------------------------------------
-# Vectors of a tile may be shorter than a register: lane_shape is a tuple (Length) as long as
-# a vector has lanes.
+# Vectors of a tile may be shorter than a register: LANES is the static size of a vector, N_VECTORS
+# that of a row of the tile.
 
 
 @intrinsic
@@ -281,34 +287,34 @@ def splat_as(typing: Any, vector: Any, scalar: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
-def zero_tile(typing: Any, array: Any, shape: Any, rows: Any, lane_shape: Any) -> Any:
-    """rows x len(shape) vectors of zeros of the array's dtype; rows is a constant."""
+def zero_tile(typing: Any, array: Any, N_VECTORS: Any, rows: Any, LANES: Any) -> Any:
+    """rows x len(N_VECTORS) vectors of zeros of the array's dtype; rows is a constant."""
     if not isinstance(rows, types.IntegerLiteral):
         return None
-    vector = VectorType(array.dtype, lane_shape.count)
-    tile = types.UniTuple(vector, rows.literal_value * shape.count)
+    vector = VectorType(array.dtype, LANES.count)
+    tile = types.UniTuple(vector, rows.literal_value * N_VECTORS.count)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         zero = ir.Constant(context.get_value_type(vector), None)
         return context.make_tuple(builder, tile, [zero] * tile.count)
 
-    return tile(array, shape, rows, lane_shape), generate
+    return tile(array, N_VECTORS, rows, LANES), generate
 
 
 @intrinsic
-def load_lanes(typing: Any, array: Any, index: Any, lane_shape: Any) -> Any:
-    """The vector array[index], array[index + 1], ... of len(lane_shape) lanes."""
+def load_lanes(typing: Any, array: Any, index: Any, LANES: Any) -> Any:
+    """The vector array[index], array[index + 1], ... of len(LANES) lanes."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _load(context, builder, array, args[0], args[1], lane_shape.count)
+        return _load(context, builder, array, args[0], args[1], LANES.count)
 
-    return VectorType(array.dtype, lane_shape.count)(array, types.intp, lane_shape), generate
+    return VectorType(array.dtype, LANES.count)(array, types.intp, LANES), generate
 
 
 @intrinsic
-def load_pairs(typing: Any, array: Any, index: Any, lane_shape: Any) -> Any:
+def load_pairs(typing: Any, array: Any, index: Any, LANES: Any) -> Any:
     """Vectors of array[index], array[index + 2], ... and of array[index + 1], ..."""
-    lanes = lane_shape.count
+    lanes = LANES.count
     result = types.UniTuple(VectorType(array.dtype, lanes), 2)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -318,7 +324,7 @@ def load_pairs(typing: Any, array: Any, index: Any, lane_shape: Any) -> Any:
         halves = [_shuffle(builder, low, high, list(range(b, 2 * lanes, 2))) for b in (0, 1)]
         return context.make_tuple(builder, result, halves)
 
-    return result(array, types.intp, lane_shape), generate
+    return result(array, types.intp, LANES), generate
 
 
 @intrinsic
@@ -338,22 +344,22 @@ def zip_lanes(typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
-def take(typing: Any, numbers: Any, index: Any, shape: Any) -> Any:
-    """The tuple numbers[index], numbers[index + 1], ... of len(shape) integers."""
-    result = types.UniTuple(types.int64, shape.count)
+def take(typing: Any, numbers: Any, index: Any, N_VECTORS: Any) -> Any:
+    """The tuple numbers[index], numbers[index + 1], ... of len(N_VECTORS) integers."""
+    result = types.UniTuple(types.int64, N_VECTORS.count)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        at = [builder.add(args[1], _constant(i)) for i in range(shape.count)]
+        at = [builder.add(args[1], _constant(i)) for i in range(N_VECTORS.count)]
         loaded = [builder.load(_address(context, builder, numbers, args[0], i)) for i in at]
         values = [context.cast(builder, v, numbers.dtype, types.int64) for v in loaded]
         return context.make_tuple(builder, result, values)
 
-    return result(numbers, types.intp, shape), generate
+    return result(numbers, types.intp, N_VECTORS), generate
 
 
 @intrinsic
 def outer_product(
-    typing: Any, tile: Any, shape: Any, w: Any, at_w: Any, x: Any, at_x: Any, step: Any
+    typing: Any, tile: Any, N_VECTORS: Any, w: Any, at_w: Any, x: Any, at_x: Any, step: Any
 ) -> Any:
     """tile[m, v] += w[at_w + m] * x[at_x + v * step :], for every row m and vector v.
 
@@ -367,14 +373,22 @@ def outer_product(
         return _outer_product(context, builder, signature, tile, w, rows, x, at_x, step)
 
     kind = step if isinstance(step, types.NoneType) else types.intp
-    return tile(tile, shape, w, types.intp, x, types.intp, kind), generate
+    return tile(tile, N_VECTORS, w, types.intp, x, types.intp, kind), generate
 
 
 @intrinsic
 def outer_product_apart(
-    typing: Any, tile: Any, shape: Any, w: Any, at_w: Any, pace: Any, x: Any, at_x: Any, step: Any
+    typing: Any,
+    tile: Any,
+    N_VECTORS: Any,
+    w: Any,
+    at_w: Any,
+    pace: Any,
+    x: Any,
+    at_x: Any,
+    step: Any,
 ) -> Any:
-    """The same with weights that are apart: tile[m, v] += w[at_w + m * pace] * ..."""
+    """The same with weights ``pace`` apart: tile[m, v] += w[at_w + m * pace] * ..."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         tile, _, w, at_w, pace, x, at_x, step = args
@@ -383,16 +397,16 @@ def outer_product_apart(
         return _outer_product(context, builder, signature, tile, w, rows, x, at_x, step)
 
     kind = step if isinstance(step, types.NoneType) else types.intp
-    return tile(tile, shape, w, types.intp, types.intp, x, types.intp, kind), generate
+    return tile(tile, N_VECTORS, w, types.intp, types.intp, x, types.intp, kind), generate
 
 
 def _outer_product(
     context: Any, builder: Any, signature: Any, tile: Any, w: Any, rows: list[Any], x: Any,
     at_x: Any, step: Any,
 ) -> Any:  # fmt: skip
-    kind, shape, w_kind = signature.args[:3]
+    kind, N_VECTORS, w_kind = signature.args[:3]
     x_kind, step_kind = signature.args[-3], signature.args[-1]
-    columns, vector = shape.count, kind.dtype
+    columns, vector = N_VECTORS.count, kind.dtype
     sums = cgutils.unpack_tuple(builder, tile, kind.count)
     inputs = []
     for v in range(columns):
