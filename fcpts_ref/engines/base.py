@@ -13,7 +13,7 @@ WeightGradient = Literal["all", "kept"]
 
 
 class WeightCache(dict[str, Any]):
-    """What an engine derives from parameters and buffers, for later passes with the same ones.
+    """Arrays that an engine derives from parameters and buffers, for passes with the same ones.
 
     Make a new one for each set of parameters and buffers; give it to passes only while both stay as
     they are.

@@ -21,7 +21,7 @@ from fcpts_ref.engines.numba.convolution.kept_weights import density
 from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan
 from fcpts_ref.engines.numba.jit.threads import available_threads, using_threads
 from fcpts_ref.engines.numba.memory.layout import allocate, interior, make_geometry
-from fcpts_ref.engines.numba.simd.vectors import lanes
+from fcpts_ref.engines.numba.simd.types import lanes
 from fcpts_ref.engines.numba.tuning import ROW_MIN_IMAGES, WINOGRAD_MIN_CHANNELS
 
 SPARSITIES = (0.0, 0.5, 0.9, 1.0)

@@ -11,18 +11,15 @@ from typing import Any
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.pointwise.activation import clamp
-from fcpts_ref.engines.numba.simd.vectors import (
-    add,
+from fcpts_ref.engines.numba.simd.register_tiles import (
     broadcast_as,
     dot_products,
-    keep,
     load_as,
     outer_product,
-    store,
-    sum_lanes,
     take,
     zero_tile,
 )
+from fcpts_ref.engines.numba.simd.vectors import add, apply_mask, store, sum_lanes
 from fcpts_ref.engines.numba.tuning import TILE_ROWS
 
 
@@ -40,32 +37,28 @@ def pace_of(tiling: Any) -> int:
 
 
 @compiled_part
-def finish(value: Any, epilogue: Any, k: int, at: int) -> Any:
-    """The epilogue of a vector of sums; k: its channel; at: its place in the residual."""
-    if epilogue.has_residual:
-        value = add(value, load_as(value, epilogue.residual, at))
-    value = add(value, broadcast_as(value, epilogue.bias, k))
-    low = broadcast_as(value, epilogue.bounds, 0)
-    high = broadcast_as(value, epilogue.bounds, 1)
-    return clamp(value, low, high)
-
-
-@compiled_part
 def store_tile(
     tile: Any, tiling: Any, target: Any, at: int, row: int, rows: int, first: int, epilogue: Any
 ) -> None:
-    """Finish and write the rows of a tile that exist, and its vectors; border lanes stay zero.
+    """Write the rows of a tile that exist, and its vectors; border lanes stay zero.
 
+    What is written is clamp(value + bias (+ residual)), see ``tiling.Epilogue``.
     at: where its first vector goes; row: channel of its first row, of which ``rows`` are left;
     first: number of its first vector.
     """
-    width, pace, plane = len(tiling.N_VECTORS), pace_of(tiling), target.shape[2]
+    width, pace, plane, mask = len(tiling.N_VECTORS), pace_of(tiling), target.shape[2], tiling.mask
+    bias, residual, bounds = epilogue.bias, epilogue.residual, epilogue.bounds
+    vectors, has_residual = tiling.vectors - first, epilogue.has_residual
     for i, value in enumerate(tile):
         m, v = i // width, i % width
-        if m < rows and v < tiling.vectors - first:
+        if m < rows and v < vectors:
             here = at + m * plane + v * pace
-            value = finish(value, epilogue, row + m, here)
-            store(target, here, keep(value, tiling.mask, (first + v) * pace))
+            if has_residual:
+                value = add(value, load_as(value, residual, here))
+            value = add(value, broadcast_as(value, bias, row + m))
+            low, high = broadcast_as(value, bounds, 0), broadcast_as(value, bounds, 1)
+            value = clamp(value, low, high)
+            store(target, here, apply_mask(value, mask, (first + v) * pace))
 
 
 @compiled
@@ -96,7 +89,7 @@ def _correlate_piece(
     _, channels, plane = source.shape
     _, K, target_plane = target.shape
     groups, blocks, columns, _ = weights.shape
-    pace = pace_of(tiling)
+    pace, N_VECTORS = pace_of(tiling), tiling.N_VECTORS
     n, first = item // pieces, item % pieces * len(tiling.N_VECTORS)
     at_source = n * channels * plane + first * pace
     for g in range(groups):
@@ -106,9 +99,8 @@ def _correlate_piece(
             for j in range(counts[g]):
                 at = at_source + offsets[g, j]
                 tile = outer_product(
-                    tile, tiling.N_VECTORS, weights, at_weight + j * TILE_ROWS, source, at,
-                    tiling.step,
-                )  # fmt: skip
+                    tile, N_VECTORS, weights, at_weight + j * TILE_ROWS, source, at, tiling.step
+                )
             row = g * rows + block * TILE_ROWS
             store_tile(
                 tile, tiling, target, (n * K + row) * target_plane + first * pace,

@@ -16,7 +16,7 @@ from fcpts_ref.engines.numba.convolution.taps import Scheme
 from fcpts_ref.engines.numba.convolution.tiling import flat_tiling
 from fcpts_ref.engines.numba.convolution.winograd.plan import WinogradGradient, suits_winograd
 from fcpts_ref.engines.numba.memory.layout import Scratch, round_up
-from fcpts_ref.engines.numba.simd.vectors import static_size
+from fcpts_ref.engines.numba.simd.types import static_size
 from fcpts_ref.engines.numba.tuning import (
     GRADIENT_CACHE_BYTES,
     GRADIENT_TILE_WEIGHTS,

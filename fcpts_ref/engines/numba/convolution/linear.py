@@ -41,7 +41,7 @@ class LinearPlan:
         self.y = interior(self.rows, geometry)[0, :, 0].T  # (N, K), a view
 
     def operands(self, x: Array, weight: Array, *, density: float = 1.0) -> Operands:
-        """What a pass reads, valid until ``input_gradient``; density: as in ``Operands``."""
+        """The operands of a pass, valid until ``input_gradient``; density: as in ``Operands``."""
         self.x[...] = x
         return self.plan.operands(self.columns, weight, density=density)
 

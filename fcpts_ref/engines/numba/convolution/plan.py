@@ -1,7 +1,7 @@
 """A convolution bound to the geometry of its buffers.
 
-A plan holds what depends on shapes alone: the tables of taps and work spaces.  What a pass reads
-(``Operands``) is made once and handed to the forward kernel and to both gradients.
+A plan holds what depends on shapes alone: the tables of taps and work spaces.  The
+operands of a pass are made once and handed to the forward kernel and to the weight gradient.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Array = NDArray[Any]
 
 
 class Operands(NamedTuple):
-    """What a pass reads; valid until the plan makes the next ones.
+    """The arrays that a pass reads, valid until the plan makes the next ones.
 
     source: the input, or its polyphase components; density: share of the weights that are not zero,
     1 where zeros may not be skipped; kept: the weights that the forward kernel multiplies, None for
@@ -90,7 +90,7 @@ class ConvolutionPlan:
         )
 
     def operands(self, x: Array, weight: Array, *, density: float = 1.0) -> Operands:
-        """What a pass with this input and weight reads."""
+        """The operands of a pass with this input and weight."""
         source = self.polyphase.split(x) if self.polyphase else x
         correlation = self.forward_correlation
         masked, includes_zeros = self._choose(correlation, density)

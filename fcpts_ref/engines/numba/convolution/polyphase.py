@@ -14,16 +14,9 @@ from fcpts_ref.engines.numba.convolution.taps import Scheme
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.memory.layout import Geometry, allocate
-from fcpts_ref.engines.numba.simd.vectors import (
-    add,
-    lanes,
-    load_as,
-    load_lanes,
-    load_pairs,
-    static_size,
-    store,
-    zip_lanes,
-)
+from fcpts_ref.engines.numba.simd.register_tiles import load_as, load_lanes, load_pairs, zip_lanes
+from fcpts_ref.engines.numba.simd.types import lanes, static_size
+from fcpts_ref.engines.numba.simd.vectors import add, store
 
 Array = NDArray[Any]
 

@@ -16,7 +16,7 @@ from fcpts_ref.engines.numba.convolution.sparse import add_chunks
 from fcpts_ref.engines.numba.convolution.taps import Scheme, Taps
 from fcpts_ref.engines.numba.convolution.tiling import Epilogue
 from fcpts_ref.engines.numba.memory.layout import Geometry
-from fcpts_ref.engines.numba.simd.vectors import StaticSize, lanes, static_size
+from fcpts_ref.engines.numba.simd.types import StaticSize, lanes, static_size
 from fcpts_ref.engines.numba.tuning import ROW_GRADIENT_PARTS, ROW_MIN_IMAGES, ROW_TILE_VECTORS
 
 Array = NDArray[Any]

@@ -26,6 +26,12 @@ from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.pointwise.activation import clamp
 from fcpts_ref.engines.numba.pointwise.partial_sums import add_rows, flush, write_counts
 from fcpts_ref.engines.numba.simd.channels_last import aligned_rows
+from fcpts_ref.engines.numba.simd.register_tiles import (
+    broadcast_as,
+    load_lanes,
+    outer_product,
+    zero_tile,
+)
 from fcpts_ref.engines.numba.simd.row_vectors import (
     add_tiles,
     dot_tile,
@@ -34,15 +40,7 @@ from fcpts_ref.engines.numba.simd.row_vectors import (
     shift_rows,
     store_row,
 )
-from fcpts_ref.engines.numba.simd.vectors import (
-    add,
-    broadcast_as,
-    load_lanes,
-    outer_product,
-    store,
-    sum_lanes,
-    zero_tile,
-)
+from fcpts_ref.engines.numba.simd.vectors import add, store, sum_lanes
 from fcpts_ref.engines.numba.tuning import FLOAT_SUM_VECTORS
 
 
@@ -77,29 +75,29 @@ def _correlate_images(
     here = min(together, images - n)  # images
     summed = K if len(sums) else 0
     lanes = aligned_rows(2 * summed, len(form.IMAGE_LANES), source)
+    index, values, counts = kept.offsets, kept.values, kept.counts
+    bias, residual, bounds = epilogue.bias, epilogue.residual, epilogue.bounds
+    has_residual = epilogue.has_residual
     places = np.empty(together, np.int64)
     for piece in range(pieces):
         at = (1 + piece * tile_rows) * V * L
         for k in range(K):
             zero = zero_tile(rows, form.N_VECTORS, 1, form.LANES)
-            left = add_column(zero, rows, at, kept, k, form.N_VECTORS)
-            right = add_column(zero, rows, at, kept, 2 * K + k, form.N_VECTORS)
+            left = add_column(zero, rows, at, index, values, counts, k, form.N_VECTORS)
+            right = add_column(zero, rows, at, index, values, counts, 2 * K + k, form.N_VECTORS)
             tile = add_tiles(
                 shift_rows(left, form.ROW_VECTORS, form.IMAGES, -1),
                 shift_rows(right, form.ROW_VECTORS, form.IMAGES, 1),
             )
-            tile = add_column(tile, rows, at, kept, K + k, form.N_VECTORS)
+            tile = add_column(tile, rows, at, index, values, counts, K + k, form.N_VECTORS)
             at_target = (n * K + k) * target_plane + piece * tile_rows * form.pitch
             for i, value in enumerate(tile):
                 at_row = at_target + i // V * form.pitch + i % V * L
-                if epilogue.has_residual:
-                    residual = load_row(
-                        epilogue.residual, at_row, pair_offset, form.LANES, form.IMAGES
-                    )
-                    value = add(value, residual)
-                value = add(value, broadcast_as(value, epilogue.bias, k))
-                low = broadcast_as(value, epilogue.bounds, 0)
-                high = broadcast_as(value, epilogue.bounds, 1)
+                if has_residual:
+                    more = load_row(residual, at_row, pair_offset, form.LANES, form.IMAGES)
+                    value = add(value, more)
+                value = add(value, broadcast_as(value, bias, k))
+                low, high = broadcast_as(value, bounds, 0), broadcast_as(value, bounds, 1)
                 store_row(target, at_row, pair_offset, clamp(value, low, high), form.IMAGES)
         for image in range(here):
             places[image] = (n + image) * K * target_plane + piece * tile_rows * form.pitch
@@ -135,12 +133,13 @@ def pack_rows(source: Any, n: int, form: Any) -> Any:
 
 
 @compiled_part
-def add_column(tile: Any, rows: Any, at: int, kept: Any, row: int, N_VECTORS: Any) -> Any:
+def add_column(
+    tile: Any, rows: Any, at: int, index: Any, values: Any, counts: Any, row: int, N_VECTORS: Any
+) -> Any:
     """The tile plus the sum over the kept weights in one row of the list."""
-    index = kept.offsets
     first = row * index.shape[1]
-    for e in range(first, first + kept.counts[row]):
-        tile = outer_product(tile, N_VECTORS, kept.values, e, rows, at + index.flat[e], None)
+    for e in range(first, first + counts[row]):
+        tile = outer_product(tile, N_VECTORS, values, e, rows, at + index.flat[e], None)
     return tile
 
 

@@ -12,13 +12,8 @@ from fcpts_ref.engines.numba.convolution.dense import pace_of, store_tile
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.pointwise.partial_sums import image_sums
-from fcpts_ref.engines.numba.simd.vectors import (
-    dot_products,
-    outer_product,
-    sum_lanes,
-    take,
-    zero_tile,
-)
+from fcpts_ref.engines.numba.simd.register_tiles import dot_products, outer_product, take, zero_tile
+from fcpts_ref.engines.numba.simd.vectors import sum_lanes
 
 
 @compiled
@@ -50,7 +45,8 @@ def _correlate_share(
     """Every ``shares``-th piece of an image."""
     _, channels, plane = source.shape
     _, K, target_plane = target.shape
-    index, width, pace = kept.offsets, len(tiling.N_VECTORS), pace_of(tiling)
+    index, values, counts = kept.offsets, kept.values, kept.counts
+    width, pace = len(tiling.N_VECTORS), pace_of(tiling)
     n = item // shares
     for piece in range(item % shares, (tiling.vectors + width - 1) // width, shares):
         first = piece * width
@@ -58,10 +54,10 @@ def _correlate_share(
         for k in range(K):
             tile = zero_tile(source, tiling.N_VECTORS, 1, tiling.LANES)
             row = k * index.shape[1]
-            for e in range(kept.counts[k]):
+            for e in range(counts[k]):
                 at = at_source + index[k, e]
                 tile = outer_product(
-                    tile, tiling.N_VECTORS, kept.values, row + e, source, at, tiling.step
+                    tile, tiling.N_VECTORS, values, row + e, source, at, tiling.step
                 )
             at_target = (n * K + k) * target_plane + first * pace
             store_tile(tile, tiling, target, at_target, k, 1, first, epilogue)
@@ -87,9 +83,9 @@ def _gradient_of_chunk(
 ) -> None:
     images, K, dy_plane = dy.shape
     _, channels, plane = x.shape
-    index, pace = kept.offsets, pace_of(tiling)
+    index, counts, pace = kept.offsets, kept.counts, pace_of(tiling)
     for k in range(K):
-        for e in range(0, kept.counts[k], len(tiling.N_VECTORS)):
+        for e in range(0, counts[k], len(tiling.N_VECTORS)):
             shifts = take(index, k * index.shape[1] + e, tiling.N_VECTORS)
             tile = zero_tile(x, tiling.N_VECTORS, 1, tiling.LANES)
             for n in range(i * chunk, min((i + 1) * chunk, images)):
@@ -105,10 +101,11 @@ def _gradient_of_chunk(
 @compiled
 def add_chunks(partial: Any, kept: Any, dweight: Any) -> None:
     """dweight[positions[k, e]] = sum over chunks of partial[:, k, e], in order; zero elsewhere."""
+    counts, positions = kept.counts, kept.positions
     dweight[:] = 0
-    for k in range(kept.counts.size):
-        for e in range(kept.counts[k]):
+    for k in range(counts.size):
+        for e in range(counts[k]):
             total = partial[0, k, e]
             for i in range(1, partial.shape[0]):
                 total += partial[i, k, e]
-            dweight[kept.positions[k, e]] = total
+            dweight[positions[k, e]] = total

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.engines.numba.memory.layout import Geometry, pixel_mask
-from fcpts_ref.engines.numba.simd.vectors import StaticSize, lanes, static_size
+from fcpts_ref.engines.numba.simd.types import StaticSize, lanes, static_size
 from fcpts_ref.engines.numba.tuning import HALF_TILE_VECTORS, TILE_VECTORS
 
 Array = NDArray[Any]

@@ -34,15 +34,15 @@ PROCESS = secrets.token_hex(4)  # in the names of the files that this process wr
 def compiled(function: Function) -> Function:
     """Compile a function for Python to call.
 
-    It runs on the thread that calls it, but for the passes that it gives to ``for_each``.
+    It runs on the calling thread, except for the loops that it hands to ``for_each``.
     """
     return _compile(function, parallel=False)
 
 
 def compiled_part(function: Function) -> Function:
-    """Compile a function that compiled ones alone call; their machine code has it inside.
+    """Compile a function that only compiled ones call; it becomes a part of their machine code.
 
-    What would take its arguments from Python, and a file for it, would be as much work again.
+    Skipping the Python wrapper and the cache file halves compile time.
     """
     if numba.config.DISABLE_JIT:
         return function
@@ -73,7 +73,7 @@ def _compile(function: Function, *, parallel: bool) -> Function:
 
 
 class Part:
-    """What Numba sees of a part is its dispatcher, which must not be called from Python."""
+    """A function for kernels: Numba sees its dispatcher, Python must not call it."""
 
     def __init__(self, dispatcher: Any) -> None:
         self.dispatcher = dispatcher

@@ -2,7 +2,7 @@
 
 Numba's ``prange`` makes three functions of a loop and compiles what a pass does in each of them,
 and in the function around it: four times.  Here one ``prange`` serves all kernels.  It divides the
-passes into ranges and calls a function that goes through one, by its address.
+passes into ranges and calls, by its address, a function that runs one range.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The interface of a step, and the data of one pass.
 
 A step is bound to its buffers once, then run for each pass: ``forward(run)`` and ``backward(run)``.
-What differs from pass to pass (parameters, images) comes with ``run``.  Backward reads the gradient
-of the output from ``dy`` and writes the inputs' gradients to ``dinputs`` (None: not needed).
+Parameters, images and all else that changes from pass to pass come with ``run``.  Backward reads
+the gradient of the output from ``dy`` and writes the inputs' gradients to ``dinputs`` (None: not
+needed).
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ Array = NDArray[Any]
 
 @dataclass
 class Run:
-    """What one pass brings, what its backward needs, and what it takes away.
+    """The data of one pass: its inputs, what forward leaves for backward, and its results.
 
-    operands: what the kernels of a layer read, by its name, made in forward.
+    operands: the operands of every layer by its name, made in forward.
     """
 
     parameters: Mapping[str, Array]

@@ -16,7 +16,7 @@ from fcpts_ref.engines.numba.pointwise import pooling
 from fcpts_ref.engines.numba.pointwise.activation import BOUNDS, clamp_planes, clamp_planes_backward
 from fcpts_ref.engines.numba.pointwise.normalise import normalise
 from fcpts_ref.engines.numba.pointwise.shortcut import add_planes, shortcut, shortcut_backward
-from fcpts_ref.engines.numba.simd.vectors import lanes
+from fcpts_ref.engines.numba.simd.types import lanes
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.operations import OPERATIONS
 from fcpts_ref.layers.convolution import as_pair
@@ -33,7 +33,7 @@ class Images(Step):
         normalise(run.images, mean, 1 / std, self.output.array, self.output.geometry.pitch)
 
     def backward(self, run: Run) -> None:
-        """Nobody wants the gradient of the images."""
+        """Nothing: the gradient of the images is not needed."""
 
 
 class Activation(Step):

@@ -16,7 +16,7 @@ from fcpts_ref.engines.numba.plan.step import Run, Step
 from fcpts_ref.engines.numba.pointwise import batch_norm
 from fcpts_ref.engines.numba.pointwise.activation import BOUNDS, NO_BOUNDS
 from fcpts_ref.engines.numba.pointwise.partial_sums import plane_sums
-from fcpts_ref.engines.numba.simd.vectors import lanes
+from fcpts_ref.engines.numba.simd.types import lanes
 from fcpts_ref.errors import InputError
 from fcpts_ref.layers.convolution import as_pair
 

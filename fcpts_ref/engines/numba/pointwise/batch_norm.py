@@ -33,8 +33,8 @@ from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
 from fcpts_ref.engines.numba.pointwise.activation import clamp, mask_gradient
 from fcpts_ref.engines.numba.simd.vectors import (
     add,
+    apply_mask,
     itemsize,
-    keep,
     load,
     multiply,
     multiply_add,
@@ -124,7 +124,7 @@ def _normalise_plane(
     item: int, x: Any, residual: Any, y: Any, planes: Any, affine: Any, has_residual: bool
 ) -> None:
     channels, plane = x.shape[1:]
-    L, c = VECTOR_BYTES // itemsize(x), item % channels
+    L, c, mask = VECTOR_BYTES // itemsize(x), item % channels, planes.mask
     m, a, b = splat(affine.mean[c]), splat(affine.scale[c]), splat(affine.beta[c])
     low, high = splat(affine.low), splat(affine.high)
     for v in range(planes.vectors):
@@ -132,7 +132,7 @@ def _normalise_plane(
         z = add(multiply(subtract(load(x, at), m), a), b)
         if has_residual:
             z = add(z, load(residual, at))
-        store(y, at, keep(clamp(z, low, high), planes.mask, v * L))
+        store(y, at, apply_mask(clamp(z, low, high), mask, v * L))
 
 
 @compiled
@@ -221,7 +221,7 @@ def _gradient_of_plane(
     slope: Any, training: bool,
 ) -> None:  # fmt: skip
     channels, plane = x.shape[1:]
-    L, c = VECTOR_BYTES // itemsize(x), item % channels
+    L, c, mask = VECTOR_BYTES // itemsize(x), item % channels, planes.mask
     m, a, b = splat(affine.mean[c]), splat(affine.scale[c]), splat(affine.beta[c])
     shift, tilt = splat(offset[c]), splat(slope[c])
     low, high = splat(affine.low), splat(affine.high)
@@ -232,4 +232,4 @@ def _gradient_of_plane(
             g = mask_gradient(g, add(multiply(d, a), b), low, high)
         if training:
             g = subtract(subtract(g, shift), multiply(d, tilt))
-        store(dx, at, keep(multiply(g, a), planes.mask, v * L))
+        store(dx, at, apply_mask(multiply(g, a), mask, v * L))

@@ -2,12 +2,12 @@
 
 ``sums`` are float64 (N, C, 4), for channel c of image n, or of it and some images after it:
 
-    a shift, the sum of the deviations from it, the sum of their squares, how many values.
+    a centre, the sum of the deviations from it, the sum of their squares, how many values.
 
 The count is 0 for images merged into an earlier row; their other numbers are undefined.  Any
-vector's mean lies within sqrt(V) standard deviations of the mean of V vectors, so using the first
-one as the shift is numerically safe.  Rows are merged as by T. F. Chan, G. H. Golub and R. J.
-LeVeque, Algorithms for Computing the Sample Variance, The American Statistician 37, 1983.
+vector's mean lies within sqrt(V) standard deviations of the mean of V vectors, so using the mean of
+the first one as the centre is numerically safe.  Rows are merged as by T. F. Chan, G. H. Golub and
+R. J. LeVeque, Algorithms for Computing the Sample Variance, The American Statistician 37, 1983.
 
 The row-packed and the Winograd kernels add a piece of every plane as soon as it is written, while
 it is in the first-level cache (``add_rows``); other kernels add an image when it is written
@@ -24,21 +24,18 @@ import numpy as np
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
+from fcpts_ref.engines.numba.simd.register_tiles import load_as, load_lanes, splat_as, zero_tile
+from fcpts_ref.engines.numba.simd.types import static_size
 from fcpts_ref.engines.numba.simd.vectors import (
     add,
+    apply_mask,
     itemsize,
-    keep,
     load,
-    load_as,
-    load_lanes,
     multiply_add,
     splat,
-    splat_as,
-    static_size,
     store,
     subtract,
     sum_lanes,
-    zero_tile,
 )
 from fcpts_ref.engines.numba.tuning import FLOAT_SUM_VECTORS
 
@@ -148,16 +145,16 @@ def add_plane(
         d_even, d_odd, q_even, q_odd = zero, zero, zero, zero
         for v in range(first, last - 1, 2):
             here = v * L
-            even = keep(subtract(load(x, at + here), centre), mask, here)
-            odd = keep(subtract(load(x, at + here + L), centre), mask, here + L)
+            even = apply_mask(subtract(load(x, at + here), centre), mask, here)
+            odd = apply_mask(subtract(load(x, at + here + L), centre), mask, here + L)
             d_even, q_even = add(d_even, even), multiply_add(even, even, q_even)
             d_odd, q_odd = add(d_odd, odd), multiply_add(odd, odd, q_odd)
         for v in range(last - (last - first) % 2, last):
-            even = keep(subtract(load(x, at + v * L), centre), mask, v * L)
+            even = apply_mask(subtract(load(x, at + v * L), centre), mask, v * L)
             d_even, q_even = add(d_even, even), multiply_add(even, even, q_even)
         sums[n, c, 1] += np.float64(sum_lanes(add(d_even, d_odd)))
         sums[n, c, 2] += np.float64(sum_lanes(add(q_even, q_odd)))
-    if not np.isfinite(sums[n, c, 1]):  # NaN or infinity in the plane: the centre says which
+    if not np.isfinite(sums[n, c, 1]):  # NaN or infinity in the plane: the centre shows it
         sums[n, c, 1] = 0
 
 

@@ -15,14 +15,9 @@ from numba.extending import intrinsic
 from fcpts_ref.engines.numba.jit.compilation import compiled_part
 from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
 from fcpts_ref.engines.numba.memory.layout import ALIGNMENT
-from fcpts_ref.engines.numba.simd.vectors import (
-    VectorType,
-    _constant,
-    _load,
-    _shuffle,
-    _store,
-    itemsize,
-)
+from fcpts_ref.engines.numba.simd.emit import constant, emit_load, emit_shuffle, emit_store
+from fcpts_ref.engines.numba.simd.types import VectorType
+from fcpts_ref.engines.numba.simd.vectors import itemsize
 
 
 @compiled_part
@@ -62,16 +57,16 @@ def transpose_block(
     vector = VectorType(a.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        last = builder.sub(args[3], _constant(1))
+        last = builder.sub(args[3], constant(1))
         values = []
         for i in range(vector.lanes):
-            inside = builder.icmp_signed("<", _constant(i), last)
-            row = builder.select(inside, _constant(i), last)
+            inside = builder.icmp_signed("<", constant(i), last)
+            row = builder.select(inside, constant(i), last)
             at = builder.add(args[1], builder.mul(row, args[2]))
-            values.append(_load(context, builder, a, args[0], at))
+            values.append(emit_load(context, builder, a, args[0], at))
         for j, value in enumerate(_transposed(builder, values)):
-            at = builder.add(args[5], builder.mul(args[6], _constant(j)))
-            _store(context, builder, b, args[4], at, value)
+            at = builder.add(args[5], builder.mul(args[6], constant(j)))
+            emit_store(context, builder, b, args[4], at, value)
         return context.get_dummy_value()
 
     index = types.intp
@@ -86,7 +81,7 @@ def _transposed(builder: Any, values: list[Any]) -> list[Any]:
     while size < lanes:
         zipped = []
         for a, b in zip(values[: lanes // 2], values[lanes // 2 :], strict=True):
-            zipped.append(_shuffle(builder, a, b, picks[:lanes]))
-            zipped.append(_shuffle(builder, a, b, picks[lanes:]))
+            zipped.append(emit_shuffle(builder, a, b, picks[:lanes]))
+            zipped.append(emit_shuffle(builder, a, b, picks[lanes:]))
         values, size = zipped, 2 * size
     return values

@@ -14,14 +14,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fcpts_ref.engines.numba.simd.vectors import (
-    VectorType,
-    _constant,
-    _load,
-    _multiply_add,
-    _shuffle,
-    _store,
+from fcpts_ref.engines.numba.simd.emit import (
+    constant,
+    emit_load,
+    emit_multiply_add,
+    emit_shuffle,
+    emit_store,
 )
+from fcpts_ref.engines.numba.simd.types import VectorType
 
 
 @intrinsic
@@ -47,8 +47,8 @@ def load_rows(
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         values = []
         for i in range(N_VECTORS.count):
-            down = builder.mul(args[2], _constant(i // ROW_VECTORS.count))
-            at = builder.add(args[1], _constant(i % ROW_VECTORS.count * vector.lanes))
+            down = builder.mul(args[2], constant(i // ROW_VECTORS.count))
+            at = builder.add(args[1], constant(i % ROW_VECTORS.count * vector.lanes))
             at = builder.add(at, down)
             values.append(_load_row(context, builder, array, args[0], at, args[3], vector, IMAGES))
         return context.make_tuple(builder, tile, values)
@@ -66,14 +66,14 @@ def store_row(
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         target, at, pair_offset_, value = args[:4]
         if IMAGES.count == 1:
-            _store(context, builder, array, target, at, value)
+            emit_store(context, builder, array, target, at, value)
             return context.get_dummy_value()
         half = vector.lanes // 2
-        low = _shuffle(builder, value, value, list(range(half)))
-        _store(context, builder, array, target, at, low)
+        low = emit_shuffle(builder, value, value, list(range(half)))
+        emit_store(context, builder, array, target, at, low)
         with builder.if_then(_is_there(builder, pair_offset_), likely=True):
-            high = _shuffle(builder, value, value, list(range(half, vector.lanes)))
-            _store(context, builder, array, target, builder.add(at, pair_offset_), high)
+            high = emit_shuffle(builder, value, value, list(range(half, vector.lanes)))
+            emit_store(context, builder, array, target, builder.add(at, pair_offset_), high)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, vector, IMAGES), generate
@@ -93,7 +93,7 @@ def shift_rows(typing: Any, tile: Any, ROW_VECTORS: Any, IMAGES: Any, by: Any) -
         for i, value in enumerate(values):
             neighbour = values[i + step] if 0 <= i % width + step < width else zero
             picks = _shifted_lanes(lanes, lanes // IMAGES.count, step)
-            shifted.append(_shuffle(builder, value, neighbour, picks))
+            shifted.append(emit_shuffle(builder, value, neighbour, picks))
         return context.make_tuple(builder, tile, shifted)
 
     return tile(tile, ROW_VECTORS, IMAGES, by), generate
@@ -120,9 +120,9 @@ def dot_tile(typing: Any, value: Any, tile: Any, array: Any, index: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         even, odd = args[0], ir.Constant(args[0].type, None)
         for i, left in enumerate(cgutils.unpack_tuple(builder, args[1], tile.count)):
-            at = builder.add(args[3], _constant(i * value.lanes))
-            right = _load(context, builder, array, args[2], at, value.lanes)
-            even, odd = odd, _multiply_add(builder, left, right, even)
+            at = builder.add(args[3], constant(i * value.lanes))
+            right = emit_load(context, builder, array, args[2], at, value.lanes)
+            even, odd = odd, emit_multiply_add(builder, left, right, even)
         return builder.fadd(even, odd)
 
     return value(value, tile, array, types.intp), generate
@@ -133,16 +133,16 @@ def _load_row(
     IMAGES: Any,
 ) -> Any:  # fmt: skip
     if IMAGES.count == 1:
-        return _load(context, builder, kind, array, at, vector.lanes)
-    low = _load(context, builder, kind, array, at, vector.lanes // 2)
-    high = _load(context, builder, kind, array, builder.add(at, pair_offset), vector.lanes // 2)
+        return emit_load(context, builder, kind, array, at, vector.lanes)
+    low = emit_load(context, builder, kind, array, at, vector.lanes // 2)
+    high = emit_load(context, builder, kind, array, builder.add(at, pair_offset), vector.lanes // 2)
     zero = ir.Constant(high.type, None)
     high = builder.select(_is_there(builder, pair_offset), high, zero)
-    return _shuffle(builder, low, high, list(range(vector.lanes)))
+    return emit_shuffle(builder, low, high, list(range(vector.lanes)))
 
 
 def _is_there(builder: Any, pair_offset: Any) -> Any:
-    return builder.icmp_signed("!=", pair_offset, _constant(0))
+    return builder.icmp_signed("!=", pair_offset, constant(0))
 
 
 def _shifted_lanes(lanes: int, row: int, step: int) -> list[int]:

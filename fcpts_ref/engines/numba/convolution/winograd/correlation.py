@@ -30,14 +30,9 @@ from fcpts_ref.engines.numba.memory.layout import ALIGNMENT
 from fcpts_ref.engines.numba.pointwise.activation import clamp
 from fcpts_ref.engines.numba.pointwise.partial_sums import add_rows, flush, write_counts
 from fcpts_ref.engines.numba.simd.channels_last import aligned_rows
-from fcpts_ref.engines.numba.simd.vectors import (
-    add,
-    broadcast_as,
-    itemsize,
-    prefetch,
-    static_size,
-    zero_tile,
-)
+from fcpts_ref.engines.numba.simd.register_tiles import broadcast_as, zero_tile
+from fcpts_ref.engines.numba.simd.types import static_size
+from fcpts_ref.engines.numba.simd.vectors import add, itemsize, prefetch
 from fcpts_ref.engines.numba.tuning import (
     FLOAT_SUM_VECTORS,
     WINOGRAD_BLOCK_ROWS,
@@ -203,13 +198,14 @@ def write_tiles(
     y_rows: Any, row: int, target: Any, places: Any, count: int, plane: int, pitch: int, k: int,
     epilogue: Any,
 ) -> None:  # fmt: skip
-    """The first ``count`` strips of one output channel, finished as ``dense.finish`` does."""
+    """The first ``count`` strips of one output channel, finished as by ``dense.store_tile``."""
     y = invert_columns(y_rows, row * y_rows.shape[1])
+    residual, bounds, has_residual = epilogue.residual, epilogue.bounds, epilogue.has_residual
     bias = broadcast_as(y[0], epilogue.bias, k)
-    low, high = broadcast_as(y[0], epilogue.bounds, 0), broadcast_as(y[0], epilogue.bounds, 1)
+    low, high = broadcast_as(y[0], bounds, 0), broadcast_as(y[0], bounds, 1)
     for i, value in enumerate(y):
         strip = 2 * i % STRIPS
         down = plane + 2 * i // STRIPS * pitch
-        if epilogue.has_residual:
-            value = add(value, load_strips(value, epilogue.residual, places, strip, down))
+        if has_residual:
+            value = add(value, load_strips(value, residual, places, strip, down))
         store_strips(target, places, strip, down, clamp(add(value, bias), low, high), count)

@@ -22,13 +22,8 @@ from fcpts_ref.engines.numba.convolution.winograd.tiles import (
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.simd.channels_last import aligned_rows, to_channels_last
-from fcpts_ref.engines.numba.simd.vectors import (
-    add,
-    load_as,
-    outer_product_apart,
-    store,
-    zero_tile,
-)
+from fcpts_ref.engines.numba.simd.register_tiles import load_as, outer_product_apart, zero_tile
+from fcpts_ref.engines.numba.simd.vectors import add, store
 from fcpts_ref.engines.numba.tuning import WINOGRAD_GRADIENT_ROWS as ROWS
 
 

@@ -27,7 +27,7 @@ from fcpts_ref.engines.numba.convolution.winograd.tiles import (
     lane_order,
 )
 from fcpts_ref.engines.numba.memory.layout import Geometry, Scratch, round_up
-from fcpts_ref.engines.numba.simd.vectors import StaticSize, lanes, static_size
+from fcpts_ref.engines.numba.simd.types import StaticSize, lanes, static_size
 from fcpts_ref.engines.numba.tuning import (
     WINOGRAD_GRADIENT_PARTS,
     WINOGRAD_GRADIENT_ROWS,

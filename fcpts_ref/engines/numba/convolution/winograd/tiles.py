@@ -18,16 +18,16 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fcpts_ref.engines.numba.simd.vectors import (
-    VectorType,
-    _address,
-    _broadcast,
-    _constant,
-    _load,
-    _multiply_add,
-    _shuffle,
-    _store,
+from fcpts_ref.engines.numba.simd.emit import (
+    constant,
+    emit_address,
+    emit_broadcast,
+    emit_load,
+    emit_multiply_add,
+    emit_shuffle,
+    emit_store,
 )
+from fcpts_ref.engines.numba.simd.types import VectorType
 
 SIZE = 4  # pixels along a side of the output
 STRIPS = 2 * SIZE
@@ -99,16 +99,16 @@ def transform_inputs(
         starts = _starts(context, builder, places, places_)
         rows = []
         for p in range(SPAN):
-            down = builder.add(shift_, builder.mul(pitch_, _constant(p)))
+            down = builder.add(shift_, builder.mul(pitch_, constant(p)))
             row = [builder.add(start, down) for start in starts]
             near = _vectors_of_strips(context, builder, x, pixels, row)
-            row = [builder.add(start, _constant(SIZE)) for start in row]
+            row = [builder.add(start, constant(SIZE)) for start in row]
             far = _vectors_of_strips(context, builder, x, pixels, row)
             rows.append(_four_pixels(builder, near) + _two_pixels(builder, far))
         values = _both_ways(builder, rows, _input_coefficients)
         at_coeff = _coefficient_places(context, builder, coeffs, coeffs_, at)
         for place, value in zip(at_coeff, values, strict=True):
-            _store(context, builder, coeffs, coeffs_, place, value)
+            emit_store(context, builder, coeffs, coeffs_, place, value)
         return context.get_dummy_value()
 
     index = types.intp
@@ -129,13 +129,13 @@ def multiply_row(
         tile_, packed_, at, x, at_x, pace_ = args
         sums = cgutils.unpack_tuple(builder, tile_, tile.count)
         for j in range(SPAN):
-            place = builder.add(at_x, builder.mul(pace_, _constant(j)))
-            coefficient = _load(context, builder, x_coeffs, x, place, vector.lanes)
+            place = builder.add(at_x, builder.mul(pace_, constant(j)))
+            coefficient = emit_load(context, builder, x_coeffs, x, place, vector.lanes)
             for i in range(j * count, (j + 1) * count):
-                place = builder.add(at, _constant(i))
-                number = builder.load(_address(context, builder, packed, packed_, place))
-                weight = _broadcast(builder, number, coefficient.type)
-                sums[i] = _multiply_add(builder, weight, coefficient, sums[i])
+                place = builder.add(at, constant(i))
+                number = builder.load(emit_address(context, builder, packed, packed_, place))
+                weight = emit_broadcast(builder, number, coefficient.type)
+                sums[i] = emit_multiply_add(builder, weight, coefficient, sums[i])
         return context.make_tuple(builder, tile, sums)
 
     index = types.intp
@@ -151,10 +151,10 @@ def invert_row(typing: Any, tile: Any, y_rows: Any, at: Any, pace: Any) -> Any:
         tile_, y, at_, pace_ = args
         coeffs = cgutils.unpack_tuple(builder, tile_, tile.count)
         for m in range(count):
-            plane = builder.add(at_, builder.mul(pace_, _constant(m)))
+            plane = builder.add(at_, builder.mul(pace_, constant(m)))
             for q, value in enumerate(_output_pixels(builder, coeffs[m::count])):
-                place = builder.add(plane, _constant(q * lanes))
-                _store(context, builder, y_rows, y, place, value)
+                place = builder.add(plane, constant(q * lanes))
+                emit_store(context, builder, y_rows, y, place, value)
         return context.get_dummy_value()
 
     return types.void(tile, y_rows, types.intp, types.intp), generate
@@ -170,8 +170,8 @@ def invert_columns(typing: Any, y_rows: Any, at: Any) -> Any:
     result = types.UniTuple(kind, SIZE * STRIPS // 2)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        starts = [builder.add(args[1], _constant(i * kind.lanes)) for i in range(SPAN * SIZE)]
-        rows = [_load(context, builder, y_rows, args[0], place) for place in starts]
+        starts = [builder.add(args[1], constant(i * kind.lanes)) for i in range(SPAN * SIZE)]
+        rows = [emit_load(context, builder, y_rows, args[0], place) for place in starts]
         columns = [_output_pixels(builder, rows[q::SIZE]) for q in range(SIZE)]
         y = [column[p] for p in range(SIZE) for column in columns]
         pixels = []
@@ -198,14 +198,16 @@ def transform_gradients(
         pixels, at_, down_, right_, coeffs_, at_coeff = args
         rows = []
         for p in range(SIZE):
-            row = builder.add(at_, builder.mul(down_, _constant(p)))
-            steps = [builder.mul(right_, _constant(q)) for q in range(SIZE)]
-            rows.append([_load(context, builder, dy, pixels, builder.add(row, q)) for q in steps])
+            row = builder.add(at_, builder.mul(down_, constant(p)))
+            steps = [builder.mul(right_, constant(q)) for q in range(SIZE)]
+            rows.append(
+                [emit_load(context, builder, dy, pixels, builder.add(row, q)) for q in steps]
+            )
         places = _coefficient_places(context, builder, coeffs, coeffs_, at_coeff)
         for place, value in zip(
             places, _both_ways(builder, rows, _gradient_coefficients), strict=True
         ):
-            _store(context, builder, coeffs, coeffs_, place, value)
+            emit_store(context, builder, coeffs, coeffs_, place, value)
         return context.get_dummy_value()
 
     index = types.intp
@@ -234,10 +236,10 @@ def store_strips(
         row = _two_starts(context, builder, places, places_, first_, shift_)
         half = vector.lanes // 2
         for i, at in enumerate(row):
-            strip = _shuffle(builder, value, value, list(range(i * half, (i + 1) * half)))
-            number = builder.add(first_, _constant(i))
+            strip = emit_shuffle(builder, value, value, list(range(i * half, (i + 1) * half)))
+            number = builder.add(first_, constant(i))
             with builder.if_then(builder.icmp_signed("<", number, count_), likely=True):
-                _store(context, builder, array, target, at, strip)
+                emit_store(context, builder, array, target, at, strip)
         return context.get_dummy_value()
 
     index = types.intp
@@ -245,31 +247,33 @@ def store_strips(
 
 
 def _starts(context: Any, builder: Any, kind: Any, places: Any) -> list[Any]:
-    return [_integer(context, builder, kind, places, _constant(i)) for i in range(STRIPS)]
+    return [_integer(context, builder, kind, places, constant(i)) for i in range(STRIPS)]
 
 
 def _two_starts(
     context: Any, builder: Any, kind: Any, places: Any, first: Any, shift: Any
 ) -> list[Any]:
-    numbers = [first, builder.add(first, _constant(1))]
+    numbers = [first, builder.add(first, constant(1))]
     found = [_integer(context, builder, kind, places, number) for number in numbers]
     return [builder.add(place, shift) for place in found]
 
 
 def _integer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    return builder.load(_address(context, builder, kind, array, index))
+    return builder.load(emit_address(context, builder, kind, array, index))
 
 
 def _vectors_of_strips(
     context: Any, builder: Any, kind: Any, array: Any, places: list[Any]
 ) -> list[Any]:
     lanes = VectorType(kind.dtype).lanes
-    halves = [_load(context, builder, kind, array, place, lanes // 2) for place in places]
+    halves = [emit_load(context, builder, kind, array, place, lanes // 2) for place in places]
     whole = list(range(lanes))
-    return [_shuffle(builder, a, b, whole) for a, b in zip(halves[::2], halves[1::2], strict=True)]
+    return [
+        emit_shuffle(builder, a, b, whole) for a, b in zip(halves[::2], halves[1::2], strict=True)
+    ]
 
 
-# Shuffles within fours of lanes, which are the quickest ones on most processors.
+# Shuffles within fours of lanes, which are the fastest on most processors.
 
 
 def _four_pixels(builder: Any, vectors: list[Any]) -> list[Any]:
@@ -292,7 +296,7 @@ def _picked(builder: Any, pair: list[Any], two: tuple[int, int]) -> Any:
     a, b = pair
     lanes = a.type.count
     fours = range(0, lanes, 4)
-    return _shuffle(
+    return emit_shuffle(
         builder, a, b, [i + v + four for four in fours for v in (0, lanes) for i in two]
     )
 
@@ -302,12 +306,12 @@ def _zip_fours(builder: Any, a: Any, b: Any) -> list[Any]:
     lanes = a.type.count
     fours = range(0, lanes, 4)
     low = [i + v + four for four in fours for i in (0, 1) for v in (0, lanes)]
-    return [_shuffle(builder, a, b, low), _shuffle(builder, a, b, [i + 2 for i in low])]
+    return [emit_shuffle(builder, a, b, low), emit_shuffle(builder, a, b, [i + 2 for i in low])]
 
 
 def _scaled(builder: Any, factor: float, a: Any, b: Any) -> Any:
     """factor * a + b, rounded once."""
-    return _multiply_add(builder, ir.Constant(a.type, [factor] * a.type.count), a, b)
+    return emit_multiply_add(builder, ir.Constant(a.type, [factor] * a.type.count), a, b)
 
 
 def _both_ways(
@@ -322,4 +326,4 @@ def _both_ways(
 def _coefficient_places(context: Any, builder: Any, kind: Any, coeffs: Any, at: Any) -> list[Any]:
     array = context.make_array(kind)(context, builder, coeffs)
     length = builder.extract_value(array.shape, 1)
-    return [builder.add(at, builder.mul(length, _constant(i))) for i in range(COEFFICIENTS)]
+    return [builder.add(at, builder.mul(length, constant(i))) for i in range(COEFFICIENTS)]
