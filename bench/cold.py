@@ -58,7 +58,7 @@ def cold_run(side: str) -> dict[str, float]:
     setting = Setting(IMAGES, threads, np.float32, 0)
     spent, begun = [0.0], []
 
-    class Listener(event.Listener):  # type: ignore[misc]
+    class Listener(event.Listener):
         def on_start(self, event: Any) -> None:
             begun.append(time.perf_counter())
 

@@ -30,12 +30,12 @@ def run(arguments: argparse.Namespace) -> dict[str, float]:
         passed = engine.forward(
             parameters,
             setting.network.buffers,
-            setting.images,
+            setting.inputs,
             training=True,
             keep=True,
             sparse=True,
         )
-        engine.backward(passed, setting.dlogits)
+        engine.backward(passed, setting.doutputs)
 
     once()
     (plan,) = engine._plans.values()

@@ -172,7 +172,7 @@ def make_torch(
 ) -> TorchNetwork:
     """The network in one of the ``FORMATS``."""
     network = TorchNetwork(graph, parameters, buffers).to(dtype)
-    return network.to(memory_format=FORMATS[layout])  # type: ignore[call-overload]
+    return network.to(memory_format=FORMATS[layout])
 
 
 def _layer(operation: str, attributes: Mapping[str, Any]) -> nn.Module | None:

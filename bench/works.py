@@ -35,7 +35,9 @@ class Setting:
         network = initialise(graph, generator, dtype=dtype, mean=(0.5,) * 3, std=(0.25,) * 3)
         self.network: Network = network
         self.images = generator.random((batch, 3, 32, 32)).astype(dtype)
+        self.inputs = {graph.input: self.images}
         self.dlogits = generator.standard_normal((batch, graph.classes)).astype(dtype) / batch
+        self.doutputs = {graph.output: self.dlogits}
 
     def pruned(self, rate: float) -> dict[str, Any]:
         """The parameters with a share of every prunable weight, its smallest, set to 0."""
@@ -73,12 +75,12 @@ def inference(setting: Setting, rate: float) -> Pair:
         return engine.forward(
             parameters,
             setting.network.buffers,
-            setting.images,
+            setting.inputs,
             training=False,
             keep=False,
             sparse=rate > 0,
             cache=cache,
-        ).logits
+        ).outputs
 
     def theirs(layout: str) -> Work:
         import torch
@@ -106,9 +108,9 @@ def training(setting: Setting) -> Pair:
 
     def ours() -> None:
         passed = engine.forward(
-            state["parameters"], state["buffers"], setting.images, training=True, keep=True
+            state["parameters"], state["buffers"], setting.inputs, training=True, keep=True
         )
-        gradients = engine.backward(passed, setting.dlogits)
+        gradients = engine.backward(passed, setting.doutputs)
         state["buffers"] = dict(passed.buffers)
         for name, a in state["parameters"].items():
             state["parameters"][name], state["velocities"][name] = sgd_step(
@@ -151,7 +153,7 @@ def sparsify(setting: Setting, name: str, rate: float, *, teacher: bool = False)
     generator = np.random.default_rng(0)
     sizes = [w.size for w in problem.weights.values()]
     known = conventions.teacher_batch_norm == "evaluation" and not teacher
-    dense_logits = problem.dense_logits if known else None
+    dense = problem.dense_outputs if known else None
 
     def ours() -> None:
         samples = steps.draw_samples(sizes, conventions, generator)
@@ -162,7 +164,7 @@ def sparsify(setting: Setting, name: str, rate: float, *, teacher: bool = False)
             samples,
             conventions,
             rate_factor=0.01,
-            dense_logits=dense_logits,
+            dense=dense,
         )
 
     def theirs(layout: str) -> Work:

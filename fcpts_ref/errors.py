@@ -1,5 +1,7 @@
 """The one exception that means: the input was bad, not the program."""
 
+MAX_SHOWN = 80  # letters of a text from a file in a message
+
 
 class InputError(ValueError):
     """Bad input from a user or a file.
@@ -7,3 +9,18 @@ class InputError(ValueError):
     The message is one line: what came in, what was expected, what to do.  The command
     line prints it and exits with code 2.
     """
+
+
+def shown(value: object) -> str:
+    """Return a short printable description of a value from a file of unknown origin.
+
+    Containers are named by their type only: a small file can describe one that takes for ever to
+    print.
+    """
+    if isinstance(value, str | bytes):
+        return ascii(value[:MAX_SHOWN])
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length()} bits"
+    if value is None or isinstance(value, int | float):
+        return str(value)
+    return f"a {type(value).__name__}"

@@ -30,6 +30,12 @@ def make_network(graph: Graph, seed: int = 0, dtype: Any = np.float64) -> Networ
     return Network(graph, parameters, buffers).astype(dtype)
 
 
+def classifier(name: str, shape: tuple[int, ...], nodes: tuple[Node, ...]) -> Graph:
+    """A graph that reads "images" and gives its last node's value as "logits"."""
+    outputs = {"logits": nodes[-1].name} if nodes else {}
+    return Graph(name, {"images": shape}, nodes, outputs)
+
+
 def make_images(graph: Graph, count: int = 4, seed: int = 1, dtype: Any = np.float64) -> Any:
     generator = np.random.default_rng(seed)
     return generator.random((count, *graph.input_shape)).astype(dtype)
@@ -46,7 +52,7 @@ def small_plain(batch_norm: bool = True) -> Graph:
 def every_operation() -> Graph:
     """One graph with every operation of the house, among them groups, dilation and a fan-out."""
     n = Node
-    return Graph(
+    return classifier(
         "everything",
         (2, 9, 9),
         (

@@ -109,6 +109,87 @@ def test_changing_an_input_in_place_is_found():
         assert_gradients_match(forward, square_backward, {"x": draw(3)})
 
 
+def test_changing_the_cotangent_in_place_is_found():
+    """At a join dvalue is also the other branch's; a mask gives the same the second time."""
+
+    def backward(dy, x):
+        dy *= x > 0
+        return dy
+
+    with pytest.raises(AssertionError, match="changed dvalue in place"):
+        assert_gradients_match(
+            lambda x: (np.maximum(x, 0), x), backward, {"x": draw(4, 5)}, kinks={"x": (0.0,)}
+        )
+
+
+def scale_forward(x, s):
+    return s * x, (x, s)
+
+
+def test_a_list_of_gradients_is_read_like_a_tuple():
+    inputs = {"x": draw(4, 5), "s": np.array(0.1)}
+    for method in METHODS:
+        assert_gradients_match(
+            scale_forward,
+            lambda dy, c: [dy * c[1], (dy * c[0]).sum()],
+            inputs,
+            methods=[method],
+        )
+    with pytest.raises(AssertionError, match="gradient of s"):
+        assert_gradients_match(scale_forward, lambda dy, c: [dy * c[1], dy.sum()], inputs)
+
+
+class Unreadable:
+    def __array__(self, *arguments, **settings):
+        raise RuntimeError("requires grad")
+
+
+@pytest.mark.parametrize(
+    ("backward", "message"),
+    [
+        (lambda dy, c: (dy * c[1], (dy * c[0]).sum(), None), "3 gradients for 2 inputs"),
+        (lambda dy, c: (Unreadable(), (dy * c[0]).sum()), "does not convert to an array"),
+        (lambda dy, c: ([[1.0], [1.0, 2.0]], (dy * c[0]).sum()), "does not convert to an array"),
+        (lambda dy, c: {"x": dy * c[1]}, "dtype object"),
+    ],
+)
+def test_gradients_of_other_forms_are_named(backward, message):
+    with pytest.raises(AssertionError, match=message):
+        assert_gradients_match(scale_forward, backward, {"x": draw(4, 5), "s": np.array(0.1)})
+
+
+@pytest.mark.parametrize("returned", [3.0, np.ones(2), (1, 2, 3)])
+def test_a_forward_without_a_cache_is_bad_input(returned):
+    with pytest.raises(InputError, match=r"expected \(value, cache\)"):
+        assert_gradients_match(lambda x: returned, square_backward, {"x": draw(3)})
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("x", "message"), [(np.zeros((2, 3)), "declared kinks"), (np.ones((0, 3)), "no elements")]
+)
+def test_an_input_of_which_nothing_is_compared_fails(method, x, message):
+    with pytest.raises(AssertionError, match=f"nothing was compared: .*{message}"):
+        assert_gradients_match(
+            layers.relu_forward,
+            layers.relu_backward,
+            {"x": x},
+            kinks={"x": (0.0,)},
+            methods=[method],
+        )
+
+
+def test_a_surrogate_without_elements_fails():
+    with pytest.raises(AssertionError, match="nothing was compared"):
+        assert_gradients_match(
+            mask_forward,
+            mask_backward,
+            {"weight": np.ones(0)},
+            settings={"threshold": 0.5},
+            surrogates={"weight": lambda dmask, weight: dmask},
+        )
+
+
 def test_a_cache_that_is_used_up_is_found():
     def backward(dy, x):
         gradient = 2 * x * dy

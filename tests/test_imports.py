@@ -14,10 +14,17 @@ ROOT = Path(__file__).resolve().parents[1]  # the checkout: an installed package
 PACKAGE = ROOT / "fcpts_ref"
 HOUSE = ROOT / "docs" / "architecture.md"
 
-# Looks upwards inside a function, so that nothing is imported before it is asked for.
-LAZY = {("spec", "pruning")}
-
-RUN_TIME = {"numpy", "scipy", "numba", "llvmlite", "h5py", "tqdm"}
+RUN_TIME = {
+    "numpy",
+    "scipy",
+    "numba",
+    "llvmlite",
+    "h5py",
+    "tqdm",
+    "filelock",
+    "platformdirs",
+    "safetensors",
+}
 # Optional, and only where named.
 OPTIONAL = {
     "matplotlib": "report",
@@ -25,31 +32,22 @@ OPTIONAL = {
     "pytest": "oracle",
 }
 
-Found = tuple[str, str, bool]  # a module's path, what it imports, whether inside a function
+Found = tuple[str, str]  # a module's path, and what it imports, also inside functions
 
 
 def imports_of(path: Path) -> Iterator[Found]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    inside = {
-        id(child)
-        for node in ast.walk(tree)
-        if isinstance(node, functions)
-        for child in ast.walk(node)
-    }
     where = path.relative_to(PACKAGE).as_posix()
-    for node in ast.walk(tree):
-        lazy = id(node) in inside
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield where, alias.name, lazy
+                yield where, alias.name
         elif isinstance(node, ast.ImportFrom):
             package = ["fcpts_ref", *path.relative_to(PACKAGE).parts[:-1]]
             package = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*package, *filter(None, [node.module])])
             for alias in node.names:  # a name of a package may be one of its modules
                 inside_it = (ROOT / module.replace(".", "/")).is_dir()
-                yield where, f"{module}.{alias.name}" if inside_it else module, lazy
+                yield where, f"{module}.{alias.name}" if inside_it else module
 
 
 def all_imports() -> list[Found]:
@@ -75,14 +73,12 @@ def test_the_drawing_has_every_part():
 def test_imports_go_one_way():
     floor = floors()
     upwards = []
-    for where, imported, lazy in all_imports():
+    for where, imported in all_imports():
         part = part_of(where)
         if not imported.startswith("fcpts_ref.") or part in ("__init__", "__main__"):
             continue
         other = imported.split(".")[1]
-        if other.startswith("__") or floor[other] <= floor[part]:
-            continue
-        if not (lazy and (part, other) in LAZY):
+        if not other.startswith("__") and floor[other] > floor[part]:
             upwards.append(f"{where} imports {imported}")
     assert not upwards
 
@@ -115,12 +111,10 @@ def test_no_circle_of_files():
     """Imports inside functions count as well."""
     modules = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
     graph: dict[str, set[str]] = {}
-    for where, imported, lazy in all_imports():
+    for where, imported in all_imports():
         if not imported.startswith("fcpts_ref.") or where in ("__init__.py", "__main__.py"):
             continue
         name = imported.removeprefix("fcpts_ref.").replace(".", "/")
-        if lazy and (part_of(where), part_of(name)) in LAZY:
-            continue
         for module in (f"{name}.py", f"{name}/__init__.py"):
             if module in modules and module != where:
                 graph.setdefault(where, set()).add(module)
@@ -128,18 +122,9 @@ def test_no_circle_of_files():
     assert circle(graph) == []
 
 
-def test_lazy_looks_upwards_are_still_needed():
-    lazily = {
-        (part_of(where), imported.split(".")[1])
-        for where, imported, lazy in all_imports()
-        if lazy and imported.startswith("fcpts_ref.")
-    }
-    assert lazily >= LAZY
-
-
 def test_foreign_packages_are_those_that_are_declared():
     foreign = []
-    for where, imported, _ in all_imports():
+    for where, imported in all_imports():
         package = imported.split(".")[0]
         if package in sys.stdlib_module_names or package in RUN_TIME | {"fcpts_ref"}:
             continue

@@ -23,7 +23,7 @@ from fcpts_ref.engines.make import make_engine
 from fcpts_ref.experiments.runs import draw_calibration, versions
 from fcpts_ref.experiments.training import accuracy
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.pruning.fcpts.method import sparsify
+from fcpts_ref.pruning.registry import sparsify
 from fcpts_ref.resources import resource_path
 from fcpts_ref.spec.conventions import OPEN_POINTS
 from fcpts_ref.storage.network_files import read_network
@@ -98,6 +98,7 @@ def _run_once(
 ) -> tuple[float, float]:
     """Top-1 after the last projection, and the global rate before it."""
     settings = {name: switched.pop(name) for name in SETTINGS if name in switched}
+    settings = {"profile": "paper"} | settings
     count = settings.pop("images", len(dataset.train))
     chosen = draw_calibration(len(dataset.train), count, np.random.default_rng(seed))
     result = sparsify(

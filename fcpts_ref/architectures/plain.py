@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.graphs.graph import IMAGES, Graph, Node
+from fcpts_ref.graphs.graph import IMAGES, LOGITS, Graph, Node
 
 
 def plain(
@@ -43,4 +43,4 @@ def plain(
     features = {"in_features": C * H * W, "out_features": classes, "bias": True}
     nodes.append(Node("flatten", "flatten", (nodes[-1].name,)))
     nodes.append(Node("linear", "linear", ("flatten",), features))
-    return Graph(f"plain{len(widths)}", input_shape, tuple(nodes))
+    return Graph(f"plain{len(widths)}", {IMAGES: input_shape}, tuple(nodes), {LOGITS: "linear"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.graphs.graph import IMAGES, Graph, Node
+from fcpts_ref.graphs.graph import IMAGES, LOGITS, Graph, Node
 
 Shortcut = Literal["A", "B"]
 
@@ -44,7 +44,7 @@ def resnet(
     features = {"in_features": width, "out_features": classes, "bias": True}
     nodes.append(Node("pool", "global_average_pool", (last,)))
     nodes.append(Node("linear", "linear", ("pool",), features))
-    return Graph(f"resnet{depth}", input_shape, tuple(nodes))
+    return Graph(f"resnet{depth}", {IMAGES: input_shape}, tuple(nodes), {LOGITS: "linear"})
 
 
 def _block(

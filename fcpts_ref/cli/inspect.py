@@ -20,7 +20,7 @@ def add_parser(subparsers: Any) -> None:
         help="what is in a network's file: architecture, shapes, rates",
         description="Architecture, per-layer shapes and sparsity rates of a network's file.",
     )
-    parser.add_argument("file", metavar="FILE", help="an .h5 file or the name of a network")
+    parser.add_argument("file", metavar="FILE", help="a network's name, .h5 file or run folder")
     add_home_option(parser)
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.set_defaults(run=run)
@@ -50,6 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
         for layer in summary["layers"]
     ]
     print(table(("layer", "shape", "weights", "MACs/image", "rate"), rows, left=2))
+    if summary["normalisation"]:
+        mean, std = (
+            ", ".join(f"{number:.4g}" for number in summary["normalisation"][key])
+            for key in ("mean", "std")
+        )
+        print(f"\nimages are normalised by mean {mean} and deviation {std}")
     if provenance.get("made_by"):
         print(f"\nmade by {provenance['made_by']}")
     return 0
@@ -66,6 +72,11 @@ def describe(network: Network) -> dict[str, Any]:
         "weights": sum(network.sizes.values()),
         "rate": global_rate(network),
         "masks": bool(network.masks),
+        "normalisation": {
+            name.rpartition(".")[2]: numbers.tolist()
+            for name, numbers in network.buffers.items()
+            if name.startswith("normalise.")
+        },
         "layers": [
             {
                 "name": name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,15 @@ from fcpts_ref.architectures.registry import architecture
 from fcpts_ref.cli.sources import add_arch_options, add_home_option, network_path
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.locations import home_folder
-from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import global_rate
-from fcpts_ref.interchange.importing import NORMALISATIONS, export_network, import_network
+from fcpts_ref.interchange.importing import (
+    check_ending,
+    count_classes,
+    export_network,
+    import_network,
+    normalisation,
+    strip_endings,
+)
 from fcpts_ref.storage.files import file_sha256, lock_folder
 from fcpts_ref.storage.network_files import read_network, write_network
 
@@ -42,7 +49,7 @@ def add_parser(subparsers: Any) -> None:
     importing.add_argument("file", metavar="FILE", help="the checkpoint")
     add_arch_options(importing, required=True)
     importing.add_argument(
-        "--classes", type=int, default=10, help="of the last layer (default: %(default)s)"
+        "--classes", type=int, help="of the last layer (default: as many as in the checkpoint)"
     )
     importing.add_argument(
         "--input",
@@ -59,9 +66,11 @@ def add_parser(subparsers: Any) -> None:
     importing.add_argument("--json", action="store_true", help="print the result as JSON")
     importing.set_defaults(run=_import)
 
-    text = "write a network as .safetensors or, for any other ending, PyTorch's format"
+    text = "write a network as .safetensors or, for .pt, .pth and .th, in PyTorch's format"
     exporting = actions.add_parser("export", help=text, description=text)
-    exporting.add_argument("network", metavar="NAME|FILE", help="a network's name or .h5 file")
+    exporting.add_argument(
+        "network", metavar="NAME|FILE", help="a network's name, .h5 file or run folder"
+    )
     exporting.add_argument("out", metavar="OUT", help="such as network.safetensors or network.pt")
     add_home_option(exporting)
     exporting.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -69,16 +78,20 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    graph = architecture(
+    make_graph = partial(
+        architecture,
         arguments.arch,
-        classes=arguments.classes,
         input_shape=tuple(arguments.input),
         shortcut=arguments.shortcut,
     )
-    mean, std = NORMALISATIONS[arguments.normalise]
+    classes = arguments.classes
+    if classes is None:
+        classes = count_classes(arguments.file, make_graph())
+    graph = make_graph(classes=classes)
+    mean, std = normalisation(arguments.normalise)
     network, report = import_network(arguments.file, graph, mean=mean, std=std)
     source = Path(arguments.file)
-    name = arguments.name or source.stem
+    name = arguments.name or strip_endings(source.name)
     path = Path(arguments.out or home_folder(arguments.home) / "models" / f"{name}.h5")
     provenance = {
         "made_by": "fcpts-ref models import",
@@ -99,7 +112,7 @@ def _import(arguments: argparse.Namespace) -> int:
         "file": str(path),
     }
     text = (
-        f"{graph.name}: {weights:,} prunable weights; {report.summary()}, "
+        f"{graph.name}, {graph.classes} classes: {weights:,} prunable weights; {report.summary()}, "
         f"{len(report.renamed)} under other names, {len(report.ignored)} counters left out\n"
         f"written to {path}"
     )
@@ -109,8 +122,7 @@ def _import(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
-    if out.suffix in (".h5", ".hdf5"):
-        raise InputError(f"{out} has this program's own ending; use .safetensors or .pt")
+    check_ending(out)
     network, _ = read_network(network_path(arguments.network, arguments.home))
     export_network(out, network)
     rate = global_rate(network)

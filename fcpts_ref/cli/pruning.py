@@ -150,7 +150,7 @@ def _method_settings(arguments: argparse.Namespace, dataset: Dataset) -> dict[st
 
 def _augmentation(arguments: argparse.Namespace, dataset: Dataset) -> str | None:
     defaults = PROFILE_SETTINGS[arguments.profile or DEFAULT_PROFILE]
-    augments = arguments.method == "fcpts" and "augmentation" in defaults
+    augments = arguments.method == "fcpts" and defaults["augmentation"] != "none"
     return dataset.augmentation if augments else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,12 @@ from fcpts_ref.data.dataset import Dataset, read_dataset
 from fcpts_ref.data.locations import home_folder
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.interchange.importing import NORMALISATIONS, import_network
+from fcpts_ref.interchange.importing import (
+    NORMALISATIONS,
+    import_network,
+    normalisation,
+    strip_endings,
+)
 from fcpts_ref.resources import resource_path
 from fcpts_ref.storage.network_files import read_network
 
@@ -48,11 +54,22 @@ def add_arch_options(group: Any, *, required: bool = False) -> None:
     )
     group.add_argument(
         "--normalise",
-        choices=tuple(NORMALISATIONS),
+        type=_normalisation,
+        metavar="NAME|MEAN/STD",
         default="imagenet",
-        help="mean and deviation a foreign checkpoint was trained with, unless it holds them "
+        help="mean and deviation a foreign checkpoint was trained with, unless it holds them: "
+        f"{', '.join(NORMALISATIONS)}, or numbers such as 0.49,0.48,0.45/0.2023,0.1994,0.2010 "
         "(default: %(default)s, for three channels; use none for one)",
     )
+
+
+def _normalisation(text: str) -> str:
+    """The text itself, checked."""
+    try:
+        normalisation(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def add_data_option(group: Any) -> None:
@@ -107,8 +124,8 @@ def _named_network(arguments: argparse.Namespace, dataset: Dataset) -> Network:
     name = arguments.weights
     if arguments.arch and name.endswith((".h5", ".hdf5")):
         raise InputError(
-            f"--arch {arguments.arch} says what a foreign checkpoint holds; {name} is a file of "
-            "this program and says so itself, leave --arch away"
+            f"--arch {arguments.arch} is for foreign checkpoints; {name} is a file of "
+            "this program: omit --arch"
         )
     if arguments.arch:
         graph = architecture(
@@ -117,24 +134,33 @@ def _named_network(arguments: argparse.Namespace, dataset: Dataset) -> Network:
             input_shape=dataset.image_shape,
             shortcut=arguments.shortcut,
         )
-        mean, std = NORMALISATIONS[arguments.normalise]
+        mean, std = normalisation(arguments.normalise)
         return import_network(name, graph, mean=mean, std=std)[0]
-    return read_network(network_path(name, arguments.home))[0]
+    return read_network(network_path(name, arguments.home, has_arch_option=True))[0]
 
 
-def network_path(name: str, home: str | None) -> Path:
-    """The file of a network: a path with an ending, or a name in the package or in --home."""
-    if name.endswith((".h5", ".hdf5")):
+def network_path(name: str, home: str | None, *, has_arch_option: bool = False) -> Path:
+    """The file of a network: its path, a run's folder, or a name in the package or in --home.
+
+    A network that was imported from model.pth.tar is found by that name, too.
+    """
+    if name.lower().endswith((".h5", ".hdf5")):
         return Path(name)
-    if Path(name).suffix in (".pt", ".pth", ".th", ".safetensors"):
-        raise InputError(f"{name} is another program's checkpoint; say what it holds with --arch")
-    path = home_folder(home) / "models" / f"{name}.h5"
-    if path.is_file():
-        return path
-    try:
-        return resource_path(f"{name}.h5")
-    except InputError:
-        raise InputError(
-            f"there is no network {name!r} in the package or in {path.parent}; give the path of an "
-            ".h5 file, or a foreign checkpoint with --arch"
-        ) from None
+    if (Path(name) / "network.h5").is_file():
+        return Path(name) / "network.h5"
+    folder = home_folder(home) / "models"
+    for known in dict.fromkeys((name, strip_endings(name))):
+        path = folder / f"{known}.h5"
+        if path.is_file():
+            return path
+        with contextlib.suppress(InputError):
+            return resource_path(f"{known}.h5")
+    if strip_endings(name) != name:
+        remedy = f"import it by 'fcpts-ref models import {name} --arch ARCHITECTURE'"
+        if has_arch_option:
+            remedy = f"say what it holds with --arch, or {remedy}"
+        raise InputError(f"{name} is another program's checkpoint: {remedy}")
+    raise InputError(
+        f"there is no network {name!r} in the package or in {folder}; give a name, or the path of "
+        "an .h5 file"
+    )

@@ -16,7 +16,7 @@ from fcpts_ref.cli.tables import percent, points, table
 from fcpts_ref.data.augmentation import AUGMENTATIONS
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments import runs
-from fcpts_ref.pruning.fcpts.method import FCPTS, PROFILE_SETTINGS
+from fcpts_ref.pruning.fcpts.method import PROFILE_SETTINGS
 from fcpts_ref.pruning.names import NEW_STATISTICS
 from fcpts_ref.pruning.registry import METHODS
 from fcpts_ref.spec.allocation import ALLOCATIONS
@@ -76,7 +76,8 @@ def add_parser(subparsers: Any) -> None:
         "--epochs",
         type=int,
         help="passes over the calibration images "
-        f"(default: {PROFILE_SETTINGS['extended']['epochs']}, other profiles {FCPTS.epochs})",
+        f"(default: {PROFILE_SETTINGS['extended']['epochs']}, "
+        f"other profiles {PROFILE_SETTINGS['paper']['epochs']})",
     )
     group.add_argument("--batch-size", type=int, help="images in a step (default: 64)")
     group.add_argument("--steps", type=int, help="of POT, for each layer")

@@ -1,28 +1,41 @@
-"""The files of an archive (.tar.gz) or of its unpacked folder, read with bounded memory."""
+"""The files of an archive (.tar.gz, .tar) or of its unpacked folder, read with bounded memory."""
 
 from __future__ import annotations
 
 import gzip
-import io
-import tarfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from fcpts_ref.errors import InputError
-from fcpts_ref.storage.files import describe_failure
+from fcpts_ref.data.tar_stream import BLOCK, Readable, TarStream
+from fcpts_ref.errors import InputError, shown
+from fcpts_ref.storage.files import check_regular_file, describe_failure
 
 # The bytes an archive may hold in all: the CIFAR archives unpack to about 185 MB each.
 MAX_UNPACKED = 400_000_000
+
+# What the first bytes of other files are, and what to do with them.
+_OTHERS = {
+    b"PK\x03\x04": "a .zip archive: unpack it and give the folder",
+    b"BZh": "a .tar.bz2 archive: unpack it and give the folder",
+    b"\xfd7zXZ": "a .tar.xz archive: unpack it and give the folder",
+    b"7z\xbc\xaf": "a .7z archive: unpack it and give the folder",
+    b"\x28\xb5\x2f\xfd": "a .tar.zst archive: unpack it and give the folder",
+    b"Rar!": "a .rar archive: unpack it and give the folder",
+    b"\x89HDF": "an HDF5 file: if this program made it, give it to --data",
+    b"version https://git-lfs": "a Git LFS pointer, not the archive: run 'git lfs pull'",
+    b"<": "a web page, not the archive: open the address in a browser",
+}
 
 
 def read_archive(path: Path | str, limits: Mapping[str, int]) -> dict[str, bytes]:
     """Return the contents of those files of an archive that ``limits`` names.
 
-    ``path`` is a .tar.gz file or a folder; files are found by their own name, in the archive
-    or folder itself or one folder below.  ``limits`` maps each name to the largest size in
-    bytes it may have.  Files that are not there are left out of the result.
+    ``path`` is a .tar.gz file, a .tar file (as some browsers leave it) or a folder; files are
+    found by their own name, in the archive or folder itself or one folder below.  ``limits`` maps
+    each name to the largest size in bytes it may have.  Files that are not there are left out of
+    the result.
 
     Raises InputError if ``path`` cannot be read, is neither, is truncated or damaged, holds
     a link or a path that leads out of the archive, or is larger than expected.
@@ -31,11 +44,13 @@ def read_archive(path: Path | str, limits: Mapping[str, int]) -> dict[str, bytes
     try:
         if path.is_dir():
             return _read_folder(path, limits)
+        check_regular_file(path)
         with open(path, "rb") as file:
-            return _read_tar(file, limits)
+            return _read_tar(_unpacked(file), limits)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        text = str(error)
+        raise InputError(text if str(path) in text else f"{path}: {text}") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         raise InputError(
             f"{path}: truncated or damaged, expected a .tar.gz archive or its unpacked folder: "
             "get it again"
@@ -57,20 +72,33 @@ def _read_folder(folder: Path, limits: Mapping[str, int]) -> dict[str, bytes]:
     return found
 
 
-def _read_tar(file: IO[bytes], limits: Mapping[str, int]) -> dict[str, bytes]:
+def _unpacked(file: IO[bytes]) -> Readable:
+    """Return the tar archive in ``file``, which is compressed by gzip or not at all."""
+    head = file.read(BLOCK)
+    file.seek(0)
+    if head[:2] == b"\x1f\x8b":
+        return gzip.GzipFile(fileobj=file)
+    if head[257:262] == b"ustar":
+        return file
+    for start, advice in _OTHERS.items():
+        if head.lstrip().startswith(start):
+            raise InputError(f"it is {advice}")
+    raise EOFError
+
+
+def _read_tar(unpacked: Readable, limits: Mapping[str, int]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    stream = _BoundedStream(gzip.GzipFile(fileobj=file))
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
-        for member in archive:
-            inner = PurePosixPath(member.name)
-            if inner.is_absolute() or ".." in inner.parts:
-                raise InputError(f"{member.name[:60]!r} leads out of the archive: refused")
-            if not (member.isfile() or member.isdir()):
-                raise InputError(f"{member.name[:60]!r} is a link or a device: refused")
-            if member.isfile() and inner.name in limits:
-                _check_new(inner.name, member.size, limits[inner.name], found)
-                content = archive.extractfile(member)
-                found[inner.name] = content.read() if content else b""
+    stream = _BoundedStream(unpacked)
+    archive = TarStream(stream)
+    for member in archive.members():
+        inner = PurePosixPath(member.name)
+        if inner.is_absolute() or ".." in inner.parts:
+            raise InputError(f"{shown(member.name)} leads out of the archive: refused")
+        if not (member.is_file or member.is_folder):
+            raise InputError(f"{shown(member.name)} is a link or a device: refused")
+        if member.is_file and inner.name in limits:
+            _check_new(inner.name, member.size, limits[inner.name], found)
+            found[inner.name] = archive.read(member)
     while stream.read(1 << 20):  # to the end, where gzip keeps its checksum
         pass
     return found
@@ -83,15 +111,15 @@ def _check_new(name: str, size: int, limit: int, found: Mapping[str, bytes]) -> 
         raise InputError(f"{name} has {size} bytes, expected at most {limit}")
 
 
-class _BoundedStream(io.RawIOBase):
+class _BoundedStream:
     """A stream that ends in InputError after MAX_UNPACKED bytes (a compressed bomb)."""
 
-    def __init__(self, stream: gzip.GzipFile) -> None:
+    def __init__(self, stream: Readable) -> None:
         self._stream = stream
         self._left = MAX_UNPACKED
 
-    def read(self, size: int = -1) -> bytes:
-        content = self._stream.read(max(0, min(size, 1 << 20)))
+    def read(self, size: int, /) -> bytes:
+        content = self._stream.read(min(size, 1 << 20))
         self._left -= len(content)
         if self._left < 0:
             raise InputError(f"unpacks to more than {MAX_UNPACKED} bytes: refused")

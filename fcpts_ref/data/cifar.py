@@ -21,7 +21,7 @@ from fcpts_ref.data.cifar_pickle import read_cifar_pickle, read_labels, read_nam
 from fcpts_ref.data.dataset import Dataset, Split
 from fcpts_ref.data.official import OFFICIAL_ARCHIVES
 from fcpts_ref.errors import InputError
-from fcpts_ref.storage.files import describe_failure, file_sha256
+from fcpts_ref.storage.files import check_regular_file, describe_failure, file_sha256
 
 IMAGE_SHAPE = (3, 32, 32)
 IMAGE_BYTES = 3 * 32 * 32
@@ -177,6 +177,7 @@ def read_cifar_archive(
 
 
 def _checked_sha256(path: Path, expected: str | None) -> str:
+    check_regular_file(path)
     try:
         found = file_sha256(path)
     except OSError as error:

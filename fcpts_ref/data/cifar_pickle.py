@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, shown
 from fcpts_ref.storage.restricted_pickle import Buildable, Symbol, read_pickle
 
 
@@ -22,7 +22,7 @@ class _Dtype(Buildable):
 
     def __init__(self, code: Any = None, *_: Any) -> None:
         if code != "u1":
-            raise InputError(f"an array of dtype {str(code)[:20]!r}, expected 'u1'")
+            raise InputError(f"an array of dtype {shown(code)}, expected 'u1'")
 
     def set_state(self, state: Any) -> None:
         """(version, byte order, ...): bytes have none."""
@@ -40,8 +40,8 @@ class _Array(Buildable):
             isinstance(dtype, _Dtype)
             and isinstance(content, bytes)
             and isinstance(shape, tuple)
-            and all(type(n) is int and n >= 0 for n in shape)
             and len(shape) <= 4
+            and all(type(n) is int and 0 <= n < 1 << 40 for n in shape)
             and math.prod(shape) == len(content)
         ):
             raise InputError("an array whose shape does not fit its bytes")
@@ -55,6 +55,16 @@ def _reconstruct(kind: Any = None, *_: Any) -> _Array:
     return _Array()
 
 
+def _from_buffer(
+    content: Any = None, dtype: Any = None, shape: Any = None, order: Any = None
+) -> Any:
+    """Stand in for numpy._core.numeric._frombuffer, by which protocol 5 stores arrays."""
+    array = _Array()
+    content = bytes(content) if isinstance(content, bytearray) else content
+    array.set_state((1, shape, dtype, order == "F", content))
+    return array
+
+
 def _encode(text: Any = None, encoding: Any = None) -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise InputError("_codecs.encode of something but latin-1 text: refused")
@@ -64,6 +74,8 @@ def _encode(text: Any = None, encoding: Any = None) -> bytes:
 _CONSTRUCTORS = {
     "numpy.core.multiarray._reconstruct": _reconstruct,
     "numpy._core.multiarray._reconstruct": _reconstruct,
+    "numpy.core.numeric._frombuffer": _from_buffer,
+    "numpy._core.numeric._frombuffer": _from_buffer,
     "numpy.ndarray": None,
     "numpy.dtype": _Dtype,
     "_codecs.encode": _encode,
@@ -87,7 +99,9 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return value if isinstance(value, str) else shown(value)
 
 
 def read_names(value: Any) -> tuple[str, ...]:

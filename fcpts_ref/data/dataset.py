@@ -4,13 +4,12 @@ The file (format "fcpts-ref dataset", version 1)::
 
     attributes  format, version, name, label_names (one per line), scale, provenance, licence,
                 augmentation (may be missing: "crop")
-    train/      images uint8 (N, C, H, W), labels int64 (N,); attribute sha256 of each array
+    train/      images uint8 (N, C, H, W), labels int64 (N,)
     test/       the same
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +137,6 @@ def write_dataset(path: Path | str, dataset: Dataset) -> None:
             group = file.create_group(name)
             for key, array in (("images", split.images), ("labels", split.labels)):
                 write_array(group, key, array)
-                write_text(group[key], "sha256", _array_sha256(array))
 
     write_hdf5(path, FORMAT, VERSION, fill)
 
@@ -168,13 +166,4 @@ def _read_split(file: h5py.File, name: str) -> Split:
     group = read_group(file, name)
     images = read_array(group, "images", "|u1", dimensions=4)
     labels = read_array(group, "labels", "<i8", dimensions=1)
-    for key, array in (("images", images), ("labels", labels)):
-        if read_text(group[key], "sha256") != _array_sha256(array):
-            raise InputError(f"{name}/{key} do not have their stored checksum: make the file anew")
     return Split(images, labels.astype(np.int64, copy=False))
-
-
-def _array_sha256(array: np.ndarray) -> str:
-    """SHA-256 of the array's little-endian bytes in row-major order."""
-    stored = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return hashlib.sha256(stored.data).hexdigest()

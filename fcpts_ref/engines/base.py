@@ -24,7 +24,7 @@ class Passed(Protocol):
     """The result of a forward pass."""
 
     @property
-    def logits(self) -> Array: ...
+    def outputs(self) -> Mapping[str, Array]: ...
 
     @property
     def buffers(self) -> Mapping[str, Array]: ...
@@ -37,14 +37,14 @@ class Engine(Protocol):
         self,
         parameters: Mapping[str, Array],
         buffers: Mapping[str, Array],
-        images: Array,
+        inputs: Mapping[str, Array],
         *,
         training: bool,
         keep: bool = False,
         sparse: bool = False,
         cache: WeightCache | None = None,
     ) -> Passed:
-        """A pass over ``images`` (N, C, H, W): its logits (N, classes) and the buffers after it.
+        """A pass over ``inputs`` (N, ...) by name: outputs (N, ...) by name, buffers after it.
 
         training: batch norm uses the batch's statistics and updates the running ones.
         keep: backward will follow, so keep the activations that it reads.
@@ -54,9 +54,15 @@ class Engine(Protocol):
         """
 
     def backward(
-        self, passed: Any, dlogits: Array, *, weight_gradient: WeightGradient = "all"
+        self,
+        passed: Any,
+        doutputs: Mapping[str, Array],
+        *,
+        weight_gradient: WeightGradient = "all",
     ) -> dict[str, Array]:
-        """The gradient of every parameter by name, for dlogits (N, classes).
+        """The gradient of every parameter by name, for doutputs (N, ...) by output.
+
+        An output that is left out has no gradient.
 
         Call it once, for a pass made with ``keep=True``, before the engine's next forward.
 

@@ -1,4 +1,4 @@
-"""Logits of any number of images, a batch at a time."""
+"""Outputs of a network for any number of images, a batch at a time."""
 
 from __future__ import annotations
 
@@ -14,34 +14,61 @@ from fcpts_ref.graphs.network import Network, check_images
 Array = NDArray[Any]
 
 
+BATCH_SIZE = 64
+"""Small enough for a layer's activations to stay in the cache."""
+
+
 def predict(
     network: Network,
     images: Array,
     *,
     engine: Engine,
-    batch_size: int = 64,
+    batch_size: int = BATCH_SIZE,
     on_batch: Callable[[int], None] | None = None,
 ) -> Array:
-    """The logits for any number of images, a batch at a time; batch norm evaluates.
+    """The only output, such as the logits (N, classes), for images (N, C, H, W) in [0, 1].
 
-    images: (N, C, H, W) in [0, 1].  ``on_batch(n)`` is called after every batch of n images.
-    batch_size: the default is small enough for a layer's activations to stay in the cache.
+    As ``predict_outputs``.  Raises InputError for a network with several outputs.
     """
-    images = check_images(network.graph, images)
+    output = network.graph.output
+    return predict_outputs(
+        network, images, engine=engine, batch_size=batch_size, on_batch=on_batch
+    )[output]
+
+
+def predict_outputs(
+    network: Network,
+    images: Array,
+    *,
+    engine: Engine,
+    batch_size: int = BATCH_SIZE,
+    on_batch: Callable[[int], None] | None = None,
+) -> dict[str, Array]:
+    """Every output (N, ...) by name; batch norm evaluates.
+
+    images: (N, ...) of the only input, in [0, 1].  ``on_batch(n)`` follows every batch of n.
+    Raises InputError for images that the network cannot read.
+    """
+    graph = network.graph
+    images = check_images(graph, images)
+    outputs = {
+        name: np.empty((len(images), *shape), dtype=network.dtype)
+        for name, shape in graph.output_shapes.items()
+    }
     cache = WeightCache()
-    logits = np.empty((len(images), network.graph.classes), dtype=network.dtype)
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size].astype(network.dtype, copy=False)
         passed = engine.forward(
             network.parameters,
             network.buffers,
-            batch,
+            {graph.input: batch},
             training=False,
             keep=False,
             sparse=bool(network.masks),
             cache=cache,
         )
-        logits[start : start + len(batch)] = passed.logits
+        for name, output in outputs.items():
+            output[start : start + len(batch)] = passed.outputs[name]
         if on_batch is not None:
             on_batch(len(batch))
-    return logits
+    return outputs

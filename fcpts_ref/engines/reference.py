@@ -28,7 +28,7 @@ class NumpyEngine:
         self,
         parameters: Mapping[str, Array],
         buffers: Mapping[str, Array],
-        images: Array,
+        inputs: Mapping[str, Array],
         *,
         training: bool,
         keep: bool = False,
@@ -40,7 +40,7 @@ class NumpyEngine:
             self.graph,
             parameters,
             buffers,
-            images,
+            inputs,
             training=training,
             observe=self._prefixed("activation/"),
         )
@@ -48,15 +48,18 @@ class NumpyEngine:
     def backward(
         self,
         passed: execution.Pass,
-        dlogits: Array,
+        doutputs: Mapping[str, Array],
         *,
         weight_gradient: WeightGradient = "all",
     ) -> dict[str, Array]:
         """As in ``Engine``."""
-        gradients = execution.backward(
-            self.graph, passed, dlogits, observe=self._prefixed("dactivation/")
+        found, _ = execution.backward(
+            self.graph, passed, doutputs, observe=self._prefixed("dactivation/")
         )
-        del gradients["images"]
+        gradients = {  # 0 where only outputs without a gradient depend on the parameter
+            name: found[name] if name in found else np.zeros_like(passed.parameters[name])
+            for name in self.graph.parameter_shapes
+        }
         if weight_gradient == "kept":
             for name in self.graph.prunable:
                 kept = passed.parameters[name] != 0

@@ -40,6 +40,7 @@ from fcpts_ref.pruning.common import (
 )
 from fcpts_ref.pruning.registry import make_method
 from fcpts_ref.storage.files import describe_failure, write_atomically
+from fcpts_ref.storage.hdf5 import array_sha256 as array_sha256
 from fcpts_ref.storage.network_files import read_arrays, write_arrays
 
 Array = NDArray[Any]
@@ -225,7 +226,7 @@ def re_estimate_batch_norm(
     """
     batch = min(batch_size, len(images))
     momentum = {
-        f"{node.name}.{short}": node.attributes.get("momentum", 0.1)
+        f"{node.name}.{short}": node.attributes["momentum"]
         for node in network.graph.nodes
         if node.operation == "batch_norm"
         for short in ("running_mean", "running_var")
@@ -236,7 +237,12 @@ def re_estimate_batch_norm(
     for start in batches:
         x = images[start : start + batch].astype(network.dtype, copy=False)
         passed = engine.forward(
-            network.parameters, blank, x, training=True, keep=False, sparse=bool(network.masks)
+            network.parameters,
+            blank,
+            {network.graph.input: x},
+            training=True,
+            keep=False,
+            sparse=bool(network.masks),
         )
         for k, m in momentum.items():  # from zero, the new running value is momentum * batch's
             total[k] += passed.buffers[k] / m
@@ -253,13 +259,6 @@ def network_sha256(network: Network) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
-
-
-def array_sha256(array: Array) -> str:
-    """A checksum of an array's bytes, little-endian, row-major."""
-    return hashlib.sha256(
-        np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
-    ).hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -64,6 +64,7 @@ def train(
     """
     images = check_images(network.graph, images).astype(network.dtype, copy=False)
     _check_labels(labels, len(images), network.graph.classes)
+    graph = network.graph
     batch = min(recipe.batch_size, len(images))
     per_epoch = len(images) // batch
     steps, warmup = recipe.epochs * per_epoch, min(recipe.warmup_epochs, recipe.epochs) * per_epoch
@@ -75,11 +76,11 @@ def train(
         chosen = order[(step % per_epoch) * batch :][:batch]
         x = augment(images[chosen], recipe.augmentation, generator)
         with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it, in one line
-            passed = engine.forward(parameters, buffers, x, training=True, keep=True)
-        loss, cache = cross_entropy_forward(passed.logits, labels[chosen])
+            passed = engine.forward(parameters, buffers, {graph.input: x}, training=True, keep=True)
+        loss, cache = cross_entropy_forward(passed.outputs[graph.output], labels[chosen])
         if not np.isfinite(loss):
             raise InputError(f"the loss is {loss} at step {step}; use a lower learning rate")
-        gradients = engine.backward(passed, cross_entropy_backward(1.0, cache))
+        gradients = engine.backward(passed, {graph.output: cross_entropy_backward(1.0, cache)})
         rate = recipe.learning_rate * warmup_cosine(step, steps, warmup)
         for name, parameter in parameters.items():
             parameters[name], velocities[name] = sgd_step(

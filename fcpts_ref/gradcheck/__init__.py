@@ -11,7 +11,7 @@ and ``backward(dvalue, cache) -> gradients in input order``.  Kinks are declared
 from; a declared surrogate is compared with its own formula, never with differences.
 """
 
-from fcpts_ref.gradcheck.layers import check_all_layers, format_table
+from fcpts_ref.gradcheck.layers import check_all_layers, format_json, format_table
 from fcpts_ref.gradcheck.network import make_network_pair
 from fcpts_ref.gradcheck.numeric import METHODS, assert_gradients_match, check_gradients
 from fcpts_ref.gradcheck.pair import Finding, Pair, raise_unless_ok
@@ -26,6 +26,7 @@ __all__ = [
     "check_all_layers",
     "check_gradients",
     "compare_with_torch",
+    "format_json",
     "format_table",
     "make_network_pair",
     "raise_unless_ok",

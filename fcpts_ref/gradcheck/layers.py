@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -108,6 +110,23 @@ def check_all_layers(*, seed: int = 0, directions: int = 3) -> list[Finding]:
     for pair, inputs, methods in make_examples(seed):
         findings += check_gradients(pair, inputs, methods=methods, directions=directions, seed=seed)
     return findings
+
+
+def format_json(findings: Sequence[Finding]) -> str:
+    """Every comparison as JSON; numbers that are not finite as "nan", "inf" and "-inf"."""
+    entries = [
+        {k: _encode(v) for k, v in vars(finding).items()} | {"ok": finding.ok}
+        for finding in findings
+    ]
+    ok = bool(findings) and all(finding.ok for finding in findings)
+    content = {"format": "fcpts-gradcheck/1", "ok": ok, "comparisons": entries}
+    return json.dumps(content, indent=1, allow_nan=False)
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(float(value))
+    return value
 
 
 def format_table(findings: Sequence[Finding]) -> str:

@@ -1,4 +1,4 @@
-"""A whole network as one function of its images and all its parameters."""
+"""A network of one input and one output as one function of its images and parameters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from fcpts_ref.gradcheck.pair import Array, Pair
 from fcpts_ref.graphs import execution
-from fcpts_ref.graphs.graph import IMAGES, Graph
+from fcpts_ref.graphs.graph import Graph
 
 
 def make_network_pair(
@@ -22,16 +22,16 @@ def make_network_pair(
 
     A complex step is so small that it crosses no kink of ReLU or max pooling.
     """
-    names = (IMAGES, *parameters)
+    names = (graph.input, *parameters)
 
     def forward(*inputs: Array) -> tuple[Array, execution.Pass]:
         images, *values = inputs
         given = dict(zip(names[1:], values, strict=True))
-        passed = execution.forward(graph, given, buffers, images, training=training)
-        return passed.logits, passed
+        passed = execution.forward(graph, given, buffers, {graph.input: images}, training=training)
+        return passed.outputs[graph.output], passed
 
-    def backward(dlogits: Array, passed: Any) -> tuple[Array, ...]:
-        gradients = execution.backward(graph, passed, dlogits)
-        return tuple(gradients[name] for name in names)
+    def backward(doutput: Array, passed: Any) -> tuple[Array, ...]:
+        gradients, dinputs = execution.backward(graph, passed, {graph.output: doutput})
+        return tuple((gradients | dinputs)[name] for name in names)
 
     return Pair(graph.name, forward, backward, names), [images, *parameters.values()]

@@ -103,13 +103,18 @@ def assert_gradients_match(
 
 
 def _check_form(pair: Pair, inputs: Sequence[Any], cotangent: Array) -> list[Finding]:
-    """Shapes, dtypes, inputs left alone, and the same answer twice."""
+    """Shapes, dtypes, inputs and cotangent left alone, and the same answer twice."""
     before = [np.array(value, copy=True) for value in inputs]
-    value, cache = pair.run(inputs)
-    dvalue = cotangent if value.ndim else cotangent[()]
-    gradients = [pair.backward(dvalue, cache) for _ in range(2)]
-    first, second = (g if isinstance(g, tuple) else (g,) for g in gradients)
+    _, cache = pair.run(inputs)
+    given_cotangent = cotangent.copy()
+    first, second = (pair.pull(given_cotangent, cache) for _ in range(2))
     findings = []
+    if not np.array_equal(given_cotangent, cotangent):
+        message = "backward changed dvalue in place, which another branch may read too"
+        findings.append(make_fault(pair.name, pair.names[0], message))
+    if len(first) > len(pair.names):
+        message = f"backward returned {len(first)} gradients for {len(pair.names)} inputs"
+        findings.append(make_fault(pair.name, pair.names[0], message))
     for i, (name, given) in enumerate(zip(pair.names, inputs, strict=True)):
         message = ""
         if not np.array_equal(before[i], np.asarray(given), equal_nan=before[i].dtype.kind == "f"):
@@ -117,7 +122,7 @@ def _check_form(pair: Pair, inputs: Sequence[Any], cotangent: Array) -> list[Fin
         elif is_differentiable(pair, name, given):
             message = _describe_form(given, first, second, i)
         if message:
-            findings.append(make_fault(pair, name, message))
+            findings.append(make_fault(pair.name, name, message))
         elif is_differentiable(pair, name, given):
             findings.append(Finding(pair.name, name, "form", "", 0.0, 0.0, 0.0, 0.0))
     return findings
@@ -126,7 +131,10 @@ def _check_form(pair: Pair, inputs: Sequence[Any], cotangent: Array) -> list[Fin
 def _describe_form(given: Array, first: Any, second: Any, i: int) -> str:
     if i >= len(first) or first[i] is None:
         return f"backward returned {len(first)} gradients, none for this input"
-    gradient = np.asarray(first[i])
+    try:
+        gradient = np.asarray(first[i])
+    except Exception as error:  # a ragged list, a tensor that requires grad
+        return f"it does not convert to an array ({type(error).__name__}); return an array"
     if gradient.shape != given.shape or gradient.dtype != given.dtype:
         return (
             f"it has shape {gradient.shape} and dtype {gradient.dtype}; expected {given.shape} "
@@ -151,7 +159,11 @@ def _check_directions(
             if not is_differentiable(pair, name, given):
                 continue
             tangent = generator.standard_normal(given.shape)
-            tangent[near_kinks(pair, name, given)] = 0.0
+            skipped = near_kinks(pair, name, given)
+            if skipped.all() or cotangent.size == 0:
+                findings.append(_nothing_compared(pair, name, method, given, cotangent))
+                continue
+            tangent[skipped] = 0.0
             pushed = _push(pair, inputs, i, tangent, method)
             findings.append(
                 compare_sums(
@@ -162,6 +174,16 @@ def _check_directions(
                 )
             )
     return findings
+
+
+def _nothing_compared(
+    pair: Pair, name: str, method: str, given: Array, cotangent: Array
+) -> Finding:
+    if given.size and cotangent.size:
+        reason = f"all its {given.size} elements lie at declared kinks; use other inputs"
+    else:
+        reason = "it or the function's value has no elements; use larger shapes"
+    return make_fault(pair.name, name, f"nothing was compared: {reason}", method)
 
 
 def _widened(inputs: Sequence[Any], dtype: Any) -> list[Any]:
@@ -198,6 +220,9 @@ def _check_jacobian(pair: Pair, inputs: Sequence[Any], value: Array) -> list[Fin
         rows = _jacobian_rows(pair, inputs, i, value)
         columns = _jacobian_columns(pair, inputs, i, value)
         skipped = near_kinks(pair, name, given).ravel()
+        if skipped.all() or value.size == 0:
+            findings.append(_nothing_compared(pair, name, "jacobian", given, value))
+            continue
         findings.append(
             _compare_jacobians(pair, name, rows, columns, skipped, precision_of(inputs))
         )
@@ -230,8 +255,6 @@ def _compare_jacobians(
     rows, columns = rows[:, ~skipped], columns[:, ~skipped]
     where = (pair.name, name, "jacobian")
     tolerance = TOLERANCES["jacobian", precision]
-    if rows.size == 0:
-        return Finding(*where, "no element", 0.0, 0.0, 0.0, tolerance)
     error = np.abs(rows - columns) / max(float(np.abs(columns).max()), np.finfo(float).tiny)
     k, j = np.unravel_index(int(np.argmax(np.nan_to_num(error, nan=np.inf))), error.shape)
     place = f"output {k} by element {np.flatnonzero(~skipped)[j]}"
@@ -250,7 +273,8 @@ def _check_surrogates(pair: Pair, inputs: Sequence[Any], cotangent: Array) -> li
         got = np.asarray(gradients[i], dtype=np.float64).ravel()
         where = (pair.name, name, "surrogate")
         if want.shape != got.shape:
-            findings.append(make_fault(pair, name, f"{got.size} elements; its formula {want.size}"))
+            message = f"{got.size} elements; its formula {want.size}"
+            findings.append(make_fault(pair.name, name, message))
         else:
             findings.append(
                 compare_arrays(where, want, got, TOLERANCES["surrogate", precision_of(inputs)])

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.errors import InputError
+
 Array = NDArray[Any]
 Kink = tuple[float, ...] | Callable[[Array], Array]
 Surrogate = Callable[..., Array]
@@ -26,6 +28,15 @@ TOLERANCES = {  # relative to the sum of the absolute terms of either side
     ("torch", "float64"): 1e-10,
     ("torch", "float32"): 2e-4,
 }
+
+SCALES = {
+    "adjoint": "the sum of the absolute terms",
+    "complex": "the sum of the absolute terms",
+    "jacobian": "the largest element",
+    "surrogate": "the largest element",
+    "torch": "the largest element",
+}
+"""What errors of a method are relative to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +66,27 @@ class Pair:
 
     def run(self, inputs: Sequence[Any]) -> tuple[Array, Any]:
         """The value and the cache for ``backward``."""
-        value, cache = self.forward(*inputs, **self.settings)
+        returned = self.forward(*inputs, **self.settings)
+        if not isinstance(returned, tuple | list) or len(returned) != 2:
+            raise InputError(
+                f"forward of {self.name} returned one {type(returned).__name__}; expected "
+                "(value, cache)"
+            )
+        value, cache = returned
         return np.asarray(value if self.output is None else value[self.output]), cache
 
     def gradients(self, inputs: Sequence[Any], cotangent: Array) -> tuple[Array, tuple[Any, ...]]:
         """The value, and the gradients of the inputs in order."""
         value, cache = self.run(inputs)
-        dvalue = cotangent if value.ndim else cotangent[()]
-        gradients = self.backward(dvalue, cache)
-        return value, gradients if isinstance(gradients, tuple) else (gradients,)
+        return value, self.pull(cotangent, cache)
+
+    def pull(self, cotangent: Array, cache: Any) -> tuple[Any, ...]:
+        """The gradients of the inputs in order; ``backward`` gets the cotangent itself.
+
+        A list of gradients is read as a tuple of them.
+        """
+        gradients = self.backward(cotangent if cotangent.ndim else cotangent[()], cache)
+        return tuple(gradients) if isinstance(gradients, tuple | list) else (gradients,)
 
 
 @dataclass(frozen=True)
@@ -94,7 +117,8 @@ class Finding:
         return (
             f"{self.pair}: gradient of {self.input}, {self.method} check, {self.direction}: "
             f"backward gives {self.got!r}, the function's values give {self.expected!r}; "
-            f"relative error {self.error:.3g}, tolerance {self.tolerance:.3g}"
+            f"they differ by {self.error:.3g} of {SCALES[self.method]}, tolerance "
+            f"{self.tolerance:.3g}"
         )
 
 
@@ -125,10 +149,10 @@ def precision_of(inputs: Sequence[Any]) -> str:
     return "float32" if "float32" in names else "float64"
 
 
-def make_fault(pair: Pair, name: str, message: str) -> Finding:
-    """A finding that no tolerance can excuse: something is of the wrong form."""
+def make_fault(pair: str, name: str, message: str, method: str = "form") -> Finding:
+    """A finding that no tolerance can excuse: a wrong form, or nothing to compare."""
     nan = float("nan")
-    return Finding(pair.name, name, "form", "", nan, nan, float("inf"), 0.0, message)
+    return Finding(pair, name, method, "", nan, nan, float("inf"), 0.0, message)
 
 
 def compare_sums(
@@ -144,8 +168,9 @@ def compare_arrays(
     where: tuple[str, str, str], want: Array, got: Array, tolerance: float
 ) -> Finding:
     """The worst element of two gradients, relative to the largest of the expected one."""
+    pair, name, method = where
     if want.size == 0:
-        return Finding(*where, "no element", 0.0, 0.0, 0.0, tolerance)
+        return make_fault(pair, name, "it has no elements: nothing was compared", method)
     error = np.abs(want - got).ravel() / max(float(np.abs(want).max()), np.finfo(float).tiny)
     worst = int(np.argmax(np.nan_to_num(error, nan=np.inf)))
     values = float(want.ravel()[worst]), float(got.ravel()[worst])

@@ -1,4 +1,4 @@
-"""Running a graph in NumPy: forward walks the nodes, backward walks them in reverse.
+"""Running a graph in NumPy: forward visits the nodes in order, backward in reverse.
 
 No tape and no tracing: the graph is the program.  This is the specification that the fast engine
 is checked against.
@@ -12,77 +12,92 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fcpts_ref.graphs.graph import IMAGES, Graph, Node
-from fcpts_ref.graphs.operations import OPERATIONS
+from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.graph import Graph, Node
 
 Array = NDArray[Any]
+Arrays = Mapping[str, Array]
 Observe = Callable[[str, Array], None]
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass: the logits, the buffers after it, and what backward needs."""
+    """One forward pass: the outputs, the buffers after it, and what backward needs."""
 
-    logits: Array  # (N, classes)
-    buffers: Mapping[str, Array]
+    outputs: Arrays  # (N, ...) by the outputs' names
+    buffers: Arrays
     caches: Mapping[str, Any]
-    parameters: Mapping[str, Array]
+    parameters: Arrays
 
 
 def forward(
     graph: Graph,
-    parameters: Mapping[str, Array],
-    buffers: Mapping[str, Array],
-    images: Array,
+    parameters: Arrays,
+    buffers: Arrays,
+    inputs: Arrays,
     *,
     training: bool,
     observe: Observe | None = None,
 ) -> Pass:
-    """Every node in turn.
+    """Run every node in turn.
 
-    images: (N, C, H, W) in [0, 1].  ``training`` is batch norm's; the new running statistics are
-    in ``Pass.buffers``, the given ones stay as they are.  ``observe(name, value)`` is called with
+    inputs: (N, ...) by name.  ``training`` is batch norm's; the new running statistics are in
+    ``Pass.buffers``, the given ones stay as they are.  ``observe(name, value)`` is called with
     every node's value in the order in which it is computed.
     """
-    values: dict[str, Array] = {IMAGES: images}
+    values: dict[str, Array] = {name: inputs[name] for name in graph.inputs}
     caches: dict[str, Any] = {}
     new_buffers = dict(buffers)
     for node in graph.nodes:
-        operation = OPERATIONS[node.operation]
-        stored = _stored(node, operation.parameters(node.attributes), parameters)
-        stored |= _stored(node, operation.buffers(node.attributes), buffers)
-        value, changed, caches[node.name] = operation.forward(
-            [values[name] for name in node.inputs], stored, node.attributes, training
-        )
-        values[node.name] = value
+        read = [values[name] for name in node.inputs]
+        stored = stored_of(node, parameters, buffers)
+        value, changed, cache = node.row.forward(read, stored, node.attributes, training)
+        values[node.name], caches[node.name] = value, cache
         new_buffers |= {f"{node.name}.{short}": array for short, array in changed.items()}
         if observe is not None:
             observe(node.name, value)
-    return Pass(values[graph.nodes[-1].name], new_buffers, caches, dict(parameters))
+    outputs = {name: values[value] for name, value in graph.outputs.items()}
+    return Pass(outputs, new_buffers, caches, dict(parameters))
 
 
 def backward(
-    graph: Graph, passed: Pass, dlogits: Array, *, observe: Observe | None = None
-) -> dict[str, Array]:
-    """The gradients by name of every parameter, and of the images under "images".
+    graph: Graph, passed: Pass, doutputs: Arrays, *, observe: Observe | None = None
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the gradients of the parameters and those of the inputs, by name.
 
-    dlogits: (N, classes).  Where a value fans out, the gradients of its readers are added in the
-    reverse order of the nodes.  ``observe(name, dvalue)`` is called for every node, last to first.
+    doutputs: (N, ...) by the outputs' names; an output that is left out has no gradient.
+    Where a value fans out, its own gradient comes first, then its readers' are added in the reverse
+    order of the nodes.  ``observe(name, dvalue)`` is called for every node, last to first.
+    Raises InputError for an output that the graph does not have.
     """
-    dvalues: dict[str, Array] = {graph.nodes[-1].name: dlogits}
+    dvalues = {value_of(graph, name): doutput for name, doutput in doutputs.items()}
     gradients: dict[str, Array] = {}
     for node in reversed(graph.nodes):
         dvalue = dvalues.pop(node.name, None)
-        if dvalue is None:  # nobody reads it
+        if dvalue is None:  # no output depends on it
             continue
         if observe is not None:
             observe(node.name, dvalue)
-        dinputs, dparameters = OPERATIONS[node.operation].backward(dvalue, passed.caches[node.name])
+        dinputs, dparameters = node.row.backward(dvalue, passed.caches[node.name])
         for name, dinput in zip(node.inputs, dinputs, strict=True):
             dvalues[name] = dvalues[name] + dinput if name in dvalues else dinput
         gradients |= {f"{node.name}.{short}": array for short, array in dparameters.items()}
-    return gradients | {IMAGES: dvalues[IMAGES]}
+    return gradients, dvalues
 
 
-def _stored(node: Node, shapes: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {short: arrays[f"{node.name}.{short}"] for short in shapes}
+def value_of(graph: Graph, output: str) -> str:
+    """The value behind an output.  Raises InputError for an unknown output."""
+    if output not in graph.outputs:
+        raise InputError(
+            f"network {graph.name!r} has no output {output!r}; expected one of "
+            f"{', '.join(graph.outputs)}"
+        )
+    return graph.outputs[output]
+
+
+def stored_of(node: Node, parameters: Arrays, buffers: Arrays) -> dict[str, Array]:
+    """The node's arrays by their short names."""
+    return {
+        short: (parameters if array.learned else buffers)[f"{node.name}.{short}"]
+        for short, array in node.row.stored(node.attributes).items()
+    }

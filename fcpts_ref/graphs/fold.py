@@ -38,15 +38,13 @@ def fold_batch_norm(network: Network) -> Network:
 
 def _foldable(graph: Graph) -> dict[str, Node]:
     """The batch norm of every convolution that nobody else reads, by the convolution's name."""
-    readers: dict[str, list[Node]] = {}
-    for node in graph.nodes:
-        for name in node.inputs:
-            readers.setdefault(name, []).append(node)
+    outputs = set(graph.outputs.values())
     return {
-        node.name: readers[node.name][0]
+        node.name: graph.readers[node.name][0]
         for node in graph.nodes
         if node.operation == "convolution"
-        and [reader.operation for reader in readers.get(node.name, [])] == ["batch_norm"]
+        and node.name not in outputs
+        and [reader.operation for reader in graph.readers[node.name]] == ["batch_norm"]
     }
 
 
@@ -56,7 +54,7 @@ def _folded(network: Network, convolution: str, norm: Node) -> dict[str, Array]:
     bias = network.parameters.get(f"{convolution}.bias", np.zeros(len(weight)))
     gamma, beta = (network.parameters[f"{norm.name}.{s}"] for s in ("weight", "bias"))
     mean, var = (network.buffers[f"{norm.name}.running_{s}"] for s in ("mean", "var"))
-    epsilon = norm.attributes.get("epsilon", 1e-5)
+    epsilon = norm.attributes["epsilon"]
     scale = gamma.astype(np.float64) / np.sqrt(var.astype(np.float64) + epsilon)
     return {
         "weight": (weight * scale[:, None, None, None]).astype(network.dtype),
@@ -74,4 +72,5 @@ def _without(graph: Graph, norms: Mapping[str, Node]) -> Graph:
         inputs = tuple(stands_for.get(name, name) for name in node.inputs)
         more = {"bias": True} if node.name in norms else {}
         nodes.append(Node(node.name, node.operation, inputs, {**node.attributes, **more}))
-    return replace(graph, nodes=tuple(nodes))
+    outputs = {name: stands_for.get(value, value) for name, value in graph.outputs.items()}
+    return replace(graph, nodes=tuple(nodes), outputs=outputs)

@@ -1,26 +1,31 @@
-"""A network's structure: a static list of named nodes in topological order."""
+"""A network's structure: named inputs, a list of nodes in topological order, named outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.graphs.operations import OPERATIONS
+from fcpts_ref.graphs.operations import OPERATIONS, Operation
+from fcpts_ref.graphs.operations.operation import Stored
 
 Shape = tuple[int, ...]
 IMAGES = "images"
-"""The name under which nodes read the network's input."""
+"""The input's name in networks that read images."""
+LOGITS = "logits"
+"""The output's name in networks that classify."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One operation: what it is called, what it does, whose values it reads, its settings.
+    """One operation: its name, what it does, the values it reads, its attributes.
 
-    Its parameters and buffers are called ``name.weight``, ``name.running_mean`` and so on.
+    Its arrays are called ``name.weight``, ``name.running_mean`` and so on.  ``attributes`` holds
+    all of the operation's, defaults included.
+    Raises InputError for an unknown operation or attributes that it does not have.
     """
 
     name: str
@@ -29,72 +34,103 @@ class Node:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+        if self.operation not in OPERATIONS:
+            raise InputError(
+                f"node {self.name!r} has the unknown operation {self.operation!r}; "
+                f"expected one of {', '.join(OPERATIONS)}"
+            )
+        try:
+            attributes = self.row.complete(self.attributes)
+        except InputError as error:
+            raise InputError(f"node {self.name!r} ({self.operation}) {error}") from error
+        object.__setattr__(self, "attributes", MappingProxyType(attributes))
 
     def __reduce__(self) -> tuple[type[Node], tuple[Any, ...]]:
         """For copies: a read-only mapping cannot be copied by itself."""
         return Node, (self.name, self.operation, self.inputs, dict(self.attributes))
 
+    @property
+    def row(self) -> Operation:
+        """The operation's row in ``OPERATIONS``."""
+        return OPERATIONS[self.operation]
+
+    @property
+    def stored(self) -> dict[str, Stored]:
+        """The node's arrays by full name."""
+        return {f"{self.name}.{s}": a for s, a in self.row.stored(self.attributes).items()}
+
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in topological order; the value of the last one is the logits.
+    """Values by name: the inputs', and one for each node, called as the node is.
 
-    Checked when made: every name once, every input known and earlier, every value read, every
-    operation known, every shape fitting.  Raises InputError otherwise.
+    inputs: shapes without the batch, by name.  outputs: the name of a value for each output's.
+    Checked when made: every name once, every input known and earlier, every value read or an
+    output, every shape fitting.  Raises InputError otherwise.
     """
 
     name: str
-    input_shape: tuple[int, int, int]  # C, H, W
+    inputs: Mapping[str, Shape]
     nodes: tuple[Node, ...]
+    outputs: Mapping[str, str]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
+        object.__setattr__(self, "outputs", MappingProxyType(dict(self.outputs)))
         if not self.nodes:
             raise InputError(f"network {self.name!r} has no nodes; expected at least one")
-        known = {IMAGES}
+        known = set(self.inputs)
         for node in self.nodes:
-            if node.operation not in OPERATIONS:
-                raise InputError(
-                    f"node {node.name!r} has the unknown operation {node.operation!r}; "
-                    f"expected one of {', '.join(OPERATIONS)}"
-                )
-            arity = OPERATIONS[node.operation].arity
-            missing = [name for name in node.inputs if name not in known]
-            if missing or node.name in known or len(node.inputs) != arity:
-                raise InputError(
-                    f"node {node.name!r} ({node.operation}) reads {node.inputs}; expected the "
-                    f"names of {arity} earlier nodes and a name of its own"
-                )
+            _check_names(node, known)
             known.add(node.name)
-        unread = known - {name for node in self.nodes for name in node.inputs}
-        if unread != {self.nodes[-1].name}:
-            raise InputError(
-                f"nobody reads {', '.join(sorted(unread - {self.nodes[-1].name}))} in network "
-                f"{self.name!r}; expected only the last node's value to be left, the logits"
-            )
+        self._check_outputs(known)
         _ = self.shapes
+
+    def _check_outputs(self, known: set[str]) -> None:
+        values = list(self.outputs.values())
+        unknown = [value for value in values if value not in known]
+        if not values or unknown or len(set(values)) < len(values):
+            raise InputError(
+                f"network {self.name!r} has outputs {dict(self.outputs)}; expected at least one, "
+                "each the name of a value of its own"
+            )
+        unread = known - {name for node in self.nodes for name in node.inputs} - set(values)
+        if unread:
+            raise InputError(
+                f"nobody reads {', '.join(sorted(unread))} in network {self.name!r}; expected "
+                f"every value but the outputs ({', '.join(values)}) to be read"
+            )
+
+    def __reduce__(self) -> tuple[type[Graph], tuple[Any, ...]]:
+        """For copies, as ``Node``'s."""
+        return Graph, (self.name, dict(self.inputs), self.nodes, dict(self.outputs))
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
         """The shape of every value, without the batch: ``{"images": (3, 32, 32), ...}``."""
-        shapes: dict[str, Shape] = {IMAGES: self.input_shape}
+        shapes: dict[str, Shape] = dict(self.inputs)
         for node in self.nodes:
             inputs = [shapes[name] for name in node.inputs]
             try:
-                shapes[node.name] = OPERATIONS[node.operation].shape(inputs, node.attributes)
-            except (KeyError, ValueError, TypeError, IndexError) as error:
+                shapes[node.name] = node.row.shape(inputs, node.attributes)
+            except InputError as error:
                 raise InputError(f"node {node.name!r} ({node.operation}): {error}") from error
         return shapes
 
     @cached_property
+    def stored(self) -> dict[str, Stored]:
+        """All arrays that the network stores, by name, in the order of the nodes."""
+        return {name: array for node in self.nodes for name, array in node.stored.items()}
+
+    @cached_property
     def parameter_shapes(self) -> dict[str, Shape]:
         """Shapes of what is learned, by name, in the order of the nodes."""
-        return self._stored("parameters")
+        return {name: array.shape for name, array in self.stored.items() if array.learned}
 
     @cached_property
     def buffer_shapes(self) -> dict[str, Shape]:
         """Shapes of what is stored but not learned (running statistics, constants)."""
-        return self._stored("buffers")
+        return {name: array.shape for name, array in self.stored.items() if not array.learned}
 
     @cached_property
     def prunable(self) -> tuple[str, ...]:
@@ -103,37 +139,108 @@ class Graph:
         The weight of every convolution and linear layer, first and last included, in the order of
         the nodes; never a bias, never batch norm.
         """
-        return tuple(
-            f"{node.name}.weight"
-            for node in self.nodes
-            if node.operation in ("convolution", "linear")
-        )
+        return tuple(name for name, array in self.stored.items() if array.role == "weight")
+
+    @cached_property
+    def readers(self) -> dict[str, tuple[Node, ...]]:
+        """The nodes that read each value, in order; a node that reads it twice stands once."""
+        readers: dict[str, list[Node]] = {name: [] for name in self.shapes}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                readers[name].append(node)
+        return {name: tuple(nodes) for name, nodes in readers.items()}
+
+    @property
+    def input(self) -> str:
+        """The name of the only input.  Raises InputError if there are several or none."""
+        return self._only("inputs", self.inputs)
+
+    @property
+    def output(self) -> str:
+        """The name of the only output.  Raises InputError if there are several."""
+        return self._only("outputs", self.outputs)
+
+    @property
+    def input_shape(self) -> Shape:
+        """The shape of the only input, without the batch."""
+        return self.inputs[self.input]
+
+    @property
+    def output_shapes(self) -> dict[str, Shape]:
+        """The shape of every output, without the batch."""
+        return {name: self.shapes[value] for name, value in self.outputs.items()}
 
     @property
     def classes(self) -> int:
-        """The number of logits."""
-        return self.shapes[self.nodes[-1].name][-1]
+        """The number of logits.  Raises InputError for a network that is not a classifier."""
+        shape = self.shapes[self.outputs[self.output]]
+        if len(shape) != 1:
+            raise InputError(
+                f"network {self.name!r} gives values of shape {shape}; expected one row of logits"
+            )
+        return shape[0]
 
-    def _stored(self, kind: str) -> dict[str, Shape]:
-        return {
-            f"{node.name}.{suffix}": shape
-            for node in self.nodes
-            for suffix, shape in getattr(OPERATIONS[node.operation], kind)(node.attributes).items()
-        }
+    def between(
+        self, sources: Iterable[str], targets: Iterable[str], *, name: str | None = None
+    ) -> Graph:
+        """The part that computes the values ``targets`` from the values ``sources``.
+
+        Inputs and outputs of the part are called as the values are.
+        Raises InputError for unknown values, or if a target needs an input that is no source.
+        """
+        sources, targets = tuple(sources), tuple(targets)
+        unknown = [value for value in (*sources, *targets) if value not in self.shapes]
+        if unknown:
+            raise InputError(f"network {self.name!r} has no value {unknown[0]!r}")
+        needed = set(targets) - set(sources)
+        nodes = []
+        for node in reversed(self.nodes):
+            if node.name in needed:
+                nodes.append(node)
+                needed |= set(node.inputs) - set(sources)
+        missing = needed & set(self.inputs)
+        if missing:
+            raise InputError(
+                f"{', '.join(targets)} of network {self.name!r} need the input "
+                f"{', '.join(sorted(missing))} too; expected only {', '.join(sources)}"
+            )
+        read = {value for node in nodes for value in node.inputs}
+        return Graph(
+            name or self.name,
+            {value: self.shapes[value] for value in sources if value in read},
+            tuple(reversed(nodes)),
+            {value: value for value in targets},
+        )
+
+    def with_outputs(self, outputs: Mapping[str, str]) -> Graph:
+        """The same nodes with these outputs beside the present ones, by name and value."""
+        return Graph(self.name, self.inputs, self.nodes, {**self.outputs, **outputs})
+
+    def _only(self, kind: str, names: Mapping[str, Any]) -> str:
+        if len(names) != 1:
+            raise InputError(
+                f"network {self.name!r} has the {kind} {', '.join(names) or 'none'}; expected one"
+            )
+        return next(iter(names))
+
+
+def _check_names(node: Node, known: set[str]) -> None:
+    arity = node.row.arity
+    fits = len(node.inputs) == arity if arity is not None else len(node.inputs) >= 1
+    if not fits or node.name in known or not known.issuperset(node.inputs):
+        number = "at least 1" if arity is None else arity
+        raise InputError(
+            f"node {node.name!r} ({node.operation}) reads {node.inputs}; expected the names of "
+            f"{number} earlier nodes or inputs, and a name of its own"
+        )
 
 
 def macs(graph: Graph) -> dict[str, int]:
-    """Multiply-accumulates for one image of every convolution and linear weight, by its name."""
+    """Multiply-accumulates for one image of every prunable weight, by its name."""
     result = {}
     for node in graph.nodes:
-        if node.operation in ("convolution", "linear"):
-            weight = graph.parameter_shapes[f"{node.name}.weight"]
-            out = graph.shapes[node.name]  # (K, P, Q) or (K,)
-            per_output = 1
-            for side in weight[1:]:
-                per_output *= side
-            outputs = 1
-            for side in out:
-                outputs *= side
-            result[f"{node.name}.weight"] = per_output * outputs
+        weights = [name for name, array in node.stored.items() if array.role == "weight"]
+        inputs = [graph.shapes[name] for name in node.inputs]
+        for name in weights:
+            result[name] = node.row.macs(inputs, graph.shapes[node.name], node.attributes)
     return result

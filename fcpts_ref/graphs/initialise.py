@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network
+from fcpts_ref.graphs.operations.operation import Stored
 
 Array = NDArray[Any]
 
@@ -29,19 +30,23 @@ def initialise(
     mean 0 and variance 1.  ``mean`` and ``std``: the input normalisation per channel, in units of
     the images ([0, 1]); default 0 and 1.
     """
-    parameters: dict[str, Array] = {}
-    for name, shape in graph.parameter_shapes.items():
-        if name in graph.prunable:
-            spread = np.sqrt(2 / np.prod(shape[1:]))
-            parameters[name] = (generator.standard_normal(shape) * spread).astype(dtype)
-        else:  # the scale of batch norm is the only other "weight"
-            one = name.endswith(".weight")
-            parameters[name] = np.full(shape, 1 if one else 0, dtype=dtype)
     given = {"mean": mean, "std": std}
-    buffers: dict[str, Array] = {}
-    for name, shape in graph.buffer_shapes.items():
-        short = name.rsplit(".", 1)[1]
-        values = given.get(short)
-        default = 1.0 if short in ("std", "running_var") else 0.0
-        buffers[name] = np.full(shape, default if values is None else values, dtype=dtype)
-    return Network(graph, parameters, buffers)
+    arrays: dict[str, Array] = {}
+    for name, stored in graph.stored.items():
+        values = given.get(name.rsplit(".", 1)[1]) if stored.role == "constant" else None
+        if values is not None:
+            arrays[name] = np.full(stored.shape, values, dtype=dtype)
+        else:
+            arrays[name] = _initial(stored, generator).astype(dtype)
+    return Network(
+        graph,
+        {name: arrays[name] for name in graph.parameter_shapes},
+        {name: arrays[name] for name in graph.buffer_shapes},
+    )
+
+
+def _initial(stored: Stored, generator: np.random.Generator) -> Array:
+    if stored.initial == "he":
+        spread = np.sqrt(2 / np.prod(stored.shape[1:]))
+        return np.asarray(generator.standard_normal(stored.shape) * spread)
+    return np.full(stored.shape, 1.0 if stored.initial == "ones" else 0.0)

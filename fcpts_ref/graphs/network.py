@@ -31,10 +31,11 @@ class Network:
     def __post_init__(self) -> None:
         _check(self.parameters, self.graph.parameter_shapes, "parameter")
         _check(self.buffers, self.graph.buffer_shapes, "buffer")
-        for name, array in self.buffers.items():
-            if name.endswith(".running_var") and (array < 0).any():
+        for name, stored in self.graph.stored.items():
+            array = (self.parameters if stored.learned else self.buffers)[name]
+            if stored.positive == "weakly" and (array < 0).any():
                 raise InputError(f"buffer {name!r} goes down to {array.min()}; expected variances")
-            if name.endswith(".std") and (array <= 0).any():
+            if stored.positive == "strictly" and (array <= 0).any():
                 raise InputError(f"buffer {name!r} goes down to {array.min()}; expected above 0")
         dtypes = {a.dtype for a in (*self.parameters.values(), *self.buffers.values())}
         if len(dtypes) > 1:
@@ -73,11 +74,16 @@ class Network:
         )
 
     def __call__(self, images: Array) -> Array:
-        """The logits (N, classes) for images (N, C, H, W) in [0, 1]; batch norm evaluates."""
+        """The logits (N, classes) for images (N, C, H, W) in [0, 1]; batch norm evaluates.
+
+        For networks with one input and one output; ``graphs.execution.forward`` runs any.
+        """
         images = check_images(self.graph, images).astype(self.dtype, copy=False)
-        return execution.forward(
-            self.graph, self.parameters, self.buffers, images, training=False
-        ).logits
+        inputs = {self.graph.input: images}
+        passed = execution.forward(
+            self.graph, self.parameters, self.buffers, inputs, training=False
+        )
+        return passed.outputs[self.graph.output]
 
 
 def sparsity_rates(network: Network) -> dict[str, float]:
@@ -98,7 +104,7 @@ def global_rate(network: Network) -> float:
 def check_images(graph: Graph, images: Any) -> Array:
     """``images`` if the network can read them.  Raises InputError otherwise."""
     array = np.asarray(images)
-    if array.ndim != 4 or array.shape[1:] != graph.input_shape or array.dtype.kind != "f":
+    if array.ndim < 2 or array.shape[1:] != graph.input_shape or array.dtype.kind != "f":
         raise InputError(
             f"images have shape {array.shape} and dtype {array.dtype}; network {graph.name!r} "
             f"expects floats of shape (N, {', '.join(map(str, graph.input_shape))}) in [0, 1]"

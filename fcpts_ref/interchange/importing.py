@@ -13,26 +13,50 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.names import MatchReport, match_state
+from fcpts_ref.interchange.reparametrised import MASK_SUFFIX, split_masks
 from fcpts_ref.interchange.safetensors_file import read_safetensors, write_safetensors
 from fcpts_ref.interchange.torch_file import read_torch_file
 from fcpts_ref.interchange.torch_write import write_torch_file
-from fcpts_ref.storage.files import describe_failure
+from fcpts_ref.storage.files import check_regular_file, describe_failure
 
 Array = NDArray[Any]
+
+MAX_CLASSES = 100_000
 
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0,), (1.0,)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "kuangliu": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
 }
-"""Mean and standard deviation per channel that CIFAR checkpoints are commonly trained with."""
+"""Mean and standard deviation per channel that CIFAR checkpoints are commonly trained with.
 
-MASK_SUFFIX = "_mask"  # conv1.weight_mask, as torch.nn.utils.prune names them
+kuangliu: of the repository pytorch-cifar, whose deviations are means of those of single images;
+chenyaofo's pytorch-cifar-models use them too.
+"""
+
+
+def normalisation(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation for a name or for numbers, "M1,M2,M3/S1,S2,S3".
+
+    One number on either side stands for all channels.  Raises InputError for anything else.
+    """
+    if text in NORMALISATIONS:
+        return NORMALISATIONS[text]
+    try:
+        mean, std = (tuple(map(float, part.split(","))) for part in text.split("/"))
+    except ValueError as error:
+        raise InputError(
+            f"normalisation {text[:80]!r}; expected one of {', '.join(NORMALISATIONS)}, or numbers "
+            "such as 0.49,0.48,0.45/0.20,0.20,0.20 (mean/deviation of each channel)"
+        ) from error
+    return mean, std
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Array]:
     """The arrays of a PyTorch file or a safetensors file, told apart by their first bytes."""
+    check_regular_file(path)
     try:
         with open(path, "rb") as file:
             head = file.read(9)
@@ -50,35 +74,51 @@ def import_network(
 
     mean, std: the input normalisation it was trained with, one number or one per channel, images
     being in [0, 1]; where the checkpoint itself holds these constants, as those that
-    ``export_network`` writes do, its own are taken.  Masks (NAME_mask) are applied and kept.
-    float16 and bfloat16 become float32; one float64 array makes the network float64.
+    ``export_network`` writes do, its own are taken.  Masks (NAME_mask, beside NAME or NAME_orig)
+    are applied, those of prunable weights kept.  float16 and bfloat16 become float32; one float64
+    array makes the network float64.
     Raises InputError for a file that is not such a checkpoint or does not fit the graph.
     """
-    masked = {name + MASK_SUFFIX: name for name in graph.prunable}
-    state = read_checkpoint(path)
-    held = all(name in state for name in _constant_names(graph))
-    constants = {} if held else _constants(graph, mean, std)
-    report = match_state(
-        {name: array for name, array in state.items() if name not in masked},
-        {
-            name: shape
-            for name, shape in {**graph.parameter_shapes, **graph.buffer_shapes}.items()
-            if name in state or name not in constants
-        },
-    )
+    state, masks = _split_masks(path)
+    expected = {**graph.parameter_shapes, **graph.buffer_shapes}
+    absent = set(_constant_names(graph)).intersection(match_state(state, expected).missing)
+    constants = _constants(graph, mean, std) if absent else {}
+    report = match_state(state, {n: shape for n, shape in expected.items() if n not in absent})
     found = {**constants, **report.require_complete(str(path))}
     double = any(array.dtype == np.float64 for array in report.arrays.values())
     arrays = {name: a.astype(np.float64 if double else np.float32) for name, a in found.items()}
-    masks = {
-        masked[name]: _as_mask(array, arrays[masked[name]].shape, f"{path}: {name}")
-        for name, array in state.items()
-        if name in masked
-    }
-    for name, mask in masks.items():
-        arrays[name] = apply_mask(arrays[name], mask)
+    kept = {}
+    for name in report.arrays:
+        source = report.renamed.get(name, name)
+        if source in masks:
+            what = f"{path}: {source}{MASK_SUFFIX}"
+            kept[name] = _as_mask(masks[source], arrays[name].shape, what)
+            arrays[name] = apply_mask(arrays[name], kept[name])
     parameters = {name: arrays[name] for name in graph.parameter_shapes}
     buffers = {name: arrays[name] for name in graph.buffer_shapes}
-    return Network(graph, parameters, buffers, masks), report
+    prunable = {name: kept[name] for name in graph.prunable if name in kept}
+    return Network(graph, parameters, buffers, prunable), report
+
+
+def count_classes(path: Path | str, graph: Graph) -> int:
+    """Return the number of classes of a checkpoint: the outputs of its last weight.
+
+    graph: of the checkpoint's architecture, for any number of classes.  The graph's own number is
+    returned where the checkpoint has no such weight.  Raises InputError as ``import_network`` does.
+    """
+    last = graph.prunable[-1]
+    report = match_state(_split_masks(path)[0], graph.parameter_shapes)
+    found = report.wrong_shape[last][0] if last in report.wrong_shape else ()
+    fits = len(found) == 2 and found[1:] == graph.parameter_shapes[last][1:]
+    return found[0] if fits and 0 < found[0] <= MAX_CLASSES else graph.classes
+
+
+def _split_masks(path: Path | str) -> tuple[dict[str, Array], dict[str, Array]]:
+    state = read_checkpoint(path)
+    try:
+        return split_masks(state)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _constants(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> dict[str, Array]:
@@ -113,13 +153,40 @@ def apply_mask(array: Array, mask: NDArray[np.bool_]) -> Array:
     return np.where(mask, array, array.dtype.type(0))
 
 
+SAFETENSORS = ".safetensors"
+ENDINGS = (".pt", ".pth", ".th", ".ckpt", ".bin", ".tar", SAFETENSORS)
+"""Endings of checkpoints' names; all but the last one are PyTorch's (.tar as in model.pth.tar)."""
+
+
+def strip_endings(name: str) -> str:
+    """Return a checkpoint's name without the endings of its format: model of model.pth.tar."""
+    path = Path(name)
+    while path.suffix.lower() in ENDINGS:
+        path = path.with_suffix("")
+    return str(path)
+
+
+def check_ending(path: Path | str) -> str:
+    """Return the ending of a checkpoint that is to be written, in lower case.
+
+    Raises InputError for an ending of another format (.onnx, .npz, ...), and for none.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in ENDINGS:
+        raise InputError(
+            f"{path}: expected the ending {SAFETENSORS}, or .pt, .pth or .th for PyTorch's format"
+        )
+    return ending
+
+
 def export_network(path: Path | str, network: Network) -> None:
-    """Writes a checkpoint for others: safetensors for that ending, else PyTorch's zip format.
+    """Write a checkpoint for others: safetensors for that ending, PyTorch's zip format for its own.
 
     Weights have their masks applied; masks are also there on their own, as NAME_mask (uint8).
     Input normalisation is left to the reader: its mean and std are there as normalise.mean, .std.
-    Raises InputError if the file cannot be written.
+    Raises InputError for another ending and if the file cannot be written.
     """
+    write = write_safetensors if check_ending(path) == SAFETENSORS else write_torch_file
     masks = network.masks
     arrays: dict[str, Array] = {
         **network.parameters,
@@ -127,7 +194,4 @@ def export_network(path: Path | str, network: Network) -> None:
         **network.buffers,
         **{name + MASK_SUFFIX: mask.astype(np.uint8) for name, mask in masks.items()},
     }
-    if Path(path).suffix == ".safetensors":
-        write_safetensors(path, arrays)
-    else:
-        write_torch_file(path, arrays)
+    write(path, arrays)

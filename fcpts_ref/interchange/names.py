@@ -19,8 +19,8 @@ VARIANTS = (
     ("downsample.", "shortcut."),
 )
 
-# PyTorch's batch norm counts its batches; with a fixed momentum nothing reads the count.
-IGNORED_SUFFIX = "num_batches_tracked"
+# PyTorch's batch norm counts its batches, AveragedModel its averages; nothing here reads them.
+COUNTERS = ("num_batches_tracked", "n_averaged")
 
 MAX_PREFIXES = 3  # that one name may bear
 SHOWN = 5  # names in one line of a message
@@ -62,10 +62,20 @@ class MatchReport:
         """Return the arrays; InputError, naming ``source`` and what is wrong, if incomplete."""
         if not self.complete:
             raise InputError(
-                f"{source} does not fit the network: {self.summary()}: choose the architecture it "
-                "was trained with"
+                f"{source} does not fit the network: {self.summary()}: {self._remedy()}"
             )
         return self.arrays
+
+    def _remedy(self) -> str:
+        for names, letter in ((self.unexpected, "B"), (self.missing, "A")):
+            parts = {part for name in names for part in name.split(".")}
+            if parts & {"downsample", "shortcut"}:
+                return f"choose shortcut {letter} or the architecture it was trained with"
+        if self.missing or self.unexpected:
+            return "choose the architecture it was trained with"
+        if self.wrong_shape:
+            return "choose the number of classes and the image shape it was trained with"
+        return "its weights cannot be used; get another checkpoint"
 
 
 def _shown(name: str) -> str:
@@ -91,8 +101,8 @@ def match_state(
     ``expected`` holds the shapes of everything a checkpoint must bring: parameters and
     running statistics, but not the constants of input normalisation.
     """
-    ignored = tuple(name for name in state if name.endswith(IGNORED_SUFFIX))
-    sources = _match_names([name for name in state if not name.endswith(IGNORED_SUFFIX)], expected)
+    ignored = tuple(name for name in state if _is_counter(name))
+    sources = _match_names([name for name in state if not _is_counter(name)], expected)
     arrays, wrong_shape, wrong_values = {}, {}, {}
     for target in (name for name in expected if name in sources):
         array, shape = state[sources[target]], tuple(expected[target])
@@ -106,14 +116,16 @@ def match_state(
     return MatchReport(
         arrays=arrays,
         missing=tuple(name for name in expected if name not in sources),
-        unexpected=tuple(
-            name for name in state if name not in used and not name.endswith(IGNORED_SUFFIX)
-        ),
+        unexpected=tuple(name for name in state if name not in used and not _is_counter(name)),
         wrong_shape=wrong_shape,
         wrong_values=wrong_values,
         renamed={target: name for target, name in sources.items() if target != name},
         ignored=ignored,
     )
+
+
+def _is_counter(name: str) -> bool:
+    return name.rpartition(".")[2] in COUNTERS
 
 
 def _match_names(names: Sequence[str], expected: Collection[str]) -> dict[str, str]:

@@ -17,16 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, shown
+from fcpts_ref.interchange.foreign import HEAD, describe_archive, describe_file, describe_name
 from fcpts_ref.interchange.torch_tensors import CONSTRUCTORS, Storage, Storages, Tensor, make_arrays
-from fcpts_ref.storage.files import describe_failure
-from fcpts_ref.storage.restricted_pickle import read_pickle
+from fcpts_ref.storage.files import check_regular_file, describe_failure
+from fcpts_ref.storage.restricted_pickle import UnknownName, read_pickle
 
+ZIP = b"PK\x03\x04"
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
 
 # Where a checkpoint that holds more than the weights keeps them, in order of preference.
-STATE_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "params", "weights")
+STATE_KEYS = (
+    "state_dict", "model_state_dict", "model_state", "model", "net", "network", "params", "weights",
+)  # fmt: skip
 
 # What zipfile lets through, besides its own error, when headers are damaged.
 _ZIP_ERRORS = (
@@ -45,22 +49,35 @@ _ZIP_ERRORS = (
 def read_torch_file(path: Path | str) -> dict[str, np.ndarray]:
     """Return the arrays of the checkpoint's state dict by name, in the file's order.
 
-    The state dict is the object itself or what it holds under one of STATE_KEYS; entries
-    that are not tensors, and everything else (epoch, optimiser, ...), are left out.  Arrays
+    The state dict is what the object holds under one of STATE_KEYS, or else the object itself;
+    entries that are not tensors, and everything else (epoch, optimiser, ...), are left out.  Arrays
     keep their dtype, except that bfloat16 becomes float32 (exact); names are as in the file.
 
     Raises InputError for a file that cannot be read, is neither container, is truncated or
     damaged, describes tensors that its data cannot fill, or whose pickle contains anything
     but plain data and tensors.
     """
+    check_regular_file(path)
     try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(describe_failure(f"cannot read {path}", error)) from error
-    try:
-        return _read_zip(content) if content[:4] == b"PK\x03\x04" else _read_sequence(content)
+        with open(path, "rb") as file:
+            check_kind(file.read(HEAD))
+            file.seek(0)
+            content = file.read()
+        return _read_zip(content) if content[:4] == ZIP else _read_sequence(content)
+    except UnknownName as error:
+        raise InputError(f"{path}: {error}: {describe_name(error.name)}") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    except OSError as error:
+        raise InputError(describe_failure(f"cannot read {path}", error)) from error
+
+
+def check_kind(head: bytes) -> None:
+    """Raise InputError, naming the kind of file, if its first bytes are not of a checkpoint."""
+    if head[:4] == ZIP or _has_magic(io.BytesIO(head)):
+        return
+    kind = describe_file(head) or "neither the zip container nor the one before it: get it again"
+    raise InputError(f"not a PyTorch checkpoint: {kind}")
 
 
 def _read_zip(content: bytes) -> dict[str, np.ndarray]:
@@ -79,11 +96,11 @@ def _read_zip(content: bytes) -> dict[str, np.ndarray]:
 def _read_members(archive: zipfile.ZipFile, file_size: int) -> dict[str, np.ndarray]:
     members = {info.filename: info for info in archive.infolist()}
     pickles = [name for name in members if PurePosixPath(name).name == "data.pkl"]
+    if kind := describe_archive(members):
+        raise InputError(kind)
     if len(pickles) != 1:
         raise InputError("a zip file without exactly one data.pkl, expected a PyTorch checkpoint")
     folder = pickles[0].removesuffix("data.pkl")
-    if folder + "constants.pkl" in members:
-        raise InputError("a TorchScript program, expected weights saved by torch.save")
 
     def read(name: str) -> bytes:
         info = members.get(folder + name)
@@ -108,11 +125,8 @@ def _read_members(archive: zipfile.ZipFile, file_size: int) -> dict[str, np.ndar
 
 def _read_sequence(content: bytes) -> dict[str, np.ndarray]:
     stream = io.BytesIO(content)
-    if not _has_magic(stream):
-        raise InputError(
-            "not a PyTorch checkpoint (neither the zip container nor the one before it): expected "
-            "a file saved by torch.save"
-        )
+    for _ in range(2):  # the magic number and the version, which check_kind has seen
+        read_pickle(stream, {})
     storages = Storages()
     facts = read_pickle(stream, {})
     state = _find_state(read_pickle(stream, CONSTRUCTORS, storages.load))
@@ -159,17 +173,21 @@ def _find_state(checkpoint: Any) -> dict[str, Tensor]:
     """Return the tensors of the state dict in ``checkpoint``."""
     candidates = [checkpoint]
     if isinstance(checkpoint, dict):
-        candidates += [checkpoint.get(key) for key in STATE_KEYS]
+        candidates = [*(checkpoint.get(key) for key in STATE_KEYS), checkpoint]
     for candidate in candidates:
         if isinstance(candidate, dict):
             state = {k: v for k, v in candidate.items() if isinstance(v, Tensor)}
             if state and all(isinstance(name, str) for name in state):
                 return state
     if isinstance(checkpoint, dict):
-        keys = ", ".join(str(key)[:40] for key in list(checkpoint)[:10])
-        found = f"a dict with {ascii(keys)[1:-1] or 'nothing'}"
+        keys = ", ".join(map(_shown_key, list(checkpoint)[:10]))
+        found = f"a dict with {keys or 'nothing'}"
     else:
         found = f"an object of type {type(checkpoint).__name__}"
     raise InputError(
         f"{found}, expected named tensors or a dict with them under one of {', '.join(STATE_KEYS)}"
     )
+
+
+def _shown_key(key: Any) -> str:
+    return ascii(key[:40])[1:-1] if isinstance(key, str) else shown(key)

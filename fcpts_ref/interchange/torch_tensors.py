@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, shown
 from fcpts_ref.interchange.elements import BFLOAT16, decode_elements, item_size
-from fcpts_ref.storage.restricted_pickle import OrderedDictionary, Symbol
+from fcpts_ref.storage.restricted_pickle import Ignored, OrderedDictionary, Symbol
 
 MAX_DIMENSIONS = 32
-# Tensors may share a storage (tied weights); a file that multiplies itself is refused.
+# Tensors may share a storage (tied weights) and repeat elements by a step of 0 (expand); a file
+# that multiplies itself is refused.
 MAX_EXPANSION = 4
+MAX_REPEATED = 1 << 26  # elements of a tensor that repeats them
+ALLOWANCE = 1 << 20  # bytes that even a small file may expand to
 
 STORAGE_TYPES = {
     "DoubleStorage": "f8",
@@ -98,7 +101,7 @@ class Storages:
 
 def _natural(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 1 << 63:
-        raise InputError(f"{type(value).__name__} {str(value)[:20]}, expected a size")
+        raise InputError(f"{shown(value)}, expected a size")
     return value
 
 
@@ -108,11 +111,16 @@ def _rebuild_tensor(view: Any, offset: Any, shape: Any, strides: Any, *_: Any) -
         raise InputError("a tensor without a storage, a shape or strides")
     if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:
         raise InputError(f"a tensor with {len(shape)} sizes and {len(strides)} strides")
-    sizes, steps = tuple(map(_natural, shape)), tuple(map(_natural, strides))
+    sizes = tuple(map(_natural, shape))
+    # Of one element or none in a direction, the step is not used and may be anything.
+    steps = tuple(_natural(s) if n > 1 else 0 for n, s in zip(sizes, strides, strict=True))
+    if math.prod(max(n, 1) for n in sizes) >= 1 << 60:
+        raise InputError(f"a tensor of the impossible shape {sizes[:8]}")
+    if math.prod(sizes) > max(view.count, MAX_REPEATED):
+        raise InputError(f"a tensor of shape {sizes[:8]} made of {view.count} elements: refused")
     last = _natural(offset) + sum((n - 1) * s for n, s in zip(sizes, steps, strict=True))
-    count = math.prod(sizes)
-    if count > view.count or (count and last >= view.count):
-        raise InputError(f"a tensor of shape {sizes} reaches beyond its {view.count} elements")
+    if 0 not in sizes and last >= view.count:
+        raise InputError(f"a tensor of shape {sizes[:8]} reaches beyond its {view.count} elements")
     return Tensor(view.storage, view.start + offset, sizes, steps)
 
 
@@ -128,14 +136,52 @@ def _size(sizes: Any = ()) -> Any:
     return sizes
 
 
+def _rebuild_subclass(function: Any, _: Any, arguments: Any, *__: Any) -> Any:
+    """Stand in for torch._tensor._rebuild_from_type_v2: the tensor without its attributes."""
+    constructor = CONSTRUCTORS.get(function.name) if isinstance(function, Symbol) else None
+    if constructor is None or not isinstance(arguments, tuple):
+        raise InputError("a tensor without a function that makes it")
+    return constructor(*arguments)
+
+
+_DTYPES = (
+    "float16", "float32", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8",
+    "bool", "complex64", "complex128",
+)  # fmt: skip
+
+# What else torch.load(weights_only=True) admits, and NumPy's numbers: read and left out.
+_IGNORED = (
+    "collections.Counter",
+    "_codecs.encode",
+    *(
+        f"{module}.{name}"
+        for module in ("builtins", "__builtin__")
+        for name in ("set", "frozenset", "bytes", "bytearray", "complex")
+    ),
+    "torch.device",
+    "torch.serialization._get_layout",
+    "numpy.dtype",
+    *(
+        f"numpy.{module}.{name}"
+        for module in ("core", "_core")
+        for name in ("multiarray.scalar", "multiarray._reconstruct", "numeric._frombuffer")
+    ),
+)
+
 CONSTRUCTORS: Mapping[str, Callable[..., Any] | None] = {
     "collections.OrderedDict": OrderedDictionary,
     "torch.Size": _size,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
-    **{f"torch.{name}": None for name in STORAGE_TYPES},
+    "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
+    "torch._tensor._rebuild_from_type_v2": _rebuild_subclass,
+    "torch.Tensor": None,
+    "torch.nn.parameter.Parameter": None,
+    "numpy.ndarray": None,
+    **{f"torch.{name}": None for name in (*STORAGE_TYPES, *_DTYPES)},
     **{f"torch.cuda.{name}": None for name in STORAGE_TYPES},
+    **dict.fromkeys(_IGNORED, Ignored),
 }
 
 
@@ -154,7 +200,7 @@ def make_arrays(
     storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     if sum(storage.size for storage in storages.values()) > file_size:
         raise InputError("it describes more data than the file has: truncated or damaged")
-    if sum(tensor.size for tensor in tensors.values()) > MAX_EXPANSION * file_size:
+    if sum(tensor.size for tensor in tensors.values()) > MAX_EXPANSION * file_size + ALLOWANCE:
         raise InputError(f"its arrays are over {MAX_EXPANSION} times as large as the file: refused")
     elements = {}
     for key, storage in storages.items():

@@ -6,10 +6,12 @@ An adapter answers one case with its outputs by name, or raises ``Unsupported``,
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import inspect
 import json
+import math
 import shlex
 import subprocess
 import sys
@@ -21,10 +23,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.oracle.program import MAXIMUM_OUTPUT, run_program
 from fcpts_ref.oracle.vectors import Case, Expected, decode_array, export_case
+from fcpts_ref.storage.files import describe_failure
 
 REJECTIONS: tuple[type[BaseException], ...] = (ValueError, TypeError, AssertionError)
 EXCERPT = 300  # characters of somebody else's output shown in a message
+LONGEST = 86_400.0  # seconds: the largest time limit
 
 
 class Unsupported(Exception):
@@ -62,24 +67,33 @@ class PythonAdapter:
         self.name = module.__name__
         self.argument = argument
         self._module = module
-        self._rejections = (*REJECTIONS, *getattr(module, "REJECTIONS", ()))
+        self._rejections = (*REJECTIONS, *_named_rejections(module))
 
     def run(self, case: Case) -> Mapping[str, Any]:
         """Call the function of the case's operation on copies of the inputs."""
-        function = getattr(self._module, case.operation, None)
+        try:
+            function = getattr(self._module, case.operation, None)
+        except Exception as error:  # of the module's own __getattr__
+            raise AdapterError(describe(error)) from error
         if function is None:
             raise Unsupported(f"{self.name} has no function {case.operation}")
+        if not callable(function):
+            raise AdapterError(
+                f"{case.operation} is of type {type(function).__name__}; expected a function"
+            )
         inputs = {name: _copy_input(value) for name, value in case.inputs.items()}
-        _check_signature(function, inputs)
+        _check_signature(case.operation, function, inputs)
         try:
             result = function(**inputs)
+        except KeyboardInterrupt:
+            raise
         except NotImplementedError as error:
-            raise Unsupported(str(error) or f"{case.operation} is not implemented") from None
+            raise Unsupported(_text(error) or f"{case.operation} is not implemented") from None
         except self._rejections as error:
-            raise Rejected(f"{type(error).__name__}: {error}") from error
-        except Exception as error:
-            raise AdapterError(f"{type(error).__name__}: {error}") from error
-        return name_outputs(result, tuple(case.outputs))
+            raise Rejected(describe(error)) from error
+        except BaseException as error:  # SystemExit too: it would end the check
+            raise AdapterError(describe(error)) from error
+        return _as_arrays(name_outputs(result, tuple(case.outputs)), case)
 
 
 def _copy_input(value: Any) -> Any:
@@ -88,13 +102,60 @@ def _copy_input(value: Any) -> Any:
     return [_copy_input(item) for item in value] if isinstance(value, list) else value
 
 
-def _check_signature(function: Any, inputs: Mapping[str, Any]) -> None:
+def _named_rejections(module: ModuleType) -> tuple[type[BaseException], ...]:
+    """The tuple ``REJECTIONS`` of a module, if it has one.  Raises InputError for anything else."""
+    named = getattr(module, "REJECTIONS", ())
+    classes = isinstance(named, tuple) and all(
+        isinstance(item, type) and issubclass(item, BaseException) for item in named
+    )
+    if not classes:
+        raise InputError(
+            f"REJECTIONS of the adapter {module.__name__!r} is of type {type(named).__name__}; "
+            "expected a tuple of exception classes"
+        )
+    return tuple(named)
+
+
+def _check_signature(operation: str, function: Any, inputs: Mapping[str, Any]) -> None:
     try:
-        inspect.signature(function).bind(**inputs)
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a builtin without a signature: the call will tell
+        return
+    try:
+        signature.bind(**inputs)
     except TypeError as error:
-        raise AdapterError(f"{function.__name__}(...): {error}") from None
-    except ValueError:  # a builtin without a signature: let the call tell
-        pass
+        raise AdapterError(f"{operation}(...): {error}") from None
+
+
+def describe(error: BaseException) -> str:
+    """The type of an exception and its text, which may fail itself."""
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({str(error.code)[:EXCERPT]})"
+    return f"{type(error).__name__}: {_text(error)}"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(no text: its __str__ fails)"
+
+
+def _as_arrays(outputs: Mapping[str, Any], case: Case) -> dict[str, Any]:
+    """The outputs of the case as arrays; those that the case does not have are left out."""
+    arrays = {}
+    for name in case.outputs:
+        value = None
+        try:
+            if name in outputs:
+                value = outputs[name]
+                arrays[name] = np.asarray(value)
+        except Exception as error:  # of __array__: a tensor that requires grad, for instance
+            raise AdapterError(
+                f"output {name!r} of type {type(value).__name__} does not convert to a "
+                f"NumPy array ({describe(error)}); return one, such as tensor.detach().numpy()"
+            ) from None
+    return arrays
 
 
 def name_outputs(result: Any, names: tuple[str, ...]) -> Mapping[str, Any]:
@@ -120,15 +181,22 @@ class CommandAdapter:
     def __init__(self, command: str, *, timeout: float = 10.0) -> None:
         self.name = command
         self.argument = f"--command {shlex.quote(command)}"
-        self._arguments = shlex.split(command)
         self._timeout = timeout
+        if not (math.isfinite(timeout) and 0 < timeout <= LONGEST):
+            raise InputError(
+                f"the time limit is {timeout}; expected seconds above 0, at most {LONGEST:,.0f}"
+            )
+        try:
+            self._arguments = shlex.split(command)
+        except ValueError as error:
+            raise InputError(f"the command {command!r} cannot be read: {error}") from None
         if not self._arguments:
             raise InputError("the command is empty; give the program and its arguments")
 
     def run(self, case: Case) -> Mapping[str, Any]:
         """Start the program, hand it the case, read its answer."""
         answer = self._ask(json.dumps(export_case(case), allow_nan=False))
-        message = str(answer.get("message", ""))
+        message = str(answer.get("message", ""))[:EXCERPT]
         status = answer.get("status", "ok")
         if status == "unsupported":
             raise Unsupported(message or f"the program does not have {case.operation}")
@@ -136,7 +204,7 @@ class CommandAdapter:
             raise Rejected(message)
         if status != "ok" or not isinstance(answer.get("outputs"), dict):
             raise AdapterError(
-                f"answered status {status!r} with outputs of type "
+                f"answered status {str(status)[:EXCERPT]!r} with outputs of type "
                 f"{type(answer.get('outputs')).__name__}; expected 'ok' and an object"
             )
         return {
@@ -145,35 +213,47 @@ class CommandAdapter:
         }
 
     def _ask(self, question: str) -> dict[str, Any]:
+        program = self._arguments[0]
         try:
-            process = subprocess.run(
-                self._arguments,
-                input=question,
-                capture_output=True,
-                text=True,
-                timeout=self._timeout,
-                check=False,
-            )
+            answer = run_program(self._arguments, question.encode(), timeout=self._timeout)
         except FileNotFoundError:
-            raise InputError(f"no program {self._arguments[0]!r}; give its path") from None
+            raise InputError(f"no program {program!r}; give its path") from None
         except PermissionError:
-            raise InputError(f"{self._arguments[0]!r} may not be executed") from None
+            raise InputError(f"{program!r} may not be executed") from None
         except subprocess.TimeoutExpired:
             raise AdapterError(f"no answer within {self._timeout:g} s") from None
-        except UnicodeDecodeError as error:
-            raise AdapterError(f"answered bytes that are no UTF-8: {error}") from None
-        if process.returncode != 0:
-            said = process.stderr.strip()[-EXCERPT:] or "nothing on standard error"
-            raise AdapterError(f"exited with {process.returncode}: {said}")
-        try:
-            answer = json.loads(process.stdout)
-        except ValueError as error:
+        except OSError as error:
+            raise InputError(_describe_start(program, error)) from None
+        except ValueError as error:  # a zero byte in an argument
+            raise InputError(f"{program!r} cannot be started: {error}") from None
+        if answer.too_long:
+            raise AdapterError(f"wrote more than {MAXIMUM_OUTPUT >> 20} MiB; it was stopped")
+        if answer.status != 0:
+            said = answer.errors.decode(errors="replace").strip()[-EXCERPT:]
             raise AdapterError(
-                f"answered no JSON ({error}): {process.stdout[:EXCERPT]!r}"
-            ) from None
-        if not isinstance(answer, dict):
-            raise AdapterError(f"answered a JSON {type(answer).__name__}; expected an object")
-        return answer
+                f"exited with {answer.status}: {said or 'nothing on standard error'}"
+            )
+        return _decode_answer(answer.output)
+
+
+def _describe_start(program: str, error: OSError) -> str:
+    if error.errno == errno.ENOEXEC:
+        return f"{program!r} is not a program; a script starts with a line such as #!/bin/sh"
+    return describe_failure(f"cannot start {program!r}", error)
+
+
+def _decode_answer(output: bytes) -> dict[str, Any]:
+    try:
+        text = output.decode()
+    except UnicodeDecodeError as error:
+        raise AdapterError(f"answered bytes that are not UTF-8: {error}") from None
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise AdapterError(f"answered no JSON ({error}): {text[:EXCERPT]!r}") from None
+    if not isinstance(answer, dict):
+        raise AdapterError(f"answered a JSON {type(answer).__name__}; expected an object")
+    return answer
 
 
 def _decode_output(name: str, entry: Any, expected: Expected | None) -> Any:
@@ -183,7 +263,7 @@ def _decode_output(name: str, entry: Any, expected: Expected | None) -> Any:
         if isinstance(entry, Mapping):
             return decode_array({"dtype": dtype, **entry})
         return np.array(entry, dtype=dtype)  # a number, or nested lists
-    except (InputError, TypeError, ValueError) as error:
+    except (InputError, TypeError, ValueError, OverflowError) as error:
         raise AdapterError(f"output {name!r}: {error}") from None
 
 
@@ -198,12 +278,13 @@ def load_python_adapter(name: str) -> PythonAdapter:
         argument = f"--adapter {shlex.quote(name)}"
     try:
         return PythonAdapter(_import_module(name), argument)
-    except InputError:
+    except (InputError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # SystemExit too, the usual last line of a script
         raise InputError(
-            f"cannot import the adapter {name!r} ({type(error).__name__}: {error}); expected "
-            "a module or a .py file with one function per operation"
+            f"cannot import the adapter {name!r} ({describe(error)}); expected a module or a .py "
+            "file with one function per operation, and what runs as a script under "
+            'if __name__ == "__main__"'
         ) from error
 
 

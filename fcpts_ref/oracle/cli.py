@@ -94,6 +94,7 @@ def _add_gradcheck(subparsers: Any) -> None:
     parser.add_argument(
         "--directions", type=int, default=3, help="random directions per input (default: 3)"
     )
+    parser.add_argument("--json", action="store_true", help="print every comparison as JSON")
     parser.set_defaults(run=run_gradcheck)
 
 
@@ -163,10 +164,10 @@ def run_explain(arguments: argparse.Namespace) -> int:
 def run_gradcheck(arguments: argparse.Namespace) -> int:
     """``gradcheck``"""
     from fcpts_ref.errors import InputError
-    from fcpts_ref.gradcheck import check_all_layers, format_table
+    from fcpts_ref.gradcheck import check_all_layers, format_json, format_table
 
     if arguments.seed < 0:
         raise InputError(f"--seed {arguments.seed} is negative; expected 0 or more")
     findings = check_all_layers(seed=arguments.seed, directions=arguments.directions)
-    print(format_table(findings))
+    print(format_json(findings) if arguments.json else format_table(findings))
     return OK if findings and all(finding.ok for finding in findings) else FAILED

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref import layers
-from fcpts_ref.graphs.graph import IMAGES, Graph, Node
+from fcpts_ref.graphs.graph import IMAGES, LOGITS, Graph, Node
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.oracle.small_network import fcpts_run, fcpts_step
 from fcpts_ref.spec import budget, equations, optim
@@ -91,12 +91,13 @@ def sparse_output(
         Node("pool", "global_average_pool", ("relu",)),
         Node("linear", "linear", ("pool",), features),
     )
+    graph = Graph("small", {IMAGES: images.shape[1:]}, nodes, {LOGITS: "linear"})
     parameters = {
         "conv.weight": convolution_weight,
         "linear.weight": linear_weight,
         "linear.bias": linear_bias,
     }
-    network = Network(Graph("small", images.shape[1:], nodes), parameters, {})
+    network = Network(graph, parameters, {})
     masks = {"conv.weight": convolution_mask, "linear.weight": linear_mask}
     return equations.sparse_output(network, images, masks)
 

@@ -60,7 +60,7 @@ class RecordingEngine:
         self,
         parameters: Arrays,
         buffers: Arrays,
-        images: Array,
+        inputs: Arrays,
         *,
         training: bool,
         keep: bool = False,
@@ -68,15 +68,15 @@ class RecordingEngine:
         cache: WeightCache | None = None,
     ) -> Pass:
         """As ``NumpyEngine.forward``; the new buffers are seen."""
-        passed = self.engine.forward(parameters, buffers, images, training=training, keep=keep)
+        passed = self.engine.forward(parameters, buffers, inputs, training=training, keep=keep)
         for name in self.graph.buffer_shapes:
             if not self.prefix and passed.buffers[name] is not buffers[name]:
                 self.see(f"new_buffer/{name}", passed.buffers[name])
         return passed
 
-    def backward(self, passed: Pass, dlogits: Array, *, weight_gradient: Any = "all") -> Any:
+    def backward(self, passed: Pass, doutputs: Arrays, *, weight_gradient: Any = "all") -> Any:
         """As ``NumpyEngine.backward``, for all weights; their gradients are seen."""
-        gradients = self.engine.backward(passed, dlogits, weight_gradient="all")
+        gradients = self.engine.backward(passed, doutputs, weight_gradient="all")
         for name in self.graph.prunable:
             self.see(f"dsparse_weight/{name}", gradients[name])
         return gradients
@@ -235,6 +235,7 @@ def _samples(name: str, inputs: Arrays, setting: Setting, number: int) -> Array:
 def _method(setting: Setting) -> FCPTS:
     """The method's settings; ``begin`` and ``finish`` know no others."""
     return FCPTS(
+        profile="paper",
         choices=asdict(setting.conventions),
         control=setting.control,  # type: ignore[arg-type]
         learn_rates=setting.learn_rates,

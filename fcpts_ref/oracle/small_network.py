@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.engines.reference import NumpyEngine
-from fcpts_ref.graphs.graph import IMAGES, Graph, Node
+from fcpts_ref.graphs.graph import IMAGES, LOGITS, Graph, Node
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.pruning.common import Problem
 from fcpts_ref.pruning.fcpts.step import State, step, thresholds_of
@@ -42,7 +42,7 @@ def make_graph(parameters: Sequence[Any], image_shape: tuple[int, int, int]) -> 
         Node("pool", "global_average_pool", ("relu2",)),
         Node("linear", "linear", ("pool",), features),
     )
-    return Graph("small", image_shape, nodes)
+    return Graph("small", {IMAGES: image_shape}, nodes, {LOGITS: "linear"})
 
 
 def fcpts_step(images: Any, samples: Any, **inputs: Any) -> dict[str, Any]:

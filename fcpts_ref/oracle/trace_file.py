@@ -12,7 +12,6 @@ Everything but the quantities may be absent where another trace has it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -27,14 +26,14 @@ from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.oracle.quantities import in_order
 from fcpts_ref.spec.conventions import Conventions, profile
-from fcpts_ref.storage.hdf5 import open_hdf5, read_array, read_group, write_array, write_hdf5
+from fcpts_ref.storage.hdf5 import open_hdf5, read_group, write_hdf5
+from fcpts_ref.storage.hdf5_trees import read_json, read_tree, write_json, write_tree
 from fcpts_ref.storage.network_files import graph_from_json, graph_to_json
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 
 FORMAT, VERSION = "fcpts-ref trace", 1
-MAX_NAMES = 100_000  # arrays in one file
 CONTROLS = ("loss", "projection")
 
 
@@ -84,14 +83,13 @@ def write_trace(path: Path | str, trace: Trace) -> None:
         if trace.setting is not None:
             notes |= _notes_of(trace.setting)
             group = file.create_group("network")
-            _write_arrays(group.create_group("parameters"), trace.setting.network.parameters)
-            _write_arrays(group.create_group("buffers"), trace.setting.network.buffers)
-        text = json.dumps(notes, separators=(",", ":"))
-        write_array(file, "notes", np.frombuffer(text.encode(), dtype=np.uint8))
+            write_tree(group.create_group("parameters"), trace.setting.network.parameters)
+            write_tree(group.create_group("buffers"), trace.setting.network.buffers)
+        write_json(file, "notes", notes)
         for number, step in trace.steps.items():
             group = file.create_group(f"steps/{number}")
-            _write_arrays(group.create_group("inputs"), step.inputs)
-            _write_arrays(group.create_group("quantities"), step.quantities)
+            write_tree(group.create_group("inputs"), step.inputs)
+            write_tree(group.create_group("quantities"), step.quantities)
 
     write_hdf5(path, FORMAT, VERSION, fill)
 
@@ -103,15 +101,14 @@ def read_trace(path: Path | str) -> Trace:
     or that would take more memory than it has bytes.
     """
     with open_hdf5(path, FORMAT, VERSION) as file:
-        budget = _Budget(Path(path).stat().st_size)
-        notes = _read_notes(file, budget)
-        setting = _read_setting(file, notes, budget)
+        notes = _read_notes(file)
+        setting = _read_setting(file, notes)
         steps = {}
         group = read_group(file, "steps")
         for number in sorted(group, key=_step_number):
             step = read_group(group, number)
             inputs, quantities = (
-                _read_arrays(read_group(step, kind), budget) if kind in step else {}
+                read_tree(read_group(step, kind), levels=1) if kind in step else {}
                 for kind in ("inputs", "quantities")
             )
             if setting is not None:
@@ -134,20 +131,6 @@ def conventions_from_json(data: Any) -> Conventions:
     return profile(str(choices.pop("profile", "paper"))).with_choices(choices)
 
 
-class _Budget:
-    """Arrays may not take more memory together than the file has bytes (links to one array)."""
-
-    def __init__(self, size: int) -> None:
-        self.left, self.names = size, 0
-
-    def take(self, array: Array) -> Array:
-        self.left -= array.nbytes
-        self.names += 1
-        if self.left < 0 or self.names > MAX_NAMES:
-            raise InputError("asks for more memory than the file has bytes, or too many arrays")
-        return array
-
-
 def _notes_of(setting: Setting) -> dict[str, Any]:
     return {
         "graph": graph_to_json(setting.network.graph),
@@ -159,20 +142,16 @@ def _notes_of(setting: Setting) -> dict[str, Any]:
     }
 
 
-def _read_notes(file: h5py.File, budget: _Budget) -> dict[str, Any]:
+def _read_notes(file: h5py.File) -> dict[str, Any]:
     if "notes" not in file:
         return {}
-    text = budget.take(read_array(file, "notes", "|u1", 1)).tobytes()
-    try:
-        notes = json.loads(text.decode())
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"notes are not JSON ({error}): make the file anew") from error
+    notes = read_json(file, "notes")
     if not isinstance(notes, dict):
         raise InputError("notes should be a JSON object")
     return notes
 
 
-def _read_setting(file: h5py.File, notes: Mapping[str, Any], budget: _Budget) -> Setting | None:
+def _read_setting(file: h5py.File, notes: Mapping[str, Any]) -> Setting | None:
     """The setting, where notes and network are there."""
     if "network" not in file or "graph" not in notes:
         return None
@@ -180,8 +159,8 @@ def _read_setting(file: h5py.File, notes: Mapping[str, Any], budget: _Budget) ->
     group = read_group(file, "network")
     network = _network(
         graph,
-        _read_arrays(read_group(group, "parameters"), budget),
-        _read_arrays(read_group(group, "buffers"), budget) if "buffers" in group else {},
+        read_tree(read_group(group, "parameters")),
+        read_tree(read_group(group, "buffers")) if "buffers" in group else {},
     )
     target, control = notes.get("target"), notes.get("control", "loss")
     if type(target) is not float or not 0 <= target < 1:
@@ -225,33 +204,3 @@ def _step_number(name: str) -> int:
     if not (name.isascii() and name.isdigit() and len(name) < 10):
         raise InputError(f"steps/{name} should be a step's number, counted from 0")
     return int(name)
-
-
-def _write_arrays(group: h5py.Group, arrays: Arrays) -> None:
-    for name, value in arrays.items():
-        array = np.asarray(value)
-        write_array(group, name, array.astype(np.uint8) if array.dtype == np.bool_ else array)
-
-
-def _read_arrays(group: h5py.Group, budget: _Budget) -> dict[str, Array]:
-    """Arrays of ``group``, and of the groups in it, by "name" or "quantity/item"; no deeper."""
-    result: dict[str, Array] = {}
-    for name in group:
-        if isinstance(group.get(name, getlink=True), h5py.HardLink) and isinstance(
-            group[name], h5py.Group
-        ):
-            inner = read_group(group, name)
-            result |= {f"{name}/{item}": _read_numbers(inner, item, budget) for item in inner}
-        else:
-            result[name] = _read_numbers(group, name, budget)
-    return result
-
-
-def _read_numbers(group: h5py.Group, name: str, budget: _Budget) -> Array:
-    hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
-    found: Any = group[name] if hard else None
-    dtype = getattr(found, "dtype", None)
-    if dtype is None or dtype.kind not in "fiu" or dtype.itemsize > 8:
-        raise InputError(f"{group.name}/{name} should be an array of floats or integers")
-    array = read_array(group, name, dtype.str, len(found.shape))
-    return budget.take(array.astype(dtype.newbyteorder("="), copy=False))

@@ -16,11 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.oracle.fields import (
+    CASE_ID,
+    FLAG,
+    NAME,
+    check_name,
+    take_list,
+    take_name,
+    take_number,
+    take_object,
+    take_text,
+    take_whole,
+)
 from fcpts_ref.resources import resource_path
 from fcpts_ref.storage.files import describe_failure
 
 FORMAT = "fcpts-vectors/1"
 NON_FINITE = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
+DTYPES = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
+COMPARISONS = "exact|ulp|close"
+MAXIMUM_FILE = 1 << 26  # bytes of one JSON file
 MAXIMUM_ELEMENTS = 1 << 24  # of one array; checked before memory is taken
 
 Array = NDArray[Any]
@@ -76,14 +91,18 @@ def decode_array(entry: Mapping[str, Any], folder: Path | None = None) -> Array:
     Raises ``InputError`` where shape and data disagree or the values are no numbers.
     """
     try:
+        if entry.get("dtype", "float64") not in DTYPES:
+            raise InputError(f"an array has no dtype of {', '.join(DTYPES)}")
         dtype, shape = np.dtype(entry.get("dtype", "float64")), tuple(entry["shape"])
-        if not all(isinstance(size, int) and size >= 0 for size in shape):
-            raise InputError(f"array shape is {shape}; expected a list of sizes of 0 or more")
+        if not all(type(size) is int and size >= 0 for size in shape) or len(shape) > 32:
+            raise InputError("an array has no shape of at most 32 sizes of 0 or more")
         if int(np.prod(shape, dtype=object)) > MAXIMUM_ELEMENTS:
             raise InputError(f"array of shape {shape} has more than {MAXIMUM_ELEMENTS} elements")
         if "file" in entry:
             return _read_dataset(entry, dtype, shape, folder)
         numbers = [NON_FINITE[v] if isinstance(v, str) else v for v in entry["data"]]
+        if not all(type(v) in (int, float, bool) for v in numbers):
+            raise InputError("the data of an array are not all numbers")
         return np.array(numbers, dtype=dtype).reshape(shape)
     except InputError:
         raise
@@ -97,19 +116,20 @@ def decode_array(entry: Mapping[str, Any], folder: Path | None = None) -> Array:
 def _read_dataset(
     entry: Mapping[str, Any], dtype: np.dtype[Any], shape: tuple[int, ...], folder: Path | None
 ) -> Array:
-    import h5py
+    from fcpts_ref.storage.hdf5 import find_array, open_checked, read_array
 
     if folder is None:
         raise InputError("an array in a file was given where only inline arrays are expected")
-    path = folder / Path(entry["file"]).name  # never outside the folder
-    with h5py.File(path, "r") as file:
-        dataset = file.get(entry["dataset"])
-        if dataset is None or dataset.shape != shape or dataset.dtype != dtype:
+    path = folder / take_name(entry, "file", NAME + r"\.h5")  # never outside the folder
+    name = take_text(entry, "dataset")
+    with open_checked(path) as file:
+        dataset = find_array(file, name)
+        if dataset.shape != shape or dataset.dtype != dtype:
             raise InputError(
-                f"{path} has no {dtype} dataset {entry['dataset']!r} of shape {shape}; "
-                "restore the file from its release"
+                f"{name[:80]} is {dataset.dtype} of shape {dataset.shape}, expected {dtype} of "
+                f"shape {shape}: restore the file from its release"
             )
-        return np.asarray(dataset[()])
+        return read_array(file, name, dtype.str, len(shape), max_unpacked=dataset.nbytes)
 
 
 def encode_array(array: Array) -> dict[str, Any]:
@@ -129,11 +149,14 @@ def _encode_number(value: Any) -> Any:
 
 
 def decode_input(entry: Any, folder: Path | None = None) -> Any:
-    """An input of a case: array, list of arrays, or a plain number, name, truth value or null."""
+    """An input of a case: array, list of arrays or of whole numbers, or a number, name, truth
+    value or null.  Raises ``InputError`` for anything else."""
     if isinstance(entry, Mapping):
         return decode_array(entry, folder)
-    if isinstance(entry, list) and entry and isinstance(entry[0], Mapping):
+    if isinstance(entry, list) and all(isinstance(item, Mapping) for item in entry):
         return [decode_array(item, folder) for item in entry]
+    if isinstance(entry, list) and not all(type(item) is int for item in entry):
+        raise InputError("an input is a list of neither arrays nor whole numbers")
     if isinstance(entry, str) and entry in NON_FINITE:
         return NON_FINITE[entry]
     return entry
@@ -161,7 +184,13 @@ def load_cases(folder: Path | None = None) -> list[Case]:
     folder = resource_path("vectors") if folder is None else folder
     suite = _read_json(folder / "suite.json")
     cases: list[Case] = []
-    for name in suite["files"]:
+    try:
+        names = [
+            check_name(n, "a file", NAME + r"\.(json|h5)") for n in take_object(suite, "files")
+        ]
+    except InputError as error:
+        raise InputError(f"{folder / 'suite.json'}: {error}") from None
+    for name in names:
         if name.endswith(".json"):
             cases.extend(_read_group(folder / name))
     return cases
@@ -169,48 +198,100 @@ def load_cases(folder: Path | None = None) -> list[Case]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
+        if path.is_file() and path.stat().st_size > MAXIMUM_FILE:
+            raise InputError(f"the vectors {path} have more than {MAXIMUM_FILE >> 20} MiB")
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(describe_failure(f"cannot read the vectors {path}", error)) from None
-    except ValueError as error:
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise InputError(f"the vectors {path} are not JSON: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"{path} has format {found!r}; this version reads {FORMAT!r}")
+        raise InputError(f"{path} is not of the format {FORMAT!r}, which this version reads")
     return content
 
 
 def _read_group(path: Path) -> list[Case]:
     group = _read_json(path)
-    rules = {name: Rule(**rule) for name, rule in group["rules"].items()}
-    return [_read_case(raw, group, rules, path.parent) for raw in group["cases"]]
+    try:
+        take_name(group, "group", NAME)
+        take_text(group, "source")
+        rules = {name: _read_rule(rule) for name, rule in take_object(group, "rules").items()}
+        notes = {flag: _read_note(note) for flag, note in take_object(group, "notes").items()}
+        cases = take_list(group, "cases")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    result = []
+    for number, raw in enumerate(cases, start=1):
+        try:
+            result.append(_read_case(raw, group, rules, notes, path.parent))
+        except InputError as error:
+            raise InputError(f"{path}, case {number} in the file: {error}") from None
+    return result
+
+
+def _read_rule(rule: Any) -> Rule:
+    return Rule(
+        take_name(rule, "compare", COMPARISONS),
+        take_text(rule, "reason"),
+        take_whole(rule, "ulp", default=0),
+        take_number(rule, "rtol", default=0.0),
+        take_number(rule, "atol", default=0.0),
+    )
+
+
+def _read_note(note: Any) -> dict[str, str]:
+    return {key: take_text(note, key) for key in ("why", "effect")}
 
 
 def _read_case(
-    raw: dict[str, Any], group: dict[str, Any], rules: dict[str, Rule], folder: Path
+    raw: Any,
+    group: dict[str, Any],
+    rules: dict[str, Rule],
+    notes: dict[str, dict[str, str]],
+    folder: Path,
 ) -> Case:
-    outputs = {
-        name: Expected(
-            decode_array(entry["value"], folder),
-            rules[entry["rule"]],
-            entry.get("optional", False),
-        )
-        for name, entry in raw.get("outputs", {}).items()
-    }
+    flags = tuple(check_name(f, "a flag", FLAG) for f in take_list(raw, "flags", default=()))
+    points = take_list(raw, "conventions", default=())
+    if not all(type(point) is int and 1 <= point <= 18 for point in points):
+        raise InputError("conventions are not a list of numbers from 1 to 18")
+    if ("reject" in raw) == ("outputs" in raw):
+        raise InputError("expected either outputs or reject")
     return Case(
-        id=raw["id"],
+        id=take_name(raw, "id", CASE_ID),
         group=group["group"],
-        operation=raw["operation"],
-        source=raw.get("source", group["source"]),
-        conventions=tuple(raw.get("conventions", ())),
-        flags=tuple(raw.get("flags", ())),
-        comment=raw["comment"],
-        inputs={name: decode_input(entry, folder) for name, entry in raw["inputs"].items()},
-        outputs=outputs,
-        reject=raw.get("reject"),
-        notes={flag: group["notes"][flag] for flag in raw.get("flags", ())},
+        operation=take_name(raw, "operation", NAME),
+        source=take_text(raw, "source", default=group["source"]),
+        conventions=tuple(points),
+        flags=flags,
+        comment=take_text(raw, "comment"),
+        inputs={
+            check_name(name, "an input", r"\w+"): decode_input(entry, folder)
+            for name, entry in take_object(raw, "inputs").items()
+        },
+        outputs={
+            check_name(name, "an output", r"\w+"): _read_output(entry, rules, folder)
+            for name, entry in take_object(raw, "outputs", default={}).items()
+        },
+        reject=take_text(raw, "reject") if "reject" in raw else None,
+        notes={flag: _known(notes, flag, "note") for flag in flags},
         raw=raw,
     )
+
+
+def _read_output(entry: Any, rules: dict[str, Rule], folder: Path) -> Expected:
+    rule = _known(rules, take_text(entry, "rule"), "rule")
+    optional = entry.get("optional", False)
+    if not isinstance(optional, bool):
+        raise InputError("optional is not true or false")
+    return Expected(decode_array(take_object(entry, "value"), folder), rule, optional)
+
+
+def _known(entries: Mapping[str, Any], name: str, what: str) -> Any:
+    if name not in entries:
+        raise InputError(f"the file has no {what} {name!r}")
+    return entries[name]
 
 
 def select_cases(

@@ -8,7 +8,7 @@ and continued after any stage.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Protocol
 
@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 
 from fcpts_ref.engines.base import Engine, WeightCache
 from fcpts_ref.engines.make import make_engine
-from fcpts_ref.engines.predict import predict
+from fcpts_ref.engines.predict import predict_outputs
 from fcpts_ref.engines.reference import NumpyEngine
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network, check_images
 from fcpts_ref.pruning.arithmetic import NUMPY, Arithmetic, arithmetic
-from fcpts_ref.spec.budget import budget
+from fcpts_ref.pruning.selection import Selection
+from fcpts_ref.spec.allocation import Allocation, allocate
+from fcpts_ref.spec.bounds import Bounds, check_bounds, free_bounds, shares_within
+from fcpts_ref.spec.budget import budget, exact_masks
 
 Array = NDArray[Any]
 
@@ -52,6 +55,8 @@ class Problem:
     images: (n, C, H, W) in [0, 1], of the network's dtype; labels are never given.
     ``teacher`` runs the dense network, ``student`` the sparse one; ``make_engine`` makes an engine
     of their kind for another graph; ``teacher_cache`` is for passes of the dense network.
+    target: of the weights of the layers in ``bounds``, which says how many each may lose; default
+    all prunable layers, all but one weight of each.
     """
 
     network: Network
@@ -61,22 +66,58 @@ class Problem:
     student: Engine
     make_engine: Callable[[Graph], Engine] = NumpyEngine
     arithmetic: Arithmetic = NUMPY
+    bounds: Bounds = field(default_factory=dict)
     teacher_cache: WeightCache = field(default_factory=WeightCache, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.bounds:
+            object.__setattr__(self, "bounds", free_bounds(self.network.sizes))
+
+    @property
+    def prunable(self) -> tuple[str, ...]:
+        """The weights that are pruned, by name: all but those of layers that stay dense."""
+        return tuple(name for name in self.network.graph.prunable if name in self.bounds)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many weights each of them has."""
+        return {name: self.network.parameters[name].size for name in self.prunable}
+
+    @property
+    def narrow(self) -> bool:
+        """Whether any layer is capped or fixed."""
+        return dict(self.bounds) != free_bounds(self.sizes)
 
     @property
     def count(self) -> int:
         """The exact budget: how many weights are pruned."""
-        return budget(self.target, sum(self.network.sizes.values()))
+        return budget(self.target, sum(self.sizes.values()))
+
+    def aiming(self, target: float) -> Problem:
+        """The problem at a lower target, on the way to its own: lower bounds shrink with it."""
+        if target == self.target:
+            return self
+        share = target / self.target
+        bounds = {name: (int(low * share), high) for name, (low, high) in self.bounds.items()}
+        return replace(self, target=target, bounds=bounds)
 
     @cached_property
-    def dense_logits(self) -> Array:
-        """The dense network's logits (n, classes) for all images, batch norm evaluating: once."""
-        return predict(self.network, self.images, engine=self.teacher)
+    def dense_outputs(self) -> dict[str, Array]:
+        """The dense network's outputs (n, ...) for all images, batch norm evaluating: once."""
+        return predict_outputs(self.network, self.images, engine=self.teacher)
+
+    def comparing(self, outputs: Mapping[str, str]) -> Problem:
+        """The problem with engines that give these outputs too, values of the graph by name."""
+        graph = self.network.graph
+        if outputs.items() <= graph.outputs.items():
+            return self
+        graph = graph.with_outputs(outputs)
+        return replace(self, teacher=self.make_engine(graph), student=self.make_engine(graph))
 
     @property
     def weights(self) -> dict[str, Array]:
-        """The prunable weights of the dense network by name."""
-        return {name: self.network.parameters[name] for name in self.network.graph.prunable}
+        """The dense network's weights that are pruned, by name."""
+        return {name: self.network.parameters[name] for name in self.prunable}
 
 
 def make_problem(
@@ -86,23 +127,30 @@ def make_problem(
     *,
     engine: str = "numba",
     threads: int | None = None,
+    selection: Selection | None = None,
 ) -> Problem:
-    """A checked problem.  Raises InputError for images, a target or an engine that do not fit."""
+    """A checked problem.
+
+    selection: layers that stay dense, and bounds on the rates of others.
+    Raises InputError for images, a target, a selection or an engine that do not fit.
+    """
     images = check_images(network.graph, images).astype(network.dtype, copy=False)
     if network.masks:
         raise InputError(
             f"network {network.graph.name!r} is pruned already; start from the dense network"
         )
-    sizes = network.sizes
+    bounds = (selection or Selection()).bounds(network.sizes)
+    sizes = {name: network.sizes[name] for name in bounds}
     count = budget(target, sum(sizes.values()))
     if count > sum(sizes.values()) - len(sizes):
         raise InputError(
             f"target {target} prunes {count} of {sum(sizes.values())} weights and would empty one "
             f"of the {len(sizes)} layers; use a lower target"
         )
+    check_bounds(bounds, count)
     make = partial(make_engine, engine=engine, threads=threads)
     teacher, student = make(network.graph), make(network.graph)
-    return Problem(network, images, target, teacher, student, make, arithmetic(engine))
+    return Problem(network, images, target, teacher, student, make, arithmetic(engine), bounds)
 
 
 @dataclass(frozen=True)
@@ -117,6 +165,7 @@ class Result:
     rate_before_projection: the global rate that the method itself reached, before the last
         projection onto the exact budget.
     dense_layers: layers that the initial allocation left dense.
+    left_out: layers that were to stay dense, and do not count in the target.
     history: arrays by name, the first axis counts steps.
     """
 
@@ -126,6 +175,7 @@ class Result:
     initial_rates: dict[str, float]
     rate_before_projection: float
     dense_layers: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     history: dict[str, Array] = field(default_factory=dict)
 
 
@@ -161,6 +211,48 @@ def run_method(
     for _ in range(method.stages(problem)):
         state = method.advance(problem, state, generator, on_step)
     return method.finish(problem, state)
+
+
+def allocate_within(name: str, problem: Problem) -> Allocation:
+    """The allocation of that name at the problem's target, within the layers' bounds.
+
+    Raises InputError as ``allocate`` does.
+    """
+    if not problem.narrow:
+        return allocate(name, problem.weights, problem.target)
+    dense: set[str] = set()
+
+    def share(layers: tuple[str, ...], count: int) -> dict[str, float]:
+        weights = {layer: problem.weights[layer] for layer in layers}
+        size = sum(w.size for w in weights.values())
+        found = allocate(name, weights, max(count, 0) / size)
+        dense.update(found.dense)
+        return {layer: rate * weights[layer].size for layer, rate in found.rates.items()}
+
+    counts = shares_within(share, problem.bounds, problem.count)
+    rates = {layer: count / problem.sizes[layer] for layer, count in counts.items()}
+    return Allocation(rates, tuple(n for n in counts if n in dense and counts[n] == 0))
+
+
+def final_masks(
+    problem: Problem, weights: Mapping[str, Array], thresholds: Mapping[str, float]
+) -> dict[str, NDArray[np.bool_]]:
+    """Masks of all prunable layers that meet the budget exactly; layers that stay dense keep all.
+
+    weights, thresholds: of the layers that are pruned.
+    """
+    bounds = problem.bounds if problem.narrow else None
+    masks = exact_masks(weights, thresholds, problem.count, bounds)
+    graph, parameters = problem.network.graph, problem.network.parameters
+    return {
+        name: masks[name] if name in masks else np.ones(parameters[name].shape, np.bool_)
+        for name in graph.prunable
+    }
+
+
+def left_out(problem: Problem) -> tuple[str, ...]:
+    """The prunable layers that stay dense."""
+    return tuple(name for name in problem.network.graph.prunable if name not in problem.bounds)
 
 
 def masked_network(network: Network, masks: Mapping[str, NDArray[np.bool_]]) -> Network:

@@ -27,7 +27,7 @@ def method_label(method: str, settings: Mapping[str, Any]) -> str:
     """
     if method == "fcpts":
         profile = settings.get("profile", DEFAULT_PROFILE)
-        usual = PROFILE_SETTINGS[profile].get("control", "loss")
+        usual = PROFILE_SETTINGS[profile]["control"]
         control = settings.get("control", usual)
         parts = [profile]
         if not settings.get("learn_rates", True):

@@ -12,12 +12,15 @@ from fcpts_ref.pruning.common import (
     OnStep,
     Problem,
     Result,
+    allocate_within,
+    final_masks,
+    left_out,
     mask_rates,
     mask_thresholds,
     masked_network,
 )
-from fcpts_ref.spec.allocation import Allocation, allocate
-from fcpts_ref.spec.budget import exact_masks, threshold_of_count
+from fcpts_ref.spec.allocation import Allocation
+from fcpts_ref.spec.budget import threshold_of_count
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class OneShot:
 
     def begin(self, problem: Problem) -> Allocation:
         """The allocation: all there is to know."""
-        return allocate(self.allocation, problem.weights, problem.target)
+        return allocate_within(self.allocation, problem)
 
     def stages(self, problem: Problem) -> int:
         """None: done when begun."""
@@ -57,12 +60,13 @@ class OneShot:
         weights = problem.weights
         counts = {name: round(rate * weights[name].size) for name, rate in state.rates.items()}
         thresholds = {name: threshold_of_count(weights[name], n) for name, n in counts.items()}
-        masks = exact_masks(weights, thresholds, problem.count)
+        masks = final_masks(problem, weights, thresholds)
         return Result(
             network=masked_network(problem.network, masks),
-            thresholds=mask_thresholds(weights, masks),
+            thresholds=mask_thresholds(problem.network.parameters, masks),
             rates=mask_rates(masks),
             initial_rates=dict(state.rates),
-            rate_before_projection=sum(counts.values()) / sum(problem.network.sizes.values()),
+            rate_before_projection=sum(counts.values()) / sum(problem.sizes.values()),
             dense_layers=state.dense,
+            left_out=left_out(problem),
         )

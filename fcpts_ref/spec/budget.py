@@ -84,13 +84,17 @@ def factor_between(ratios: Array, count: int) -> float:
 
 
 def exact_masks(
-    weights: Mapping[str, Array], thresholds: Mapping[str, float], count: int
+    weights: Mapping[str, Array],
+    thresholds: Mapping[str, float],
+    count: int,
+    bounds: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, NDArray[np.bool_]]:
     """Masks (True = kept) that prune exactly ``count`` weights, those of the smallest |w| / t.
 
     Of equal ratios the smaller |w| goes first (so it is in layers with t = 0, whose ratios are all
     infinite); other ties go in the order of the layers, then row-major.  The largest weight of
     every layer, the first of equals, is kept, so that no layer is emptied.
+    bounds: by layer the fewest and most weights that go (``bounds.Bounds``), which come first.
     Raises InputError if ``count`` leaves less than one weight to every layer.
     """
     sizes = [w.size for w in weights.values()]
@@ -102,10 +106,15 @@ def exact_masks(
     magnitudes = np.concatenate([np.abs(w).ravel() for w in weights.values()])
     ratios = np.concatenate([_ratios(w, thresholds[name]) for name, w in weights.items()])
     ends = np.cumsum(sizes)
-    largest = np.zeros(magnitudes.size, dtype=np.bool_)
-    for start, end in zip([0, *ends[:-1]], ends, strict=True):
-        largest[start + np.argmax(magnitudes[start:end])] = True
-    order = np.lexsort((magnitudes, ratios, largest))  # stable; the last key counts most
+    turn = np.zeros(magnitudes.size, dtype=np.int8)  # -1 goes first, 1 last
+    for name, start, end in zip(weights, [0, *ends[:-1]], ends, strict=True):
+        turn[start + np.argmax(magnitudes[start:end])] = 1
+        if bounds is not None:
+            low, high = bounds[name]
+            rank = np.argsort(magnitudes[start:end] + 0.0, kind="stable")
+            turn[start + rank[:low]] = -1
+            turn[start + rank[high:]] = 1
+    order = np.lexsort((magnitudes, ratios, turn))  # stable; the last key counts most
     kept = np.ones(order.size, dtype=np.bool_)
     kept[order[:count]] = False
     parts = np.split(kept, ends[:-1])

@@ -45,7 +45,8 @@ class Conventions:
     reconstruction_moves_thresholds: bool = True  # 3
     mask_gradient_reaches_weights: bool = False  # 4
     temperature: float = 1.0  # 5
-    reconstructs: Literal["logits"] = "logits"  # 6
+    reconstructs: Literal["logits", "features"] = "logits"  # 6
+    feature_layers: str = ""  # 6: names of layers with commas; none for every residual addition
     threshold_parameter: ThresholdParameter = "threshold"  # 7
     initial_allocation: str = "erk"  # 8
     strict_rate: bool = False  # 9
@@ -131,7 +132,7 @@ LEAST: dict[str, int] = {
 CHOICES: dict[str, tuple[Any, ...]] = {
     "tie": ("pruned", "half"),
     "mask_gradient": ("clipped",),
-    "reconstructs": ("logits",),
+    "reconstructs": ("logits", "features"),
     "threshold_parameter": ("threshold", "sigmoid"),
     "density": ("kernel", "histogram"),
     "bandwidth": ("absolute", "relative"),
@@ -192,10 +193,10 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
     ),
     OpenPoint(
         6,
-        ("reconstructs",),
+        ("reconstructs", "feature_layers"),
         "Which outputs does L_rec compare?",
         "the network's",
-        "the network's",
+        "the network's; the squared error of each block's is an option that its scripts leave off",
     ),
     OpenPoint(
         7,

@@ -18,6 +18,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, ndtr, softmax
 
+from fcpts_ref.checks import (
+    check_choice,
+    check_result,
+    finite_array,
+    floating_array,
+    real_number,
+    uniform_bins,
+    whole_number,
+)
 from fcpts_ref.errors import InputError
 from fcpts_ref.spec.conventions import SURROGATE_WIDTH, AtTarget, Tie
 
@@ -39,10 +48,9 @@ def mask(weight: ArrayLike, threshold: float, *, tie: Tie = "pruned") -> Array:
     Raises InputError for a weight that is not finite, a threshold below 0 or not finite, or an
     unknown tie.
     """
-    W = _finite(weight, "weight")
+    W = finite_array(weight, "weight")
     t = _threshold(threshold)
-    if tie not in ("pruned", "half"):
-        raise InputError(f"tie is {tie!r}; expected 'pruned' or 'half'")
+    check_choice(tie, "tie", ("pruned", "half"))
     magnitude = np.abs(W)
     at_threshold = W.dtype.type(0.5 if tie == "half" else 0)
     M = np.where(magnitude > t, W.dtype.type(1), W.dtype.type(0))
@@ -58,7 +66,7 @@ def sparse_weight(weight: ArrayLike, mask: ArrayLike) -> Array:
     weight, mask: of one shape; returns an array like ``weight``.
     Raises InputError if the shapes differ.
     """
-    W, M = _floating(weight), np.asarray(mask)
+    W, M = floating_array(weight, "weight"), floating_array(mask, "mask")
     _same_shape(W, M, "weight", "mask")
     return np.asarray(W * M.astype(W.dtype, copy=False))
 
@@ -81,7 +89,11 @@ def sparse_output(network: MaskableNetwork, images: Array, masks: Mapping[str, A
     Returns the logits (B, classes); batch norm uses its running statistics.
     Raises InputError for a mask of an unknown weight or of another shape.
     """
-    unknown = sorted(set(masks) - set(network.parameters))
+    if not isinstance(masks, Mapping):
+        raise InputError(
+            f"masks is of type {type(masks).__name__}; expected masks by the name of the weight"
+        )
+    unknown = [name for name in masks if name not in network.parameters]
     if unknown:
         raise InputError(f"mask for {unknown[0]!r}: the network has no weight of that name")
     masked = {name: sparse_weight(network.parameters[name], masks[name]) for name in masks}
@@ -99,7 +111,7 @@ def control_loss(rates: ArrayLike, sizes: ArrayLike, target: float) -> Scalar:
     Raises InputError for rates or a target out of range or sizes that do not fit.
     """
     r, N = _rates_and_sizes(rates, sizes)
-    return np.abs(_global_rate(r, N) - r.dtype.type(_target(target)))
+    return r.dtype.type(np.abs(_excess(r, N, target)))
 
 
 def reconstruction_loss(
@@ -112,12 +124,20 @@ def reconstruction_loss(
     Convention 6: Y are the logits of the network.
 
     dense_logits, sparse_logits: (B, classes).  Returns a scalar in nats, the mean over the batch.
-    Raises InputError for shapes that differ, logits that are not finite, or T <= 0.
+    Raises InputError for shapes that differ, logits that are not finite, T <= 0, or a result that
+    is not finite.
     """
     dense, sparse, T = _logits(dense_logits, sparse_logits, temperature)
-    log_p = log_softmax(dense / T, axis=1)
-    log_q = log_softmax(sparse / T, axis=1)
-    return (np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean() * T * T
+    dtype = np.result_type(dense, sparse)
+    wide = np.result_type(dtype, np.float64)  # log p - log q cancels where the logits are near
+    dense, sparse, T = dense.astype(wide), sparse.astype(wide), wide.type(T)
+    with np.errstate(over="ignore", invalid="ignore"):
+        log_p = log_softmax(dense / T, axis=1)
+        log_q = log_softmax(sparse / T, axis=1)
+        mean = (np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean()
+        loss = (mean * T * T).astype(dtype)
+    check_result(loss, "the reconstruction loss", _TOO_LARGE)
+    return loss
 
 
 def reconstruction_loss_gradient(
@@ -129,31 +149,25 @@ def reconstruction_loss_gradient(
     """
     dense, sparse, T = _logits(dense_logits, sparse_logits, temperature)
     B = dense.dtype.type(dense.shape[0])
-    p, q = softmax(dense / T, axis=1), softmax(sparse / T, axis=1)
-    return np.asarray((q - p) * (T / B))
+    with np.errstate(over="ignore", invalid="ignore"):
+        p, q = softmax(dense / T, axis=1), softmax(sparse / T, axis=1)
+        gradient = (q - p) * (T / B)
+    check_result(gradient, "the gradient of the reconstruction loss", _TOO_LARGE)
+    return np.asarray(gradient)
 
 
 def total_loss(reconstruction: float, control: float, *, control_weight: float = 1.0) -> Scalar:
     """Equation 5 (Controllable Sparsity Reconstruction): L = L_rec + L_c.
 
     Convention 13: ``control_weight`` multiplies L_c; 1 in the paper and in the released code.
-    Raises InputError for a weight that is negative or not finite.
+    Raises InputError for losses that are not numbers, or a weight that is negative or not finite.
     """
-    if not (np.isfinite(control_weight) and control_weight >= 0):
-        raise InputError(f"control_weight is {control_weight}; expected a finite number >= 0")
+    expected = "a finite number >= 0"
+    if real_number(control_weight, "control_weight", expected) < 0:
+        raise InputError(f"control_weight is {control_weight}; expected {expected}")
+    for value, name in ((reconstruction, "reconstruction"), (control, "control")):
+        floating_array(value, name)
     return reconstruction + control_weight * control
-
-
-# Equation 6
-
-
-def _sparsify(*arguments: Any, **settings: Any) -> Any:
-    """Equation 6: arg min of L over W and r.  A pointer to ``pruning.fcpts.method.sparsify``."""
-    from fcpts_ref.pruning.fcpts.method import (
-        sparsify,  # the only look upwards, and only when called
-    )
-
-    return sparsify(*arguments, **settings)
 
 
 # Equations 7-9: by the rate
@@ -164,7 +178,8 @@ def rate_gradient(dreconstruction_drate: ArrayLike, dcontrol_drate: ArrayLike) -
 
     Both (L,); returns (L,).  Raises InputError if the shapes differ.
     """
-    drec, dcontrol = _floating(dreconstruction_drate), _floating(dcontrol_drate)
+    drec = floating_array(dreconstruction_drate, "dreconstruction_drate")
+    dcontrol = floating_array(dcontrol_drate, "dcontrol_drate")
     _same_shape(drec, dcontrol, "dreconstruction_drate", "dcontrol_drate")
     return drec + dcontrol
 
@@ -180,12 +195,11 @@ def control_loss_gradient(
     Arguments and errors as in ``control_loss``; returns (L,).
     """
     r, N = _rates_and_sizes(rates, sizes)
-    if at_target not in ("negative", "zero"):
-        raise InputError(f"at_target is {at_target!r}; expected 'negative' or 'zero'")
-    excess = _global_rate(r, N) - r.dtype.type(_target(target))
+    check_choice(at_target, "at_target", ("negative", "zero"))
+    excess = _excess(r, N, target)
     if excess == 0 and at_target == "zero":
         return np.zeros_like(r)
-    share = N / N.sum()
+    share = (N / N.sum()).astype(r.dtype)
     return np.asarray(share if excess > 0 else -share)
 
 
@@ -198,7 +212,9 @@ def reconstruction_rate_gradient(
     Convention 3: pruned weights count too, so dL/dM = dL/dW_sparse * W is needed for them as well.
     Returns a scalar.  Raises InputError if the shapes differ.
     """
-    return reconstruction_threshold_gradient(dloss_dmask, dmask_dthreshold) * dthreshold_drate
+    dt_dr = real_number(dthreshold_drate, "dthreshold_drate", "a finite number")
+    dL_dt = reconstruction_threshold_gradient(dloss_dmask, dmask_dthreshold)
+    return dL_dt * dL_dt.dtype.type(dt_dr)
 
 
 def mask_threshold_gradient(weight: ArrayLike, threshold: float) -> Array:
@@ -209,7 +225,7 @@ def mask_threshold_gradient(weight: ArrayLike, threshold: float) -> Array:
 
     Arguments and errors as in ``mask``; returns an array like ``weight``.
     """
-    W = _finite(weight, "weight")
+    W = finite_array(weight, "weight")
     u = np.abs(W) - _threshold(threshold)
     inside = np.abs(u) < SURROGATE_WIDTH
     return np.asarray(np.where(inside, W.dtype.type(-0.5), W.dtype.type(0)))
@@ -242,12 +258,15 @@ def sparsity_rate_integral(threshold: float, samples: ArrayLike, bandwidth: floa
     samples: (n,) weights; bandwidth: h > 0, both in the weights' unit.  Returns a scalar in [0, 1].
     Raises InputError as in ``density``.
     """
-    w, h = _kernel_arguments(samples, bandwidth)
-    t = w.dtype.type(_threshold(threshold))
+    samples, h = _kernel_arguments(samples, bandwidth)
+    t = np.float64(samples.dtype.type(_threshold(threshold)))
+    w, h = samples.astype(np.float64), np.float64(h)  # ndtr knows float32 and float64 alone
     # Phi(b) - Phi(a) = Phi(-a) - Phi(-b): mirrored so that both arguments lie in the lower tail
     # where Phi keeps its relative precision.
     centre = np.abs(w)
-    return (ndtr((t - centre) / h) - ndtr((-t - centre) / h)).mean()
+    with np.errstate(over="ignore"):  # Phi of infinity is 0 or 1
+        rate = (ndtr((t - centre) / h) - ndtr((-t - centre) / h)).mean()
+    return samples.dtype.type(rate)
 
 
 def rate_threshold_gradient(
@@ -256,8 +275,12 @@ def rate_threshold_gradient(
     """Equation 11 (Bridge function): dr/dt = p(t) + p(-t).
 
     Two densities (per unit of weight), scalars or one per layer; returns the same.
+    Raises InputError if the shapes differ.
     """
-    return _floating(density_at_threshold) + _floating(density_at_minus_threshold)
+    p = floating_array(density_at_threshold, "density_at_threshold")
+    p_minus = floating_array(density_at_minus_threshold, "density_at_minus_threshold")
+    _same_shape(p, p_minus, "density_at_threshold", "density_at_minus_threshold")
+    return p + p_minus
 
 
 def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
@@ -272,9 +295,12 @@ def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
     Raises InputError for no samples, values that are not finite, or h <= 0.
     """
     w, h = _kernel_arguments(samples, bandwidth)
-    x = _finite(points, "points").astype(w.dtype, copy=False)
-    z = (x[..., np.newaxis] - w) / h  # points.shape + (n,)
-    return np.asarray(np.exp(-0.5 * z * z).mean(axis=-1) / (h * np.sqrt(w.dtype.type(2 * np.pi))))
+    x = finite_array(points, "points").astype(w.dtype, copy=False)
+    with np.errstate(over="ignore", under="ignore"):  # K of infinity is 0
+        z = (x[..., np.newaxis] - w) / h  # points.shape + (n,)
+        p = np.exp(-0.5 * z * z).mean(axis=-1) / (h * np.sqrt(w.dtype.type(2 * np.pi)))
+    check_result(p, "the density", f"the bandwidth {h} is too small; use a larger one")
+    return np.asarray(p)
 
 
 def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) -> Array:
@@ -286,22 +312,18 @@ def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) ->
     sample itself, the density is 0.  Samples that are all alike have density 0 everywhere.
 
     points: any shape; samples: any shape, n >= 1.  Returns an array like ``points``.
-    Raises InputError for no samples, values that are not finite, or bins < 1.
+    Raises InputError for no samples, values that are not finite, bins < 1, or samples too close
+    together or too far apart for bins of one width in their dtype.
     """
     w = _samples(samples, "samples").ravel()
-    x = _finite(points, "points").astype(w.dtype, copy=False)
-    if bins < 1:
-        raise InputError(f"bins is {bins}; expected at least 1")
+    x = finite_array(points, "points").astype(w.dtype, copy=False)
+    whole_number(bins, "bins", 1)
     low, high = w.min(), w.max()
     if low == high:
         return np.zeros_like(x)
-    try:
-        counts, edges = np.histogram(w, bins=bins, range=(low, high))
-    except ValueError:  # bins narrower than the spacing of the numbers
-        raise InputError(
-            f"samples lie between {low!r} and {high!r}, too close for {bins} bins; use fewer bins"
-        ) from None
-    heights = (counts / (w.size * ((high - low) / bins))).astype(w.dtype)
+    edges, width = uniform_bins(low, high, bins, w.size)
+    counts, _ = np.histogram(w, bins=edges)
+    heights = (counts / (w.size * width)).astype(w.dtype)
     k = np.searchsorted(edges, x, side="right") - 1
     inside = (k >= 0) & (k < bins)
     return np.asarray(np.where(inside, heights[np.clip(k, 0, bins - 1)], w.dtype.type(0)))
@@ -315,7 +337,8 @@ def control_threshold_gradient(dcontrol_drate: ArrayLike, drate_dthreshold: Arra
 
     Both (L,): Equation 8 and Equation 11; returns (L,).  Raises InputError if the shapes differ.
     """
-    dcontrol, drate = _floating(dcontrol_drate), _floating(drate_dthreshold)
+    dcontrol = floating_array(dcontrol_drate, "dcontrol_drate")
+    drate = floating_array(drate_dthreshold, "drate_dthreshold")
     _same_shape(dcontrol, drate, "dcontrol_drate", "drate_dthreshold")
     return dcontrol * drate
 
@@ -328,7 +351,8 @@ def reconstruction_threshold_gradient(
     Summed over all weights of the layer, pruned ones included (convention 3).
     Both like the weight; returns a scalar.  Raises InputError if the shapes differ.
     """
-    dM, surrogate = _floating(dloss_dmask), _floating(dmask_dthreshold)
+    dM = floating_array(dloss_dmask, "dloss_dmask")
+    surrogate = floating_array(dmask_dthreshold, "dmask_dthreshold")
     _same_shape(dM, surrogate, "dloss_dmask", "dmask_dthreshold")
     return (dM * surrogate).sum()
 
@@ -339,7 +363,7 @@ EQUATIONS: dict[int, tuple[Callable[..., Any], ...]] = {
     3: (control_loss,),
     4: (reconstruction_loss, reconstruction_loss_gradient),
     5: (total_loss,),
-    6: (_sparsify,),
+    6: (),
     7: (rate_gradient,),
     8: (control_loss_gradient,),
     9: (reconstruction_rate_gradient, mask_threshold_gradient),
@@ -349,29 +373,17 @@ EQUATIONS: dict[int, tuple[Callable[..., Any], ...]] = {
     13: (control_threshold_gradient,),
     14: (reconstruction_threshold_gradient,),
 }
-"""The functions of each equation, by its number in the paper."""
+"""The functions of each equation, by its number in the paper.
+
+Equation 6, the minimisation over W and r as a whole, is the method itself: ``fcpts_ref.sparsify``.
+"""
 
 
 # What comes in, checked
 
 
-def _floating(values: ArrayLike) -> Array:
-    """``values`` as a floating array: its own floating dtype, float64 for other real numbers."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"got numbers of dtype {array.dtype}; expected real ones")
-    return array if array.dtype.kind == "f" else array.astype(np.float64)
-
-
-def _finite(values: ArrayLike, name: str) -> Array:
-    array = _floating(values)
-    if not np.isfinite(array).all():
-        raise InputError(f"{name} holds NaN or infinity; expected finite numbers")
-    return array
-
-
 def _samples(values: ArrayLike, name: str) -> Array:
-    array = _finite(values, name)
+    array = finite_array(values, name)
     if array.size == 0:
         raise InputError(f"{name} is empty (shape {array.shape}); expected at least one weight")
     return array
@@ -379,54 +391,77 @@ def _samples(values: ArrayLike, name: str) -> Array:
 
 def _threshold(threshold: float) -> np.float64:
     """The threshold in float64 whatever the weights are: comparing |w| with it is then exact."""
-    if np.ndim(threshold) != 0 or not (np.isfinite(threshold) and threshold >= 0):
-        raise InputError(f"threshold is {threshold}; expected one finite magnitude >= 0")
-    return np.float64(threshold)
+    expected = "one finite magnitude >= 0"
+    t = real_number(threshold, "threshold", expected)
+    if t < 0:
+        raise InputError(f"threshold is {threshold}; expected {expected}")
+    return np.float64(t)
 
 
 def _target(target: float) -> float:
-    if not 0 <= target < 1:
-        raise InputError(f"target is {target}; expected a sparsity rate in [0, 1)")
-    return target
+    expected = "a sparsity rate in [0, 1)"
+    rate = real_number(target, "target", expected)
+    if not 0 <= rate < 1:
+        raise InputError(f"target is {target}; expected {expected}")
+    return rate
 
 
 def _rates_and_sizes(rates: ArrayLike, sizes: ArrayLike) -> tuple[Array, Array]:
-    r, N = _floating(rates), np.asarray(sizes)
+    """Rates (L,) in their own dtype, sizes (L,) in float64 (or wider): N may exceed float16."""
+    r, N = floating_array(rates, "rates"), floating_array(sizes, "sizes")
     if r.ndim != 1 or r.size == 0 or N.shape != r.shape:
         raise InputError(
             f"rates have shape {r.shape} and sizes {N.shape}; expected one of each for every layer"
         )
     if not ((r >= 0) & (r <= 1)).all():
         raise InputError(f"rates are {r.tolist()}; expected shares in [0, 1]")
-    if not ((N >= 0).all() and 0 < N.sum() < np.inf):
+    N = N.astype(np.result_type(r, np.float64))
+    with np.errstate(over="ignore"):
+        fits = (N >= 0).all() and 0 < N.sum() < np.inf
+    if not fits:
         raise InputError(f"sizes are {N.tolist()}; expected numbers of weights, not all 0")
-    return r, N.astype(r.dtype)
+    return r, N
 
 
-def _global_rate(r: Array, N: Array) -> Scalar:
-    return (r * N).sum() / N.sum()
+def _excess(r: Array, N: Array, target: float) -> Scalar:
+    """How far the global rate sum(r_i N_i) / sum(N_i) lies above r_0, in float64 or wider."""
+    return (r * N).sum() / N.sum() - r.dtype.type(_target(target))
+
+
+_TOO_LARGE = "logits or temperature are too large; scale them down"
 
 
 def _logits(
     dense_logits: ArrayLike, sparse_logits: ArrayLike, temperature: float
 ) -> tuple[Array, Array, Scalar]:
-    dense, sparse = _finite(dense_logits, "dense_logits"), _finite(sparse_logits, "sparse_logits")
+    dense = finite_array(dense_logits, "dense_logits")
+    sparse = finite_array(sparse_logits, "sparse_logits")
     _same_shape(dense, sparse, "dense_logits", "sparse_logits")
     if dense.ndim != 2 or dense.size == 0:
         raise InputError(f"logits have shape {dense.shape}; expected (batch, classes), not empty")
-    if not (np.isfinite(temperature) and temperature > 0):
-        raise InputError(f"temperature is {temperature}; expected a finite number above 0")
-    return dense, sparse, sparse.dtype.type(temperature)
+    T = _positive(temperature, "temperature", "a finite number above 0", sparse.dtype)
+    return dense, sparse, T
 
 
 def _kernel_arguments(samples: ArrayLike, bandwidth: float) -> tuple[Array, Scalar]:
     w = _samples(samples, "samples").ravel()
-    if not (np.isfinite(bandwidth) and bandwidth > 0):
-        raise InputError(
-            f"bandwidth is {bandwidth}; expected a finite number above 0 "
-            "(weights that are all alike have no spread to measure it in: use an absolute one)"
-        )
-    return w, w.dtype.type(bandwidth)
+    expected = (
+        "a finite number above 0 "
+        "(weights that are all alike have no spread to measure it in: use an absolute one)"
+    )
+    return w, _positive(bandwidth, "bandwidth", expected, w.dtype)
+
+
+def _positive(value: float, name: str, expected: str, dtype: np.dtype[Any]) -> Scalar:
+    """A number above 0 in a dtype that can hold it."""
+    number = real_number(value, name, expected)
+    if number <= 0:
+        raise InputError(f"{name} is {value}; expected {expected}")
+    with np.errstate(over="ignore"):
+        result = dtype.type(number)
+    if not 0 < result < np.inf:
+        raise InputError(f"{name} is {value}, outside the range of {dtype}; use a wider dtype")
+    return result
 
 
 def _same_shape(a: Array, b: Array, a_name: str, b_name: str) -> None:

@@ -7,9 +7,12 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from fcpts_ref.errors import InputError
 
@@ -26,6 +29,7 @@ _REMEDIES = {
     errno.ENOENT: "its folder does not exist: create it first",
     errno.ENOTDIR: "a part of the path is not a folder: correct the path",
     errno.EISDIR: "there is a folder of that name: choose another name",
+    errno.ELOOP: "a link stands where a file is expected: remove it or choose another folder",
     errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
 }
 
@@ -66,6 +70,18 @@ def check_writable(path: Path | str) -> None:
         probe.unlink()
     except OSError as error:
         raise InputError(describe_failure(f"cannot write {path}", error)) from error
+
+
+def check_regular_file(path: Path | str) -> None:
+    """Raise InputError unless ``path`` is a regular file (a pipe or device may never end)."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise InputError(describe_failure(f"cannot read {path}", error)) from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"cannot read {path}: it is a folder, expected a file")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"cannot read {path}: it is a pipe or a device, expected a regular file")
 
 
 def describe_failure(what: str, error: Exception) -> str:
@@ -109,29 +125,44 @@ def file_sha256(path: Path | str) -> str:
 def lock_folder(path: Path | str) -> Iterator[None]:
     """Keep other processes from writing to the folder ``path`` (created if absent).
 
-    The operating system holds the lock and drops it when the process ends, however it
-    ends: the file ``.lock`` that stays behind blocks nobody.  Raises InputError at once,
-    without waiting, when another process (or another block of this one) holds the lock.
+    The operating system holds the lock and drops it when the process ends, however it ends: the
+    file ``.lock`` that stays behind blocks nobody.  Raises InputError at once, without waiting,
+    when another process (or another block of this one) holds the lock, when ``.lock`` is a link,
+    and when it cannot be written.
     """
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _open_lock(folder / LOCK_NAME)
     except OSError as error:
         raise InputError(describe_failure(f"cannot write to folder {folder}", error)) from error
     try:
         try:
-            _acquire(descriptor)
+            acquired = lock_descriptor(descriptor, blocking=False)
+            if acquired:
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"{os.getpid()}\n".encode())
         except OSError as error:
+            raise InputError(describe_failure(f"cannot lock folder {folder}", error)) from error
+        if not acquired:
             raise InputError(
                 f"folder {folder} is in use by another process{_holder(descriptor)}: "
                 "wait for it to end or choose another folder"
-            ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+            )
         yield
     finally:
         os.close(descriptor)  # releases the lock
+
+
+def _open_lock(path: Path) -> int:
+    """Open the lock file, created if absent, but never another file through a link."""
+    no_follow = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | no_follow, 0o666)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(descriptor)
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return descriptor
 
 
 def _holder(descriptor: int) -> str:
@@ -139,19 +170,3 @@ def _holder(descriptor: int) -> str:
     with contextlib.suppress(OSError, ValueError):
         return f" (process {int(os.read(descriptor, 20))})"
     return ""
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _acquire(descriptor: int) -> None:
-        """Lock one byte far behind the text, so that others can still read who holds it."""
-        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-
-else:
-    import fcntl
-
-    def _acquire(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

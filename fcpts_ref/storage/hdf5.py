@@ -1,14 +1,18 @@
 """HDF5 as a plain container: arrays and short texts, checked before any memory is taken.
 
-Files are put together in memory and written by ordinary file operations, because the HDF5
-library may end the whole process when the disk fills up under it.  Arrays lie uncompressed
-and contiguous, so that an array never takes more memory than the file has bytes, and a file
-is refused if it asks the reader to look outside it.
+A file is put together in memory and written by ordinary file operations, because the HDF5
+library may end the whole process when the disk fills up under it.  Arrays are uncompressed
+and contiguous, so an array never takes more memory than the file has bytes.  A file that
+points outside itself, or reaches the same contents in so many ways that they would take more
+memory than the file has bytes, is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +21,12 @@ import h5py
 import numpy as np
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.storage.files import describe_failure, write_atomically
+from fcpts_ref.storage.files import check_regular_file, describe_failure, write_atomically
 
 MAX_TEXT = 16_384  # bytes in one text attribute; HDF5 itself ends at 64 KiB
-
-# libver v110: every piece of metadata carries a checksum, so a damaged file is noticed.
-_IN_MEMORY = {"driver": "core", "backing_store": False, "libver": "v110"}
+MAX_DEPTH = 16  # groups inside groups
+LINK_BYTES = 16  # the least that a name takes in a file
+CHECKSUM = "sha256"  # the attribute with an array's checksum
 
 
 def write_hdf5(
@@ -32,48 +36,107 @@ def write_hdf5(
 
     Raises InputError if the file cannot be written (files.write_atomically).
     """
-    with h5py.File("image.h5", "w", **_IN_MEMORY) as file:
+    buffer = io.BytesIO()
+    # With libver v110 all metadata carry checksums, so damage is noticed.
+    with h5py.File(buffer, "w", libver="v110") as file:
         write_text(file, "format", format_name)
         file.attrs["version"] = np.int64(version)
         fill(file)
-        file.flush()
-        image = file.id.get_file_image()
-    write_atomically(path, lambda temporary: _write_bytes(temporary, image))
+    write_atomically(path, lambda temporary: _write_bytes(temporary, buffer.getbuffer()))
 
 
-def _write_bytes(path: Path, content: bytes) -> None:
+def _write_bytes(path: Path, content: memoryview) -> None:
     with open(path, "wb") as file:
         file.write(content)
 
 
 @contextlib.contextmanager
 def open_hdf5(path: Path | str, format_name: str, version: int) -> Iterator[h5py.File]:
-    """Open a file of the given format for reading; within the block HDF5's errors, too, are
-    InputError.
+    """Open a file of one of this program's formats for reading, as ``open_checked`` does.
 
-    Raises InputError for a file that is absent, not HDF5, damaged, of another format or of a
-    version newer than ``version``.
+    Raises InputError also for another format and for a version newer than ``version``.
     """
+    with open_checked(path, f"a file of the format {format_name!r}") as file:
+        _check_format(file, format_name, version)
+        yield file
+
+
+@contextlib.contextmanager
+def open_checked(path: Path | str, expected: str = "an HDF5 file") -> Iterator[h5py.File]:
+    """Open any HDF5 file for reading.  Inside the block, errors of HDF5 become InputError.
+
+    expected: the kind of file, for the message.  Read its contents with the functions of this
+    module: they follow no link out of the file.
+    Raises InputError for a file that is absent, not a regular file, not HDF5 or damaged, and
+    for one whose links lead to more contents than it has bytes.
+    """
+    check_regular_file(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise InputError(_describe_unreadable(Path(path), format_name, error)) from error
+        raise InputError(_describe_unreadable(Path(path), expected, error)) from error
     with file:
         try:
-            _check_format(file, format_name, version)
+            _check_links(file, Path(path).stat().st_size)
             yield file
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        except _HDF5_ERRORS as error:
             raise InputError(
-                f"{path}: damaged HDF5 file ({_first_line(error)}): make it anew"
-            ) from error
+                f"{path}: damaged HDF5 file ({_first_line(error)}): recreate it"
+            ) from (error)
 
 
-def _describe_unreadable(path: Path, format_name: str, error: OSError) -> str:
+_HDF5_ERRORS = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+)
+
+
+def _check_links(file: h5py.File, file_size: int) -> None:
+    """Raise InputError if contents reached by several names exceed the size of the file."""
+    left, waiting = file_size, [(file["/"], 0)]
+    groups: set[int] = set()  # by address
+    sizes: dict[int, int] = {}  # bytes of arrays, by address
+    while waiting:
+        group, depth = waiting.pop()
+        address = h5py.h5o.get_info(group.id).addr
+        if address in groups or depth > MAX_DEPTH:
+            raise InputError(f"{group.name[:80]} is reached twice or nested too deeply: refused")
+        groups.add(address)
+        for name in _hard_links(group):
+            found = h5py.h5o.get_info(group.id, name)
+            if found.type == h5py.h5o.TYPE_GROUP:
+                waiting.append((group[name], depth + 1))
+            elif found.type == h5py.h5o.TYPE_DATASET:
+                if found.addr not in sizes:
+                    sizes[found.addr] = group[name].id.get_storage_size()
+                left -= LINK_BYTES + sizes[found.addr]
+            if left < 0:
+                raise InputError("its names lead to more contents than the file has bytes: refused")
+
+
+def _hard_links(group: h5py.Group) -> list[bytes]:
+    """Return the names in a group, without links to other places, which are never followed."""
+    names: list[bytes] = []
+
+    def add(name: bytes, link: Any) -> None:
+        if link.type == h5py.h5l.TYPE_HARD:
+            names.append(name)
+
+    group.id.links.iterate(add, info=True)
+    return names
+
+
+def _describe_unreadable(path: Path, expected: str, error: OSError) -> str:
     if error.errno is not None or not path.is_file():
         return describe_failure(f"cannot read {path}", error)
-    return f"{path} is not an HDF5 file or is cut short, expected the format {format_name!r}"
+    return f"{path} is not an HDF5 file or is cut short, expected {expected}"
 
 
 def _first_line(error: Exception) -> str:
@@ -136,39 +199,74 @@ def read_group(owner: h5py.Group, name: str) -> h5py.Group:
 
 
 def write_array(owner: h5py.Group, name: str, array: np.ndarray) -> None:
-    """Store an array little-endian, uncompressed and contiguous."""
-    owner.create_dataset(name, data=array, dtype=array.dtype.newbyteorder("<"))
+    """Store an array little-endian, uncompressed and contiguous, with its SHA-256."""
+    stored = owner.create_dataset(name, data=array, dtype=array.dtype.newbyteorder("<"))
+    write_text(stored, CHECKSUM, array_sha256(array))
 
 
-def read_array(owner: h5py.Group, name: str, dtype: str, dimensions: int) -> np.ndarray:
-    """Return the array ``name`` after checking dtype, number of dimensions and size.
+def array_sha256(array: np.ndarray) -> str:
+    """Return the SHA-256, in hexadecimal digits, of an array's bytes: little-endian, row-major."""
+    stored = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return hashlib.sha256(stored.data).hexdigest()
 
-    The array must be stored contiguously inside the file: then its claimed size is one the
-    file really has.  Raises InputError for anything else.
+
+def read_array(
+    owner: h5py.Group, name: str, dtype: str, dimensions: int, *, max_unpacked: int = 0
+) -> np.ndarray:
+    """Return the array ``name`` after checking dtype, number of dimensions, size and checksum.
+
+    The array must be stored contiguously inside the file, so that its claimed size is one the
+    file really has; one in chunks is read where it has at most ``max_unpacked`` bytes.  Files of
+    other programs need no checksum.  Raises InputError for anything else.
     """
-    found = _member(owner, name)
+    found = find_array(owner, name)
     expected = np.dtype(dtype)
-    if not isinstance(found, h5py.Dataset):
-        raise InputError(f"{name} should be an array")
     if found.dtype != expected or found.ndim != dimensions:
         raise InputError(
             f"{name} is {found.dtype} with {found.ndim} dimensions, expected {expected} with "
             f"{dimensions}"
         )
-    if found.is_virtual or found.external or found.chunks is not None:
-        raise InputError(f"{name} should be stored contiguously inside the file")
     size, stored = found.size * expected.itemsize, found.id.get_storage_size()
-    if size != stored or size > Path(found.file.filename).stat().st_size:
+    if found.chunks is not None and size <= max_unpacked:
+        _check_chunks(found)
+    elif found.is_virtual or found.external or found.chunks is not None:
+        raise InputError(f"{name} should be stored contiguously inside the file")
+    elif size != stored or size > Path(found.file.filename).stat().st_size:
         raise InputError(f"{name} of shape {found.shape} is not wholly in the file")
     array = np.empty(found.shape, dtype=expected)
     if found.size:
         found.read_direct(array)
+    if CHECKSUM in found.attrs and read_text(found, CHECKSUM) != array_sha256(array):
+        raise InputError(f"{found.name} does not match its checksum: damaged, recreate the file")
     return array
 
 
+def _check_chunks(array: h5py.Dataset) -> None:
+    """Raise InputError for chunks larger than the array, and for filters that are not HDF5's."""
+    properties = array.id.get_create_plist()
+    filters = {properties.get_filter(index)[0] for index in range(properties.get_nfilters())}
+    if math.prod(array.chunks) > max(array.size, 1) or not filters <= _FILTERS:
+        raise InputError(f"{array.name} has unusual chunks or filters: refused")
+
+
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+
+
+def find_array(owner: h5py.Group, name: str) -> h5py.Dataset:
+    """Return the array ``name`` unread; InputError if it is anything else."""
+    found = _member(owner, name)
+    if not isinstance(found, h5py.Dataset):
+        raise InputError(f"{name} should be an array")
+    return found
+
+
 def _member(owner: h5py.Group, name: str) -> Any:
-    if name not in owner:
-        raise InputError(f"{owner.name.rstrip('/')}/{name} is missing")
-    if not isinstance(owner.get(name, getlink=True), h5py.HardLink):
-        raise InputError(f"{name} is a link to another place: refused")
-    return owner[name]
+    """Follow a path such as "steps/0"; each part must be there and be no link elsewhere."""
+    found: Any = owner
+    for part in name.split("/"):
+        if not isinstance(found, h5py.Group) or not part or part not in found:
+            raise InputError(f"{owner.name.rstrip('/')}/{name[:80]} is missing")
+        if not isinstance(found.get(part, getlink=True), h5py.HardLink):
+            raise InputError(f"{name[:80]} is a link to another place: refused")
+        found = found[part]
+    return found

@@ -1,6 +1,6 @@
 """Networks, histories and interrupted runs as HDF5 files.
 
-A network's file (format "fcpts-ref network", version 1)::
+A network's file (format "fcpts-ref network", version 2)::
 
     attributes   format, version, name
     graph        uint8 (n,): the nodes as JSON, as ``graph_to_json`` writes them
@@ -14,7 +14,7 @@ Every array is checked against the graph when it is read; nothing in a file is e
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,18 +27,20 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Graph, Node
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.storage.hdf5 import (
+    find_array,
     open_hdf5,
     read_array,
     read_group,
-    write_array,
     write_hdf5,
     write_text,
 )
+from fcpts_ref.storage.hdf5_trees import read_json, read_numbers, read_tree, write_json, write_tree
 
 Array = NDArray[Any]
 
-NETWORK_FORMAT, NETWORK_VERSION = "fcpts-ref network", 1
+NETWORK_FORMAT, NETWORK_VERSION = "fcpts-ref network", 2
 ARRAYS_FORMAT, ARRAYS_VERSION = "fcpts-ref arrays", 1
+MAX_INTEGER = 1 << 31  # in a graph
 
 
 def write_network(
@@ -52,12 +54,12 @@ def write_network(
 
     def fill(file: h5py.File) -> None:
         write_text(file, "name", network.graph.name)
-        _write_json(file, "graph", graph_to_json(network.graph))
-        _write_json(file, "provenance", dict(provenance or {}))
+        write_json(file, "graph", graph_to_json(network.graph))
+        write_json(file, "provenance", dict(provenance or {}))
         for kind, arrays in (("parameters", network.parameters), ("buffers", network.buffers)):
-            _write_arrays(file.create_group(kind), arrays)
+            write_tree(file.create_group(kind), arrays)
         masks = {name: mask.astype(np.uint8) for name, mask in network.masks.items()}
-        _write_arrays(file.create_group("masks"), masks)
+        write_tree(file.create_group("masks"), masks)
 
     write_hdf5(path, NETWORK_FORMAT, NETWORK_VERSION, fill)
 
@@ -69,8 +71,8 @@ def read_network(path: Path | str) -> tuple[Network, dict[str, Any]]:
     version, or whose arrays do not fit its graph or are not finite.
     """
     with open_hdf5(path, NETWORK_FORMAT, NETWORK_VERSION) as file:
-        graph = graph_from_json(_read_json(file, "graph"))
-        provenance = _read_json(file, "provenance")
+        graph = graph_from_json(read_json(file, "graph"))
+        provenance = read_json(file, "provenance")
         parameters = _read_floats(read_group(file, "parameters"), graph.parameter_shapes)
         buffers = _read_floats(read_group(file, "buffers"), graph.buffer_shapes)
         group = read_group(file, "masks")
@@ -93,8 +95,8 @@ def write_arrays(
     """
 
     def fill(file: h5py.File) -> None:
-        _write_json(file, "notes", dict(notes or {}))
-        _write_arrays(file.create_group("arrays"), arrays)
+        write_json(file, "notes", dict(notes or {}))
+        write_tree(file.create_group("arrays"), arrays)
 
     write_hdf5(path, ARRAYS_FORMAT, ARRAYS_VERSION, fill)
 
@@ -102,17 +104,18 @@ def write_arrays(
 def read_arrays(path: Path | str) -> tuple[dict[str, Array], dict[str, Any]]:
     """What ``write_arrays`` wrote.  Raises InputError for a file that is not that."""
     with open_hdf5(path, ARRAYS_FORMAT, ARRAYS_VERSION) as file:
-        notes = _read_json(file, "notes")
+        notes = read_json(file, "notes")
         if not isinstance(notes, dict):
             raise InputError("notes should be a JSON object")
-        return _read_tree(read_group(file, "arrays"), ""), notes
+        return read_tree(read_group(file, "arrays")), notes
 
 
 def graph_to_json(graph: Graph) -> dict[str, Any]:
     """The graph as plain lists, numbers and texts."""
     return {
         "name": graph.name,
-        "input_shape": list(graph.input_shape),
+        "inputs": {name: list(shape) for name, shape in graph.inputs.items()},
+        "outputs": dict(graph.outputs),
         "nodes": [
             {
                 "name": node.name,
@@ -140,8 +143,9 @@ def graph_from_json(data: Any) -> Graph:
             )
             for node in data["nodes"]
         )
-        C, H, W = (int(side) for side in data["input_shape"])
-        return Graph(str(data["name"]), (C, H, W), nodes)
+        inputs = {str(n): tuple(map(_integer, s)) for n, s in data["inputs"].items()}
+        outputs = {str(n): str(value) for n, value in data["outputs"].items()}
+        return Graph(str(data["name"]), inputs, nodes, outputs)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -149,30 +153,21 @@ def graph_from_json(data: Any) -> Graph:
 
 
 def _attribute(value: Any) -> Any:
-    """A node's setting: a number, a truth value, or a pair of integers."""
-    if isinstance(value, bool | int | float):
+    """A node's attribute: a finite number, a truth value, a text, or integers."""
+    if isinstance(value, bool | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(v, int) for v in value):
-        return tuple(value)
-    raise InputError(f"graph: setting {value!r} should be a number or a pair of integers")
+    if isinstance(value, list):
+        return tuple(_integer(number) for number in value)
+    return _integer(value)
 
 
-def _write_json(file: h5py.File, name: str, data: Any) -> None:
-    text = json.dumps(data, sort_keys=False, separators=(",", ":"))
-    write_array(file, name, np.frombuffer(text.encode(), dtype=np.uint8))
-
-
-def _read_json(file: h5py.File, name: str) -> Any:
-    try:
-        return json.loads(read_array(file, name, "|u1", 1).tobytes().decode())
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{name} is not JSON ({error}): make the file anew") from error
-
-
-def _write_arrays(group: h5py.Group, arrays: Mapping[str, Array]) -> None:
-    for name, array in sorted(arrays.items()):  # the same arrays are the same file
-        array = array.astype(np.uint8) if array.dtype == np.bool_ else array
-        write_array(group, name, np.asarray(array))
+def _integer(value: Any) -> int:
+    if type(value) is not int or abs(value) > MAX_INTEGER:
+        raise InputError(
+            f"graph: {str(value)[:80]} should be a number, a text or integers of at most "
+            f"{MAX_INTEGER}"
+        )
+    return value
 
 
 def _read_floats(group: h5py.Group, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
@@ -186,25 +181,11 @@ def _read_floats(group: h5py.Group, shapes: Mapping[str, tuple[int, ...]]) -> di
         )
     result = {}
     for name, shape in shapes.items():
-        dtype = group[name].dtype if isinstance(group.get(name), h5py.Dataset) else None
-        if dtype not in (np.dtype("<f4"), np.dtype("<f8")):
-            raise InputError(f"{name} is {dtype}; expected float32 or float64")
-        result[name] = read_array(group, name, dtype.str, len(shape)).astype(
-            dtype.newbyteorder("="), copy=False
-        )
-    return result
-
-
-def _read_tree(group: h5py.Group, prefix: str) -> dict[str, Array]:
-    result: dict[str, Array] = {}
-    for name in group:
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise InputError(f"{name} is a link to another place: refused")
-        if isinstance(group[name], h5py.Group):
-            result |= _read_tree(group[name], f"{prefix}{name}/")
-            continue
-        dtype = group[name].dtype
-        if dtype.kind not in "fiu":
-            raise InputError(f"{prefix}{name} is {dtype}; expected numbers")
-        result[prefix + name] = read_array(group, name, dtype.str, group[name].ndim)
+        found = find_array(group, name)
+        if found.dtype not in (np.dtype("<f4"), np.dtype("<f8")) or found.ndim != len(shape):
+            raise InputError(
+                f"{name} is {found.dtype} of shape {found.shape}; expected float32 or float64 of "
+                f"shape {shape}"
+            )
+        result[name] = read_numbers(group, name)
     return result

@@ -15,12 +15,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, shown
 
 # One operation takes at most some hundred bytes of memory; a large checkpoint has some 10^5.
 MAX_OPERATIONS = 3_000_000
 # Calls may copy what they are given, and a pickle may give the same value many times.
-MAX_COPIES = 3  # of the whole stream
+MAX_COPIES = 3  # of all that has been read so far
+MAX_BITS = 256  # of an integer
+# Python's hashes of large numbers can be made equal: a dict of many such keys takes for ever.
+MAX_HASHED = 1 << 60
+MAX_LARGE_KEYS = 1000
 
 Constructor = Callable[..., Any]
 
@@ -47,6 +51,24 @@ class Buildable:
         raise InputError(f"state for {type(self).__name__}: refused")
 
 
+class Ignored(Buildable):
+    """What admitted objects become that nobody needs: their contents are left out."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def set_state(self, state: Any) -> None:
+        """Leaves the state out."""
+
+
+class UnknownName(InputError):
+    """A pickle names a function or class that is not admitted."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 class OrderedDictionary(dict[Any, Any], Buildable):
     """What collections.OrderedDict becomes: a dict, whose attributes are left out.
 
@@ -68,14 +90,21 @@ def set_items(target: dict[Any, Any], pairs: Iterable[Any]) -> None:
         # Nested tuples as keys could take exponential time to hash.
         if not isinstance(key, str | bytes | int | float | None):
             raise InputError(f"a {type(key).__name__} as a key: refused")
+        if len(target) >= MAX_LARGE_KEYS and _is_large_number(key):
+            raise InputError("many large numbers as keys: refused")
         target[key] = value
+
+
+def _is_large_number(key: Any) -> bool:
+    return isinstance(key, int | float) and abs(key) > MAX_HASHED
 
 
 @dataclass
 class _Machine:
     constructors: Mapping[str, Constructor | None]
     persistent: Callable[[Any], Any] | None
-    allowance: int  # elements and bytes that calls may still be given
+    consumed: Callable[[], int]  # bytes read so far
+    given: int = 0  # elements and bytes given to calls so far
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
 
@@ -101,11 +130,12 @@ class _Machine:
         set_items(self.top(dict), zip(items[::2], items[1::2], strict=True))
 
     def symbol(self, module: Any, name: Any) -> Symbol:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise InputError("a name that is not a text: refused")
         full_name = f"{module}.{name}"
         if full_name not in self.constructors:
-            raise InputError(
-                f"it names {full_name[:100]!r}, which is refused and was not run: expected plain "
-                "data"
+            raise UnknownName(
+                f"it names {shown(full_name)}, which is refused and was not run", full_name[:200]
             )
         return Symbol(full_name)
 
@@ -113,9 +143,12 @@ class _Machine:
         arguments, called = self.pop(), self.pop()
         if not isinstance(called, Symbol) or not isinstance(arguments, tuple):
             raise InputError("a call of something that is not a function: refused")
-        constructor = self.constructors[called.name]
+        return self.construct(called.name, arguments)
+
+    def construct(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        constructor = self.constructors.get(name)
         if constructor is None:
-            raise InputError(f"a call of {called.name}: refused")
+            raise InputError(f"a call of {name}: refused")
         self.charge(arguments)
         return constructor(*arguments)
 
@@ -125,21 +158,27 @@ class _Machine:
         self.top(Buildable).set_state(state)
 
     def charge(self, values: tuple[Any, ...]) -> None:
-        self.allowance -= sum(len(v) for v in values if isinstance(v, str | bytes | list | dict))
-        if self.allowance < 0:
+        """Refuse to give calls, in all, more than MAX_COPIES times what has been read."""
+        self.given += len(values) + sum(len(v) for v in values if isinstance(v, _SIZED))
+        if self.given > MAX_COPIES * self.consumed():
             raise InputError("it multiplies its own contents: refused")
 
     def persistent_value(self) -> Any:
         if self.persistent is None:
             raise InputError("a reference to data outside the pickle: refused")
-        return self.persistent(self.pop())
+        identifier = self.pop()
+        self.charge((identifier,))
+        return self.persistent(identifier)
+
+
+_SIZED = (str, bytes, bytearray, list, tuple, dict)
 
 
 # Operations that push their own argument.
 _ARGUMENT = {
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
     "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
-    "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
+    "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
 }  # fmt: skip
 
 # Operations that push a value made from the stack: (machine) -> value.
@@ -159,6 +198,9 @@ _VALUE: dict[str, Callable[[_Machine], Any]] = {
     "TUPLE3": lambda m: (m.pop(), m.pop(), m.pop())[::-1],
     "STACK_GLOBAL": lambda m: m.symbol(*(m.pop(), m.pop())[::-1]),
     "REDUCE": lambda m: m.call(),
+    "NEWOBJ": lambda m: m.call(),
+    "EMPTY_SET": lambda m: m.construct("builtins.set", ()),
+    "FROZENSET": lambda m: m.construct("builtins.frozenset", (m.pop_group(),)),
     "BINPERSID": lambda m: m.persistent_value(),
 }
 
@@ -179,6 +221,7 @@ _CHANGE: dict[str, Callable[[_Machine], Any]] = {
     "POP_MARK": lambda m: m.pop_group(),
     "APPEND": lambda m: _append(m, [m.pop()]),
     "APPENDS": lambda m: _append(m, m.pop_group()),
+    "ADDITEMS": lambda m: (m.pop_group(), m.top(Ignored)),
     "SETITEM": lambda m: m.set_items([m.pop(), m.pop()][::-1]),
     "SETITEMS": lambda m: m.set_items(m.pop_group()),
     "DICT": _make_dictionary,
@@ -204,20 +247,28 @@ def read_pickle(
 
     Python 2's byte strings come out as str, one character per byte (latin-1).
 
-    Raises InputError for a pickle that is broken, holds any other name, or asks for anything
-    but lists, tuples, dicts with plain keys, numbers, texts, bytes, None and what the
-    constructors make.
+    Sets are read where ``constructors`` has "builtins.set", which has to make them Ignored.
+
+    Raises InputError for a pickle that is broken, holds any other name (UnknownName), or asks
+    for anything but lists, tuples, dicts with plain keys, numbers, texts, bytes, None and what
+    the constructors make; and for one that would take more memory or time than its length
+    accounts for.
     """
-    machine = _Machine(constructors, persistent, MAX_COPIES * len(stream.getbuffer()))
     begin = stream.tell()
+    machine = _Machine(constructors, persistent, lambda: stream.tell() - begin)
     try:
         with warnings.catch_warnings(action="ignore"):  # of odd escapes in a damaged text
             return _run(machine, stream)
+    except UnknownName as error:
+        where = f"pickle, before byte {machine.consumed()}"
+        raise UnknownName(f"{where}: {error}", error.name) from error
     except InputError as error:
-        where = stream.tell() - begin
-        raise InputError(f"pickle, before byte {where}: {error}") from error
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
-        raise InputError(f"broken pickle, before byte {stream.tell() - begin}") from error
+        raise InputError(f"pickle, before byte {machine.consumed()}: {error}") from error
+    except _BROKEN as error:
+        raise InputError(f"broken pickle, before byte {machine.consumed()}") from error
+
+
+_BROKEN = (ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError)
 
 
 def _run(machine: _Machine, stream: io.BytesIO) -> Any:
@@ -232,6 +283,8 @@ def _run(machine: _Machine, stream: io.BytesIO) -> Any:
 
 def _step(machine: _Machine, name: str, argument: Any) -> None:
     if name in _ARGUMENT:
+        if isinstance(argument, int) and argument.bit_length() > MAX_BITS:
+            raise InputError(f"{shown(argument)}: refused")
         machine.stack.append(argument)
     elif name in _VALUE:
         machine.stack.append(_VALUE[name](machine))

@@ -26,7 +26,8 @@ BACKWARD = """
 import json, sys
 import numpy as np
 from numba.core import event
-from fcpts_ref.graphs import initialise, make_engine
+from fcpts_ref.engines.make import make_engine
+from fcpts_ref.graphs.initialise import initialise
 from fcpts_ref.storage.network_files import graph_from_json
 
 graph = graph_from_json(json.load(sys.stdin))
@@ -48,11 +49,16 @@ for rate in (0.0, 0.95):
         parameters[name] = w * (abs(w) > np.quantile(abs(w), rate))
     for kind in ("all", "kept"):
         passed = engine.forward(
-            parameters, network.buffers, images, training=True, sparse=rate > 0
+            parameters,
+            network.buffers,
+            {"images": images},
+            training=True,
+            keep=True,
+            sparse=rate > 0,
         )
-        dlogits = np.ones_like(passed.logits)
+        dlogits = np.ones_like(passed.outputs["logits"])
         with event.install_listener("numba:compile", Listener()):
-            engine.backward(passed, dlogits, weight_gradient=kind)
+            engine.backward(passed, {"logits": dlogits}, weight_gradient=kind)
 print(*sorted(set(compiled)))
 """
 
@@ -102,7 +108,7 @@ def test_another_process_starts_on_a_cold_machine_with_two_cores(
     monkeypatch: pytest.MonkeyPatch, cold: bool, threads: int
 ) -> None:
     FakeProcess.started = []
-    monkeypatch.setattr(ahead.subprocess, "Popen", FakeProcess)
+    monkeypatch.setattr(subprocess, "Popen", FakeProcess)
     monkeypatch.setattr(ahead, "nothing_compiled", lambda: cold)
     graph = small_plain()
     with (
@@ -125,7 +131,7 @@ def test_a_system_without_room_for_another_process(monkeypatch: pytest.MonkeyPat
     def refuse(*words: Any, **options: Any) -> None:
         raise BlockingIOError
 
-    monkeypatch.setattr(ahead.subprocess, "Popen", refuse)
+    monkeypatch.setattr(subprocess, "Popen", refuse)
     monkeypatch.setattr(ahead, "nothing_compiled", lambda: True)
     with ahead.backward_compiled_ahead(small_plain(), np.float32, 2):
         pass
@@ -147,7 +153,7 @@ def test_it_compiles_for_the_package_that_runs(
         started.append(real(words, **{**options, "stderr": subprocess.PIPE}))
         return started[0]
 
-    monkeypatch.setattr(ahead.subprocess, "Popen", start)
+    monkeypatch.setattr(subprocess, "Popen", start)
     process = ahead._start(small_plain(), np.float32)
     assert process is started[0]
     limit = time.monotonic() + 120

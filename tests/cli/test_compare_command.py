@@ -265,7 +265,7 @@ def test_cells_that_were_stopped_are_finished(
         return run_cells(cells[:1], *arguments, **options)[0], True
 
     with monkeypatch.context() as patch:
-        run_cells = compare.run_cells
+        run_cells = compare.run_cells  # type: ignore[attr-defined]
         patch.setattr(compare, "run_cells", stop)
         stopped = run(*words)
     assert stopped.code == 130

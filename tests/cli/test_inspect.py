@@ -57,3 +57,13 @@ def test_foreign_newer_and_absent_files(run: Run, place: Place, tmp_path: Path) 
         assert result.code == 2, path
         assert one_line(result.err)
         assert message in result.err
+
+
+def test_a_run_s_folder_and_the_normalisation(run: Run, place: Place, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "network.h5").write_bytes(place.network.read_bytes())
+    result = run("inspect", tmp_path / "run")
+    assert result.code == 0, result.err
+    found = run("inspect", place.network, "--json").json["normalisation"]
+    assert set(found) == {"mean", "std"}
+    assert f"deviation {found['std'][0]:.4g}" in result.out

@@ -67,6 +67,80 @@ def test_export_of_a_pruned_network_has_zeros_and_masks(
         assert not arrays[name.removesuffix("_mask")][~mask].any()
 
 
+@pytest.mark.parametrize("name", ["trained", "trained.pth", "trained.pth.tar"])
+def test_a_network_is_found_by_the_name_of_its_checkpoint(
+    run: Run, tmp_path: Path, checkpoint: Path, name: str
+) -> None:
+    home, file = ("--home", tmp_path / "home"), checkpoint.rename(tmp_path / "trained.pth.tar")
+    assert run("models", "import", file, *FORM, *home).code == 0
+    assert (tmp_path / "home" / "models" / "trained.h5").is_file()
+    assert run("inspect", name, *home).code == 0
+
+
+def test_the_number_of_classes_is_that_of_the_checkpoint(run: Run, tmp_path: Path) -> None:
+    network = make_network(resnet(8, classes=7), dtype=np.float32)
+    arrays = network.parameters | network.buffers
+    write_torch_file(tmp_path / "seven.pt", {f"module.{n}": a for n, a in arrays.items()})
+    out = ("--out", tmp_path / "n.h5")
+    result = run("models", "import", tmp_path / "seven.pt", *FORM, *out)
+    assert result.code == 0, result.err
+    assert read_network(tmp_path / "n.h5")[0].graph.classes == 7
+    result = run("models", "import", tmp_path / "seven.pt", *FORM, *out, "--classes=10")
+    assert result.code == 2
+    assert "choose the number of classes" in result.err
+
+
+def test_a_name_that_looks_like_a_checkpoint_s(run: Run, tmp_path: Path, checkpoint: Path) -> None:
+    home = ("--home", tmp_path / "home")
+    assert run("models", "import", checkpoint, *FORM, *home, "--name=my.pt").code == 0
+    assert run("inspect", "my.pt", *home).code == 0
+
+
+def test_a_checkpoint_in_place_of_a_network(run: Run, tmp_path: Path, checkpoint: Path) -> None:
+    result = run("inspect", checkpoint, "--home", tmp_path)
+    assert result.code == 2
+    assert f"import it by 'fcpts-ref models import {checkpoint} --arch" in result.err
+    assert "with --arch" not in result.err  # which this command lacks
+    result = run("evaluate", "--weights", checkpoint, "--home", tmp_path)
+    assert "say what it holds with --arch, or import it" in result.err
+
+
+@pytest.mark.parametrize(
+    ("words", "mean"),
+    [
+        (("--normalise=kuangliu",), (0.4914, 0.4822, 0.4465)),
+        (("--normalise=0.1,0.2,0.3/0.4,0.5,0.6",), (0.1, 0.2, 0.3)),
+        (("--normalise", "0.5/0.25"), (0.5, 0.5, 0.5)),
+    ],
+)
+def test_normalisation(
+    run: Run, tmp_path: Path, checkpoint: Path, words: tuple[str, ...], mean: tuple[float, ...]
+) -> None:
+    result = run("models", "import", checkpoint, *FORM, *words, "--out", tmp_path / "n.h5")
+    assert result.code == 0, result.err
+    network, provenance = read_network(tmp_path / "n.h5")
+    assert np.allclose(network.buffers["normalise.mean"], mean)
+    assert provenance["normalise"] == words[-1].removeprefix("--normalise=")
+
+
+@pytest.mark.parametrize("text", ["cifar", "0.5", "0.5,0.5/1,1", "0.5/0", "a/b"])
+def test_bad_normalisation(run: Run, tmp_path: Path, checkpoint: Path, text: str) -> None:
+    words = (f"--normalise={text}", "--out", tmp_path / "n.h5")
+    result = run("models", "import", checkpoint, *FORM, *words)
+    assert result.code == 2
+    assert one_line(result.err)
+
+
+@pytest.mark.parametrize("name", ["x.onnx", "x.npz", "x.hdf5", "x"])
+def test_export_to_other_formats_is_refused(
+    run: Run, place: Place, tmp_path: Path, name: str
+) -> None:
+    result = run("models", "export", place.network, tmp_path / name)
+    assert result.code == 2
+    assert ".safetensors, or .pt" in result.err
+    assert not (tmp_path / name).exists()
+
+
 def test_bad_input(run: Run, place: Place, tmp_path: Path, checkpoint: Path) -> None:
     (tmp_path / "text.pt").write_text("hello")
     for words in (

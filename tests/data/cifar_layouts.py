@@ -102,6 +102,10 @@ def dump_python3_old_protocol(value) -> bytes:
     return pickle.dumps(value, protocol=2)
 
 
+def dump_python3_new_protocol(value) -> bytes:
+    return pickle.dumps(value, protocol=5)
+
+
 def write_folder(folder: Path, contents: dict[str, bytes]) -> Path:
     folder.mkdir(parents=True)
     for name, content in contents.items():

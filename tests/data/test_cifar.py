@@ -1,8 +1,10 @@
 """CIFAR archives: every version read, everything else refused in one line."""
 
+import bz2
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import struct
 import tarfile
@@ -24,6 +26,7 @@ VERSIONS = {
     "binary": binary_version,
     "python 2": lambda dataset: python_version(dataset, dump_python2),
     "python 3": lambda dataset: python_version(dataset, layouts.dump_python3),
+    "python 3, protocol 5": lambda d: python_version(d, layouts.dump_python3_new_protocol),
     "python 3, protocol 2": lambda d: python_version(d, layouts.dump_python3_old_protocol),
 }
 
@@ -131,6 +134,41 @@ def test_paths_that_are_not_archives(tmp_path):
             read(tmp_path / name)
 
 
+def test_an_archive_that_the_browser_has_unzipped(tmp_path):
+    contents = binary_version("cifar10")
+    packed = write_tar(tmp_path / "a.tar.gz", contents)
+    (tmp_path / "a.tar").write_bytes(gzip.decompress(packed.read_bytes()))
+    assert np.array_equal(read(tmp_path / "a.tar").test_images, read(packed).test_images)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PK\x03\x04rest", r"a \.zip archive: unpack it and give the folder"),
+        (bz2.compress(b"x"), r"a \.tar\.bz2 archive: unpack it"),
+        (lzma.compress(b"x"), r"a \.tar\.xz archive: unpack it"),
+        (b"7z\xbc\xaf\x27\x1c", r"a \.7z archive"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (b"  <!DOCTYPE html>", "a web page"),
+    ],
+)
+def test_other_files_are_named_with_what_to_do(tmp_path, content, message):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        read(tmp_path / "a")
+    assert "get it again" not in str(caught.value)
+    assert str(caught.value).count(str(tmp_path / "a")) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes in the file system are POSIX")
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero"])
+def test_a_pipe_or_device_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe or a device"):
+        read(tmp_path / name)
+
+
 def with_changed(name, change):
     contents = binary_version("cifar10")
     return contents | {name: change(contents[name])}
@@ -208,9 +246,21 @@ def test_arrays_stored_column_by_column():
     ],
 )
 def test_arrays_of_anything_but_bytes_are_refused(array):
-    for dump in (layouts.dump_python3, layouts.dump_python3_old_protocol):
+    for dump in (
+        layouts.dump_python3,
+        layouts.dump_python3_old_protocol,
+        layouts.dump_python3_new_protocol,
+    ):
         with pytest.raises(InputError, match=r"pickle, before byte"):
             read_cifar_pickle(dump({"data": array}))
+
+
+def test_arrays_that_may_not_be_written_to():
+    """Protocol 5 stores their bytes by another operation."""
+    array = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    array.flags.writeable = False
+    found = read_cifar_pickle(layouts.dump_python3_new_protocol({"data": array}))["data"]
+    assert np.array_equal(found, array)
 
 
 def test_an_array_that_claims_more_than_it_brings():
@@ -299,13 +349,20 @@ def test_a_member_of_absurd_size_is_refused_before_it_is_read(tmp_path):
         read(tmp_path / "a.tar.gz")
 
 
-@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
-def test_a_compressed_bomb_is_refused(tmp_path, kind, monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (tarfile.REGTYPE, "unpacks to more than 3000000 bytes"),
+        (tarfile.XHDTYPE, "a header of 4294967296 bytes"),
+        (tarfile.GNUTYPE_LONGNAME, "a header of 4294967296 bytes"),
+    ],
+)
+def test_a_compressed_bomb_is_refused(tmp_path, kind, message, monkeypatch):
     monkeypatch.setattr("fcpts_ref.data.archive.MAX_UNPACKED", 3_000_000)
     header = member("a/other", kind, size=1 << 32).tobuf()
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(header + bytes(20_000_000)))
     tracemalloc.start()
-    with pytest.raises(InputError, match="unpacks to more than 3000000 bytes"):
+    with pytest.raises(InputError, match=message):
         read(tmp_path / "a.tar.gz")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

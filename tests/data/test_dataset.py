@@ -140,7 +140,10 @@ def replace(name, array):
         (replace("train/labels", np.zeros(7)), "labels is float64"),
         (replace("train/images", np.zeros((7, 64), np.uint8)), "images is uint8 with 2"),
         (replace("train/labels", np.zeros(7, np.int64)), "checksum"),
-        (lambda f: f["train/images"].__setitem__((0, 0, 0, 0), 9), "images do not have"),
+        (
+            lambda f: f["train/images"].__setitem__((0, 0, 0, 0), 9),
+            "images does not match",
+        ),
     ],
 )
 def test_a_changed_file_is_refused(path, action, message):

@@ -6,6 +6,7 @@ import http.server
 import random
 import socket
 import threading
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Serves CONTENT; the server's attributes say in what way it misbehaves."""
 
     def do_GET(self):
-        server = self.server
+        server: Any = self.server
         server.ranges.append(self.headers.get("Range"))
         if self.path != "/file":
             return self.send_error(404)
@@ -49,7 +50,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
+        server: Any = made
         server.content, server.ranges = CONTENT, []
         server.supports_range, server.range_error = True, False
         server.sends_length, server.stops_after = True, None

@@ -7,6 +7,7 @@ import pytest
 
 from fcpts_ref.data.locations import HOME_VARIABLE, home_folder
 from fcpts_ref.errors import InputError
+from fcpts_ref.storage.user_cache import user_cache
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +36,19 @@ def test_the_cache_folder(monkeypatch, tmp_path):
     assert home_folder() == Path.home() / ".cache" / "fcpts-ref"
     monkeypatch.setenv(HOME_VARIABLE, "")  # empty counts as unset
     assert home_folder() == Path.home() / ".cache" / "fcpts-ref"
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="homes are found otherwise there")
+def test_a_user_without_a_home_directory(monkeypatch, tmp_path):
+    """As in a container that is run under a user id of another system."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    assert user_cache() is None
+    with pytest.raises(InputError, match=f"set {HOME_VARIABLE}"):
+        home_folder()
+    with pytest.raises(InputError, match="without ~"):
+        home_folder("~/models")
+    assert home_folder(tmp_path) == tmp_path
 
 
 def test_a_file_in_its_place(tmp_path):

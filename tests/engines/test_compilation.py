@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numba
 import pytest
@@ -51,7 +52,7 @@ def test_no_folder_no_cache(package, tmp_path, monkeypatch):
 
 def test_only_files_of_the_folder_are_kept():
     """Of others it is not known what they import, so old machine code might run."""
-    function = compilation.compiled(lambda x: x + 1)
+    function: Any = compilation.compiled(lambda x: x + 1)
     assert function(1) == 2
     if not numba.config.DISABLE_JIT:
         assert not function.stats.cache_path

@@ -170,13 +170,20 @@ def check(x, weight, bias, dy, steps, dtype, forward, backward):
 @given(problems(), st.sampled_from((np.float32, np.float64)))
 @settings(max_examples=150, deadline=None)
 def test_dense_kernels_equal_their_twins(problem, dtype):
-    check(*problem, dtype, fast.convolution_forward, fast.convolution_backward)
+    check(
+        *problem, dtype=dtype, forward=fast.convolution_forward, backward=fast.convolution_backward
+    )
 
 
 @given(problems(), st.sampled_from((np.float32, np.float64)))
 @settings(max_examples=150, deadline=None)
 def test_masked_kernels_equal_their_twins(problem, dtype):
-    check(*problem, dtype, fast.masked_convolution_forward, fast.masked_convolution_backward)
+    check(
+        *problem,
+        dtype=dtype,
+        forward=fast.masked_convolution_forward,
+        backward=fast.masked_convolution_backward,
+    )
 
 
 def test_squares_give_the_correlation():
@@ -212,7 +219,9 @@ def square_problems(draw):
 @given(square_problems(), st.sampled_from((np.float32, np.float64)))
 @settings(max_examples=60, deadline=None)
 def test_kernels_by_squares_equal_their_twins(problem, dtype):
-    check(*problem, dtype, fast.convolution_forward, fast.convolution_backward)
+    check(
+        *problem, dtype=dtype, forward=fast.convolution_forward, backward=fast.convolution_backward
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -240,8 +249,12 @@ def row_problems(draw):
 @given(row_problems(), st.sampled_from((np.float32, np.float64)))
 @settings(max_examples=60, deadline=None)
 def test_masked_kernels_over_rows_equal_their_twins(problem, dtype):
-    masked = fast.masked_convolution_forward, fast.masked_convolution_backward
-    check(*problem, dtype, *masked)
+    check(
+        *problem,
+        dtype=dtype,
+        forward=fast.masked_convolution_forward,
+        backward=fast.masked_convolution_backward,
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

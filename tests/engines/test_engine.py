@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numba
 import numpy as np
 import pytest
 from comparing import assert_close, assert_same_bits
 from small_networks import (
+    classifier,
     every_operation,
     make_images,
     make_network,
@@ -42,7 +44,7 @@ def conv(name, source, C, K, **attributes):
 
 def tangled():
     """Values with several readers, joins of every kind, odd geometries."""
-    return Graph(
+    return classifier(
         "tangled",
         (2, 10, 9),
         (
@@ -82,7 +84,7 @@ GRAPHS = {
     "plain with bias": small_plain(batch_norm=False),
     "every operation": every_operation(),
     "tangled": tangled(),
-    "one linear": Graph(
+    "one linear": classifier(
         "one linear",
         (2, 3, 3),
         (
@@ -90,7 +92,7 @@ GRAPHS = {
             node("linear", "linear", "flatten", in_features=18, out_features=3),
         ),
     ),
-    "no parameters": Graph(
+    "no parameters": classifier(
         "no parameters", (2, 3, 3), (node("pool", "global_average_pool", "images"),)
     ),
 }
@@ -108,11 +110,18 @@ def prune(network, rate, seed=3):
 def run(engine, network, images, *, training=True, sparse=False, kept="all", seed=5):
     """Logits, buffers and gradients of one pass."""
     passed = engine.forward(
-        network.parameters, network.buffers, images, training=training, keep=True, sparse=sparse
+        network.parameters,
+        network.buffers,
+        {"images": images},
+        training=training,
+        keep=True,
+        sparse=sparse,
     )
-    dlogits = np.random.default_rng(seed).standard_normal(passed.logits.shape)
-    gradients = engine.backward(passed, dlogits.astype(passed.logits.dtype), weight_gradient=kept)
-    return passed.logits, dict(passed.buffers), gradients
+    dlogits = np.random.default_rng(seed).standard_normal(passed.outputs["logits"].shape)
+    gradients = engine.backward(
+        passed, {"logits": dlogits.astype(passed.outputs["logits"].dtype)}, weight_gradient=kept
+    )
+    return passed.outputs["logits"], dict(passed.buffers), gradients
 
 
 def assert_agree(got, want, tolerance):
@@ -141,16 +150,16 @@ def test_agrees_with_numpy(name, training):
     numpy, fast = make_engine(graph, "numpy"), make_engine(graph, "numba")
     if name == "no parameters":
         passed = [
-            e.forward({}, {}, images.astype(np.float32), training=training, keep=True)
+            e.forward({}, {}, {"images": images.astype(np.float32)}, training=training, keep=True)
             for e in (numpy, fast)
         ]
-        assert_close(passed[1].logits, passed[0].logits, 1e-6)
-        assert fast.backward(passed[1], np.ones((5, 2), np.float32)) == {}
+        assert_close(passed[1].outputs["logits"], passed[0].outputs["logits"], 1e-6)
+        assert fast.backward(passed[1], {"logits": np.ones((5, 2), np.float32)}) == {}
         return
     want = run(numpy, network, images, training=training)
     assert_agree(run(fast, network, images, training=training), want, 1e-10)
-    alone = fast.forward(network.parameters, network.buffers, images, training=training, keep=False)
-    assert_close(alone.logits, want[0], 1e-10, "logits")
+    alone = fast.forward(network.parameters, network.buffers, {"images": images}, training=training)
+    assert_close(alone.outputs["logits"], want[0], 1e-10, "logits")
     for name, array in want[1].items():
         assert_close(alone.buffers[name], array, 1e-10, name)
 
@@ -181,15 +190,18 @@ def test_agrees_in_float32():
 
 def test_any_batch_and_dtype_one_after_another():
     graph = GRAPHS["resnet8 A"]
-    fast, numpy = make_engine(graph, "numba"), make_engine(graph, "numpy")
+    fast: Any = make_engine(graph, "numba")
+    numpy = make_engine(graph, "numpy")
     for count in range(1, KEPT_PLANS + 3):
         dtype = np.float32 if count % 2 else np.float64
         network = make_network(graph, seed=count, dtype=dtype)
         images = make_images(graph, count, seed=count, dtype=dtype)
         tolerance = 1e-10 if dtype == np.float64 else 1e-4
-        got = fast.forward(network.parameters, network.buffers, images, training=False)
-        want = numpy.forward(network.parameters, network.buffers, images, training=False)
-        assert_close(got.logits, want.logits, tolerance)
+        got = fast.forward(network.parameters, network.buffers, {"images": images}, training=False)
+        want = numpy.forward(
+            network.parameters, network.buffers, {"images": images}, training=False
+        )
+        assert_close(got.outputs["logits"], want.outputs["logits"], tolerance)
     assert len(fast._plans) <= KEPT_PLANS
 
 
@@ -212,23 +224,25 @@ def test_backward_needs_a_pass_that_was_kept_and_was_not_used(training):
     graph = GRAPHS["resnet8 A"]
     network, images = make_network(graph), make_images(graph)
     fast = make_engine(graph, "numba")
-    stored = network.parameters, network.buffers, images
+    stored = network.parameters, network.buffers, {"images": images}
     passed = fast.forward(*stored, training=training, keep=False)
-    dlogits = np.ones_like(passed.logits)
+    dlogits = np.ones_like(passed.outputs["logits"])
     with pytest.raises(InputError, match="keep=True"):
-        fast.backward(passed, dlogits)
+        fast.backward(passed, {"logits": dlogits})
     passed = fast.forward(*stored, training=training, keep=True)
-    fast.backward(passed, dlogits)
+    fast.backward(passed, {"logits": dlogits})
     with pytest.raises(InputError, match="call it once"):
-        fast.backward(passed, dlogits)
+        fast.backward(passed, {"logits": dlogits})
 
 
 def test_forward_alone_keeps_little_memory():
     graph = resnet(20, widths=(4, 4, 4), input_shape=(3, 8, 8))
     network, images = make_network(graph), make_images(graph)
-    fast = make_engine(graph, "numba")
+    fast: Any = make_engine(graph, "numba")
     for keep in (True, False):
-        fast.forward(network.parameters, network.buffers, images, training=True, keep=keep)
+        fast.forward(
+            network.parameters, network.buffers, {"images": images}, training=True, keep=keep
+        )
     kept, forward = fast._plans.values()
     assert forward.nbytes * 4 <= kept.nbytes
 
@@ -236,45 +250,50 @@ def test_forward_alone_keeps_little_memory():
 def test_a_cache_changes_no_bit_and_is_used():
     graph = resnet(8, widths=(8, 8, 8), input_shape=(3, 32, 32))
     network, images = make_network(graph, dtype=np.float32), make_images(graph, dtype=np.float32)
-    fast, cache = make_engine(graph, "numba"), WeightCache()
+    cache = WeightCache()
+    fast: Any = make_engine(graph, "numba")
     for training in (False, True):
-        stored = network.parameters, network.buffers, images
+        stored = network.parameters, network.buffers, {"images": images}
         want = fast.forward(*stored, training=training)
         for _ in range(2):
             got = fast.forward(*stored, training=training, cache=cache)
-            assert_same_bits(got.logits, want.logits)
+            assert_same_bits(got.outputs["logits"], want.outputs["logits"])
     filters = [packed.filters for packed in cache.values() if packed.filters is not None]
     assert filters
     for array in filters:
         array[...] = 0
     spoilt = fast.forward(*stored, training=True, cache=cache)
-    assert not np.array_equal(spoilt.logits, want.logits)
+    assert not np.array_equal(spoilt.outputs["logits"], want.outputs["logits"])
 
 
 def test_threads_of_python_that_share_an_engine_are_refused():
     graph = GRAPHS["resnet8 A"]
     network, images = make_network(graph), make_images(graph)
-    stored = network.parameters, network.buffers, images
-    fast = make_engine(graph, "numba")
+    stored = network.parameters, network.buffers, {"images": images}
+    fast: Any = make_engine(graph, "numba")
     passed = fast.forward(*stored, training=True, keep=True)
     with fast._alone():
         for call in (
             lambda: fast.forward(*stored, training=True),
-            lambda: fast.backward(passed, np.ones_like(passed.logits)),
+            lambda: fast.backward(passed, {"logits": np.ones_like(passed.outputs["logits"])}),
         ):
             with pytest.raises(InputError, match="make an engine for each thread"):
                 call()
-    fast.backward(passed, np.ones_like(passed.logits))  # the refusal left the pass as it was
+    fast.backward(
+        passed, {"logits": np.ones_like(passed.outputs["logits"])}
+    )  # the refusal left the pass as it was
 
 
 def test_an_engine_shared_by_threads_gives_right_logits_or_refuses():
     graph = GRAPHS["resnet8 A"]
-    fast = make_engine(graph, "numba", threads=1)
+    fast: Any = make_engine(graph, "numba", threads=1)
     network = make_network(graph)
     batches = [make_images(graph, seed=seed) for seed in range(4)]
 
     def logits(images):
-        return fast.forward(network.parameters, network.buffers, images, training=False).logits
+        return fast.forward(
+            network.parameters, network.buffers, {"images": images}, training=False
+        ).outputs["logits"]
 
     wanted = [logits(images) for images in batches]
 
@@ -316,7 +335,7 @@ def test_read_only_and_strided_arrays_are_fine():
 
 
 def test_pruned_weights_do_not_meet_infinite_activations():
-    graph = Graph(
+    graph = classifier(
         "one", (2, 3, 3), (conv("conv", "images", 2, 1), node("p", "global_average_pool", "conv"))
     )
     weight = np.zeros((1, 2, 3, 3), np.float32)
@@ -324,8 +343,10 @@ def test_pruned_weights_do_not_meet_infinite_activations():
     images = np.ones((1, 2, 3, 3), np.float32)
     images[0, 1] = np.inf  # only pruned weights read it
     fast = make_engine(graph, "numba")
-    passed = fast.forward({"conv.weight": weight}, {}, images, training=False, sparse=True)
-    assert passed.logits.tolist() == [[1.0]]
+    passed = fast.forward(
+        {"conv.weight": weight}, {}, {"images": images}, training=False, sparse=True
+    )
+    assert passed.outputs["logits"].tolist() == [[1.0]]
 
 
 def test_stale_passes_and_bad_input():
@@ -333,27 +354,77 @@ def test_stale_passes_and_bad_input():
     network, images = make_network(graph), make_images(graph)
     parameters, buffers = dict(network.parameters), dict(network.buffers)
     fast = make_engine(graph, "numba")
-    old = fast.forward(parameters, buffers, images, training=True, keep=True)
-    new = fast.forward(parameters, buffers, images, training=True, keep=True)
+    old = fast.forward(parameters, buffers, {"images": images}, training=True, keep=True)
+    new = fast.forward(parameters, buffers, {"images": images}, training=True, keep=True)
     with pytest.raises(InputError, match="before the next forward"):
-        fast.backward(old, np.ones_like(old.logits))
-    with pytest.raises(InputError, match="dlogits"):
-        fast.backward(new, np.ones((1, 1)))
+        fast.backward(old, {"logits": np.ones_like(old.outputs["logits"])})
+    with pytest.raises(InputError, match=r"gradient of .logits. has shape"):
+        fast.backward(new, {"logits": np.ones((1, 1))})
     with pytest.raises(InputError, match="images"):
-        fast.forward(parameters, buffers, images[:, :1], training=True)
+        fast.forward(parameters, buffers, {"images": images[:, :1]}, training=True)
     with pytest.raises(InputError, match="images"):
-        fast.forward(parameters, buffers, images[:0], training=True)
+        fast.forward(parameters, buffers, {"images": images[:0]}, training=True)
     for bad in (np.float16, np.complex128):
         other = {name: a.astype(bad) for name, a in parameters.items()}
         with pytest.raises(InputError, match="float32 and float64"):
-            fast.forward(other, buffers, images, training=True)
+            fast.forward(other, buffers, {"images": images}, training=True)
     mixed = parameters | {"linear.bias": parameters["linear.bias"].astype(np.float32)}
     with pytest.raises(InputError, match="float32 and float64"):
-        fast.forward(mixed, buffers, images, training=True)
+        fast.forward(mixed, buffers, {"images": images}, training=True)
     with pytest.raises(InputError, match=r"bn1\.weight"):
         fast.forward(parameters | {"bn1.weight": np.ones(1)}, buffers, images, training=True)
     missing = {name: a for name, a in buffers.items() if name != "bn1.running_var"}
     with pytest.raises(InputError, match=r"bn1\.running_var"):
-        fast.forward(parameters, missing, images, training=True)
+        fast.forward(parameters, missing, {"images": images}, training=True)
     with pytest.raises(InputError, match="threads"):
         make_engine(graph, "numba", threads=0)
+
+
+def two_heads():
+    """Two inputs, one of them normalised; outputs in the middle and at the end."""
+    return Graph(
+        "two heads",
+        {"left": (2, 9, 8), "right": (2, 9, 8), "row": (5,)},
+        (
+            node("normalise", "normalise", "left", channels=2),
+            conv("a", "normalise", 2, 4),
+            node("bn", "batch_norm", "a", channels=4),
+            node("relu", "relu", "bn"),
+            conv("b", "right", 2, 4),
+            node("sum", "add", "relu", "b"),
+            node("pool", "global_average_pool", "sum"),
+            node("linear", "linear", "pool", in_features=4, out_features=3),
+            node("side", "linear", "row", in_features=5, out_features=3),
+            node("scores", "add", "linear", "side"),
+        ),
+        {"map": "relu", "before": "a", "sum": "sum", "scores": "scores"},
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("left_out", [None, "map", "scores"])
+def test_several_inputs_and_outputs(training, left_out):
+    """No output is hidden by fusion or overwritten; one without a gradient has none."""
+    graph = two_heads()
+    network = make_network(graph)
+    generator = np.random.default_rng(2)
+    inputs = {name: generator.random((3, *shape)) for name, shape in graph.inputs.items()}
+    doutputs = {
+        name: generator.standard_normal((3, *shape))
+        for name, shape in graph.output_shapes.items()
+        if name != left_out
+    }
+    results = []
+    for kind in ("numpy", "numba"):
+        engine = make_engine(graph, kind)
+        passed = engine.forward(
+            network.parameters, network.buffers, inputs, training=training, keep=True
+        )
+        results.append((passed.outputs, engine.backward(passed, doutputs)))
+    (want, dwant), (got, dgot) = results
+    assert got.keys() == want.keys() == graph.outputs.keys()
+    for name in want:
+        assert_close(got[name], want[name], 1e-12, name)
+    assert dgot.keys() == dwant.keys()
+    for name in dwant:
+        assert_close(dgot[name], dwant[name], 1e-11, name)

@@ -120,7 +120,16 @@ def test_projection(sizes, dtype, seed, ties, data):
     assert projection.projection_factor(weights, thresholds, count) == want
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_float32_of_either_byte_order_stays_float32(order):
+    w = np.array([0.25, -1.5], np.dtype("f4").newbyteorder(order))
+    assert fast.masked_weight(w, 0.5)[0].dtype == np.float32
+    assert fast.density(w, w, 1.0).dtype == np.float32
+    assert_equal(fast.histogram_density(w, w, 2), reference.histogram_density(w, w, 2))
+
+
 NAN, ONE = np.array([1.0, np.nan]), np.ones(1)
+SINGLE, FAR = np.ones(1, np.float32), np.array([[1e308, -1e308]])
 
 
 @pytest.mark.parametrize(
@@ -136,6 +145,17 @@ NAN, ONE = np.array([1.0, np.nan]), np.ones(1)
         (lambda: fast.histogram_density(NAN, ONE), "NaN or infinity"),
         (lambda: fast.histogram_density(0.5, NAN), "NaN or infinity"),
         (lambda: fast.histogram_density(0.5, ONE, 0), "bins"),
+        (lambda: fast.histogram_density(0.5, [1.0, np.nextafter(1, 2)]), "use fewer bins"),
+        (lambda: fast.histogram_density(0.5, [-1.7e308, 1.7e308]), "use fewer bins"),
+        (lambda: fast.histogram_density(0.5, ONE, "3"), "whole number"),
+        (lambda: fast.masked_weight(1j * ONE, 0.5), "real numbers"),
+        (lambda: fast.masked_weight(["1"], 0.5), "real numbers"),
+        (lambda: fast.masked_weight(np.ma.masked_equal(ONE, 1), 0.5), "masked"),
+        (lambda: fast.masked_weight(ONE, None), "magnitude"),
+        (lambda: fast.threshold_gradient(ONE, 0.5, 1j * ONE), "real numbers"),
+        (lambda: fast.density(0.0, ONE, None), "bandwidth"),
+        (lambda: fast.density(0.0, SINGLE, 1e-50), "outside the range of float32"),
+        (lambda: fast.density(1.0, ONE, 5e-324), "use a larger one"),
         (lambda: fast_optim.sgd_step(ONE, ONE, np.ones(2), learning_rate=1.0), "one shape"),
         (lambda: projection.projection_factor([ONE], np.ones(1), 1), "less than all"),
         (lambda: projection.projection_factor([ONE], np.ones(2), 0), "as many"),

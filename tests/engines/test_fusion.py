@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from small_networks import every_operation, small_plain, small_resnet
+from small_networks import classifier, every_operation, small_plain, small_resnet
 
 from fcpts_ref.architectures.resnet import resnet
 from fcpts_ref.engines.numba.plan.fusion import fuse
@@ -48,7 +48,7 @@ def test_only_one_of_two_batch_norms_takes_the_addition():
 
 def test_a_value_with_two_readers_is_not_swallowed():
     n = Node
-    graph = Graph(
+    graph = classifier(
         "two readers",
         (2, 4, 4),
         (
@@ -67,7 +67,7 @@ def conv_and_batch_norm(*more: Node) -> Graph:
         n("conv", "convolution", ("images",), attributes),
         n("bn", "batch_norm", ("conv",), {"channels": 2}),
     )
-    return Graph("two", (2, 4, 4), (*first, *more))
+    return classifier("two", (2, 4, 4), (*first, *more))
 
 
 def test_a_convolution_is_the_producer_of_the_batch_norm_that_alone_reads_it():
@@ -83,3 +83,10 @@ def test_a_convolution_is_the_producer_of_the_batch_norm_that_alone_reads_it():
 )
 def test_a_convolution_that_others_read_is_no_producer(more):
     assert all(group.producer is None for group in fuse(conv_and_batch_norm(*more)))
+
+
+def test_a_convolution_whose_value_is_an_output_is_no_producer():
+    graph = conv_and_batch_norm()
+    outputs = {"logits": "bn", "features": "conv"}
+    groups = fuse(Graph("two", graph.inputs, graph.nodes, outputs))
+    assert all(group.producer is None for group in groups)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from small_networks import make_images, make_network
+from small_networks import classifier, make_images, make_network
 
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.graphs.graph import Graph, Node
@@ -57,6 +57,7 @@ def graphs(draw) -> Graph:
     """Two stages of random nodes, the second on images half as large."""
     builder = Builder(draw(st.sampled_from((3, 8))))
     value = builder.put("first", "images")
+    every = [value]
     for stage in range(2):
         values = [value]
         for operation in draw(st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=7)):
@@ -64,11 +65,14 @@ def graphs(draw) -> Graph:
             if operation == "add":
                 inputs.append(draw(st.sampled_from(values)))
             values.append(builder.put(operation, *inputs))
+        every += values
         value = builder.join_unread(values)
         if stage == 0:
             value = builder.put(draw(st.sampled_from(("subsample", "strided"))), value)
-    builder.put("global_average_pool", value)
-    return Graph("random", (3, 16, 16), tuple(builder.nodes))
+    outputs = {"logits": builder.put("global_average_pool", value)}
+    if draw(st.booleans()):
+        outputs["extra"] = draw(st.sampled_from(every))
+    return Graph("random", {"images": (3, 16, 16)}, tuple(builder.nodes), outputs)
 
 
 def scaled_branch() -> Graph:
@@ -76,7 +80,7 @@ def scaled_branch() -> Graph:
     builder = Builder(4)
     value = builder.put("first", "images")
     builder.put("global_average_pool", builder.put("add", builder.put("batch_norm", value), value))
-    return Graph("scaled branch", (3, 16, 16), tuple(builder.nodes))
+    return classifier("scaled branch", (3, 16, 16), tuple(builder.nodes))
 
 
 def assert_near(got, want, name):
@@ -98,14 +102,17 @@ def test_engines_agree(graph, training, pruned, count, seed):
     }
     reference, fast = make_engine(graph, "numpy"), make_engine(graph, "numba")
     settings = {"training": training, "sparse": pruned}
-    want = reference.forward(parameters, network.buffers, images, keep=True, **settings)
+    want = reference.forward(parameters, network.buffers, {"images": images}, keep=True, **settings)
     for keep in (False, True):
-        got = fast.forward(parameters, network.buffers, images, keep=keep, **settings)
-        assert_near(got.logits, want.logits, f"logits, keep={keep}")
+        got = fast.forward(parameters, network.buffers, {"images": images}, keep=keep, **settings)
+        for name, array in want.outputs.items():
+            assert_near(got.outputs[name], array, f"{name}, keep={keep}")
         for name, array in want.buffers.items():
             assert_near(got.buffers[name], array, f"{name}, keep={keep}")
-    dlogits = generator.standard_normal(want.logits.shape)
+    doutputs = {
+        name: generator.standard_normal(array.shape) for name, array in want.outputs.items()
+    }
     kind = "kept" if pruned else "all"
-    gradients = fast.backward(got, dlogits, weight_gradient=kind)
-    for name, array in reference.backward(want, dlogits, weight_gradient=kind).items():
+    gradients = fast.backward(got, doutputs, weight_gradient=kind)
+    for name, array in reference.backward(want, doutputs, weight_gradient=kind).items():
         assert_near(gradients[name], array, name)

@@ -32,6 +32,7 @@ def tbb_is_installed() -> bool:
 @pytest.mark.skipif(not tbb_is_installed(), reason="needs the extra tbb")
 def test_tbb_is_used_where_it_is_installed() -> None:
     environment = {key: value for key, value in os.environ.items() if key != CHOSEN}
+    environment["NUMBA_DISABLE_JIT"] = "0"
     command = [sys.executable, "-c", LAYER]
     result = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=300, check=True

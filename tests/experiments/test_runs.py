@@ -197,7 +197,7 @@ def test_statistics_measured_anew_are_the_means_over_batches() -> None:
             network.graph,
             network.parameters,
             network.buffers,
-            x,
+            {"images": x},
             training=True,
             observe=seen.__setitem__,
         )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from comparing import assert_close, assert_same_bits
 from small_networks import (
+    classifier,
     every_operation,
     make_images,
     make_network,
@@ -16,7 +17,7 @@ from small_networks import (
 from fcpts_ref import layers
 from fcpts_ref.engines.reference import NumpyEngine
 from fcpts_ref.graphs import execution
-from fcpts_ref.graphs.graph import Graph, Node
+from fcpts_ref.graphs.graph import Node
 
 GRAPHS = {
     "A": small_resnet("A"),
@@ -38,9 +39,20 @@ def away_from_kinks(graph, network, images, training):
             distances.append(min(np.abs(value).min(), np.abs(value - 6).min()))
 
     execution.forward(
-        graph, network.parameters, network.buffers, images, training=training, observe=observe
+        graph,
+        network.parameters,
+        network.buffers,
+        {"images": images},
+        training=training,
+        observe=observe,
     )
     return min(distances) > 1e-7
+
+
+def every_gradient(graph, passed, doutputs):
+    """Gradients of parameters and inputs by name."""
+    gradients, dinputs = execution.backward(graph, passed, doutputs)
+    return gradients | dinputs
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
@@ -55,12 +67,12 @@ def test_gradients_by_complex_step(name, training):
     network, images = make_network(graph), make_images(graph)
     assert away_from_kinks(graph, network, images, training)
     passed = execution.forward(
-        graph, network.parameters, network.buffers, images, training=training
+        graph, network.parameters, network.buffers, {"images": images}, training=training
     )
     for seed in range(3):
         generator = np.random.default_rng(100 + seed)
-        dlogits = generator.standard_normal(passed.logits.shape)
-        gradients = execution.backward(graph, passed, dlogits)
+        dlogits = generator.standard_normal(passed.outputs["logits"].shape)
+        gradients = every_gradient(graph, passed, {"logits": dlogits})
         given = {**network.parameters, "images": images}
         assert gradients.keys() == given.keys()
         total, size = 0.0, 0.0
@@ -71,9 +83,9 @@ def test_gradients_by_complex_step(name, training):
             assert gradients[key].shape == array.shape
             total += (gradients[key] * v).sum()
             size += np.abs(gradients[key] * v).sum()
-        ahead = execution.forward(
-            graph, moved, network.buffers, moved["images"], training=training
-        ).logits
+        ahead = execution.forward(graph, moved, network.buffers, moved, training=training).outputs[
+            "logits"
+        ]
         want = (dlogits * ahead.imag / 1e-30).sum()
         assert abs(total - want) <= 1e-12 * size
 
@@ -81,7 +93,7 @@ def test_gradients_by_complex_step(name, training):
 @pytest.mark.parametrize("training", [True, False])
 def test_full_jacobian(training):
     """Every parameter of a tiny network one by one, by complex steps."""
-    graph = Graph(
+    graph = classifier(
         "tiny",
         (1, 3, 3),
         (
@@ -95,23 +107,27 @@ def test_full_jacobian(training):
     )  # fmt: skip
     network, images = make_network(graph), make_images(graph, 2)
     passed = execution.forward(
-        graph, network.parameters, network.buffers, images, training=training
+        graph, network.parameters, network.buffers, {"images": images}, training=training
     )
-    rows = [execution.backward(graph, passed, np.eye(4)[k].reshape(2, 2)) for k in range(4)]
+    rows = [every_gradient(graph, passed, {"logits": np.eye(4)[k].reshape(2, 2)}) for k in range(4)]
     for name, array in network.parameters.items():
         for i in np.ndindex(array.shape):
             moved = array.astype(complex)
             moved[i] += 1e-30j
             parameters = {k: a.astype(complex) for k, a in network.parameters.items()}
             ahead = execution.forward(
-                graph, parameters | {name: moved}, network.buffers, images, training=training
+                graph,
+                parameters | {name: moved},
+                network.buffers,
+                {"images": images},
+                training=training,
             )
             column = [row[name][i] for row in rows]
-            assert_close(column, ahead.logits.imag.ravel() / 1e-30, 1e-12, name)
+            assert_close(column, ahead.outputs["logits"].imag.ravel() / 1e-30, 1e-12, name)
 
 
 def test_fan_out_adds_up():
-    graph = Graph(
+    graph = classifier(
         "fan",
         (1, 1, 1),
         (
@@ -122,16 +138,16 @@ def test_fan_out_adds_up():
             Node("flat", "flatten", ("d",)),
         ),
     )
-    passed = execution.forward(graph, {}, {}, np.array([[[[2.0]]]]), training=False)
-    assert passed.logits.item() == 6
+    passed = execution.forward(graph, {}, {}, {"images": np.array([[[[2.0]]]])}, training=False)
+    assert passed.outputs["logits"].item() == 6
     observed = []
-    gradients = execution.backward(
+    _, dinputs = execution.backward(
         graph,
         passed,
-        np.array([[5.0]]),
+        {"logits": np.array([[5.0]])},
         observe=lambda name, dvalue: observed.append((name, dvalue.item())),
     )
-    assert gradients["images"].item() == 15
+    assert dinputs["images"].item() == 15
     assert observed == [("flat", 5), ("d", 5), ("c", 5), ("b", 5), ("a", 15)]
 
 
@@ -145,12 +161,12 @@ def test_running_statistics(name):
         graph,
         network.parameters,
         network.buffers,
-        images,
+        {"images": images},
         training=True,
         observe=lambda node, value: values.update({node: value}),
     )
     evaluated = execution.forward(
-        graph, network.parameters, network.buffers, images, training=False
+        graph, network.parameters, network.buffers, {"images": images}, training=False
     )
     for key, array in before.items():
         assert_same_bits(network.buffers[key], array)
@@ -172,10 +188,10 @@ def test_keeps_the_dtype(name, training, dtype):
     graph = GRAPHS[name]
     network, images = make_network(graph, dtype=dtype), make_images(graph, dtype=dtype)
     passed = execution.forward(
-        graph, network.parameters, network.buffers, images, training=training
+        graph, network.parameters, network.buffers, {"images": images}, training=training
     )
-    gradients = execution.backward(graph, passed, np.ones_like(passed.logits))
-    for array in (passed.logits, *passed.buffers.values(), *gradients.values()):
+    gradients = every_gradient(graph, passed, {"logits": np.ones_like(passed.outputs["logits"])})
+    for array in (passed.outputs["logits"], *passed.buffers.values(), *gradients.values()):
         assert array.dtype == dtype
 
 
@@ -183,9 +199,11 @@ def test_keeps_the_dtype(name, training, dtype):
 def test_no_image_and_one_image(count):
     graph = GRAPHS["A"]
     network, images = make_network(graph), make_images(graph, count)
-    passed = execution.forward(graph, network.parameters, network.buffers, images, training=False)
-    gradients = execution.backward(graph, passed, np.ones((count, 5)))
-    assert passed.logits.shape == (count, 5)
+    passed = execution.forward(
+        graph, network.parameters, network.buffers, {"images": images}, training=False
+    )
+    gradients = every_gradient(graph, passed, {"logits": np.ones((count, 5))})
+    assert passed.outputs["logits"].shape == (count, 5)
     assert gradients["linear.bias"].tolist() == [count] * 5
     assert gradients["images"].shape == images.shape
 
@@ -197,10 +215,12 @@ def test_kept_weight_gradients():
     weight[np.abs(weight) < 0.2] = 0
     parameters = {**network.parameters, "layer2.0.conv1.weight": weight}
     engine = NumpyEngine(graph)
-    passed = engine.forward(parameters, network.buffers, images, training=True, sparse=True)
-    dlogits = layers.softmax_forward(passed.logits)[0]
-    every = engine.backward(passed, dlogits)
-    kept = engine.backward(passed, dlogits, weight_gradient="kept")
+    passed = engine.forward(
+        parameters, network.buffers, {"images": images}, training=True, sparse=True
+    )
+    dlogits = layers.softmax_forward(passed.outputs["logits"])[0]
+    every = engine.backward(passed, {"logits": dlogits})
+    kept = engine.backward(passed, {"logits": dlogits}, weight_gradient="kept")
     assert every.keys() == kept.keys() == network.parameters.keys()
     for name, gradient in every.items():
         zero = (parameters[name] == 0) & (name in graph.prunable)

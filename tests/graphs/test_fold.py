@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from small_networks import (
+    classifier,
     every_operation,
     make_images,
     make_network,
@@ -72,7 +73,7 @@ def _convolution(name: str, source: str, channels: int = 2) -> Node:
 
 def test_batch_norm_that_cannot_be_folded_stays() -> None:
     norm = {"channels": 2}
-    graph = Graph(
+    graph = classifier(
         "stays",
         (2, 4, 4),
         (

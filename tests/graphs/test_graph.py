@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 import pytest
-from small_networks import every_operation, make_images, make_network
+from small_networks import classifier, every_operation, make_images, make_network
 
 from fcpts_ref.architectures.plain import plain
 from fcpts_ref.architectures.resnet import resnet
@@ -25,7 +25,7 @@ def test_shapes_are_those_of_the_values():
         graph,
         network.parameters,
         network.buffers,
-        images,
+        {"images": images},
         training=False,
         observe=lambda name, value: seen.update({name: value.shape}),
     )
@@ -100,34 +100,38 @@ def test_plain_bad_settings():
         plain(widths=(4, 4), input_shape=(1, 3, 8))
 
 
+def node(*arguments):
+    return arguments
+
+
 def build(*nodes):
-    return Graph("g", (2, 4, 4), nodes)
+    return classifier("g", (2, 4, 4), tuple(Node(*arguments) for arguments in nodes))
 
 
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
         ((), "no nodes"),
-        ((Node("a", "swish", ("images",)),), "unknown operation 'swish'"),
-        ((Node("a", "relu", ("b",)), Node("b", "relu", ("images",))), "names of 1 earlier nodes"),
-        ((Node("a", "relu", ("a",)),), "earlier nodes"),
-        ((Node("a", "relu", ()),), "earlier nodes"),
-        ((Node("a", "relu", ("images", "images")),), "names of 1 earlier nodes"),
-        ((Node("a", "add", ("images",)),), "names of 2 earlier nodes"),
-        ((Node("images", "relu", ("images",)),), "a name of its own"),
-        ((Node("a", "relu", ("images",)), Node("a", "relu", ("a",))), "a name of its own"),
-        ((Node("a", "relu", ("images",)), Node("b", "relu", ("images",))), "nobody reads a "),
-        ((Node("a", "convolution", ("images",), CONV | {"in_channels": 3}),), "expected 3"),
-        ((Node("a", "convolution", ("images",), CONV | {"groups": 3}),), "multiples of its 3"),
-        ((Node("a", "convolution", ("images",), CONV | {"kernel": 9}),), "larger image"),
-        ((Node("a", "convolution", ("images",), CONV | {"stride": 0}),), "expected stride"),
-        ((Node("a", "convolution", ("images",), {}),), "a.*in_channels"),
-        ((Node("a", "linear", ("images",), {"in_features": 2, "out_features": 1}),), r"\(2,\)"),
-        ((Node("a", "batch_norm", ("images",), {"channels": 3}),), "expected 3 channels"),
-        ((Node("a", "subsample", ("images",), {"stride": 0}),), "at least 1"),
-        ((Node("a", "max_pool", ("images",), {"kernel": 5}),), "larger image"),
+        ((node("a", "swish", ("images",)),), "unknown operation 'swish'"),
+        ((node("a", "relu", ("b",)), node("b", "relu", ("images",))), "names of 1 earlier nodes"),
+        ((node("a", "relu", ("a",)),), "earlier nodes"),
+        ((node("a", "relu", ()),), "earlier nodes"),
+        ((node("a", "relu", ("images", "images")),), "names of 1 earlier nodes"),
+        ((node("a", "add", ("images",)),), "names of 2 earlier nodes"),
+        ((node("images", "relu", ("images",)),), "a name of its own"),
+        ((node("a", "relu", ("images",)), node("a", "relu", ("a",))), "a name of its own"),
+        ((node("a", "relu", ("images",)), node("b", "relu", ("images",))), "nobody reads a "),
+        ((node("a", "convolution", ("images",), CONV | {"in_channels": 3}),), "expected 3"),
+        ((node("a", "convolution", ("images",), CONV | {"groups": 3}),), "multiples of its 3"),
+        ((node("a", "convolution", ("images",), CONV | {"kernel": 9}),), "larger image"),
+        ((node("a", "convolution", ("images",), CONV | {"stride": 0}),), "has stride '0'"),
+        ((node("a", "convolution", ("images",), {}),), "a.*in_channels"),
+        ((node("a", "linear", ("images",), {"in_features": 2, "out_features": 1}),), r"\(2,\)"),
+        ((node("a", "batch_norm", ("images",), {"channels": 3}),), "expected 3 channels"),
+        ((node("a", "subsample", ("images",), {"stride": 0}),), "at least 1"),
+        ((node("a", "max_pool", ("images",), {"kernel": 5}),), "larger image"),
         (
-            (Node("a", "subsample", ("images",), {"stride": 2}), Node("b", "add", ("a", "images"))),
+            (node("a", "subsample", ("images",), {"stride": 2}), node("b", "add", ("a", "images"))),
             "expected the same",
         ),
     ],
@@ -149,3 +153,94 @@ def test_copies():
     copied = copy.deepcopy(graph)
     assert copied == graph
     assert copied.nodes[1].attributes is not graph.nodes[1].attributes
+
+
+# Several inputs and outputs, parts
+
+
+def two_heads():
+    """Two inputs that meet, and two outputs, one of which others read too."""
+    conv = CONV | {"in_channels": 2}
+    return Graph(
+        "two heads",
+        {"left": (2, 4, 4), "right": (2, 4, 4)},
+        (
+            Node("a", "convolution", ("left",), conv),
+            Node("b", "convolution", ("right",), conv),
+            Node("sum", "add", ("a", "b")),
+            Node("pool", "global_average_pool", ("sum",)),
+            Node("linear", "linear", ("pool",), {"in_features": 4, "out_features": 3}),
+        ),
+        {"features": "sum", "scores": "linear"},
+    )
+
+
+def test_several_inputs_and_outputs():
+    graph = two_heads()
+    assert graph.output_shapes == {"features": (4, 4, 4), "scores": (3,)}
+    assert [n.name for n in graph.readers["sum"]] == ["pool"]
+    with pytest.raises(InputError, match=r"inputs left, right; expected one"):
+        _ = graph.input
+    with pytest.raises(InputError, match="outputs features, scores; expected one"):
+        _ = graph.classes
+
+
+@pytest.mark.parametrize("outputs", [{}, {"y": "z"}, {"y": "a", "z": "a"}])
+def test_refused_outputs(outputs):
+    with pytest.raises(InputError, match="expected at least one, each the name of a value"):
+        Graph("g", {"x": (2, 4, 4)}, (Node("a", "relu", ("x",)),), outputs)
+
+
+def test_an_input_that_nobody_reads():
+    with pytest.raises(InputError, match="nobody reads z"):
+        Graph("g", {"x": (2,), "z": (2,)}, (Node("a", "relu", ("x",)),), {"y": "a"})
+
+
+def test_a_map_is_no_row_of_logits():
+    graph = Graph("g", {"x": (2, 4, 4)}, (Node("a", "relu", ("x",)),), {"y": "a"})
+    with pytest.raises(InputError, match="expected one row of logits"):
+        _ = graph.classes
+
+
+def test_between():
+    graph = two_heads()
+    part = graph.between(["a", "b"], ["pool", "sum"])
+    assert dict(part.inputs) == {"a": (4, 4, 4), "b": (4, 4, 4)}
+    assert [n.name for n in part.nodes] == ["sum", "pool"]
+    assert dict(part.outputs) == {"pool": "pool", "sum": "sum"}
+    assert graph.between(graph.inputs, ["linear"]).nodes == graph.nodes
+    with pytest.raises(InputError, match="no value 'c'"):
+        graph.between(["c"], ["linear"])
+    with pytest.raises(InputError, match="need the input right too"):
+        graph.between(["left"], ["linear"])
+
+
+def test_with_outputs():
+    graph = plain(classes=4, widths=(3,), input_shape=(2, 6, 6)).with_outputs({"mid": "relu1"})
+    assert dict(graph.outputs) == {"logits": "linear", "mid": "relu1"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "attributes", "message"),
+    [
+        ("convolution", CONV | {"paddding": 3}, "no attribute 'paddding'; expected one of in_ch"),
+        ("relu", {"slope": 1}, "no attribute 'slope'; expected none"),
+        ("convolution", CONV | {"stride": "2"}, "has stride '2'; expected an integer of at least"),
+        ("convolution", CONV | {"stride": (1, 1, 1)}, "expected an integer of at least 1, or two"),
+        ("convolution", CONV | {"bias": 1}, "has bias '1'; expected true or false"),
+        ("batch_norm", {"channels": 2, "momentum": 1.5}, "momentum '1.5'; expected a number from"),
+        ("batch_norm", {"channels": 2, "epsilon": float("nan")}, "epsilon 'nan'; expected a fin"),
+        ("linear", {"in_features": True, "out_features": 1}, "has in_features 'True'"),
+        ("zero_pad", {"before": -1, "after": 0}, "has before '-1'; expected an integer of at"),
+        ("max_pool", {}, "lacks the attribute 'kernel'"),
+    ],
+)
+def test_refused_attributes(operation, attributes, message):
+    with pytest.raises(InputError, match=message):
+        Node("a", operation, ("images",), attributes)
+
+
+def test_defaults_stand_in_the_node():
+    node = Node("a", "max_pool", ("images",), {"kernel": 3})
+    assert dict(node.attributes) == {"kernel": (3, 3), "stride": (3, 3), "padding": (0, 0)}
+    assert Node("b", "batch_norm", ("a",), {"channels": 2}).attributes["epsilon"] == 1e-5

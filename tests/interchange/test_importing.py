@@ -13,7 +13,9 @@ from fcpts_ref.interchange.importing import (
     NORMALISATIONS,
     export_network,
     import_network,
+    normalisation,
     read_checkpoint,
+    strip_endings,
 )
 from fcpts_ref.interchange.safetensors_file import write_safetensors
 from fcpts_ref.interchange.torch_write import write_torch_file
@@ -113,6 +115,128 @@ def test_a_mask_is_applied_to_weights_that_are_not(tmp_path):
     found, _ = import_network(tmp_path / "a.pth", network.graph, **CONSTANTS)
     assert np.array_equal(found.parameters["conv1.weight"] != 0, mask)
     assert list(found.masks) == ["conv1.weight"]
+
+
+def pruned_by_torch(network, prefix=""):
+    """As torch.nn.utils.prune leaves it: weight_orig and weight_mask in place of weight."""
+    arrays = foreign_arrays(network)
+    for name, mask in network.masks.items():
+        arrays[f"{name}_orig"] = arrays.pop(name)
+        arrays[f"{name}_mask"] = mask.astype(np.float32)
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "module.model."])
+def test_weights_and_masks_of_torch_s_prune(tmp_path, prefix):
+    network = make_network()
+    write_torch_file(tmp_path / "a.pth", pruned_by_torch(network, prefix))
+    found, report = import_network(tmp_path / "a.pth", network.graph, **CONSTANTS)
+    assert report.complete
+    for name, mask in network.masks.items():
+        assert np.array_equal(found.masks[name], mask)
+        assert np.array_equal(found.parameters[name], np.where(mask, network.parameters[name], 0))
+
+
+def test_a_mask_of_a_bias_is_applied_but_not_kept(tmp_path):
+    network = make_network(masked=False)
+    arrays = foreign_arrays(network)
+    arrays["linear.bias_orig"] = arrays.pop("linear.bias")
+    arrays["linear.bias_mask"] = np.arange(10) % 2
+    write_torch_file(tmp_path / "a.pth", arrays)
+    found, _ = import_network(tmp_path / "a.pth", network.graph, **CONSTANTS)
+    assert not found.masks
+    assert not found.parameters["linear.bias"][::2].any()
+    assert found.parameters["linear.bias"][1::2].all()
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.net."])
+def test_our_own_exports_behind_a_prefix(tmp_path, prefix):
+    network = make_network()
+    export_network(tmp_path / "a.pth", network)
+    arrays = read_checkpoint(tmp_path / "a.pth")
+    write_torch_file(tmp_path / "b.pth", {prefix + name: a for name, a in arrays.items()})
+    found, _ = import_network(tmp_path / "b.pth", network.graph, mean=(9,), std=(9,))
+    assert np.array_equal(found.buffers["normalise.mean"], network.buffers["normalise.mean"])
+    for name, mask in network.masks.items():
+        assert np.array_equal(found.masks[name], mask)
+
+
+def test_an_averaged_model(tmp_path):
+    """torch.optim.swa_utils.AveragedModel: a counter, and the network as "module"."""
+    network = make_network(masked=False)
+    arrays = {f"module.{name}": a for name, a in foreign_arrays(network).items()}
+    write_torch_file(tmp_path / "a.pth", {"n_averaged": np.array(7), **arrays})
+    found, report = import_network(tmp_path / "a.pth", network.graph, **CONSTANTS)
+    assert report.ignored == ("n_averaged",)
+    assert np.array_equal(found.parameters["linear.bias"], network.parameters["linear.bias"])
+
+
+@pytest.mark.parametrize(
+    ("endings", "message"),
+    [
+        (("_g", "_v"), "weight normalisation.*remove_weight_norm"),
+        (("_orig", "_u", "_v"), "spectral normalisation.*remove_spectral_norm"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_normalised_weights_are_refused_by_name(tmp_path, endings, message, prefix):
+    arrays = foreign_arrays(make_network())
+    weight = arrays.pop("conv1.weight")
+    arrays |= {f"conv1.weight{ending}": weight for ending in endings}
+    write_torch_file(tmp_path / "a.pth", {prefix + name: a for name, a in arrays.items()})
+    with pytest.raises(InputError, match=message) as caught:
+        import_network(tmp_path / "a.pth", make_network().graph, **CONSTANTS)
+    assert f"{prefix}conv1.weight" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm"])
+def test_parametrised_weights_of_torch_are_refused_by_name(tmp_path, kind):
+    torch = pytest.importorskip("torch")
+    layer = getattr(torch.nn.utils.parametrizations, kind)(torch.nn.Linear(4, 3))
+    torch.save({"state_dict": layer.state_dict()}, tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"remove_parametrizations"):
+        import_network(tmp_path / "a.pt", make_network().graph, **CONSTANTS)
+
+
+@pytest.mark.parametrize("ending", [".SAFETENSORS", ".Safetensors"])
+def test_the_ending_may_be_in_capitals(tmp_path, ending):
+    export_network(tmp_path / f"a{ending}", make_network())
+    assert (tmp_path / f"a{ending}").read_bytes()[8:9] == b"{"
+
+
+@pytest.mark.parametrize(
+    "name", ["a.onnx", "a.npz", "a.npy", "a.h5", "a.keras", "a.gguf", "a.zip", "a", "a.pt.gz"]
+)
+def test_endings_of_other_formats_are_refused(tmp_path, name):
+    with pytest.raises(InputError, match=r"expected the ending \.safetensors, or \.pt"):
+        export_network(tmp_path / name, make_network())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "stripped"),
+    [
+        ("model_best.pth.tar", "model_best"),
+        ("resnet20-12fca82f.th", "resnet20-12fca82f"),
+        ("a.PT", "a"),
+        ("net.v2.safetensors", "net.v2"),
+        ("net.v2", "net.v2"),
+        ("plain", "plain"),
+        (".pt", ".pt"),
+    ],
+)
+def test_the_endings_of_a_checkpoint_are_no_part_of_its_name(name, stripped):
+    assert strip_endings(name) == stripped
+
+
+def test_normalisation_by_name_and_in_numbers():
+    assert normalisation("cifar10") == NORMALISATIONS["cifar10"]
+    numbers = "0.4914,0.4822,0.4465/0.2023,0.1994,0.2010"
+    assert normalisation(numbers) == NORMALISATIONS["kuangliu"]
+    assert normalisation("0.5/0.25") == ((0.5,), (0.25,))
+    for text in ("", "cifar", "0.5", "0.5,0.5", "a/b", "0.5/0.5/0.5", "/"):
+        with pytest.raises(InputError, match="expected one of none, imagenet"):
+            normalisation(text)
 
 
 def test_the_kind_of_file_is_told_by_its_contents(tmp_path):

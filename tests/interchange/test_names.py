@@ -110,6 +110,20 @@ def test_everything_wrong_is_in_one_message():
     )
 
 
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        ({"linear.weight": np.zeros((100, 4))}, "the number of classes and the image shape"),
+        ({"linear.bias": np.full(10, np.nan)}, "its weights cannot be used"),
+        ({"more": np.zeros(1)}, "choose the architecture"),
+        ({"layer2.0.downsample.0.weight": np.zeros(1)}, "choose shortcut B"),
+    ],
+)
+def test_the_advice_fits_what_is_wrong(change, remedy):
+    with pytest.raises(InputError, match=remedy):
+        match_state(state_like(EXPECTED) | change, EXPECTED).require_complete("a.pth")
+
+
 def test_long_lists_are_cut():
     report = match_state({}, {f"w{n}": (1,) for n in range(100)})
     assert report.summary() == "0 arrays fit; 100 missing (w0, w1, w2, w3, w4 and 95 more)"

@@ -4,6 +4,7 @@ import collections
 import io
 import pickle
 import tracemalloc
+from typing import Any
 
 import pytest
 from damage import damaged_copies
@@ -11,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pickles import stream, text
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, shown
 from fcpts_ref.storage import restricted_pickle as module
-from fcpts_ref.storage.restricted_pickle import OrderedDictionary, Symbol, read_pickle
+from fcpts_ref.storage.restricted_pickle import Ignored, OrderedDictionary, Symbol, read_pickle
 
 ORDERED = {"collections.OrderedDict": OrderedDictionary}
 
@@ -63,7 +64,7 @@ def test_it_stops_behind_the_pickle():
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_ordered_dicts_as_both_pythons_write_them(protocol):
-    value = collections.OrderedDict([("b", 1), ("a", 2)])
+    value: Any = collections.OrderedDict([("b", 1), ("a", 2)])
     value._metadata = {"version": 1}
     found = read_pickle(io.BytesIO(pickle.dumps(value, protocol=protocol)), ORDERED)
     assert list(found.items()) == [("b", 1), ("a", 2)]
@@ -204,6 +205,83 @@ def test_calls_cannot_multiply_what_they_are_given():
     call = b"ccollections\nOrderedDict\nh\x00\x85R"
     with pytest.raises(InputError, match="multiplies its own contents"):
         read_pickle(stream(big + b"(" + call * 1000 + b"t"), ORDERED)
+
+
+LIST = b"]q\x00"
+
+
+def doubled(times, first=LIST):
+    """A list that holds the same list twice, and so on: 2 ** times elements to print."""
+    step = b"]q\x01(h\x00h\x00eq\x00" + b"0h\x00"  # a list of two, remembered in its place
+    return first + step * times
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        b"\x85R",  # given to a constructor that prints what it gets
+        b"0ccollections\nOrderedDict\nh\x00K\x01\x86R",
+        b"K\x01\x93",  # as the name of a module
+        b"}h\x00K\x01s",  # as a key
+        b"Q",  # as a persistent id
+    ],
+)
+def test_a_list_that_doubles_is_never_printed(use):
+    def refuse(value=None, *_):
+        raise InputError(f"got {shown(value)}")
+
+    names = {"collections.OrderedDict": OrderedDictionary, "a.b": refuse}
+    with pytest.raises(InputError) as caught:
+        read_pickle(stream(b"ca\nb\n" + doubled(60) + use), names, refuse)
+    assert len(str(caught.value)) < 200
+
+
+def test_a_tuple_counts_as_what_it_holds():
+    big = b"(" + b"]K\x01aK\x01a" * 1000 + b"tq\x00"
+    call = b"ccollections\nOrderedDict\nh\x00\x85R"
+    with pytest.raises(InputError, match="multiplies its own contents"):
+        read_pickle(stream(big + b"(" + call * 1000 + b"t"), ORDERED)
+
+
+def test_persistent_ids_cannot_multiply_what_they_are_given():
+    big = b"(" + b"N" * 10_000 + b"tq\x00"
+    with pytest.raises(InputError, match="multiplies its own contents"):
+        read_pickle(stream(big + b"(" + b"h\x00Q" * 10_000 + b"t"), {}, len)
+
+
+def test_what_calls_are_given_is_measured_by_what_was_read_not_by_what_follows():
+    """Behind the pickle of the older container there are megabytes of weights."""
+    big = b"](" + b"]K\x01aK\x01a" * 1000 + b"eq\x00"
+    call = b"ccollections\nOrderedDict\nh\x00\x85R"
+    content = stream(big + b"(" + call * 1000 + b"t").getvalue() + bytes(100_000_000)
+    with pytest.raises(InputError, match="multiplies its own contents"):
+        read_pickle(io.BytesIO(content), ORDERED)
+
+
+def test_numbers_without_end_are_refused():
+    number = (1 << 5000).to_bytes(700, "little")
+    content = b"\x8b" + len(number).to_bytes(4, "little") + number
+    with pytest.raises(InputError, match="an integer of 5001 bits: refused"):
+        read_pickle(stream(content), {})
+
+
+def test_keys_of_one_hash_do_not_take_for_ever():
+    modulus = (1 << 61) - 1  # Python's hash of an integer is the rest by this
+    keys = [(k * modulus).to_bytes(16, "little") for k in range(1, 100_000)]
+    items = b"".join(b"\x8a\x10" + key + b"N" for key in keys)
+    with pytest.raises(InputError, match="many large numbers as keys"):
+        read_pickle(stream(b"}(" + items + b"u"), {})
+
+
+SETS = dict.fromkeys(("builtins.set", "builtins.frozenset", "__builtin__.set"), Ignored)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_sets_are_left_out_where_they_are_admitted(protocol):
+    content = pickle.dumps({"a": {1, 2}, "b": 3}, protocol=protocol)
+    found = read_pickle(io.BytesIO(content), SETS)
+    assert isinstance(found["a"], Ignored)
+    assert found["b"] == 3
 
 
 def test_damaged_pickles_are_refused_or_read():

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.interchange.safetensors_file import DTYPES, read_safetensors, write_safetensors
+from fcpts_ref.interchange.safetensors_file import (
+    DTYPES,
+    MAX_HEADER,
+    read_safetensors,
+    write_safetensors,
+)
 
 CODES = [kind for kind in DTYPES.values() if kind != "bfloat16"]
 
@@ -108,44 +113,63 @@ HUGE = 1 << 61
 
 
 @pytest.mark.parametrize(
-    ("header", "size", "message"),
+    ("header", "size"),
     [
-        (b"[1]", 0, "not a JSON object"),
-        (b"{,}", 0, "not JSON"),
-        (b"\xff\xff", 0, "not JSON"),
-        (b"[" * 100_000, 0, "not JSON"),
-        (b'{"a": ' + b"9" * 10_000 + b"}", 0, "not JSON"),
-        (b'{"a": NaN}', 0, "NaN in its header"),
-        (b'{"a": {}, "a": {}}', 0, "a name stands twice"),
-        ({"__metadata__": {"a": 1}}, 0, "should map texts to texts"),
-        ({"__metadata__": []}, 0, "should map texts to texts"),
-        ({"w": 1}, 8, "should have dtype, shape and data_offsets"),
-        ({"w": {"dtype": "F32"}}, 8, "should have dtype, shape and data_offsets"),
-        ({"w": entry() | {"more": 1}}, 8, "should have dtype, shape and data_offsets"),
-        ({"w": entry("F8_E4M3")}, 8, "has dtype 'F8_E4M3', expected one of F64"),
-        ({"w": entry(["F32"])}, 8, "has dtype"),
-        ({"w": entry(shape=(-2,))}, 8, "lists of integers"),
-        ({"w": entry(shape=(2.0,))}, 8, "lists of integers"),
-        ({"w": entry(shape=(True, 2))}, 8, "lists of integers"),
-        ({"w": entry(offsets=(0,))}, 8, "lists of integers"),
-        ({"w": entry(offsets=(0, 8, 8))}, 8, "lists of integers"),
-        ({"w": entry(offsets=(8, 0))}, 8, "does not fill"),
-        ({"w": entry(shape=(3,))}, 8, "does not fill"),
-        ({"w": entry(shape=(1,) * 40 + (2,))}, 8, "does not fill"),
-        ({"w": entry(shape=(HUGE, HUGE))}, 8, "does not fill"),
-        ({"w": entry(offsets=(4, 12))}, 12, "begins at 4, expected 0"),
-        ({"w": entry(), "v": entry(offsets=(12, 20))}, 20, "'v' begins at 12, expected 8"),
-        ({"w": entry(), "v": entry(offsets=(4, 12))}, 12, "'v' begins at 4, expected 8"),
-        ({"w": entry(), "v": entry()}, 8, "'v' begins at 0, expected 8"),
-        ({"w": entry()}, 7, "7 bytes of arrays, expected 8"),
-        ({"w": entry()}, 9, "9 bytes of arrays, expected 8"),
+        (b"[1]", 0),
+        (b"{,}", 0),
+        (b"\xff\xff", 0),
+        (b"[" * 100_000, 0),
+        (b'{"a": ' + b"[" * 100_000, 0),
+        (b'{"a": ' + b"9" * 10_000 + b"}", 0),
+        (b'{"a": NaN}', 0),
+        (b'{"a": {}, "a": {}}', 0),
+        ({"__metadata__": {"a": 1}}, 0),
+        ({"__metadata__": []}, 0),
+        ({"w": 1}, 8),
+        ({"w": {"dtype": "F32"}}, 8),
+        ({"w": entry("F99")}, 8),
+        ({"w": entry(["F32"])}, 8),
+        ({"w": entry(shape=(-2,))}, 8),
+        ({"w": entry(shape=(2.0,))}, 8),
+        ({"w": entry(shape=(True, 2))}, 8),
+        ({"w": entry(offsets=(0,))}, 8),
+        ({"w": entry(offsets=(0, 8, 8))}, 8),
+        ({"w": entry(offsets=(8, 0))}, 8),
+        ({"w": entry(shape=(3,))}, 8),
+        ({"w": entry(shape=(HUGE, HUGE))}, 8),
+        ({"w": entry(offsets=(4, 12))}, 12),
+        ({"w": entry(), "v": entry(offsets=(12, 20))}, 20),
+        ({"w": entry(), "v": entry(offsets=(4, 12))}, 12),
+        ({"w": entry(), "v": entry()}, 8),
+        ({"w": entry()}, 7),
+        ({"w": entry()}, 9),
     ],
 )
-def test_breaches_of_the_format(tmp_path, header, size, message):
-    with pytest.raises(InputError, match=message) as caught:
+def test_breaches_of_the_format(tmp_path, header, size):
+    with pytest.raises(InputError, match="no valid safetensors file") as caught:
         read_safetensors(file_with(tmp_path / "a", header, bytes(size)))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (entry("F8_E4M3", shape=(8,)), "has dtype 'F8_E4M3', expected one of F64"),
+        (entry(shape=(1,) * 40 + (2,)), "has 41 dimensions, at most 32"),
+        (entry(shape=(0, HUGE, 4), offsets=(0, 0)), "impossible shape"),
+    ],
+)
+def test_what_the_format_allows_and_numpy_does_not(tmp_path, fields, message):
+    path = file_with(tmp_path / "a", {"w": fields}, bytes(fields["data_offsets"][1]))
+    with pytest.raises(InputError, match=message):
+        read_safetensors(path)
+
+
+def test_a_header_that_would_take_much_memory_is_refused(tmp_path):
+    path = file_with(tmp_path / "a", b"{" + b" " * MAX_HEADER + b"}")
+    with pytest.raises(InputError, match=f"header of {MAX_HEADER + 2} bytes"):
+        read_safetensors(path)
 
 
 def test_other_files(tmp_path):
@@ -161,10 +185,10 @@ def test_a_claimed_size_takes_no_memory(tmp_path):
     header = {"w": entry(shape=(1 << 40,), offsets=(0, 1 << 42))}
     path = file_with(tmp_path / "a", header, bytes(8))
     tracemalloc.start()
-    with pytest.raises(InputError, match="8 bytes of arrays, expected"):
+    with pytest.raises(InputError, match="no valid safetensors file"):
         read_safetensors(path)
-    path.write_bytes(struct.pack("<Q", 90_000_000) + b"{}")
-    with pytest.raises(InputError, match="header of 90000000 bytes in a file of 10"):
+    path.write_bytes(struct.pack("<Q", 7_000_000) + b"{}")
+    with pytest.raises(InputError, match="header of 7000000 bytes in a file of 10"):
         read_safetensors(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import tracemalloc
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -216,6 +217,44 @@ def test_files_of_other_kinds(tmp_path):
         read_torch_file(path)
 
 
+@container
+@pytest.mark.parametrize(
+    "beside",
+    [tensor(), dictionary(w=tensor()), b"K\x01", b"]"],
+    ids=["tensor", "dict", "int", "list"],
+)
+def test_the_state_dict_goes_before_what_lies_beside_it(tmp_path, container, beside):
+    operations = dictionary(best=beside, optimizer=beside, state_dict=dictionary(v=tensor()))
+    assert list(read_torch_file(container(tmp_path, operations))) == ["v"]
+
+
+@container
+@pytest.mark.parametrize(
+    ("shape", "strides"),
+    [
+        ((0, 1 << 62), (1, 1)),
+        ((0, 1 << 40, 1 << 40), (1, 1, 1)),
+        ((1, 1), (1 << 62, 1 << 62)),
+        ((2, 2), (1 << 62, 1)),
+    ],
+)
+def test_impossible_shapes_and_steps(tmp_path, container, shape, strides):
+    path = container(tmp_path, dictionary(w=tensor(shape, strides)))
+    if shape == (1, 1):  # the steps are never taken
+        assert read_torch_file(path)["w"] == 0
+        return
+    with pytest.raises(InputError, match="pickle, before byte"):
+        read_torch_file(path)
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero"])
+@pytest.mark.skipif(os.name == "nt", reason="pipes in the file system are POSIX")
+def test_a_pipe_or_device_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe or a device"):
+        read_torch_file(tmp_path / name)
+
+
 def test_a_compressed_member_is_refused(tmp_path):
     members = {"data.pkl": whole(dictionary(w=tensor())), "data/0": FOUR.tobytes()}
     path = zip_file(tmp_path / "a.pth", members, compression=zipfile.ZIP_DEFLATED)
@@ -365,6 +404,79 @@ def test_what_torch_writes_is_read(tmp_path, torch, new):
         assert found[name].dtype == wanted.dtype
         assert found[name].shape == wanted.shape
         assert found[name].tobytes() == wanted.tobytes()
+
+
+def test_what_torch_admits_beside_the_weights_is_left_out(tmp_path, torch):
+    state = torch.nn.Linear(2, 3).state_dict()
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(
+        torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1), milestones=[3, 3, 5]
+    )
+    tagged = torch.nn.Parameter(torch.zeros(1))
+    tagged.tag = "an attribute"
+    checkpoint = {
+        "state_dict": state,
+        "best_acc1": torch.tensor(91.7),
+        "rng_state": torch.get_rng_state(),
+        "scheduler": scheduler.state_dict(),
+        "device": torch.device("cuda", 1),
+        "dtype": torch.float32,
+        "layout": torch.strided,
+        "bytes": b"some bytes",
+        "array of bytes": bytearray(b"more"),
+        "set": {"a", 1},
+        "complex": 1 + 2j,
+        "numpy": np.float64(91.7),
+        "history": np.arange(3.0),
+        "tagged": tagged,
+    }
+    for protocol in (2, 4, 5):
+        torch.save(checkpoint, tmp_path / "a.pt", pickle_protocol=protocol)
+        found = read_torch_file(tmp_path / "a.pt")
+        assert list(found) == ["weight", "bias"]
+        assert np.array_equal(found["weight"], state["weight"].numpy())
+
+
+def test_expanded_tensors_are_read(tmp_path, torch):
+    state = {
+        "w": torch.tensor([3.0]).expand(64, 5),
+        "v": torch.arange(3.0)[:, None].expand(3, 4),
+        "one": torch.arange(6.0).as_strided((1, 2), (1 << 40, 1)),
+    }
+    torch.save(state, tmp_path / "a.pt")
+    for name, found in read_torch_file(tmp_path / "a.pt").items():
+        assert np.array_equal(found, state[name].numpy())
+
+
+def quantised(torch):
+    with warnings.catch_warnings(action="ignore"):  # deprecated, but there are such files
+        return torch.quantize_per_tensor(torch.ones(4), 0.1, 0, torch.qint8)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (quantised, "a quantised network: save the state dict of the float"),
+        (lambda torch: torch.eye(3).to_sparse(), r"sparse or nested tensors: .*to_dense"),
+        (lambda torch: torch.zeros(2, dtype=torch.complex64), "complex numbers"),
+        (lambda torch: torch.zeros(2, dtype=torch.float8_e5m2), r"such as float8.*\.float\(\)"),
+        (lambda torch: torch.nn.Linear(2, 2), "a whole pickled model: .*state_dict"),
+        (lambda torch: torch.nn.DataParallel(torch.nn.Linear(2, 2)), "a whole pickled model"),
+        (lambda torch: Path("x"), "plain data and tensors: .*state_dict"),
+    ],
+)
+def test_what_torch_writes_beside_weights_is_named(tmp_path, torch, make, message):
+    torch.save({"w": make(torch)}, tmp_path / "a.pt")
+    with pytest.raises(InputError, match=message) as caught:
+        read_torch_file(tmp_path / "a.pt")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_torchscript_program_is_named(tmp_path, torch):
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:  # tracing would warn
+        for name in ("data.pkl", "constants.pkl", "code/__torch__.py"):
+            archive.writestr(f"a/{name}", b"")
+    with pytest.raises(InputError, match=r"a TorchScript program: .*state_dict"):
+        read_torch_file(tmp_path / "a.pt")
 
 
 def test_a_whole_module_is_refused(tmp_path, torch):

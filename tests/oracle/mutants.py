@@ -778,7 +778,7 @@ UPDATE = [
         "no projection at the end",
         budget.exact_masks,
         lambda right: (
-            lambda weights, thresholds, count: {
+            lambda weights, thresholds, count, bounds: {
                 name: np.abs(w) > thresholds[name] for name, w in weights.items()
             }
         ),

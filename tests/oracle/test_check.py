@@ -152,6 +152,77 @@ def test_every_case_can_be_explained(case):
     assert ("must be refused" in text) == (case.reject is not None)
 
 
+class Unreadable:
+    """A tensor that requires grad: it does not convert itself to an array."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __array__(self, *arguments, **settings):
+        raise self.error
+
+
+class Silent(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Foreign(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [RuntimeError("requires grad"), TypeError("no"), Silent()])
+def test_outputs_that_do_not_convert_are_errors_and_the_check_goes_on(error):
+    report = run(lambda weight, threshold, tie: Unreadable(error), only=["eq01.0001", "eq01.0090"])
+    assert [result.status for result in report.results] == ["error", "fail"]
+    assert "does not convert to a NumPy array" in report.results[0].message
+    format_report(report), make_json(report), make_junit(report)
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), SystemExit(2), Foreign("x"), Silent()])
+def test_no_exception_of_an_adapter_ends_the_check(error):
+    def mask(weight, threshold, tie):
+        raise error
+
+    report = run(mask, only=["eq01.0001"])
+    assert report.counts["error"] == 1
+    assert not report.ok
+    if isinstance(error, SystemExit):
+        assert f"called sys.exit({error.code})" in report.results[0].message
+
+
+def test_ctrl_c_ends_the_check():
+    def mask(weight, threshold, tie):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(mask)
+
+
+def test_an_operation_that_is_no_function_is_an_error():
+    report = run(5, only=["eq01.0001"])
+    assert report.results[0].message == "mask is of type int; expected a function"
+
+
+@pytest.mark.parametrize("rejections", [ValueError, (3,), "ValueError", [KeyError]])
+def test_rejections_are_a_tuple_of_exceptions(rejections):
+    module = under_test.make_module(REJECTIONS=rejections)
+    with pytest.raises(InputError, match="expected a tuple of exception classes"):
+        PythonAdapter(module, "--adapter mine")
+
+
+PARSING = "import argparse; argparse.ArgumentParser().parse_args(['x'])"
+
+
+@pytest.mark.parametrize("line", ["sys.exit(0)", "sys.exit(2)", PARSING])
+def test_an_adapter_file_that_exits_on_import_is_bad_input(tmp_path, line):
+    """A script's usual last line; it must not end the check with exit code 0."""
+    path = tmp_path / "exiting_adapter.py"
+    path.write_text(f"import sys\ndef mask(weight, threshold, tie):\n    return 0\n{line}\n")
+    with pytest.raises(InputError, match=r"called sys\.exit\(.\)\); .*__main__"):
+        load_python_adapter(str(path))
+
+
 @pytest.mark.parametrize("name", ["no_such_module", "no_such_file.py", __file__ + "/x.py"])
 def test_missing_adapters_are_bad_input(name):
     with pytest.raises(InputError):

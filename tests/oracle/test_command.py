@@ -3,12 +3,14 @@
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from fcpts_ref.cli import main
 from fcpts_ref.errors import InputError
+from fcpts_ref.oracle import program as program_module
 from fcpts_ref.oracle.adapters import CommandAdapter, load_python_adapter
 from fcpts_ref.oracle.check import check
 from fcpts_ref.oracle.diverge import diverge
@@ -81,10 +83,81 @@ def test_a_program_that_hangs_is_stopped(tmp_path):
     assert "no answer within 0.3 s" in report.results[0].message
 
 
-@pytest.mark.parametrize("command", ["", "/no/such/program"])
+CHILD = f"""
+import subprocess, sys, time
+child = subprocess.Popen([{sys.executable!r}, "-c", "import time; time.sleep(60)"])
+open(sys.argv[1], "w").write(str(child.pid))
+if len(sys.argv) > 2:
+    time.sleep(60)
+print('{{"status": "unsupported"}}')
+"""
+
+
+def is_running(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+@pytest.mark.parametrize("hangs", [False, True])
+def test_children_of_a_program_end_with_it(tmp_path, hangs):
+    """They hold its output open, and would live on; an answer that was given counts."""
+    path, note = tmp_path / "program.py", tmp_path / "pid"
+    path.write_text(CHILD)
+    more = " hang" if hangs else ""
+    adapter = CommandAdapter(f"'{sys.executable}' -I '{path}' '{note}'{more}", timeout=3)
+    (result,) = check(adapter, CASES, only=["eq01.0009"]).results
+    assert result.status == ("error" if hangs else "unsupported")
+    deadline = time.monotonic() + 20
+    while is_running(int(note.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_running(int(note.read_text()))
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_endless_output_is_stopped(tmp_path, monkeypatch, stream):
+    monkeypatch.setattr(program_module, "MAXIMUM_OUTPUT", 1 << 20)
+    program = f"import sys\nwhile True: sys.{stream}.write('x' * 65536)"
+    report = run(tmp_path, program)
+    assert "wrote more than" in report.results[0].message
+
+
+def test_a_program_that_does_not_read_its_input(tmp_path):
+    program = 'import sys; sys.stdin.close(); print(\'{"status": "unsupported"}\')'
+    only = max(CASES, key=lambda case: len(str(case.raw))).id
+    assert run(tmp_path, program, only=[only]).counts["unsupported"] == 1
+
+
+HUGE = '{"outputs": {"mask": {"dtype": "S1000000000", "shape": [1], "data": [1]}}}'
+
+
+@pytest.mark.parametrize("answer", ["'[' * 100_000", repr(HUGE)])
+def test_hostile_answers_are_errors(tmp_path, answer):
+    assert run(tmp_path, f"print({answer})").counts["error"] == 1
+
+
+@pytest.mark.parametrize("command", ["", "/no/such/program", "./a 'b", "a\0b", "/"])
 def test_missing_programs_are_bad_input(command):
-    with pytest.raises(InputError):
+    with pytest.raises(InputError) as caught:
         check(CommandAdapter(command), CASES, only=["eq01.0001"])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_script_without_its_first_line_is_bad_input(tmp_path):
+    path = tmp_path / "script"
+    path.write_text("echo '{}'\n")
+    path.chmod(0o755)
+    with pytest.raises(InputError, match=r"a script starts with a line such as #!/bin/sh"):
+        check(CommandAdapter(str(path)), CASES, only=["eq01.0001"])
+
+
+@pytest.mark.parametrize("timeout", [float("nan"), float("inf"), 0.0, -1.0, 1e9])
+def test_time_limits_are_finite(timeout):
+    with pytest.raises(InputError, match="expected seconds above 0"):
+        CommandAdapter("true", timeout=timeout)
 
 
 def test_the_javascript_example_conforms():

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from fcpts_ref.cli import main
+from fcpts_ref.gradcheck.pair import make_fault
 
 
 def run(capsys, *arguments):
@@ -120,3 +121,15 @@ def test_gradcheck(capsys):
     assert code == 0
     assert "convolution" in out
     assert out.splitlines()[-1].endswith("0 failed")
+
+
+def test_gradcheck_as_json(capsys, monkeypatch):
+    code, out, _ = run(capsys, "gradcheck", "--directions", "1", "--json")
+    content = json.loads(out)
+    assert (code, content["ok"]) == (0, True)
+    assert {"relu", "convolution"} <= {entry["pair"] for entry in content["comparisons"]}
+    wrong = make_fault("relu", "x", "it is wrong")
+    monkeypatch.setattr("fcpts_ref.gradcheck.check_all_layers", lambda **_: [wrong])
+    code, out, _ = run(capsys, "gradcheck", "--json")
+    (entry,) = json.loads(out)["comparisons"]
+    assert (code, entry["ok"], entry["error"], entry["got"]) == (1, False, "inf", "nan")

@@ -17,9 +17,11 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.oracle.diverge import diverge
 from fcpts_ref.oracle.trace import record_run, trace_bytes
 from fcpts_ref.oracle.trace_file import Trace, conventions_from_json, read_trace, write_trace
-from fcpts_ref.pruning.fcpts.method import FCPTS, sparsify
+from fcpts_ref.pruning.fcpts.method import FCPTS
+from fcpts_ref.pruning.registry import sparsify
 
 TRACE = record(steps=(0, 2))
+SHORT = FCPTS(profile="paper", epochs=1, batch_size=8)
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_a_trace_comes_back_bit_by_bit(path):
 def test_quantities_can_be_left_out():
     images = make_images(pooled(), IMAGE_COUNT)
     few = record_run(
-        network(), images, target=0.5, steps=[0], method=FCPTS(epochs=1, batch_size=8),
+        network(), images, target=0.5, steps=[0], method=SHORT,
         without=["activation", "dactivation/*"],
     )  # fmt: skip
     kinds = {name.partition("/")[0] for name in few.steps[0].quantities}
@@ -99,7 +101,7 @@ def test_every_step_is_told_when_it_is_done():
     images = make_images(pooled(), IMAGE_COUNT)
     told: list[int] = []
     trace = record_run(
-        network(), images, target=0.5, steps=[0, 2], method=FCPTS(epochs=1, batch_size=8),
+        network(), images, target=0.5, steps=[0, 2], method=SHORT,
         on_step=told.append,
     )  # fmt: skip
     assert told == [1, 1, 1]
@@ -127,7 +129,7 @@ def test_runs_that_cannot_be_are_refused(settings, message):
 def test_what_only_the_first_step_has_can_be_left_out():
     images = make_images(pooled(), IMAGE_COUNT)
     trace = record_run(
-        network(), images, target=0.5, steps=[0, 1], method=FCPTS(epochs=1, batch_size=8),
+        network(), images, target=0.5, steps=[0, 1], method=SHORT,
         without=["initial_rates", "final_*"],
     )  # fmt: skip
     assert "initial_rates" not in trace.steps[0].quantities
@@ -135,11 +137,12 @@ def test_what_only_the_first_step_has_can_be_left_out():
 
 def test_an_allocation_of_its_own_is_traced():
     images = make_images(pooled(), IMAGE_COUNT)
-    method = FCPTS(epochs=1, batch_size=8, allocation="uniform")
+    method = replace(SHORT, allocation="uniform")
     trace = record_run(network(), images, target=0.5, steps=[0], method=method)
     result = sparsify(
-        network(), images, target=0.5, engine="numpy", epochs=1, batch_size=8, allocation="uniform"
-    )
+        network(), images, target=0.5, engine="numpy", profile="paper", epochs=1, batch_size=8,
+        allocation="uniform",
+    )  # fmt: skip
     initial = trace.steps[0].quantities["initial_rates"]
     assert_close(initial, np.array(list(result.initial_rates.values())))
 
@@ -148,7 +151,7 @@ def test_an_unknown_quantity_to_leave_out_is_refused():
     images = make_images(pooled(), 8)
     with pytest.raises(InputError, match="activations"):
         record_run(
-            network(), images, target=0.5, steps=[0], method=FCPTS(epochs=1, batch_size=8),
+            network(), images, target=0.5, steps=[0], method=SHORT,
             without=["activations"],
         )  # fmt: skip
 

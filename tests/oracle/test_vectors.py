@@ -6,11 +6,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.oracle import vectors
+from fcpts_ref.oracle.adapters import load_python_adapter
+from fcpts_ref.oracle.check import check
+from fcpts_ref.oracle.report import format_case, format_report, make_json, make_junit
 from fcpts_ref.resources import resource_path
 
 FOLDER = resource_path("vectors")
@@ -119,11 +123,33 @@ def test_arrays_survive_the_json_round_trip():
         {"shape": [1 << 40], "data": []},
         {"dtype": "object", "shape": [1], "data": [[]]},
         {"shape": [1], "file": "eq01.h5", "dataset": "x"},
+        {"shape": [1], "data": [None]},
+        {"shape": [True], "data": [1.0]},
+        {"dtype": "S1000000000", "shape": [1], "data": [1]},
+        {"dtype": ["float64"], "shape": [1], "data": [1]},
+        {"dtype": "int64", "shape": [1], "data": [10**30]},
+        {"shape": [0] * 100, "data": []},
+        {"shape": 3, "data": [1.0]},
     ],
 )
 def test_bad_arrays_are_refused(entry):
     with pytest.raises(InputError):
         vectors.decode_array(entry)
+
+
+@pytest.mark.parametrize("entry", ["x", "inside/x", "outside/x"])
+def test_another_file_of_the_machine_is_not_read(tmp_path, entry):
+    (tmp_path / "secret").write_bytes(bytes(range(64)))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = np.zeros(64, np.uint8)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        place = [(str(tmp_path / "secret"), 0, 64)]
+        file.create_dataset("x", (64,), np.uint8, external=place)
+        file["outside"] = h5py.ExternalLink("other.h5", "/")
+        file["inside/x"] = h5py.SoftLink("/outside/x")
+    array = {"dtype": "uint8", "shape": [64], "file": "a.h5", "dataset": entry}
+    with pytest.raises(InputError, match=r"inside the file|another place"):
+        vectors.decode_array(array, tmp_path)
 
 
 def test_unknown_patterns_are_refused():
@@ -145,3 +171,108 @@ def test_foreign_files_are_refused(tmp_path, content):
     (tmp_path / "suite.json").write_text(content)
     with pytest.raises(InputError, match=r"suite\.json"):
         vectors.load_cases(tmp_path)
+
+
+def broken(value, generator):
+    """The JSON value with one thing in it changed, removed or replaced by something else."""
+    if isinstance(value, dict) and value and generator.random() < 0.9:
+        key = list(value)[generator.integers(len(value))]
+        rest = {k: v for k, v in value.items() if k != key}
+        kind = generator.integers(4)
+        if kind == 0:
+            return rest
+        if kind == 1:
+            return rest | {f"{key}\x1b": value[key]}
+        return value | {key: broken(value[key], generator)}
+    if isinstance(value, list) and value and generator.random() < 0.9:
+        i = int(generator.integers(len(value)))
+        return [*value[:i], broken(value[i], generator), *value[i + 1 :]]
+    others = [None, True, -1, 10**30, 1e308, "", "x\x1b[31m", [], [[1]], {}, {"shape": [2]}, "nan"]
+    return others[generator.integers(len(others))]
+
+
+SOURCE = json.loads((FOLDER / "eq08.json").read_text())
+SOURCE["cases"] = SOURCE["cases"][:2] + SOURCE["cases"][-2:]
+SUITE = {"format": vectors.FORMAT, "files": {"eq08.json": {}}}
+
+
+def write_suite(folder, group, suite=SUITE):
+    (folder / "suite.json").write_text(json.dumps(suite))
+    (folder / "eq08.json").write_text(json.dumps(group))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_broken_files_are_refused_or_read_whatever_is_wrong(tmp_path, seed):
+    """A mutated file is InputError in one line, or cases that can be run, shown and exported."""
+    generator = np.random.default_rng(seed)
+    refused = []
+    for _ in range(60):
+        write_suite(tmp_path, broken(SOURCE, generator))
+        try:
+            cases = vectors.load_cases(tmp_path)
+        except InputError as error:
+            refused.append(str(error))
+            continue
+        report = check(load_python_adapter("reference"), cases)
+        make_json(report), make_junit(report), format_report(report)
+        for case in cases:
+            assert format_case(case).replace("\n", "").isprintable()
+            json.dumps(vectors.export_case(case), allow_nan=False)
+    assert len(refused) > 10
+    assert all("eq08.json" in message and message.isprintable() for message in refused)
+
+
+@pytest.mark.parametrize(
+    "suite",
+    [
+        {"format": vectors.FORMAT},
+        {"format": vectors.FORMAT, "files": 3},
+        {"format": vectors.FORMAT, "files": {"../eq08.json": {}}},
+        {"format": vectors.FORMAT, "files": {"/etc/passwd": {}}},
+    ],
+)
+def test_a_suite_without_its_parts_is_refused(tmp_path, suite):
+    write_suite(tmp_path, SOURCE, suite)
+    with pytest.raises(InputError, match=r"suite\.json"):
+        vectors.load_cases(tmp_path)
+
+
+def test_deep_nesting_is_refused(tmp_path):
+    (tmp_path / "suite.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="not JSON"):
+        vectors.load_cases(tmp_path)
+
+
+def from_file(folder, dataset="x"):
+    entry = {"dtype": "float64", "shape": [2], "file": "a.h5", "dataset": dataset}
+    return vectors.decode_array(entry, folder)
+
+
+def test_arrays_in_a_file_are_read_from_that_file_alone(tmp_path):
+    """External storage and links would read and print any file of the machine."""
+    (tmp_path / "secret").write_bytes(b"0123456789abcdef")
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["x"] = [1.0, 2.0]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = [3.0, 4.0]
+        file["group/x"] = [5.0, 6.0]
+        file.create_dataset("raw", (2,), "f8", external=str(tmp_path / "secret"))
+        file["soft"] = h5py.SoftLink("/x")
+        file["linked"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/x")
+        file["away"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/")
+        layout = h5py.VirtualLayout((2,), "f8")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "x", (2,))
+        file.create_virtual_dataset("virtual", layout)
+    assert from_file(tmp_path).tolist() == [3.0, 4.0]
+    assert from_file(tmp_path, "group/x").tolist() == [5.0, 6.0]
+    for name in ("raw", "soft", "linked", "away/x", "virtual", "group", "none", "x/y", ".", "/x"):
+        with pytest.raises(InputError, match=r"a\.h5"):
+            from_file(tmp_path, name)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no HDF5"])
+def test_a_file_of_arrays_that_is_absent_or_foreign(tmp_path, content):
+    if content is not None:
+        (tmp_path / "a.h5").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.h5"):
+        from_file(tmp_path)

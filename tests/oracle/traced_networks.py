@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from small_networks import make_images, make_network
+from small_networks import classifier, make_images, make_network
 
 from fcpts_ref.graphs.graph import IMAGES, Graph, Node
 from fcpts_ref.graphs.network import Network
@@ -21,7 +21,7 @@ BATCH = 8
 def pooled() -> Graph:
     """Two convolutions with batch norm, both poolings, a linear layer with bias."""
     window = {"kernel": 3, "padding": 1}
-    return Graph(
+    return classifier(
         "pooled",
         (2, 8, 8),
         (
@@ -61,6 +61,6 @@ def network(kind: str = "plain") -> Network:
 
 def record(kind: str = "plain", steps: Any = (0, 1), target: float = 0.5, **settings: Any) -> Trace:
     """A trace of the first steps of a run of four epochs, three steps each."""
-    method = FCPTS(**({"epochs": 4, "batch_size": BATCH} | settings))
+    method = FCPTS(**({"profile": "paper", "epochs": 4, "batch_size": BATCH} | settings))
     images = make_images(pooled(), IMAGE_COUNT)
     return record_run(network(kind), images, target=target, steps=steps, method=method)

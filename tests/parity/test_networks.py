@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from comparing import assert_close
@@ -15,7 +17,7 @@ torch = pytest.importorskip("torch")
 from parity.torch_networks import Plain, ResNet, load, statistics  # noqa: E402
 
 TOLERANCE = 1e-10
-CASES = {
+CASES: dict[str, Any] = {
     "resnet8-A": (small_resnet("A"), lambda: ResNet(1, 5, (3, 5, 6), 2, "A")),
     "resnet8-B": (small_resnet("B"), lambda: ResNet(1, 5, (3, 5, 6), 2, "B")),
     "resnet14-A": (
@@ -36,15 +38,16 @@ def test_logits_gradients_and_statistics(case, training):
     x = torch.from_numpy(images).requires_grad_()
     theirs = module(x)
     passed = execution.forward(
-        graph, network.parameters, network.buffers, images, training=training
+        graph, network.parameters, network.buffers, {"images": images}, training=training
     )
-    assert_close(passed.logits, theirs.detach().numpy(), TOLERANCE, "logits")
+    assert_close(passed.outputs["logits"], theirs.detach().numpy(), TOLERANCE, "logits")
     for name, want in statistics(module).items():
         assert_close(passed.buffers[name], want, TOLERANCE, name)
     parameters = dict(module.named_parameters())
     for seed in range(3):
-        dlogits = np.random.default_rng(seed).standard_normal(passed.logits.shape)
-        got = execution.backward(graph, passed, dlogits)
+        dlogits = np.random.default_rng(seed).standard_normal(passed.outputs["logits"].shape)
+        gradients, dinputs = execution.backward(graph, passed, {"logits": dlogits})
+        got = gradients | dinputs
         want = torch.autograd.grad(
             theirs, [x, *parameters.values()], torch.from_numpy(dlogits), retain_graph=True
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from comparing import assert_same_bits
@@ -12,8 +14,8 @@ from fcpts_ref.data.augmentation import view
 from fcpts_ref.engines.predict import predict
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.pruning.common import make_problem
-from fcpts_ref.pruning.fcpts.method import FCPTS, sparsify
+from fcpts_ref.pruning.common import make_problem, run_method
+from fcpts_ref.pruning.fcpts.method import FCPTS, PROFILE_SETTINGS
 from fcpts_ref.pruning.fcpts.step import bandwidth_of, draw_samples, step, thresholds_of
 from fcpts_ref.pruning.registry import make_method
 from fcpts_ref.spec import equations
@@ -103,7 +105,10 @@ def test_rate_before_the_projection_is_the_rate_of_the_thresholds():
     assert abs(result.rate_before_projection - 0.8) > 5 / SIZE
     problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
     method = FCPTS(
-        choices={"control_weight": 0.0, "threshold_learning_rate": 3.0}, epochs=2, batch_size=4
+        profile="paper",
+        choices={"control_weight": 0.0, "threshold_learning_rate": 3.0},
+        epochs=2,
+        batch_size=4,
     )
     generator = np.random.default_rng(0)
     state = method.begin(problem)
@@ -143,11 +148,26 @@ def test_same_seed_same_bits(augmentation):
     assert one.thresholds != other.thresholds
 
 
-def test_three_ways_to_run_are_one():
-    direct = sparsify(NETWORK, IMAGES, target=0.8, **SHORT)
-    assert_same_result(direct, run())
-    pointed_to = equations.EQUATIONS[6][0](NETWORK, IMAGES, target=0.8, **SHORT)
-    assert_same_result(direct, pointed_to)
+@pytest.mark.parametrize("name", [None, *PROFILE_SETTINGS])
+def test_a_profile_is_the_same_through_every_door(name):
+    """``FCPTS``, ``make_method`` and ``sparsify``; the default is "extended" everywhere."""
+    said = {} if name is None else {"profile": name}
+    method = FCPTS(**said)
+    assert method == make_method("fcpts", **said)
+    meant = PROFILE_SETTINGS[name or "extended"]
+    assert {field: getattr(method, field) for field in meant} == meant
+    assert method.conventions == profile(name or "extended")
+    short = replace(method, epochs=2, batch_size=4)
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    direct = run_method(short, problem, np.random.default_rng(0))
+    assert_same_result(direct, fcpts_ref.sparsify(NETWORK, IMAGES, target=0.8, **said, **SHORT))
+
+
+def test_settings_that_are_given_override_the_profile():
+    for name, value in [("control", "loss"), ("epochs", 0), ("augmentation", "crop-flip")]:
+        assert getattr(FCPTS(**{name: value}), name) == value
+    assert FCPTS(views=0, ramp=0.0) == make_method("fcpts", views=0, ramp=0.0)
+    assert (FCPTS(views=0, ramp=0.0).views, FCPTS(ramp=0.0).ramp) == (0, 0.0)
 
 
 def test_nothing_given_is_changed():
@@ -162,7 +182,7 @@ def test_nothing_given_is_changed():
 def test_state_survives_packing():
     """A run that is stored and continued after an epoch is the run that was not."""
     problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
-    method = FCPTS(epochs=3, batch_size=4)
+    method = FCPTS(profile="paper", epochs=3, batch_size=4)
     results = []
     for pack in (False, True):
         generator = np.random.default_rng(0)
@@ -245,7 +265,9 @@ def test_released_thresholds_move_by_the_control_alone():
 def test_control_steers_towards_the_target():
     """Starting off the target, L_c brings the rate back."""
     problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
-    start = FCPTS(epochs=1).begin(make_problem(NETWORK, IMAGES, 0.6, engine="numpy"))
+    start = FCPTS(profile="paper", epochs=1).begin(
+        make_problem(NETWORK, IMAGES, 0.6, engine="numpy")
+    )
     conventions = PAPER.with_choices(
         {"reconstruction_moves_thresholds": False, "threshold_learning_rate": 0.01}
     )
@@ -261,7 +283,7 @@ def test_control_steers_towards_the_target():
 
 def test_step_observes_in_the_order_of_computation():
     problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
-    state = FCPTS().begin(problem)
+    state = FCPTS(profile="paper").begin(problem)
     samples = draw_samples(list(NETWORK.sizes.values()), PAPER, np.random.default_rng(0))
     seen = []
     step(problem, state, IMAGES, samples, PAPER, observe=lambda name, value: seen.append(name))
@@ -409,7 +431,9 @@ def test_weights_that_are_not_finite_make_no_network():
 
 
 def test_threshold_of_count_is_what_begins():
-    state = FCPTS(allocation="uniform").begin(make_problem(NETWORK, IMAGES, 0.5, engine="numpy"))
+    state = FCPTS(profile="paper", allocation="uniform").begin(
+        make_problem(NETWORK, IMAGES, 0.5, engine="numpy")
+    )
     want = [
         threshold_of_count(w, round(0.5 * w.size))
         for w in (NETWORK.parameters[n] for n in GRAPH.prunable)
@@ -429,7 +453,7 @@ def test_a_ramp_starts_at_half_and_ends_at_the_target():
     whole = FCPTS(control="projection", ramp=1)
     assert whole.target_at(99, 100, 0.9) == 0.9  # the last step, whatever the ramp
     assert method.target_at(0, 1, 0.9) == 0.9
-    assert FCPTS().target_at(0, 100, 0.9) == 0.9
+    assert FCPTS(profile="paper").target_at(0, 100, 0.9) == 0.9
     assert method.target_at(0, 100, 0.4) == 0.4  # nothing to grow from
 
 
@@ -489,7 +513,7 @@ def test_as_many_views_as_epochs_is_a_new_view_each():
 
 
 def test_views_survive_being_stored():
-    method = FCPTS(views=2, augmentation="crop-flip", epochs=4, batch_size=4)
+    method = FCPTS(profile="paper", views=2, augmentation="crop-flip", epochs=4, batch_size=4)
     problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
     state, generator = method.begin(problem), np.random.default_rng(0)
     for _ in range(2):

@@ -11,7 +11,7 @@ from small_networks import make_images, make_network
 
 from fcpts_ref.architectures.plain import plain
 from fcpts_ref.architectures.resnet import resnet
-from fcpts_ref.pruning.fcpts.method import sparsify
+from fcpts_ref.pruning.registry import sparsify
 
 if numba.config.DISABLE_JIT:
     pytest.skip("vector intrinsics need the JIT", allow_module_level=True)

@@ -26,11 +26,11 @@ from fcpts_ref.pruning.common import Problem, Result, StepReport, make_problem, 
 from fcpts_ref.pruning.pot.method import POT, correct_weight, corrected_bias, reconstruction
 from fcpts_ref.pruning.pot.units import (
     CHUNK,
-    Unit,
-    Walk,
-    run_unit,
-    segments,
-    walk_to,
+    Progress,
+    advance_to,
+    is_unit,
+    parts_of,
+    run_part,
 )
 from fcpts_ref.pruning.registry import make_method, sparsify
 from fcpts_ref.spec.budget import budget
@@ -38,8 +38,12 @@ from fcpts_ref.spec.budget import budget
 FAST: dict[str, Any] = {"steps": 3, "batch_size": 4}
 
 
-def units_of(graph: Graph, pattern: str = "layer") -> list[Unit]:
-    return [segment for segment in segments(graph, pattern) if isinstance(segment, Unit)]
+def units_of(graph: Graph, pattern: str = "layer") -> list[Graph]:
+    return [part for part in parts_of(graph, pattern) if is_unit(part)]
+
+
+def start(images: Any) -> Progress:
+    return Progress(0, {"images": images})
 
 
 def problem_of(graph: Graph, target: float = 0.5, count: int = 10) -> Problem:
@@ -73,34 +77,31 @@ def test_independent_units_are_single_operations() -> None:
     graph = fold_batch_norm(make_network(small_resnet())).graph
     assert all(len(unit.nodes) == 1 for unit in units_of(graph, "independent"))
     with pytest.raises(InputError, match="expected one of layer, independent"):
-        segments(graph, "block")
+        parts_of(graph, "block")
 
 
 @pytest.mark.parametrize("pattern", ["layer", "independent"])
 @pytest.mark.parametrize("graph", [small_resnet("A"), small_resnet("B"), every_operation()])
-def test_the_walk_ends_at_the_logits(graph: Graph, pattern: str) -> None:
+def test_the_parts_end_at_the_logits(graph: Graph, pattern: str) -> None:
     network = make_network(graph)
     images = make_images(graph, CHUNK + 3)  # more than one chunk
-    way = segments(graph, pattern)
-    walk = walk_to(
-        Walk.start(images), len(way) - 1, way, network.parameters, network.buffers, NumpyEngine
+    parts = parts_of(graph, pattern)
+    progress = advance_to(
+        start(images), len(parts) - 1, parts, network.parameters, network.buffers, NumpyEngine
     )
-    last = way[-1]
-    if isinstance(last, Unit):
-        engine = NumpyEngine(last.graph)
-        logits = run_unit(last, walk.values, network.parameters, network.buffers, engine)
-        assert np.abs(logits - network(images)).max() <= 1e-12
-    assert set(walk.values) == set(
-        (last.source,) if isinstance(last, Unit) else last.inputs
-    )  # nothing else is held any more
+    last = parts[-1]
+    engine = NumpyEngine(last)
+    logits = run_part(last, progress.values, network.parameters, network.buffers, engine)
+    assert np.abs(logits - network(images)).max() <= 1e-12
+    assert set(progress.values) == set(last.inputs)  # nothing else is held any more
 
 
-def test_a_walk_in_two_parts_gives_the_same_bits() -> None:
+def test_progress_in_two_steps_gives_the_same_bits() -> None:
     network, graph = make_network(small_resnet()), small_resnet()
-    way, images = segments(graph, "layer"), make_images(small_resnet())
-    rest = (way, network.parameters, network.buffers, NumpyEngine)
-    once = walk_to(Walk.start(images), 9, *rest)
-    twice = walk_to(walk_to(Walk.start(images), 4, *rest), 9, *rest)
+    parts, images = parts_of(graph, "layer"), make_images(small_resnet())
+    rest = (parts, network.parameters, network.buffers, NumpyEngine)
+    once = advance_to(start(images), 9, *rest)
+    twice = advance_to(advance_to(start(images), 4, *rest), 9, *rest)
     assert once.values.keys() == twice.values.keys()
     assert all(np.array_equal(once.values[k], twice.values[k]) for k in once.values)
 
@@ -149,16 +150,16 @@ def test_bias_correction_makes_mean_outputs_equal(graph: Graph) -> None:
         name: a * (generator.random(a.shape) < 0.5) if name in network.graph.prunable else a
         for name, a in network.parameters.items()
     }
-    way = segments(network.graph, "independent")
+    parts = parts_of(network.graph, "independent")
     images = make_images(graph, 6)
-    for index, unit in enumerate(way):
-        if not isinstance(unit, Unit) or f"{unit.name}.bias" not in sparse:
+    for index, unit in enumerate(parts):
+        if not is_unit(unit) or f"{unit.name}.bias" not in sparse:
             continue
-        engine, buffers = NumpyEngine(unit.graph), network.buffers
-        walk = walk_to(Walk.start(images), index, way, network.parameters, buffers, NumpyEngine)
-        new = corrected_bias(unit, walk.values[unit.source], network.parameters, sparse)
-        dense = run_unit(unit, walk.values, network.parameters, buffers, engine)
-        pruned = run_unit(unit, walk.values, {**sparse, **new}, buffers, engine)
+        engine, buffers = NumpyEngine(unit), network.buffers
+        before = advance_to(start(images), index, parts, network.parameters, buffers, NumpyEngine)
+        new = corrected_bias(unit, before.values[unit.input], network.parameters, sparse)
+        dense = run_part(unit, before.values, network.parameters, buffers, engine)
+        pruned = run_part(unit, before.values, {**sparse, **new}, buffers, engine)
         axes = (0, *range(2, dense.ndim))
         assert np.abs(dense.mean(axis=axes) - pruned.mean(axis=axes)).max() <= 1e-12
 

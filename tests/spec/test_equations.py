@@ -26,7 +26,7 @@ NAMES = {
     3: {"control_loss"},
     4: {"reconstruction_loss", "reconstruction_loss_gradient"},
     5: {"total_loss"},
-    6: {"_sparsify"},
+    6: set(),  # the method as a whole: fcpts_ref.sparsify
     7: {"rate_gradient"},
     8: {"control_loss_gradient"},
     9: {"reconstruction_rate_gradient", "mask_threshold_gradient"},
@@ -55,14 +55,14 @@ def test_equations_maps_every_number_to_its_functions():
 
 
 def test_the_module_has_exactly_these_names():
-    functions = set().union(*NAMES.values()) - {"_sparsify"}
+    functions = set().union(*NAMES.values())
     assert set(eq.__all__) == functions | {"EQUATIONS"}
     tree = ast.parse(inspect.getsource(eq))
     defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert {name for name in defined if not name.startswith("_")} == functions
 
 
-@pytest.mark.parametrize("number", NAMES)
+@pytest.mark.parametrize("number", [number for number in NAMES if NAMES[number]])
 def test_docstrings_name_their_equation(number):
     assert f"Equation {number}" in " ".join(f.__doc__ for f in eq.EQUATIONS[number])
 

@@ -14,7 +14,7 @@ import pytest
 
 from fcpts_ref.oracle.quantities import QUANTITIES
 from fcpts_ref.oracle.vectors import load_cases
-from fcpts_ref.pruning.fcpts import method as fcpts
+from fcpts_ref.pruning.registry import sparsify
 from fcpts_ref.spec.conventions import OPEN_POINTS, PROFILES, Conventions
 from fcpts_ref.spec.equations import EQUATIONS
 
@@ -48,7 +48,7 @@ def test_every_equation_has_its_section():
 @pytest.mark.parametrize("number", EQUATIONS)
 def test_its_functions_are_those_of_the_code(number):
     found = [imported(name) for name in listed(number, "code")]
-    expected = [fcpts.sparsify] if number == 6 else list(EQUATIONS[number])
+    expected = [sparsify] if number == 6 else list(EQUATIONS[number])
     assert found == expected
     assert all(re.search(rf"Equations? [\d and]*\b{number}\b", f.__doc__) for f in found)
 

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.storage.files import describe_failure, file_sha256, lock_folder, write_atomically
+from fcpts_ref.storage.files import (
+    check_regular_file,
+    describe_failure,
+    file_sha256,
+    lock_folder,
+    write_atomically,
+)
 
 
 def test_writes_a_new_file_and_replaces_an_old_one(tmp_path):
@@ -139,3 +145,45 @@ def test_a_lock_where_a_file_is(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="cannot write to folder"), lock_folder(tmp_path / "file"):
         pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_lock_that_is_a_link_leaves_the_other_file_alone(tmp_path, link):
+    other = tmp_path / "other"
+    other.write_text("precious")
+    (tmp_path / "run").mkdir()
+    link(other, tmp_path / "run" / ".lock")
+    with pytest.raises(InputError, match="a link stands where"), lock_folder(tmp_path / "run"):
+        pass
+    assert other.read_text() == "precious"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes in the file system are POSIX")
+def test_a_lock_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(InputError, match="cannot write to folder"), lock_folder(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_lock_that_cannot_be_written(tmp_path, monkeypatch, number):
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "write", fail)
+    with pytest.raises(InputError, match="cannot lock folder"), lock_folder(tmp_path):
+        pass
+
+
+def test_only_regular_files_are_read(tmp_path):
+    (tmp_path / "file").touch()
+    check_regular_file(tmp_path / "file")
+    for name, message in [
+        (tmp_path, "it is a folder"),
+        (tmp_path / "absent", "no such file"),
+        (os.devnull, "a pipe or a device"),
+        ("zero\0byte", "cannot read"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            check_regular_file(name)

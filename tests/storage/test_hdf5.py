@@ -1,5 +1,6 @@
 """HDF5 as a plain container: what is refused, and that a full disk harms nothing."""
 
+import os
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from fcpts_ref.errors import InputError
 from fcpts_ref.storage.hdf5 import (
     MAX_TEXT,
+    open_checked,
     open_hdf5,
     read_array,
     read_group,
@@ -122,6 +124,78 @@ def test_links_out_of_the_file_are_refused(path, tmp_path):
     refused(path, "link to another place", lambda f: read_array(f, "soft", "<f4", 2))
     refused(path, "link to another place", lambda f: read_array(f, "external", "<f4", 2))
     refused(path, "inside the file", lambda f: read_array(f, "raw", "<f4", 1))
+
+
+def test_a_path_through_a_link_out_of_the_file_is_refused(path, tmp_path):
+    write_hdf5(tmp_path / "b.h5", FORMAT, 1, fill)
+    change(path, lambda file: file.__setitem__("other", h5py.ExternalLink("b.h5", "/")))
+    refused(path, "link to another place", lambda f: read_array(f, "other/a", "<f4", 2))
+    refused(path, "missing", lambda f: read_array(f, "g//a", "<f4", 2))
+    refused(path, "missing", lambda f: read_array(f, "a/a", "<f4", 2))
+
+
+def many_names_of_one_array(file):
+    for number in range(2_000):
+        file[f"g/{number}"] = file["a"]
+
+
+def groups_that_share_groups(file):
+    below = file["g"]
+    for level in range(40):  # 2 ** 40 paths
+        above = file.create_group(f"level{level}")
+        above["left"] = above["right"] = below
+        below = above
+
+
+def deep_groups(file):
+    file.create_group("/".join("d" * 50))
+
+
+def a_group_in_itself(file):
+    file["g/again"] = file["g"]
+
+
+@pytest.mark.parametrize(
+    "action", [many_names_of_one_array, groups_that_share_groups, deep_groups, a_group_in_itself]
+)
+def test_a_file_that_multiplies_its_contents_is_refused_on_opening(path, action):
+    change(path, action)
+    with (
+        pytest.raises(InputError, match="refused"),
+        open_checked(path),
+    ):
+        pass
+
+
+def test_chunks_are_read_up_to_the_size_asked_for(path):
+    def compress(file):
+        file.create_dataset("c", data=np.arange(100.0), chunks=(50,), compression="gzip")
+
+    change(path, compress)
+    with open_checked(path) as file:
+        assert read_array(file, "c", "<f8", 1, max_unpacked=800).tolist() == list(range(100))
+    refused(path, "contiguously", lambda f: read_array(f, "c", "<f8", 1, max_unpacked=799))
+
+
+def test_chunks_with_a_foreign_filter_are_refused(path):
+    def compress(file):
+        file.create_dataset("c", data=np.arange(100.0), chunks=(50,), compression="lzf")
+
+    change(path, compress)
+    refused(path, "unusual", lambda f: read_array(f, "c", "<f8", 1, max_unpacked=800))
+
+
+def test_a_changed_array_does_not_match_its_checksum(path):
+    change(path, lambda file: file["a"].__setitem__((0, 0), 9))
+    refused(path, "/a does not match its checksum", lambda f: read_array(f, "a", "<f4", 2))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes in the file system are POSIX")
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero"])
+def test_a_pipe_or_device_is_refused_and_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe or a device"), open_checked(tmp_path / name):
+        pass
 
 
 def test_texts_of_variable_length_and_long_ones_are_refused(path):

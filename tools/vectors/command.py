@@ -56,7 +56,7 @@ def _report_drift(scratch: Path) -> int:
     frozen, made = read_cases(FROZEN), read_cases(scratch)
     problems = [f"{i}: frozen, but no longer made" for i in frozen if i not in made]
     problems += [f"{i}: made, but not frozen (run freeze)" for i in made if i not in frozen]
-    small = []
+    small: list[str] = []
     for case_id in frozen.keys() & made.keys():
         difference = compare_cases(frozen[case_id], made[case_id])
         if difference is not None:

@@ -7,6 +7,7 @@ Python's ``random.random`` promises the same numbers for the same seed in every 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 
@@ -41,10 +42,10 @@ class Draw:
         values = [float(self._random.random() < 0.5) for _ in range(count)]
         return np.array(values).reshape(shape)
 
-    def _fill(self, shape: tuple[int, ...], draw_one: object) -> np.ndarray:
-        values = []
+    def _fill(self, shape: tuple[int, ...], draw_one: Callable[[], float]) -> np.ndarray:
+        values: list[float] = []
         while len(values) < int(np.prod(shape, dtype=int)):
-            value = round(draw_one() * GRID) / GRID  # type: ignore[operator]
+            value = round(draw_one() * GRID) / GRID
             if value != 0:
                 values.append(value)
         return np.array(values, dtype=np.float64).reshape(shape)

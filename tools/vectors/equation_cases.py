@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,9 @@ def _equation_2() -> Group:
     )  # fmt: skip
 
     def network(draw: Draw, masks: str) -> dict[str, np.ndarray]:
-        make = {"drawn": draw.coins, "ones": lambda *s: np.ones(s), "zeros": lambda *s: np.zeros(s)}
+        make: dict[str, Callable[..., np.ndarray]] = {
+            "drawn": draw.coins, "ones": lambda *s: np.ones(s), "zeros": lambda *s: np.zeros(s)
+        }  # fmt: skip
         return {
             "images": draw.uniform(2, 2, 5, 5, low=0.0, high=1.0),
             "convolution_weight": draw.weights(3, 2, 3, 3, scale=0.5),

@@ -16,9 +16,9 @@ MARGIN = (
 )
 
 
-def exact(array: Any) -> np.ndarray:
+def exact(values: Any) -> np.ndarray:
     """The same numbers in extended precision, as a new object array."""
-    array = np.asarray(array)
+    array: np.ndarray = np.asarray(values)
     if array.dtype == object:
         return array.copy()
     result = np.empty(array.shape, dtype=object)

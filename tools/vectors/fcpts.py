@@ -181,9 +181,9 @@ def _step(
         outputs |= part
         dt = dt + mpf(c["control_weight"]) * part["dcontrol_dthreshold"]
     if c["reconstruction_moves_thresholds"]:
-        part = _reconstruction_part(decide, weights, t, gradients)
-        outputs["dreconstruction_dthreshold"] = part
-        dt = dt + part
+        moved = _reconstruction_part(decide, weights, t, gradients)
+        outputs["dreconstruction_dthreshold"] = moved
+        dt = dt + moved
     outputs["dthreshold"] = dt
     for i, place in enumerate(PRUNABLE):
         gradients[place] = _through_mask(decide, gradients[place], weights[i], masks[i], t[i], c)
@@ -272,7 +272,7 @@ def _through_mask(
     c: dict[str, Any],
 ) -> np.ndarray:
     """dL/dW = M * dL/dW_sparse, and with convention 4 the mask's own dependence on W."""
-    dweight = mask * dsparse
+    dweight: np.ndarray = mask * dsparse
     if c["mask_gradient_reaches_weights"]:
         for index in indices(weight.shape):
             inside = decide.compare(abs(abs(weight[index]) - t), 1) < 0
@@ -316,5 +316,5 @@ def _project(decide: Decisions, state: State, c: dict[str, Any]) -> np.ndarray:
     decide.compare(ratios[count - 1], ratios[count])
     t = t * (ratios[count - 1] + ratios[count]) / 2
     if c["threshold_parameter"] == "threshold":
-        return t
+        return np.asarray(t)
     return np.array([log(value / (1 - value)) for value in t], dtype=object)

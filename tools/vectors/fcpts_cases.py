@@ -195,11 +195,15 @@ def _add_boundaries(group: Group) -> None:
             on_weights(PAPER | {"tie": tie, "strict_rate": strict}),
             flags=("BOUNDARY",), conventions=(1, 8, 9), rules=STEP_RULES,
         )  # fmt: skip
+
+    def nothing_pruned(at_target: str) -> Callable[[Draw], dict[str, Any]]:
+        make = _step(PAPER | {"target": 0.0, "at_target": at_target})
+        return lambda draw: make(draw) | {"threshold_parameters": np.zeros(3)}
+
     for number, at_target in ((33, "negative"), (34, "zero")):
         group.add(
             number, "fcpts_step", f"a rate of 0 on a target of 0, at_target={at_target!r}",
-            lambda draw, at=at_target: _step(PAPER | {"target": 0.0, "at_target": at})(draw)
-            | {"threshold_parameters": np.zeros(3)},
+            nothing_pruned(at_target),
             flags=("BOUNDARY",), conventions=(12,), rules=STEP_RULES,
         )  # fmt: skip
 

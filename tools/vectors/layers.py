@@ -159,7 +159,8 @@ def batch_norm_backward(
     dy, x, gamma, beta = exact(dy), exact(x), exact(gamma), exact(beta)
 
     def forward(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:
-        return batch_norm_forward(decide, x, gamma, beta, **settings)["y"]
+        y: np.ndarray = batch_norm_forward(decide, x, gamma, beta, **settings)["y"]
+        return y
 
     return {
         "dx": differentiate(lambda value: forward(value, gamma, beta), x, dy),
@@ -289,7 +290,7 @@ def _window(
 ) -> list[tuple[int, ...]]:
     """The indices of x inside one window, row-major; the padding left out."""
     n, c, p, q = at
-    found = []
+    found: list[tuple[int, ...]] = []
     for r, s in indices((kernel[0], kernel[1])):
         i, j = p * stride[0] - padding[0] + r, q * stride[1] - padding[1] + s
         if 0 <= i < x.shape[2] and 0 <= j < x.shape[3]:

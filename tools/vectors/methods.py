@@ -141,7 +141,7 @@ def exact_masks(decide: Decisions, weights: Any, thresholds: Any, count: int) ->
     Of equal ratios the smaller |w|, then the first layer, then row-major order.  The largest
     weight of a layer stays.
     """
-    entries = []
+    entries: list[tuple[bool, Any, Any, int]] = []
     for layer, weight in enumerate(weights):
         magnitudes = [abs(w) for w in exact(weight).ravel()]
         largest = magnitudes.index(max(magnitudes))

@@ -17,6 +17,7 @@ from fcpts_ref.engines.numba.jit.threads import using_threads
 from fcpts_ref.engines.numba.plan.plan import Plan
 from fcpts_ref.engines.numba.plan.step import Run
 from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.execution import value_of
 from fcpts_ref.graphs.graph import Graph
 
 Array = NDArray[Any]
@@ -29,7 +30,7 @@ KEPT_PLANS = 4  # batch sizes and dtypes, with and without backward, that memory
 class NumbaPass:
     """One forward pass; what backward needs lies in the engine's buffers until its next forward."""
 
-    logits: Array  # (N, classes)
+    outputs: Mapping[str, Array]
     buffers: Mapping[str, Array]
     run: Run
     plan: Plan
@@ -55,38 +56,38 @@ class NumbaEngine:
         self,
         parameters: Mapping[str, Array],
         buffers: Mapping[str, Array],
-        images: Array,
+        inputs: Mapping[str, Array],
         *,
         training: bool,
         keep: bool = False,
         sparse: bool = False,
         cache: WeightCache | None = None,
     ) -> NumbaPass:
-        """A pass over images (N, C, H, W).
+        """A pass over inputs (N, ...) by name.
 
         The given arrays are not copied: leave them as they are until backward has run.
         Raises InputError for arrays that do not fit the graph, dtypes other than one of float32 and
         float64, or an engine that another thread is using.
         """
-        dtype = self._dtype(parameters)
+        dtype = _dtype_of(parameters or buffers or inputs)
         parameters = _checked(parameters, self.graph.parameter_shapes, dtype, "parameter")
         stored = _checked(buffers, self.graph.buffer_shapes, dtype, "buffer")
-        if images.ndim != 4 or images.shape[1:] != self.graph.input_shape or len(images) == 0:
-            raise InputError(
-                f"images have shape {images.shape}; expected at least one of shape "
-                f"{self.graph.input_shape}"
-            )
-        run = Run(parameters, stored, _plain(images, dtype), training, sparse, cache=cache)
+        given = _checked_batch(inputs, self.graph.inputs, dtype)
+        run = Run(parameters, stored, given, training, sparse, cache=cache)
         with self._alone():
             self._last = None
             plan = self._plan(_shape(run), keep)
-            logits = plan.forward(run)
-            passed = NumbaPass(logits, {**buffers, **run.new_buffers}, run, plan)
+            outputs = plan.forward(run)
+            passed = NumbaPass(outputs, {**buffers, **run.new_buffers}, run, plan)
             self._last = passed if keep else None
         return passed
 
     def backward(
-        self, passed: NumbaPass, dlogits: Array, *, weight_gradient: WeightGradient = "all"
+        self,
+        passed: NumbaPass,
+        doutputs: Mapping[str, Array],
+        *,
+        weight_gradient: WeightGradient = "all",
     ) -> dict[str, Array]:
         """The gradients by parameter name, in arrays of their own.
 
@@ -105,15 +106,17 @@ class NumbaEngine:
                     "backward got a pass that is no longer in the engine's buffers; call it once, "
                     "before the next forward of the same engine"
                 )
-            if dlogits.shape != passed.logits.shape:
-                raise InputError(
-                    f"dlogits have shape {dlogits.shape}; expected that of the logits, "
-                    f"{passed.logits.shape}"
-                )
+            for name, doutput in doutputs.items():
+                value_of(self.graph, name)
+                if doutput.shape != passed.outputs[name].shape:
+                    raise InputError(
+                        f"the gradient of {name!r} has shape {doutput.shape}; expected that of the "
+                        f"output, {passed.outputs[name].shape}"
+                    )
             self._last = None  # gradients overwrite the activations
             run = passed.run
             run.gradients, run.kept = {}, weight_gradient == "kept"
-            passed.plan.backward(run, dlogits)
+            passed.plan.backward(run, doutputs)
         names = self.graph.parameter_shapes
         return {name: run.gradients[name] for name in names if name in run.gradients}
 
@@ -138,19 +141,22 @@ class NumbaEngine:
         self._plans.move_to_end((shape, keep))
         return self._plans[shape, keep]
 
-    def _dtype(self, parameters: Mapping[str, Array]) -> np.dtype[Any]:
-        dtypes = {array.dtype for array in parameters.values()} or {np.dtype(np.float32)}
-        dtype = next(iter(dtypes))
-        if len(dtypes) > 1 or dtype not in (np.float32, np.float64):
-            raise InputError(
-                f"parameters are {', '.join(sorted(map(str, dtypes)))}; the fast engine expects "
-                "one of float32 and float64: cast them, or use the NumPy engine"
-            )
-        return dtype
+
+def _dtype_of(arrays: Mapping[str, Array]) -> np.dtype[Any]:
+    """The dtype to compute in: that of the parameters, or of what there is without any."""
+    dtypes = {array.dtype for array in arrays.values()}
+    dtype = next(iter(dtypes))
+    if len(dtypes) > 1 or dtype not in (np.float32, np.float64):
+        raise InputError(
+            f"parameters are {', '.join(sorted(map(str, dtypes)))}; the fast engine expects "
+            "one of float32 and float64: cast them, or use the NumPy engine"
+        )
+    return dtype
 
 
 def _shape(run: Run) -> Shape:
-    return len(run.images), run.images.dtype
+    first = next(iter(run.inputs.values()))
+    return len(first), first.dtype
 
 
 def _checked(
@@ -163,6 +169,23 @@ def _checked(
             got = arrays[name].shape if name in arrays else "nothing"
             raise InputError(f"{kind} {name!r} is {got}; expected an array of shape {shape}")
         result[name] = _plain(arrays[name], dtype)
+    return result
+
+
+def _checked_batch(
+    inputs: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], dtype: Any
+) -> dict[str, Array]:
+    """The inputs that the graph reads, all of one batch size, as kernels want them."""
+    result: dict[str, Array] = {}
+    for name, shape in shapes.items():
+        got = inputs[name].shape if name in inputs else None
+        sizes = {len(array) for array in result.values()} | ({got[0]} if got else set())
+        if got is None or got[1:] != shape or got[0] == 0 or len(sizes) > 1:
+            raise InputError(
+                f"{name} have shape {got}; expected at least one of shape {shape}, as many as of "
+                "every other input"
+            )
+        result[name] = _plain(inputs[name], dtype)
     return result
 
 

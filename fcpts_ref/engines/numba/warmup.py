@@ -101,9 +101,8 @@ def compile_backward(graph: Graph, dtype: str) -> None:
 
 
 def _run_backward(plan: Plan, graph: Graph, dtype: str) -> None:
-    images = np.zeros((ROW_MIN_IMAGES, *graph.input_shape), dtype)
+    inputs = {name: np.zeros((ROW_MIN_IMAGES, *s), dtype) for name, s in graph.inputs.items()}
     buffers = {name: np.ones(shape, dtype) for name, shape in graph.buffer_shapes.items()}
-    dlogits = np.zeros((ROW_MIN_IMAGES, graph.classes), dtype)
     for interval in (1, 20):  # every weight, or one of many
         parameters = {
             name: np.zeros(shape, dtype) for name, shape in graph.parameter_shapes.items()
@@ -111,8 +110,8 @@ def _run_backward(plan: Plan, graph: Graph, dtype: str) -> None:
         for array in parameters.values():
             array.flat[::interval] = 1
         for kept in (True, False):
-            run = Run(parameters, buffers, images, training=True, sparse=True, kept=kept)
-            plan.backward(run, dlogits)
+            run = Run(parameters, buffers, inputs, training=True, sparse=True, kept=kept)
+            plan.backward(run, {})
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref import layers
-from fcpts_ref.graphs.graph import IMAGES, Node
-from fcpts_ref.graphs.operations import OPERATIONS
+from fcpts_ref.graphs.graph import Node
+from fcpts_ref.graphs.operations.convolution import settings
 from fcpts_ref.oracle.clue import Array, Clue
 
 Suspect = tuple[int | None, str, Array]
@@ -20,7 +20,7 @@ def _activation(clue: Clue) -> Iterator[Suspect]:
     x = _value(clue, node.inputs[0])
     if node.operation == "batch_norm":
         yield from _batch_norm_values(clue, node, x)
-    if node.operation == "average_pool" and node.attributes.get("padding", 0):
+    if node.operation == "average_pool" and any(node.attributes["padding"]):
         ones, _ = layers.average_pool_forward(np.ones_like(x), **_window(node))
         yield None, "padding does not count in the mean", clue.value / ones
     if node.operation == "convolution":
@@ -38,7 +38,7 @@ def _activation(clue: Clue) -> Iterator[Suspect]:
 
 def _batch_norm_values(clue: Clue, node: Node, x: Array) -> Iterator[Suspect]:
     stored = _stored(clue, node)
-    epsilon = node.attributes.get("epsilon", 1e-5)
+    epsilon = node.attributes["epsilon"]
     mean, biased = x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))
     M = x.size // x.shape[1]
 
@@ -61,7 +61,7 @@ def _new_buffer(clue: Clue) -> Iterator[Suspect]:
     node_name, _, short = clue.item.rpartition(".")
     node = next(n for n in clue.setting.network.graph.nodes if n.name == node_name)
     x, old = _value(clue, node.inputs[0]), clue.state.buffers[clue.item]
-    momentum = node.attributes.get("momentum", 0.1)
+    momentum = node.attributes["momentum"]
     M = x.size // x.shape[1]
     batch = (clue.value - (1 - momentum) * old) / momentum
     yield 15, "running statistics stay as they were", old
@@ -114,9 +114,7 @@ def _gradient_slips(clue: Clue, node: Node) -> Iterator[Suspect]:
             yield None, "ties in max pooling: the last maximum takes the gradient", dx
     if node.operation == "batch_norm":
         stored = _stored(clue, node)
-        scale = stored["weight"] / np.sqrt(
-            x.var(axis=(0, 2, 3)) + node.attributes.get("epsilon", 1e-5)
-        )
+        scale = stored["weight"] / np.sqrt(x.var(axis=(0, 2, 3)) + node.attributes["epsilon"])
         yield 15, "mean and variance of the batch are taken for constants", dy * _wide(scale)
     if node.operation == "convolution":
         yield from _kernel_slips(clue, node, x, dy)
@@ -130,8 +128,7 @@ def _gradient_slips(clue: Clue, node: Node) -> Iterator[Suspect]:
 
 def _kernel_slips(clue: Clue, node: Node, x: Array, dy: Array) -> Iterator[Suspect]:
     weight = clue.stored[f"{node.name}.weight"]
-    walk = {k: node.attributes[k] for k in ("stride", "padding", "dilation", "groups")
-            if k in node.attributes}  # fmt: skip
+    walk = settings(node.attributes)
     for text, kernel in (
         ("the kernel's rows and columns are exchanged", weight.swapaxes(2, 3)),
         ("the kernel is flipped once too often, or not at all", weight[:, :, ::-1, ::-1]),
@@ -145,8 +142,7 @@ def _max_pool(node: Node, x: Array, dy: Array, *, share: bool) -> Array:
     """Every maximum of a window gets the gradient, or they share it."""
     window = _window(node)
     y, _ = layers.max_pool_forward(x, **window)
-    (R, S), (down, right) = _pair(window["kernel"]), _pair(window.get("stride") or window["kernel"])
-    top, left = _pair(window.get("padding", 0))
+    (R, S), (down, right), (top, left) = window["kernel"], window["stride"], window["padding"]
     pads = ((0, 0), (0, 0), (top, top), (left, left))
     padded, dx = np.pad(x, pads, constant_values=-np.inf), np.zeros(np.pad(x, pads).shape)
     P, Q = y.shape[2:]
@@ -180,9 +176,7 @@ def _dense_activation(clue: Clue) -> Iterator[Suspect]:
 def _input_gradient(clue: Clue, node: Node) -> Array:
     """What the backward of ``node`` sends to the clue's node."""
     _, _, cache = _forward(clue, node, {})
-    dinputs, _ = OPERATIONS[node.operation].backward(
-        clue.expected[f"dactivation/{node.name}"], cache
-    )
+    dinputs, _ = node.row.backward(clue.expected[f"dactivation/{node.name}"], cache)
     pairs = zip(node.inputs, dinputs, strict=True)
     parts = [dx for name, dx in pairs if name == clue.item]
     return np.asarray(sum(parts[1:], parts[0]))
@@ -193,7 +187,7 @@ def _forward(clue: Clue, node: Node, other: dict[str, Array]) -> Any:
     training = (c.teacher_batch_norm if clue.dense else c.student_batch_norm) == "training"
     inputs = [_value(clue, name) for name in node.inputs]
     stored = _stored(clue, node) | other
-    return OPERATIONS[node.operation].forward(inputs, stored, node.attributes, training)
+    return node.row.forward(inputs, stored, node.attributes, training)
 
 
 def _stored(clue: Clue, node: Node) -> dict[str, Array]:
@@ -208,16 +202,15 @@ def _stored(clue: Clue, node: Node) -> dict[str, Array]:
 def _value(clue: Clue, name: str) -> Array:
     assert clue.inputs is not None
     prefix = "dense_activation" if clue.dense else "activation"
-    return clue.inputs.images if name == IMAGES else clue.expected[f"{prefix}/{name}"]
+    return (
+        clue.inputs.images
+        if name in clue.setting.network.graph.inputs
+        else clue.expected[f"{prefix}/{name}"]
+    )
 
 
 def _window(node: Node) -> dict[str, Any]:
-    return {k: node.attributes[k] for k in ("kernel", "stride", "padding") if k in node.attributes}
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    vertical, horizontal = value if isinstance(value, tuple) else (value, value)
-    return vertical, horizontal
+    return {k: node.attributes[k] for k in ("kernel", "stride", "padding")}
 
 
 def _wide(per_channel: Array) -> Array:

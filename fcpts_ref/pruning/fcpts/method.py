@@ -11,17 +11,18 @@ import numpy as np
 from fcpts_ref.data.augmentation import AUGMENTATIONS
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
+from fcpts_ref.objectives.make import make_objective
 from fcpts_ref.pruning.common import (
     OnStep,
     Problem,
     Result,
     StepReport,
-    ignore_step,
-    make_problem,
+    allocate_within,
+    final_masks,
+    left_out,
     mask_rates,
     mask_thresholds,
     masked_network,
-    run_method,
 )
 from fcpts_ref.pruning.fcpts.step import (
     Array,
@@ -30,20 +31,22 @@ from fcpts_ref.pruning.fcpts.step import (
     State,
     draw_samples,
     parameter_of,
+    projected,
     step,
     thresholds_at,
     thresholds_of,
 )
 from fcpts_ref.pruning.fcpts.views import Seen, seen_in
 from fcpts_ref.spec import equations
-from fcpts_ref.spec.allocation import Allocation, allocate
-from fcpts_ref.spec.budget import exact_masks
+from fcpts_ref.spec.allocation import Allocation
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH, Conventions, profile
 from fcpts_ref.spec.optim import warmup_cosine
 
+PLAIN = {"control": "loss", "epochs": 10, "augmentation": "none", "views": 0, "ramp": 0.0}
+
 PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "released": {},
+    "paper": PLAIN,
+    "released": PLAIN,
     "extended": {
         "control": "projection",
         "epochs": 12,
@@ -52,7 +55,7 @@ PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
         "ramp": 0.5,
     },
 }
-"""What a profile sets beside its conventions; everything else is as in ``FCPTS``."""
+"""The settings that a profile fixes beside its conventions: fields of ``FCPTS``."""
 
 DEFAULT_PROFILE = "extended"
 
@@ -60,9 +63,17 @@ RAMP_START = 0.5
 """Where the target of a ramp begins: magnitude pruning alone costs little up to there."""
 
 
+FROM_PROFILE: Any = None
+"""The default of a setting of ``FCPTS`` that its profile fixes."""
+
+
 @dataclass(frozen=True)
 class FCPTS:
     """The settings of a run.
+
+    Settings that are not given (None) are those of the profile (``PROFILE_SETTINGS``); every
+    field of an instance holds its final value.  Without augmentation the profile's views are left
+    out, and with control "loss" its ramp.
 
     profile: "paper", "released" or "extended"; ``choices`` replaces single conventions by name.
     allocation: where the thresholds start; default the profile's (convention 8).
@@ -78,19 +89,20 @@ class FCPTS:
         control "projection"; 0 for the target itself from the first step on.
     """
 
-    profile: str = "paper"
+    profile: str = DEFAULT_PROFILE
     choices: Mapping[str, Any] = field(default_factory=dict)
     allocation: str | None = None
-    control: Control = "loss"
-    epochs: int = 10
+    control: Control = FROM_PROFILE
+    epochs: int = FROM_PROFILE
     batch_size: int | None = None
     learn_rates: bool = True
-    augmentation: str = "none"
-    views: int = 0
-    ramp: float = 0.0
+    augmentation: str = FROM_PROFILE
+    views: int = FROM_PROFILE
+    ramp: float = FROM_PROFILE
 
     def __post_init__(self) -> None:
         _ = self.conventions
+        self._fill_in(PROFILE_SETTINGS[self.profile])
         if self.control not in ("loss", "projection"):
             raise InputError(f"control is {self.control!r}; expected 'loss' or 'projection'")
         if self.augmentation not in AUGMENTATIONS:
@@ -115,6 +127,19 @@ class FCPTS:
                 "steps up to 1 with control='projection'"
             )
 
+    def _fill_in(self, defaults: Mapping[str, Any]) -> None:
+        """Replace the fields that are None."""
+        given = {name: getattr(self, name) for name in defaults}
+        settings = {**defaults} | {name: v for name, v in given.items() if v is not None}
+        for name, needs, without in (
+            ("views", "augmentation", "none"),
+            ("ramp", "control", "loss"),
+        ):
+            if settings[needs] == without and given[name] is None:
+                settings[name] = PLAIN[name]
+        for name, value in settings.items():
+            object.__setattr__(self, name, value)
+
     @property
     def conventions(self) -> Conventions:
         """The profile's conventions with ``choices`` applied."""
@@ -127,8 +152,7 @@ class FCPTS:
         first = allocation if self.learn_rates else self._allocation(aimed)
         t = np.array(thresholds_at(problem.weights, first.rates))
         if self.learn_rates and aimed is not problem:
-            weights = list(problem.weights.values())
-            t = t * problem.arithmetic.projection_factor(weights, t, aimed.count)
+            t = projected(aimed, problem.weights, t)
         return State(
             step=0,
             parameters=dict(problem.network.parameters),
@@ -148,6 +172,7 @@ class FCPTS:
     ) -> State:
         """One epoch: the images in a new order, batch after batch."""
         n, batch = len(problem.images), self._batch(problem)
+        problem = problem.comparing(make_objective(self.conventions).outputs(problem.network.graph))
         seen, remembered = seen_in(
             state.step // (n // batch),
             problem,
@@ -155,7 +180,8 @@ class FCPTS:
             self.views,
             state.views,
             generator,
-            teacher_evaluates=self.conventions.teacher_batch_norm == "evaluation",
+            remember=self.conventions.teacher_batch_norm == "evaluation"
+            and make_objective(self.conventions).memorable,
         )
         state = replace(state, views=remembered)
         order = generator.permutation(n)
@@ -183,21 +209,22 @@ class FCPTS:
     def finish(self, problem: Problem, state: State) -> Result:
         """The last projection: exactly round(target * N) weights go (convention 18)."""
         conventions = self.conventions
-        names = problem.network.graph.prunable
+        names = problem.prunable
         t = thresholds_of(state.threshold_parameters, conventions)
         weights = {name: state.parameters[name] for name in names}
         before = _rates(weights, t, conventions)
         thresholds = dict(zip(names, t.tolist(), strict=True))
-        masks = exact_masks(weights, thresholds, problem.count)
+        masks = final_masks(problem, weights, thresholds)
         trained = Network(problem.network.graph, state.parameters, state.buffers)
         sizes = np.array([w.size for w in weights.values()])
         return Result(
             network=masked_network(trained, masks),
-            thresholds=mask_thresholds(weights, masks),
+            thresholds=mask_thresholds(state.parameters, masks),
             rates=mask_rates(masks),
             initial_rates=dict(state.allocation.rates),
             rate_before_projection=float((before * sizes).sum() / sizes.sum()),
             dense_layers=state.allocation.dense,
+            left_out=left_out(problem),
             history=dict(state.history),
         )
 
@@ -239,7 +266,7 @@ class FCPTS:
 
     def _allocation(self, problem: Problem) -> Allocation:
         name = self.allocation or self.conventions.initial_allocation
-        return allocate(name, problem.weights, problem.target)
+        return allocate_within(name, problem)
 
     def _batch(self, problem: Problem) -> int:
         return min(self.batch_size or self.conventions.batch_size, len(problem.images))
@@ -247,7 +274,7 @@ class FCPTS:
     def _aimed(self, problem: Problem, step: int) -> Problem:
         """The problem with the target of a step."""
         target = self.target_at(step, self.steps(problem), problem.target)
-        return problem if target == problem.target else replace(problem, target=target)
+        return problem.aiming(target)
 
     def _step(
         self,
@@ -258,7 +285,7 @@ class FCPTS:
         generator: np.random.Generator,
     ) -> tuple[State, dict[str, Any]]:
         conventions = self.conventions
-        images, dense_logits = seen.batch(problem.images, chosen)
+        images, dense = seen.batch(problem.images, chosen)
         steps = self.steps(problem)
         warmup = min(conventions.warmup_epochs * (steps // max(self.epochs, 1)), steps)
         factor = warmup_cosine(state.step, steps, warmup) * len(images) / LEARNING_RATE_BATCH
@@ -278,7 +305,7 @@ class FCPTS:
                 control=self.control,
                 learn_rates=self.learn_rates,
                 rate_factor=factor,
-                dense_logits=dense_logits,
+                dense=dense,
             )
         except InputError as error:
             if state.step == 0:
@@ -287,44 +314,6 @@ class FCPTS:
                 f"the run diverged at step {state.step}: {error}; use a lower learning_rate"
             ) from error
         return replace(new, allocation=state.allocation), record
-
-
-def with_profile(said: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that were said, and those of their profile that were not.
-
-    What the profile adds to something that was turned off goes with it: views without an
-    augmentation, a ramp without projection.
-    """
-    name = said.get("profile", DEFAULT_PROFILE)
-    settings = {"profile": name} | PROFILE_SETTINGS.get(name, {}) | dict(said)
-    if settings.get("augmentation") == "none" and "views" not in said:
-        settings.pop("views", None)
-    if settings.get("control") == "loss" and "ramp" not in said:
-        settings.pop("ramp", None)
-    return settings
-
-
-def sparsify(
-    network: Network,
-    images: Array,
-    *,
-    target: float,
-    seed: int = 0,
-    engine: str = "numba",
-    threads: int | None = None,
-    on_step: OnStep = ignore_step,
-    **settings: Any,
-) -> Result:
-    """Equation 6: FCPTS from the dense network to the sparse one, by default as in the paper.
-
-    settings: see ``FCPTS``; ``fcpts_ref.sparsify`` adds those of the default profile.
-
-    images: (n, C, H, W) calibration images in [0, 1]; no labels.  target: global rate in [0, 1).
-    Raises InputError for bad input, one line.
-    """
-    method = FCPTS(**settings)
-    problem = make_problem(network, images, target, engine=engine, threads=threads)
-    return run_method(method, problem, np.random.default_rng(seed), on_step)
 
 
 def _rates(weights: Arrays, t: Array, conventions: Conventions) -> Array:

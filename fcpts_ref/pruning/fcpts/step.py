@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.objectives.make import make_objective
 from fcpts_ref.pruning.common import Problem
 from fcpts_ref.spec import equations
 from fcpts_ref.spec.allocation import Allocation
+from fcpts_ref.spec.bounds import bounded_thresholds, clip_thresholds
 from fcpts_ref.spec.budget import threshold_of_count
 from fcpts_ref.spec.conventions import SIGMOID_FLOOR, Conventions
 
@@ -61,18 +63,19 @@ def step(
     control: Control = "loss",
     learn_rates: bool = True,
     rate_factor: float = 1.0,
-    dense_logits: Array | None = None,
+    dense: Arrays | None = None,
     observe: Observe | None = None,
 ) -> tuple[State, dict[str, Any]]:
     """One step of Algorithm 1 on a batch of images (B, C, H, W).
 
     samples: the weights drawn for Eq. 12 (``draw_samples``); rate_factor: on both learning rates;
-    dense_logits: (B, classes) if they are known already, which needs a teacher that evaluates.
+    dense: the dense network's outputs (B, ...) if they are known already, which needs a teacher
+    that evaluates.
     ``observe(name, value)`` is called with every quantity in the order in which it is computed.
     Returns the new state and the step's numbers.
     """
     see = observe or _see_nothing
-    names = problem.network.graph.prunable
+    names = problem.prunable
     W = {name: state.parameters[name] for name in names}
     N = np.array([w.size for w in W.values()])
     t = thresholds_of(state.threshold_parameters, conventions)  # (L,)
@@ -85,31 +88,35 @@ def step(
         )
         see(f"mask/{name}", M[name])
         see(f"sparse_weight/{name}", sparse[name])
-    if dense_logits is None:
-        dense_logits = _dense_logits(problem, images, conventions)
+    if dense is None:
+        dense = _dense_outputs(problem, images, conventions)
     passed = problem.student.forward(
         {**state.parameters, **sparse},
         state.buffers,
-        images,
+        {problem.network.graph.input: images},
         training=conventions.student_batch_norm == "training",
         keep=True,
         sparse=True,
     )
-    T = conventions.temperature
-    L_rec = equations.reconstruction_loss(dense_logits, passed.logits, temperature=T)
+    objective = make_objective(conventions)
+    compared = objective.outputs(problem.network.graph)
+    dense_outputs = {name: dense[name] for name in compared}
+    sparse_outputs = {name: passed.outputs[name] for name in compared}
+    L_rec, doutputs = objective.loss_and_gradients(dense_outputs, sparse_outputs)  # Equation 4
     L_c = equations.control_loss(r, N, problem.target)
     L = equations.total_loss(L_rec, L_c, control_weight=conventions.control_weight)
-    forward = {"dense_logits": dense_logits, "sparse_logits": passed.logits}
+    forward: dict[str, Any] = {f"dense_{name}": value for name, value in dense_outputs.items()}
+    forward |= {f"sparse_{name}": value for name, value in sparse_outputs.items()}
     forward |= {"reconstruction_loss": L_rec, "rates": r, "control_loss": L_c, "total_loss": L}
     for quantity, value in forward.items():
         see(quantity, value)
 
     # 2. Backward propagation
-    dlogits = equations.reconstruction_loss_gradient(dense_logits, passed.logits, temperature=T)
-    see("dsparse_logits", dlogits)
+    for name, doutput in doutputs.items():
+        see(f"dsparse_{name}", doutput)
     every = conventions.reconstruction_moves_thresholds or conventions.mask_gradient_reaches_weights
     gradients = problem.student.backward(
-        passed, dlogits, weight_gradient="all" if every else "kept"
+        passed, doutputs, weight_gradient="all" if every else "kept"
     )
     dt = np.zeros_like(t)
     if learn_rates:
@@ -163,17 +170,17 @@ def thresholds_at(weights: Arrays, rates: Mapping[str, float]) -> list[float]:
     return [threshold_of_count(w, round(rates[name] * w.size)) for name, w in weights.items()]
 
 
-def _dense_logits(problem: Problem, images: Array, conventions: Conventions) -> Array:
+def _dense_outputs(problem: Problem, images: Array, conventions: Conventions) -> Arrays:
     """f(X, W) of the dense network on this batch (convention 15)."""
     network = problem.network
     return problem.teacher.forward(
         network.parameters,
         network.buffers,
-        images,
+        {network.graph.input: images},
         training=conventions.teacher_batch_norm == "training",
         keep=False,
         cache=problem.teacher_cache,
-    ).logits
+    ).outputs
 
 
 def _control_part(
@@ -318,15 +325,24 @@ def _controlled(
     state: State, problem: Problem, conventions: Conventions, control: Control, learn_rates: bool
 ) -> State:
     """The thresholds put back onto the budget, where the control or fixed rates ask for it."""
-    weights = {name: state.parameters[name] for name in problem.network.graph.prunable}
+    weights = {name: state.parameters[name] for name in problem.prunable}
+    t = thresholds_of(state.threshold_parameters, conventions)
     if not learn_rates:
         t = np.array(thresholds_at(weights, state.allocation.rates))
     elif control == "projection":
-        t = thresholds_of(state.threshold_parameters, conventions)
-        t = t * problem.arithmetic.projection_factor(list(weights.values()), t, problem.count)
+        t = projected(problem, weights, t)
+    elif problem.narrow:
+        t = clip_thresholds(weights, t, problem.bounds)
     else:
         return state
     return replace(state, threshold_parameters=parameter_of(t, conventions))
+
+
+def projected(problem: Problem, weights: Arrays, t: Array) -> Array:
+    """The thresholds (L,) scaled by one factor onto the budget, within the layers' bounds."""
+    if problem.narrow:
+        return bounded_thresholds(weights, t, problem.count, problem.bounds)
+    return t * problem.arithmetic.projection_factor(list(weights.values()), t, problem.count)
 
 
 def _see_nothing(name: str, value: Any) -> None:

@@ -1,7 +1,7 @@
 """How the calibration images are seen in an epoch, and what the dense network makes of them.
 
 Without augmentation they are the same in every epoch.  With it they are seen anew each time, or
-in a number of *views* that take turns: those are remembered, with the dense network's logits, so
+in a number of *views* that take turns: those are remembered, with the dense network's outputs, so
 that it runs on every view but once.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.data.augmentation import draw_views, view
-from fcpts_ref.engines.predict import predict
+from fcpts_ref.engines.predict import predict_outputs
 from fcpts_ref.pruning.common import Problem
 
 Array = NDArray[Any]
@@ -27,15 +27,15 @@ AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Seen:
-    """The views (n, 3) of the n images (``draw_views``); dense logits (n, classes), if known."""
+    """The views (n, 3) of the n images (``draw_views``); the dense network's outputs, if known."""
 
     views: Array
-    dense_logits: Array | None
+    dense: Arrays | None
 
-    def batch(self, images: Array, chosen: Array) -> tuple[Array, Array | None]:
-        """The chosen images as they are seen, and their dense logits."""
-        logits = None if self.dense_logits is None else self.dense_logits[chosen]
-        return view(images[chosen], self.views[chosen]), logits
+    def batch(self, images: Array, chosen: Array) -> tuple[Array, Arrays | None]:
+        """The chosen images as they are seen, and their dense outputs."""
+        known = self.dense and {name: output[chosen] for name, output in self.dense.items()}
+        return view(images[chosen], self.views[chosen]), known
 
 
 def seen_in(
@@ -46,24 +46,25 @@ def seen_in(
     remembered: Arrays,
     generator: np.random.Generator,
     *,
-    teacher_evaluates: bool,
+    remember: bool,
 ) -> tuple[Seen, Arrays]:
     """How the images are seen in an epoch, and all that is now remembered.
 
-    count: of views that take turns; 0 for new ones at every epoch.  teacher_evaluates: dense
-    logits belong to an image, not to the batch it is in, and can be known beforehand.
+    count: of views that take turns; 0 for new ones at every epoch.  remember: dense outputs
+    belong to an image, not to the batch it is in, and are small: they can be known beforehand.
     """
     views, remembered = views_in(epoch, problem.images, augmentation, count, remembered, generator)
-    if not teacher_evaluates:
+    if not remember:
         return Seen(views, None), remembered
     if augmentation == "none":
-        return Seen(views, problem.dense_logits), remembered
+        return Seen(views, problem.dense_outputs), remembered
     if count == 0:
         return Seen(views, None), remembered
-    name = f"logits{epoch % count}"
-    if name not in remembered:
-        remembered = {**remembered, name: _dense_logits(problem, views)}
-    return Seen(views, remembered[name]), remembered
+    turn = {name: f"{name}{epoch % count}" for name in problem.network.graph.outputs}
+    if not remembered.keys() >= set(turn.values()):
+        outputs = _dense_outputs(problem, views)
+        remembered = {**remembered, **{turn[name]: array for name, array in outputs.items()}}
+    return Seen(views, {name: remembered[key] for name, key in turn.items()}), remembered
 
 
 def views_in(
@@ -82,11 +83,11 @@ def views_in(
     return views, {**remembered, name: views} if count else remembered
 
 
-def _dense_logits(problem: Problem, views: Array) -> Array:
-    """The dense network's logits (n, classes) for views of all images, some at a time."""
+def _dense_outputs(problem: Problem, views: Array) -> dict[str, Array]:
+    """The dense network's outputs (n, ...) for views of all images, some at a time."""
     parts = []
     for first in range(0, len(views), AT_ONCE):
         part = slice(first, first + AT_ONCE)
         images = view(problem.images[part], views[part])
-        parts.append(predict(problem.network, images, engine=problem.teacher))
-    return np.concatenate(parts)
+        parts.append(predict_outputs(problem.network, images, engine=problem.teacher))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

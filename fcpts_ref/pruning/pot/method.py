@@ -14,22 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref import layers
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.fold import fold_batch_norm
+from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.pruning.common import OnStep, Problem, Result, StepReport
+from fcpts_ref.pruning.common import OnStep, Problem, Result, StepReport, allocate_within
 from fcpts_ref.pruning.one_shot import OneShot
 from fcpts_ref.pruning.pot.units import (
-    Segment,
-    Unit,
-    Walk,
-    run_unit,
-    segments,
-    walk_to,
+    Progress,
+    advance_to,
+    is_unit,
+    parts_of,
+    positions,
+    run_part,
 )
-from fcpts_ref.spec.allocation import Allocation, allocate
+from fcpts_ref.spec.allocation import Allocation
 from fcpts_ref.spec.optim import adam_step
 
 Array = NDArray[Any]
@@ -44,8 +44,8 @@ class State:
     """What is known between two units.
 
     units_done: units tuned so far.  parameters: of the folded network, pruned weights at 0.
-    dense, sparse: where the walks through the dense and the sparse network stand; not stored but
-    walked again, to the same bits, when a run is resumed.
+    dense, sparse: how far the dense and the sparse network have run; not stored but computed
+    again, to the same bits, when a run is resumed.
     """
 
     units_done: int
@@ -53,8 +53,8 @@ class State:
     masks: Mapping[str, NDArray[np.bool_]]
     allocation: Allocation
     history: Arrays = field(default_factory=dict)
-    dense: Walk | None = None
-    sparse: Walk | None = None
+    dense: Progress | None = None
+    sparse: Progress | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class POT:
     def begin(self, problem: Problem) -> State:
         """Folded, allocated, masked, weights corrected."""
         folded = replace(problem, network=fold_batch_norm(problem.network))
-        allocation = allocate(self.allocation, folded.weights, problem.target)
+        allocation = allocate_within(self.allocation, folded)
         masks = OneShot(self.allocation).finish(folded, allocation).network.masks
         weights = {
             name: correct_weight(weight, masks[name]) if self.correct_weights else weight
@@ -115,28 +115,26 @@ class POT:
     ) -> State:
         """One more unit, in the order of the graph."""
         dense = fold_batch_norm(problem.network)
-        way = segments(dense.graph, self.unit)
-        index, unit = _unit(way, state.units_done)
-        buffers, make = dense.buffers, problem.make_engine
-        here = walk_to(
-            state.dense or Walk.start(problem.images), index, way, dense.parameters, buffers, make
-        )
+        parts = parts_of(dense.graph, self.unit)
+        index = [i for i, part in enumerate(parts) if is_unit(part)][state.units_done]
+        unit, buffers, make = parts[index], dense.buffers, problem.make_engine
+        start = Progress(0, {dense.graph.input: problem.images})
+        here = advance_to(state.dense or start, index, parts, dense.parameters, buffers, make)
         there = here
         if not self.dense_inputs:
-            start = state.sparse or Walk.start(problem.images)
-            there = walk_to(start, index, way, state.parameters, buffers, make)
-        engine = make(unit.graph)
-        target = run_unit(unit, here.values, dense.parameters, buffers, engine)
-        own = unit.parameters(state.parameters)
+            there = advance_to(state.sparse or start, index, parts, state.parameters, buffers, make)
+        engine = make(unit)
+        target = run_part(unit, here.values, dense.parameters, buffers, engine)
+        own = {name: state.parameters[name] for name in unit.parameter_shapes}
         if self.correct_biases:
-            own |= corrected_bias(unit, here.values[unit.source], dense.parameters, own)
+            own |= corrected_bias(unit, here.values[unit.input], dense.parameters, own)
         on_unit = _counted(on_step, state.units_done * self.steps, self.stages(problem))
         own, losses = self._tune(
             unit,
             own,
-            unit.buffers(buffers),
-            unit.images(there.values[unit.source]),
-            target.reshape(len(target), -1),
+            buffers,
+            there.values[unit.input],
+            target,
             engine,
             generator,
             on_unit,
@@ -187,10 +185,10 @@ class POT:
 
     def _tune(
         self,
-        unit: Unit,
+        unit: Graph,
         parameters: Arrays,
         buffers: Arrays,
-        images: Array,
+        x: Array,
         target: Array,
         engine: Engine,
         generator: np.random.Generator,
@@ -198,7 +196,7 @@ class POT:
     ) -> tuple[dict[str, Array], list[float]]:
         """The unit's parameters after ``steps`` steps of Adam, and the losses on the way.
 
-        images: (n, C, H, W); target: (n, features), the dense unit's value.
+        x: (n, ...), what the unit reads; target: (n, ...), the dense unit's value.
         """
         learned = {
             f"{unit.name}.weight": self.weight_learning_rate,
@@ -208,19 +206,20 @@ class POT:
         first = {name: np.zeros_like(own[name]) for name in learned if name in own}
         second = {name: array.copy() for name, array in first.items()}
         losses: list[float] = []
-        batch = min(self.batch_size, len(images))
+        batch = min(self.batch_size, len(x))
         for step in range(1, self.steps + 1):
-            start = batch * int(generator.integers(len(images) // batch))
+            start = batch * int(generator.integers(len(x) // batch))
             chosen = slice(start, start + batch)
             passed = engine.forward(
-                own, buffers, images[chosen], training=False, keep=True, sparse=True
+                own, buffers, {unit.input: x[chosen]}, training=False, keep=True, sparse=True
             )
-            loss, dvalue = reconstruction(passed.logits, target[chosen], unit.positions)
+            value = passed.outputs[unit.output]
+            loss, dvalue = reconstruction(value, target[chosen], positions(unit))
             losses.append(loss)
             on_step(StepReport(step, self.steps, batch, {"reconstruction_loss": loss}))
             if loss < self.tolerance:
                 break
-            gradients = engine.backward(passed, dvalue, weight_gradient="kept")
+            gradients = engine.backward(passed, {unit.output: dvalue}, weight_gradient="kept")
             for name in first:
                 own[name], first[name], second[name] = adam_step(
                     own[name],
@@ -237,11 +236,12 @@ def reconstruction(value: Array, target: Array, positions: int) -> tuple[float, 
     """The loss of a unit and its gradient by the value.
 
     The mean over images and positions of the squared error summed over channels.
-    value, target: (n, channels * positions).
+    value, target: (n, channels, ...).
     """
     difference = value - target
     places = len(value) * positions
-    loss = float(np.einsum("nf,nf->", difference, difference, dtype=np.float64)) / places
+    flat = difference.reshape(len(value), -1)
+    loss = float(np.einsum("nf,nf->", flat, flat, dtype=np.float64)) / places
     return loss, difference * difference.dtype.type(2 / places)
 
 
@@ -260,7 +260,7 @@ def correct_weight(weight: Array, mask: NDArray[np.bool_]) -> Array:
     return np.asarray((v * rows + m).reshape(weight.shape).astype(weight.dtype))
 
 
-def corrected_bias(unit: Unit, x: Array, dense: Arrays, sparse: Arrays) -> dict[str, Array]:
+def corrected_bias(unit: Graph, x: Array, dense: Arrays, sparse: Arrays) -> dict[str, Array]:
     """The layer's bias with which its mean output on the dense inputs is the dense layer's.
 
     x: (n, ...) dense inputs.  A layer is linear in its input, so that the mean output is the
@@ -272,21 +272,10 @@ def corrected_bias(unit: Unit, x: Array, dense: Arrays, sparse: Arrays) -> dict[
         return {}
     difference = dense[f"{unit.name}.weight"] - sparse[f"{unit.name}.weight"]
     mean = x.mean(axis=0, keepdims=True, dtype=np.float64)
-    forward = layers.linear_forward
-    walk: dict[str, Any] = {}
-    if unit.nodes[0].operation == "convolution":
-        forward = layers.convolution_forward
-        settings = unit.nodes[0].attributes
-        names = ("stride", "padding", "dilation", "groups")
-        walk = {key: settings[key] for key in names if key in settings}
-    y, _ = forward(mean, difference.astype(np.float64), **walk)  # (1, K) or (1, K, P, Q)
+    node, weight = unit.nodes[0], {"weight": difference.astype(np.float64)}
+    y, _, _ = node.row.forward([mean], weight, node.attributes, False)  # (1, K) or (1, K, P, Q)
     lost = y.reshape(y.shape[1], -1).mean(axis=1)
     return {name: (dense[name] + lost).astype(dense[name].dtype)}
-
-
-def _unit(way: tuple[Segment, ...], number: int) -> tuple[int, Unit]:
-    """The unit of that number and its place among the segments."""
-    return [(i, segment) for i, segment in enumerate(way) if isinstance(segment, Unit)][number]
 
 
 def _counted(on_step: OnStep, before: int, units: int) -> OnStep:

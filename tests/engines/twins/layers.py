@@ -21,7 +21,6 @@ from fcpts_ref.engines.numba.plan.steps import STEPS
 from fcpts_ref.engines.numba.pointwise.normalise import normalise
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Node
-from fcpts_ref.graphs.operations import OPERATIONS
 from fcpts_ref.layers.convolution import Pair
 
 Array = NDArray[Any]
@@ -156,16 +155,16 @@ def _forward(
     training: bool = False,
 ) -> tuple[Array, tuple[Step, Run]]:
     """The value of one node, and its step and run for ``_backward``."""
-    attributes = dict(attributes or {})
+    attributes = {k: v for k, v in (attributes or {}).items() if v is not None}
     N, dtype = inputs[0].shape[0], inputs[0].dtype
     if dtype not in (np.float32, np.float64):
         raise InputError(f"{operation} got {dtype}; the kernels expect float32 or float64")
-    shape = OPERATIONS[operation].shape([x.shape[1:] for x in inputs], attributes)
     node = Node("layer", operation, tuple(f"input{i}" for i in range(len(inputs))), attributes)
-    step = STEPS[operation](Group((node,), node.inputs), N, dtype, True)
+    shape = node.row.shape([x.shape[1:] for x in inputs], node.attributes)
+    step = STEPS[operation](Group((node,), node.inputs, node.name), N, dtype, True)
     slots = [_filled(x) for x in inputs]
     step.bind(slots, _slot((N, *shape), dtype))
-    run = Run(_named(parameters), _named(buffers), inputs[0], training, False)
+    run = Run(_named(parameters), _named(buffers), {}, training, False)
     step.forward(run)
     return step.output.values.copy(), (step, run)
 

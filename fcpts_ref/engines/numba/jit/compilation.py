@@ -22,6 +22,7 @@ from numba import types
 from numba.extending import typeof_impl
 
 from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
+from fcpts_ref.storage.user_cache import user_cache
 
 Function = Callable[..., Any]
 
@@ -111,8 +112,9 @@ def cache_folder(file: Path) -> Path | None:
     for source in sorted(_sources(file)):
         digest.update(source.read_bytes())
     named = os.environ.get("NUMBA_CACHE_DIR")
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for above in [Path(named)] if named else [FOLDER / "__pycache__", user / "fcpts-ref/kernels"]:
+    user = user_cache()
+    places = [FOLDER / "__pycache__", *([user / "kernels"] if user else [])]
+    for above in [Path(named)] if named else places:
         folder = above / digest.hexdigest()[:16]
         try:
             folder.mkdir(parents=True, exist_ok=True)

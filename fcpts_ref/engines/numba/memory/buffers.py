@@ -24,7 +24,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """Memory of a value or its gradient: a buffer of planes, or (N, F) without a layout."""
+    """Memory of a value or its gradient: a buffer of planes, or (N, ...) without a layout."""
 
     array: Array
     layout: Geometry | None
@@ -42,7 +42,7 @@ class Slot:
 
     @property
     def values(self) -> Array:
-        """The pixels (N, C, H, W), or the features (N, F): a view."""
+        """The pixels (N, C, H, W), or the values (N, ...): a view."""
         return interior(self.array, self.layout) if self.layout else self.array
 
 
@@ -64,7 +64,7 @@ class Memory:
         """A buffer for values of this shape; what its pixels hold is undefined."""
         if self.free.get(shape):
             return self.free[shape].pop()
-        if len(shape) == 1:
+        if len(shape) != 3:
             slot = Slot(rows((self.images, *shape), self.dtype), None)
         else:
             geometry = make_geometry(shape[1], shape[2], self.border)

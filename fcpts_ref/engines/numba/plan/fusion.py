@@ -20,11 +20,12 @@ from typing import Any
 from fcpts_ref.graphs.graph import Graph, Node
 
 ACTIVATIONS = ("relu", "relu6")
+Readers = Mapping[str, tuple[Node, ...]]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Nodes that run as one step, in the place of the last one.
+    """Nodes that run as one step, in the place of the last one; none for the copy of an input.
 
     operation: of the first node; inputs: the values that the group reads (with a residual: the
     value that is normalised, then the residual); output: the name of the last node's value;
@@ -33,15 +34,12 @@ class Group:
 
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
+    output: str
     producer: str | None = None
 
     @property
     def operation(self) -> str:
         return self.nodes[0].operation
-
-    @property
-    def output(self) -> str:
-        return self.nodes[-1].name
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -67,10 +65,10 @@ class Group:
 
 def fuse(graph: Graph) -> list[Group]:
     """The groups of a graph in an order in which they can run."""
-    readers: dict[str, list[Node]] = {node.name: [] for node in graph.nodes}
-    for node in graph.nodes:
-        for name in set(node.inputs) & readers.keys():
-            readers[name].append(node)
+    outputs = set(graph.outputs.values())
+    readers = {  # an output is read from outside, so no group may hide it
+        name: () if name in outputs else nodes for name, nodes in graph.readers.items()
+    }
     position = {node.name: i for i, node in enumerate(graph.nodes)}
     groups: list[Group] = []
     taken: set[str] = set()
@@ -81,12 +79,12 @@ def fuse(graph: Graph) -> list[Group]:
         taken |= {member.name for member in group.nodes}
         groups.append(group)
     groups.sort(key=lambda group: position[group.output])
-    return _with_producers(groups)
+    return _with_producers(groups, outputs)
 
 
-def _with_producers(groups: list[Group]) -> list[Group]:
+def _with_producers(groups: list[Group], outputs: set[str]) -> list[Group]:
     """Every convolution whose one reader is a batch norm moves right before it."""
-    uses = Counter(name for group in groups for name in group.inputs)
+    uses = Counter([*outputs, *(name for group in groups for name in group.inputs)])
     made_by = {group.output: group for group in groups}
     producers: dict[str, Group] = {}  # by the output of the batch norm's group
     for group in groups:
@@ -103,7 +101,7 @@ def _with_producers(groups: list[Group]) -> list[Group]:
     return ordered
 
 
-def _grow(node: Node, readers: Mapping[str, list[Node]], taken: set[str]) -> Group:
+def _grow(node: Node, readers: Readers, taken: set[str]) -> Group:
     nodes, inputs = [node], list(node.inputs)
     if node.operation == "subsample":
         nodes += _next(nodes[-1], readers, ("zero_pad",))
@@ -114,10 +112,10 @@ def _grow(node: Node, readers: Mapping[str, list[Node]], taken: set[str]) -> Gro
                 nodes.append(add)
                 inputs += residuals
         nodes += _next(nodes[-1], readers, ACTIVATIONS)
-    return Group(tuple(nodes), tuple(inputs))
+    return Group(tuple(nodes), tuple(inputs), nodes[-1].name)
 
 
-def _next(node: Node, readers: Mapping[str, list[Node]], operations: tuple[str, ...]) -> list[Node]:
+def _next(node: Node, readers: Readers, operations: tuple[str, ...]) -> list[Node]:
     """The one reader of a node's value, if it is one of these operations."""
     only = readers[node.name]
-    return only if len(only) == 1 and only[0].operation in operations else []
+    return list(only) if len(only) == 1 and only[0].operation in operations else []

@@ -8,7 +8,7 @@ place of its first input if no later step reads that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,9 @@ from fcpts_ref.engines.numba.memory.buffers import Memory, Slot
 from fcpts_ref.engines.numba.memory.layout import Scratch
 from fcpts_ref.engines.numba.plan.fusion import Group, fuse
 from fcpts_ref.engines.numba.plan.step import Run, Step
-from fcpts_ref.engines.numba.plan.steps import STEPS, Images, Layer
+from fcpts_ref.engines.numba.plan.steps import STEPS, Input, Layer, Normalise
 from fcpts_ref.engines.numba.pointwise.shortcut import add_planes
-from fcpts_ref.graphs.graph import IMAGES, Graph, Node
-from fcpts_ref.graphs.operations import OPERATIONS
-from fcpts_ref.layers.convolution import as_pair
+from fcpts_ref.graphs.graph import Graph
 
 Array = NDArray[Any]
 Call = Callable[[Run], None]
@@ -37,32 +35,38 @@ class Plan:
     def __init__(self, graph: Graph, images: int, dtype: np.dtype[Any], *, keep: bool) -> None:
         self.keep = keep
         self.memory = Memory(images, dtype, _border(graph))
-        groups = _with_images(fuse(graph), graph)
-        self.steps = [_step_class(group)(group, images, dtype, keep) for group in groups]
+        groups = _with_inputs(fuse(graph), graph)
+        self.steps = [_step_class(group, graph)(group, images, dtype, keep) for group in groups]
         scratch = Scratch()
         for step in self.steps:
             step.scratch = scratch
-        self.logits_name = graph.nodes[-1].name
         wanted = _wanted(self.steps) if keep else set()
-        last = _last_uses(self.steps, wanted, self.logits_name)
+        last = _last_uses(self.steps, wanted, graph)
         slots: dict[str, Slot] = {}
         self.forward_calls = self._bind_forward(graph, slots, last)
-        self.logits = slots[self.logits_name]
+        self.outputs = {name: slots[value] for name, value in graph.outputs.items()}
+        self.doutputs: dict[str, Slot] = {}
         self.backward_calls: list[Call] = []
         if keep:
-            self.dlogits = self.memory.take(graph.shapes[self.logits_name])
+            self.doutputs = {
+                name: self.memory.take(shape) for name, shape in graph.output_shapes.items()
+            }
             self.backward_calls = self._bind_backward(graph, slots, last, wanted)
         self.memory.close()
 
-    def forward(self, run: Run) -> Array:
-        """The logits, a copy; new running statistics go to ``run``."""
+    def forward(self, run: Run) -> dict[str, Array]:
+        """The outputs by name, copies; new running statistics go to ``run``."""
         for call in self.forward_calls:
             call(run)
-        return self.logits.values.copy()
+        return {name: slot.values.copy() for name, slot in self.outputs.items()}
 
-    def backward(self, run: Run, dlogits: Array) -> None:
-        """Gradients of the parameters go to ``run``; activations are used up."""
-        self.dlogits.values[...] = dlogits
+    def backward(self, run: Run, doutputs: Mapping[str, Array]) -> None:
+        """Gradients of the parameters go to ``run``; activations are used up.
+
+        An output that ``doutputs`` leaves out has no gradient.
+        """
+        for name, slot in self.doutputs.items():
+            slot.values[...] = doutputs.get(name, 0)
         for call in self.backward_calls:
             call(run)
 
@@ -104,7 +108,11 @@ class Plan:
         self, graph: Graph, slots: dict[str, Slot], last: dict[str, int], wanted: set[str]
     ) -> list[Call]:
         calls: list[Call] = []
-        gradients = {self.logits_name: self.dlogits}
+        gradients = {
+            graph.outputs[name]: slot
+            for name, slot in self.doutputs.items()
+            if graph.outputs[name] in wanted
+        }
         for time, step in enumerate(reversed(self.steps), start=len(self.steps)):
             if step.group.output not in wanted:
                 continue
@@ -156,47 +164,52 @@ class Plan:
         return calls
 
 
-def _with_images(groups: list[Group], graph: Graph) -> list[Group]:
-    """A group that brings the images into a buffer, unless only normalise nodes read them."""
-    entries = [g for g in groups if g.operation == "normalise" and g.inputs == (IMAGES,)]
-    if all(group in entries or IMAGES not in group.inputs for group in groups):
-        return groups
-    return [Group((Node(IMAGES, "images", (IMAGES,)),), ()), *groups]
+def _with_inputs(groups: list[Group], graph: Graph) -> list[Group]:
+    """Groups that bring inputs into buffers, where others than normalise nodes read them."""
+    entries = []
+    for name in graph.inputs:
+        readers = [group for group in groups if name in group.inputs]
+        if name in graph.outputs.values() or not all(_normalises_input(g, graph) for g in readers):
+            entries.append(Group((), (), name))
+    return [*entries, *groups]
 
 
-def _step_class(group: Group) -> type[Step]:
-    if group.operation == "images" or (group.operation, group.inputs) == ("normalise", (IMAGES,)):
-        return Images
+def _normalises_input(group: Group, graph: Graph) -> bool:
+    return group.operation == "normalise" and group.inputs[0] in graph.inputs
+
+
+def _step_class(group: Group, graph: Graph) -> type[Step]:
+    if not group.nodes:
+        return Input
+    if _normalises_input(group, graph):
+        return Normalise
     return STEPS.get(group.operation, Layer)
 
 
 def _inputs(step: Step) -> tuple[str, ...]:
     """The values that a step reads from buffers."""
-    return () if isinstance(step, Images) else step.group.inputs
+    return () if isinstance(step, Normalise) else step.group.inputs
 
 
 def _wanted(steps: list[Step]) -> set[str]:
     """The values whose gradient is needed: those that depend on a parameter."""
     wanted: set[str] = set()
     for step in steps:
-        own = any(OPERATIONS[n.operation].parameters(n.attributes) for n in _known(step))
+        own = any(array.learned for node in step.group.nodes for array in node.stored.values())
         if own or wanted & set(_inputs(step)):
             wanted.add(step.group.output)
     return wanted
 
 
-def _known(step: Step) -> list[Node]:
-    return [node for node in step.group.nodes if node.operation in OPERATIONS]
-
-
-def _last_uses(steps: list[Step], wanted: set[str], logits: str) -> dict[str, int]:
+def _last_uses(steps: list[Step], wanted: set[str], graph: Graph) -> dict[str, int]:
     """The time of the last step that reads a value; backward times follow the forward ones."""
     last: dict[str, int] = {}
     for time, step in enumerate(steps):
         last[step.group.output] = time
         for name in _inputs(step):
             last[name] = time
-    last[logits] = len(steps)  # read when forward is done; never reused
+    for value in graph.outputs.values():
+        last[value] = len(steps)  # read when forward is done; never reused
     for time, step in enumerate(reversed(steps), start=len(steps)):
         if step.group.output in wanted:
             values = {"input": _inputs(step)[0], "output": step.group.output}
@@ -208,9 +221,7 @@ def _last_uses(steps: list[Step], wanted: set[str], logits: str) -> dict[str, in
 def _border(graph: Graph) -> int:
     """Zeros around the images: the greatest padding of a convolution."""
     paddings = [
-        max(as_pair(node.attributes.get("padding", 0)))
-        for node in graph.nodes
-        if node.operation == "convolution"
+        max(node.attributes["padding"]) for node in graph.nodes if node.operation == "convolution"
     ]
     return max(paddings, default=0)
 

@@ -36,7 +36,7 @@ class Run:
 
     parameters: Mapping[str, Array]
     buffers: Mapping[str, Array]
-    images: Array
+    inputs: Mapping[str, Array]
     training: bool
     sparse: bool
     kept: bool = False
@@ -78,7 +78,7 @@ class Step(ABC):
 
     def __init__(self, group: Group, images: int, dtype: np.dtype[Any], keep: bool) -> None:
         self.group, self.images, self.dtype, self.keep = group, images, dtype, keep
-        self.name = group.nodes[0].name
+        self.name = group.nodes[0].name if group.nodes else group.output
         self.inputs: list[Slot] = []
         self.dinputs: list[Slot | None] = []
         self.adds: list[bool] = []

@@ -17,23 +17,29 @@ from fcpts_ref.engines.numba.pointwise.activation import BOUNDS, clamp_planes, c
 from fcpts_ref.engines.numba.pointwise.normalise import normalise
 from fcpts_ref.engines.numba.pointwise.shortcut import add_planes, shortcut, shortcut_backward
 from fcpts_ref.engines.numba.simd.types import lanes
-from fcpts_ref.errors import InputError
-from fcpts_ref.graphs.operations import OPERATIONS
-from fcpts_ref.layers.convolution import as_pair
+from fcpts_ref.graphs.execution import stored_of
 
 
-class Images(Step):
-    """Input normalisation, or (without a node of that kind) only the way into a buffer."""
+class Input(Step):
+    """The copy of an input into a buffer."""
 
     def forward(self, run: Run) -> None:
-        if self.group.operation != "normalise":
-            self.output.values[...] = run.images
-            return
-        mean, std = run.buffers[f"{self.name}.mean"], run.buffers[f"{self.name}.std"]
-        normalise(run.images, mean, 1 / std, self.output.array, self.output.geometry.pitch)
+        self.output.values[...] = run.inputs[self.group.output]
 
     def backward(self, run: Run) -> None:
-        """Nothing: the gradient of the images is not needed."""
+        """Nothing: the gradient of an input is not needed."""
+
+
+class Normalise(Step):
+    """Normalisation of an input, on its way into a buffer."""
+
+    def forward(self, run: Run) -> None:
+        images = run.inputs[self.group.inputs[0]]
+        mean, std = run.buffers[f"{self.name}.mean"], run.buffers[f"{self.name}.std"]
+        normalise(images, mean, 1 / std, self.output.array, self.output.geometry.pitch)
+
+    def backward(self, run: Run) -> None:
+        """Nothing: the gradient of an input is not needed."""
 
 
 class Activation(Step):
@@ -79,7 +85,7 @@ class Shortcut(Step):
 
     def __init__(self, group: Group, images: int, dtype: np.dtype[Any], keep: bool) -> None:
         super().__init__(group, images, dtype, keep)
-        self.stride = group.attributes.get("stride", 1)
+        self.stride = group.attributes["stride"] if group.operation == "subsample" else 1
         self.before = group.padded.attributes["before"] if group.padded else 0
 
     def forward(self, run: Run) -> None:
@@ -102,17 +108,9 @@ class Pool(Step):
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
         attributes = self.group.attributes
-        kernel = as_pair(attributes["kernel"])
-        stride = as_pair(attributes.get("stride") or attributes["kernel"])
         self.x = inputs[0].size, inputs[0].geometry.pitch
         self.y = output.size, output.geometry.pitch
-        padding = as_pair(attributes.get("padding", 0))
-        if min(*kernel, *stride) < 1 or any(not 0 <= 2 * padding[i] <= kernel[i] for i in (0, 1)):
-            raise InputError(
-                f"pooling {self.name!r} has kernel {kernel}, stride {stride}, padding {padding}; "
-                "expected kernel and stride >= 1 and padding of at most half the kernel"
-            )
-        self.walk = kernel, stride, padding
+        self.walk = tuple(attributes[name] for name in ("kernel", "stride", "padding"))
         self.largest = self.group.operation == "max_pool"
         if self.largest:
             self.winner = np.zeros((*output.array.shape[:2], math.prod(output.size)), np.int32)
@@ -169,18 +167,17 @@ class Layer(Step):
     """Any operation that has no kernel: its layer in NumPy, between copies."""
 
     def forward(self, run: Run) -> None:
-        operation, attributes = OPERATIONS[self.group.operation], self.group.attributes
-        stored = {n: run.parameters[f"{self.name}.{n}"] for n in operation.parameters(attributes)}
-        stored |= {n: run.buffers[f"{self.name}.{n}"] for n in operation.buffers(attributes)}
+        node = self.group.nodes[0]
+        stored = stored_of(node, run.parameters, run.buffers)
         inputs = [np.ascontiguousarray(slot.values) for slot in self.inputs]
-        value, changed, cache = operation.forward(inputs, stored, attributes, run.training)
+        value, changed, cache = node.row.forward(inputs, stored, node.attributes, run.training)
         run.new_buffers |= {f"{self.name}.{short}": array for short, array in changed.items()}
         self.output.values[...] = value
         self.cache = cache if self.keep else None
 
     def backward(self, run: Run) -> None:
         dy = np.ascontiguousarray(self.dy.values)
-        dinputs, dstored = OPERATIONS[self.group.operation].backward(dy, self.cache)
+        dinputs, dstored = self.group.nodes[0].row.backward(dy, self.cache)
         run.gradients |= {f"{self.name}.{short}": array for short, array in dstored.items()}
         for slot, dinput in zip(self.dinputs, dinputs, strict=True):
             if slot:

@@ -18,7 +18,7 @@ from fcpts_ref.engines.numba.pointwise.activation import BOUNDS, NO_BOUNDS
 from fcpts_ref.engines.numba.pointwise.partial_sums import plane_sums
 from fcpts_ref.engines.numba.simd.types import lanes
 from fcpts_ref.errors import InputError
-from fcpts_ref.layers.convolution import as_pair
+from fcpts_ref.graphs.operations.convolution import settings
 
 Array = NDArray[Any]
 
@@ -33,15 +33,14 @@ class Convolution(Step):
         super().bind(inputs, output)
         attributes = self.group.attributes
         source, target = inputs[0].geometry, output.geometry
-        C, K, G = (attributes.get(name, 1) for name in ("in_channels", "out_channels", "groups"))
-        walk = {n: attributes[n] for n in ("stride", "padding", "dilation") if n in attributes}
-        shape = (K, C // G, *as_pair(attributes["kernel"]))
+        C, K, G = (attributes[name] for name in ("in_channels", "out_channels", "groups"))
+        shape = (K, C // G, *attributes["kernel"])
         self.plan = ConvolutionPlan(
-            source, shape, self.images, self.dtype, groups=G, border=target.border,
-            scratch=self.scratch, **walk,
+            source, shape, self.images, self.dtype, border=target.border, scratch=self.scratch,
+            **settings(attributes),
         )  # fmt: skip
         self.weight, self.bias = f"{self.name}.weight", f"{self.name}.bias"
-        self.biased = attributes.get("bias", False)
+        self.biased = attributes["bias"]
         self.between = None
         self.sums: Array | None = None  # partial sums of the output, for a batch norm
         if self.plan.output_geometry != target:
@@ -114,7 +113,7 @@ class Linear(Step):
         shape = (output.array.shape[1], inputs[0].array.shape[1])
         self.plan = LinearPlan(shape, self.images, self.dtype)
         self.weight, self.bias = f"{self.name}.weight", f"{self.name}.bias"
-        self.biased = self.group.attributes.get("bias", True)
+        self.biased = self.group.attributes["bias"]
 
     def forward(self, run: Run) -> None:
         bias = run.parameters[self.bias] if self.biased else None
@@ -159,8 +158,8 @@ class BatchNorm(Step):
         self.passes = (1,) if self.has_residual else ()
         bounds = BOUNDS[group.activation] if group.activation else NO_BOUNDS
         self.low, self.high = (dtype.type(value) for value in bounds)
-        self.momentum = float(group.attributes.get("momentum", 0.1))
-        self.epsilon = float(group.attributes.get("epsilon", 1e-5))
+        self.momentum = group.attributes["momentum"]
+        self.epsilon = group.attributes["epsilon"]
         names = ("weight", "bias", "running_mean", "running_var")
         self.names = tuple(f"{self.name}.{short}" for short in names)
         self.convolution: Convolution | None = None  # that runs as a part of this step

@@ -8,11 +8,22 @@ that depends on the size alone.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fcpts_ref.checks import (
+    check_choice,
+    check_result,
+    finite_array,
+    floating_array,
+    real_number,
+    uniform_bins,
+    whole_number,
+)
 from fcpts_ref.engines.numba.pruning import sweeps
 from fcpts_ref.engines.numba.tuning import PARALLEL_SUMS
 from fcpts_ref.errors import InputError
@@ -25,12 +36,13 @@ Array = NDArray[Any]
 def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
     """Equation 12, as ``fcpts_ref.spec.equations.density``."""
     w, h = _samples(samples, bandwidth)
-    x = np.asarray(points, dtype=np.float64)
-    if not np.isfinite(x).all():
-        raise InputError("points holds NaN or infinity; expected finite numbers")
+    x = finite_array(points, "points").astype(np.float64, order="C")
     result = np.empty(x.size)
     sweeps.density(x.reshape(-1), w, h, result)
-    return result.astype(w.dtype).reshape(x.shape)
+    with np.errstate(over="ignore"):
+        result = result.astype(w.dtype)
+    check_result(result, "the density", f"the bandwidth {h} is too small; use a larger one")
+    return result.reshape(x.shape)
 
 
 def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) -> Array:
@@ -39,18 +51,15 @@ def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) ->
     Counts the samples in the bins of the points alone: one sweep for every point.
     """
     w = _weight(samples).reshape(-1)
-    x = np.asarray(points)
     low, high = (w.min(), w.max()) if w.size else (np.nan, np.nan)
-    if bins < 1 or not (np.isfinite(low) and np.isfinite(high)):
-        return specification.histogram_density(points, samples, bins)  # raises the error
-    if not np.isfinite(x).all():
-        raise InputError("points holds NaN or infinity; expected finite numbers")
-    x = x.astype(w.dtype, copy=False)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return specification.histogram_density(points, samples, bins)  # raises InputError
+    x = finite_array(points, "points").astype(w.dtype, copy=False)
+    whole_number(bins, "bins", 1)
     if low == high:
         return np.zeros_like(x)
-    edges = np.linspace(low, high, bins + 1, dtype=w.dtype)
+    edges, width = uniform_bins(low, high, bins, w.size)
     heights = np.zeros(x.size, dtype=w.dtype)
-    width = (high - low) / bins
     for i, k in enumerate(np.searchsorted(edges, x.reshape(-1), side="right") - 1):
         if 0 <= k < bins:
             count = sweeps.count_between(w, edges[k], edges[k + 1], bool(k == bins - 1))
@@ -67,8 +76,7 @@ def masked_weight(
     float64, and 0 if there are none.
     """
     W, t = _weight(weight), _threshold(threshold)
-    if tie not in ("pruned", "half"):
-        raise InputError(f"tie is {tie!r}; expected 'pruned' or 'half'")
+    check_choice(tie, "tie", ("pruned", "half"))
     M, sparse = np.empty_like(W), np.empty_like(W)
     at_threshold = W.dtype.type(0.5 if tie == "half" else 0)
     flat = (array.reshape(-1) for array in (W, M, sparse))
@@ -96,20 +104,33 @@ def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: Arra
 
 
 def _weight(values: ArrayLike) -> Array:
-    """A C-contiguous float32 or float64 array: other dtypes become float64."""
-    array = np.asarray(values)
+    """A C-contiguous float32 or float64 array: other real numbers become float64."""
+    array = floating_array(values)
     dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.float64
     return np.asarray(array, dtype=dtype, order="C")
 
 
 def _threshold(threshold: float) -> float:
-    if np.ndim(threshold) != 0 or not (math.isfinite(threshold) and threshold >= 0):
-        raise InputError(f"threshold is {threshold}; expected one finite magnitude >= 0")
-    return float(threshold)  # float64 whatever the weights are: comparing is then exact
+    """The threshold in float64 whatever the weights are: comparing |w| with it is then exact."""
+    expected = "one finite magnitude >= 0"
+    t = real_number(threshold, "threshold", expected)
+    if t < 0:
+        raise InputError(f"threshold is {threshold}; expected {expected}")
+    return t
 
 
 def _samples(samples: ArrayLike, bandwidth: float) -> tuple[Array, float]:
     w = _weight(samples).reshape(-1)
-    if w.size == 0 or not (np.isfinite(w).all() and np.isfinite(bandwidth) and bandwidth > 0):
-        specification.density(0.0, samples, bandwidth)  # raises the error
-    return w, float(w.dtype.type(bandwidth))
+    h = _in_dtype(bandwidth, w.dtype)
+    if w.size == 0 or not (np.isfinite(w).all() and 0 < h < math.inf):
+        specification.density(0.0, samples, bandwidth)  # raises InputError
+    return w, h
+
+
+def _in_dtype(value: Any, dtype: np.dtype[Any]) -> float:
+    """The number as this dtype holds it; NaN for what is not a number."""
+    if not isinstance(value, Real):
+        return math.nan
+    with np.errstate(over="ignore"), suppress(OverflowError):
+        return float(dtype.type(value))
+    return math.inf

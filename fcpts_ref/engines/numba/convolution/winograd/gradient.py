@@ -24,7 +24,9 @@ from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.simd.channels_last import aligned_rows, to_channels_last
 from fcpts_ref.engines.numba.simd.register_tiles import load_as, outer_product_apart, zero_tile
 from fcpts_ref.engines.numba.simd.vectors import add, store
-from fcpts_ref.engines.numba.tuning import WINOGRAD_GRADIENT_ROWS as ROWS
+from fcpts_ref.engines.numba.tuning import WINOGRAD_GRADIENT_ROWS
+
+ROWS = WINOGRAD_GRADIENT_ROWS
 
 
 @compiled

@@ -1,0 +1,116 @@
+"""Checks of the arguments of the specification: real arrays and single real numbers.
+
+Everything that is not a number raises InputError, whatever its type.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.errors import InputError
+
+Array = NDArray[Any]
+
+MAXIMUM_BINS = 1 << 24
+"""The most bins of a histogram: their edges take 128 MiB."""
+
+
+def floating_array(values: Any, name: str = "the array") -> Array:
+    """``values`` as a floating array: in its own floating dtype, else in float64.
+
+    The array has the machine's byte order.
+    Raises InputError for values that are not real numbers, ragged lists and masked elements.
+    """
+    try:
+        array = np.asarray(values)
+    except Exception as error:  # a ragged list, or an object that fails to convert itself
+        raise InputError(
+            f"{name} of type {type(values).__name__} does not convert to an array "
+            f"({type(error).__name__}); expected real numbers"
+        ) from None
+    if array.dtype.kind not in "fiub":
+        raise InputError(
+            f"{name} of type {type(values).__name__} has dtype {array.dtype}; expected real numbers"
+        )
+    if np.ma.is_masked(values):
+        raise InputError(f"{name} has masked elements; fill them first: array.filled(number)")
+    if array.dtype.kind != "f":
+        return array.astype(np.float64)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def finite_array(values: Any, name: str) -> Array:
+    """``floating_array`` without NaN or infinity."""
+    array = floating_array(values, name)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} holds NaN or infinity; expected finite numbers")
+    return array
+
+
+def real_number(value: Any, name: str, expected: str) -> float:
+    """One finite real number as a float: a Python or NumPy number, or an array without axes.
+
+    Raises InputError for anything else, truth values included.
+    """
+    number = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    if isinstance(number, bool | np.bool_) or not isinstance(number, Real):
+        raise InputError(f"{name} is of type {type(value).__name__}; expected {expected}")
+    try:
+        result = float(number)
+    except OverflowError:  # an int beyond the range of float64
+        result = math.inf
+    if not math.isfinite(result):
+        raise InputError(f"{name} is {result}; expected {expected}")
+    return result
+
+
+def whole_number(value: Any, name: str, least: int) -> int:
+    """One whole number of at least ``least`` as an int.  Raises InputError for anything else."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise InputError(
+            f"{name} is of type {type(value).__name__}; expected a whole number of at least {least}"
+        )
+    if value < least:
+        raise InputError(f"{name} is {value}; expected at least {least}")
+    return int(value)
+
+
+def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
+    """Raise InputError unless ``value`` is one of the names."""
+    if isinstance(value, str) and value in choices:
+        return
+    shown = repr(value) if isinstance(value, str) else f"of type {type(value).__name__}"
+    raise InputError(f"{name} is {shown}; expected {' or '.join(map(repr, choices))}")
+
+
+def check_result(result: Any, name: str, reason: str) -> None:
+    """Raise InputError if finite arguments led to NaN or infinity."""
+    if not np.isfinite(result).all():
+        raise InputError(f"{name} is not finite in {np.asarray(result).dtype}: {reason}")
+
+
+def uniform_bins(low: Any, high: Any, bins: int, samples: int) -> tuple[Array, Any]:
+    """The edges (bins + 1,) of bins of one width from ``low`` to ``high``, and the width.
+
+    low, high: NumPy scalars of one floating dtype, low < high; the results have it too.
+    samples: how many numbers are counted.
+    Raises InputError where the dtype cannot tell the edges apart, or cannot hold the width or a
+    density of samples per unit.
+    """
+    if whole_number(bins, "bins", 1) > MAXIMUM_BINS:
+        raise InputError(f"bins is above {MAXIMUM_BINS}; use fewer bins")
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        width = (high - low) / bins
+        edges = np.linspace(low, high, bins + 1, dtype=low.dtype)
+        fits = np.isfinite([1 / width, samples * width]).all() and (edges[:-1] < edges[1:]).all()
+    if not fits:
+        raise InputError(
+            f"samples lie between {low!r} and {high!r}, too close together or too far apart for "
+            f"{bins} bins in {low.dtype}; use fewer bins or a wider dtype"
+        )
+    return edges, width

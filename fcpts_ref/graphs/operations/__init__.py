@@ -1,0 +1,34 @@
+"""The operations of graphs: one row each, with everything that is known about it.
+
+To add one, write its layer in ``fcpts_ref/layers``, its row in a file here, and its name below.
+"""
+
+from fcpts_ref.graphs.operations.batch_norm import BATCH_NORM
+from fcpts_ref.graphs.operations.convolution import CONVOLUTION
+from fcpts_ref.graphs.operations.linear import LINEAR
+from fcpts_ref.graphs.operations.normalise import NORMALISE
+from fcpts_ref.graphs.operations.operation import Operation
+from fcpts_ref.graphs.operations.pointwise import ADD, LOG_SOFTMAX, RELU, RELU6, SOFTMAX
+from fcpts_ref.graphs.operations.pooling import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, MAX_POOL
+from fcpts_ref.graphs.operations.rearrangement import FLATTEN, SUBSAMPLE, ZERO_PAD
+
+OPERATIONS: dict[str, Operation] = {
+    "normalise": NORMALISE,
+    "convolution": CONVOLUTION,
+    "linear": LINEAR,
+    "batch_norm": BATCH_NORM,
+    "relu": RELU,
+    "relu6": RELU6,
+    "max_pool": MAX_POOL,
+    "average_pool": AVERAGE_POOL,
+    "global_average_pool": GLOBAL_AVERAGE_POOL,
+    "subsample": SUBSAMPLE,
+    "zero_pad": ZERO_PAD,
+    "add": ADD,
+    "flatten": FLATTEN,
+    "softmax": SOFTMAX,
+    "log_softmax": LOG_SOFTMAX,
+}
+"""By the name that nodes use."""
+
+__all__ = ["OPERATIONS", "Operation"]

@@ -1,0 +1,1 @@
+"""Objectives: what the sparse network should keep of the dense one, with gradients."""

@@ -1,0 +1,96 @@
+"""Bounds on what a layer loses: layers that are capped or fixed, under one global budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.spec.budget import factor_between
+
+Array = NDArray[Any]
+Bounds = Mapping[str, tuple[int, int]]
+"""By layer the fewest and the most weights that are pruned, both included."""
+
+
+def free_bounds(sizes: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """From nothing to all but one: no layer is emptied."""
+    return {name: (0, size - 1) for name, size in sizes.items()}
+
+
+def check_bounds(bounds: Bounds, count: int) -> None:
+    """Raise InputError unless ``count`` weights in all can lie within the bounds."""
+    lowest, highest = (sum(bound[side] for bound in bounds.values()) for side in (0, 1))
+    if not lowest <= count <= highest:
+        raise InputError(
+            f"{count} weights are to be pruned, and the rates of single layers leave {lowest} to "
+            f"{highest}; use another target, or other rates and caps"
+        )
+
+
+def shares_within(
+    share: Callable[[tuple[str, ...], int], Mapping[str, float]], bounds: Bounds, count: int
+) -> dict[str, float]:
+    """How many weights each layer loses, within the bounds and ``count`` in all.
+
+    share(layers, n): the counts of an allocation of n weights over some of the layers.  Layers
+    beyond a bound are held at it and the others share what is left, until none is beyond; of the
+    two directions the one with the larger excess goes first, so that every layer held is right.
+    Raises InputError if the bounds and the count contradict each other.
+    """
+    check_bounds(bounds, count)
+    held: dict[str, float] = {}
+    while len(held) < len(bounds):
+        free = tuple(name for name in bounds if name not in held)
+        left = count - sum(held.values())
+        counts = share(free, round(left))
+        over = {n: counts[n] - bounds[n][1] for n in free if counts[n] > bounds[n][1]}
+        under = {n: bounds[n][0] - counts[n] for n in free if counts[n] < bounds[n][0]}
+        if not over and not under:
+            return {name: held[name] if name in held else counts[name] for name in bounds}
+        side = sum(over.values()) >= sum(under.values())
+        for name in over if side else under:
+            held[name] = bounds[name][1 if side else 0]
+    return {name: held[name] for name in bounds}
+
+
+def bounded_thresholds(
+    weights: Mapping[str, Array], thresholds: Array, count: int, bounds: Bounds
+) -> Array:
+    """The thresholds scaled by one factor and kept within the bounds, so that ``count`` go in all.
+
+    As ``projection_factor``: t becomes f t, or the threshold at the bound that f t is beyond.
+    weights: by layer; thresholds: (L,) at least 0.  Returns (L,) float64.
+    Raises InputError if the thresholds leave fewer than ``count`` weights to prune.
+    """
+    order = {name: np.sort(np.abs(w.astype(np.float64)), axis=None) for name, w in weights.items()}
+    ratios = []
+    for (name, magnitudes), t in zip(order.items(), thresholds, strict=True):
+        low, high = bounds[name]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(magnitudes > 0, magnitudes / t, 0.0)
+        ratio[:low], ratio[high:] = 0.0, np.inf
+        ratios.append(ratio)
+    factor = factor_between(np.concatenate(ratios), count)
+    return clip_thresholds(order, factor * np.asarray(thresholds, np.float64), bounds)
+
+
+def clip_thresholds(weights: Mapping[str, Array], thresholds: Array, bounds: Bounds) -> Array:
+    """The thresholds (L,), those that prune too few or too many moved to the bound."""
+    result = np.array(thresholds, np.float64)
+    for i, (name, weight) in enumerate(weights.items()):
+        magnitudes = np.sort(np.abs(weight.astype(np.float64)), axis=None)
+        low, high = (_threshold_between(magnitudes, n) for n in bounds[name])
+        result[i] = np.clip(result[i], low if bounds[name][0] else 0.0, high)
+    return result
+
+
+def _threshold_between(magnitudes: Array, count: int) -> float:
+    """The middle between the count-th smallest magnitude and the next."""
+    if count == len(magnitudes):
+        return float(magnitudes[-1])
+    below = magnitudes[count - 1] if count else 0.0
+    return float(below + (magnitudes[count] - below) / 2)

@@ -1,0 +1,101 @@
+"""Files that are taken for checkpoints are named, with what to do."""
+
+import io
+import pickle
+import tarfile
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.interchange.foreign import describe_archive, describe_file, describe_name
+from fcpts_ref.interchange.importing import read_checkpoint
+from fcpts_ref.storage.network_files import write_arrays
+
+
+def hdf5():
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w"):
+        pass
+    return buffer.getvalue()
+
+
+def tar():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("model.pth"))
+    return buffer.getvalue()
+
+
+def zipped(*names):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"")
+    return buffer.getvalue()
+
+
+ONNX = b"\x08\x07\x12\x07pytorch\x1a\x051.9.0:\x80"
+FILES = {
+    "nothing": (b"", "an empty file"),
+    "GGUF": (b"GGUF\x03\0\0\0" + bytes(100), "a GGUF file"),
+    "Keras 2": (hdf5(), "an HDF5 file: if Keras wrote it"),
+    "Keras 3": (zipped("metadata.json", "config.json", "model.weights.h5"), "a Keras model"),
+    "ONNX": (ONNX, "an ONNX model"),
+    "TensorFlow": (b"\x08\x01\x12\x90", "a TensorFlow model"),
+    "TensorFlow Lite": (b"\x1c\0\0\0TFL3" + bytes(100), "a TensorFlow Lite model"),
+    "HTML": (b"\n<!DOCTYPE html><html>", "an HTML page"),
+    "html": (b"<html><head>", "an HTML page"),
+    "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+    "NumPy": (b"\x93NUMPY\x01\0", "a NumPy array"),
+    "npz": (zipped("a.npy"), "NumPy's .npz format"),
+    "gzip": (b"\x1f\x8b\x08" + bytes(100), "a gzip-compressed file"),
+    "tar": (tar(), "a tar archive"),
+    "7-Zip": (b"7z\xbc\xaf\x27\x1c", "a compressed archive"),
+    "pickle": (pickle.dumps({"w": [1.0]}), "a pickle of other data"),
+    "JSON": (b'{"metadata": {}, "weight_map": {}}', "a JSON text"),
+    "TorchScript": (zipped("a/data.pkl", "a/constants.pkl"), "a TorchScript program"),
+    "anything": (b"hello", "neither the zip container nor"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), FILES.values(), ids=FILES)
+def test_files_of_other_kinds_are_named(tmp_path, content, message):
+    (tmp_path / "model.pth").write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_checkpoint(tmp_path / "model.pth")
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(str(tmp_path / "model.pth"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_of_this_program_under_another_name(tmp_path):
+    write_arrays(tmp_path / "network.pt", {"w": np.zeros(1)})
+    with pytest.raises(InputError, match=r"if this program did, give it the ending \.h5"):
+        read_checkpoint(tmp_path / "network.pt")
+
+
+def test_what_is_not_known_is_not_named():
+    assert describe_file(b"hello") == ""
+    assert describe_archive(["data.pkl"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("torch.nn.modules.conv.Conv2d", "a whole pickled model"),
+        ("torch.nn.Linear", "a whole pickled model"),
+        ("torchvision.models.resnet.ResNet", "a whole pickled model"),
+        ("__main__.Net", "a whole pickled model"),
+        ("torch.nn.quantized.modules.linear.Linear", "a quantised network"),
+        ("torch.QUInt8Storage", "a quantised network"),
+        ("torch._utils._rebuild_sparse_csr_tensor", "sparse"),
+        ("torch.jit._pickle.build_intlist", "a TorchScript program"),
+        ("os.system", "expected plain data and tensors"),
+        ("", "expected plain data and tensors"),
+    ],
+)
+def test_names_in_pickles(name, kind):
+    assert describe_name(name).startswith(kind)
