@@ -1,4 +1,4 @@
-"""The kernels of the equations, SGD and the projection against their NumPy twins."""
+"""The kernels of the equations, SGD and the projection against the specification."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layer kernels against their NumPy twins, by the same names and arguments."""
+"""The steps of the other layers against the NumPy layers."""
 
 from __future__ import annotations
 
