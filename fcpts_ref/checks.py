@@ -26,6 +26,8 @@ def floating_array(values: Any, name: str = "the array") -> Array:
     The array has the machine's byte order.
     Raises InputError for values that are not real numbers, ragged lists and masked elements.
     """
+    if type(values) is np.ndarray and values.dtype.kind == "f" and values.dtype.isnative:
+        return values  # most often so
     try:
         array = np.asarray(values)
     except Exception as error:  # a ragged list, or an object that fails to convert itself
@@ -69,13 +71,12 @@ def real_number(value: Any, name: str, expected: str) -> float:
     return result
 
 
-def whole_number(value: Any, name: str, least: int) -> int:
-    """One whole number of at least ``least`` as an int.  Raises InputError for anything else."""
+def whole_number(value: Any, name: str, least: int | None = None) -> int:
+    """One whole number, of at least ``least``, as an int.  Raises InputError for anything else."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
-        raise InputError(
-            f"{name} is of type {type(value).__name__}; expected a whole number of at least {least}"
-        )
-    if value < least:
+        kind = "a whole number" if least is None else f"a whole number of at least {least}"
+        raise InputError(f"{name} is of type {type(value).__name__}; expected {kind}")
+    if least is not None and value < least:
         raise InputError(f"{name} is {value}; expected at least {least}")
     return int(value)
 
@@ -107,7 +108,8 @@ def uniform_bins(low: Any, high: Any, bins: int, samples: int) -> tuple[Array, A
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         width = (high - low) / bins
         edges = np.linspace(low, high, bins + 1, dtype=low.dtype)
-        fits = np.isfinite([1 / width, samples * width]).all() and (edges[:-1] < edges[1:]).all()
+        fits = math.isfinite(1 / width) and math.isfinite(samples * width)
+        fits = fits and bool((edges[:-1] < edges[1:]).all())
     if not fits:
         raise InputError(
             f"samples lie between {low!r} and {high!r}, too close together or too far apart for "

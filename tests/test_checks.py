@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import inspect
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
+from small_networks import make_network, small_resnet
 
 from fcpts_ref.checks import floating_array, real_number, uniform_bins, whole_number
 from fcpts_ref.errors import InputError
 from fcpts_ref.spec import equations
+from fcpts_ref.spec.allocation import allocate
+from fcpts_ref.spec.budget import budget, mask_of_count, threshold_of_count
+from fcpts_ref.spec.optim import warmup_cosine
 
 
 class Hostile:
@@ -98,9 +103,33 @@ def test_single_numbers_are_single_numbers(name, bad):
         function(**{**arguments, name: bad})
 
 
-def test_masks_that_are_no_mapping():
+def test_networks_and_masks_that_are_none():
+    network = make_network(small_resnet())
     with pytest.raises(InputError, match="masks is of type list"):
-        equations.sparse_output(None, LOGITS, [])
+        equations.sparse_output(network, LOGITS, [])
+    for nonsense in NONSENSE.values():
+        with pytest.raises(InputError, match="network is of type"):
+            equations.sparse_output(nonsense, LOGITS, {})
+
+
+OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "budget": (budget, {"target": 0.5, "size": 10}),
+    "threshold_of_count": (threshold_of_count, {"weight": LOGITS, "count": 2}),
+    "mask_of_count": (mask_of_count, {"weight": LOGITS, "count": 2}),
+    "allocate": (allocate, {"name": "erk", "weights": {"a": LOGITS}, "target": 0.5}),
+    "warmup_cosine": (warmup_cosine, {"step": 1, "steps": 3, "warmup": 1}),
+}
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+@pytest.mark.parametrize(("name", "argument"), [(n, a) for n in OTHERS for a in OTHERS[n][1]])
+def test_nonsense_for_budgets_allocations_and_schedules(name, argument, nonsense):
+    function, arguments = OTHERS[name]
+    function(**arguments)
+    wrong = {"a": None} if (argument, nonsense) == ("weights", "dict") else NONSENSE[nonsense]
+    with pytest.raises(InputError) as caught:
+        function(**{**arguments, argument: wrong})
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

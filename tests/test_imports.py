@@ -24,6 +24,7 @@ RUN_TIME = {
     "filelock",
     "platformdirs",
     "safetensors",
+    "threadpoolctl",
 }
 # Optional, and only where named.
 OPTIONAL = {

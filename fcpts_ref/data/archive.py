@@ -15,7 +15,7 @@ from fcpts_ref.storage.files import check_regular_file, describe_failure
 # The bytes an archive may hold in all: the CIFAR archives unpack to about 185 MB each.
 MAX_UNPACKED = 400_000_000
 
-# What the first bytes of other files are, and what to do with them.
+# The first bytes of other formats, and what to do with such a file.
 _OTHERS = {
     b"PK\x03\x04": "a .zip archive: unpack it and give the folder",
     b"BZh": "a .tar.bz2 archive: unpack it and give the folder",

@@ -20,7 +20,7 @@ _LONG_LINK = b"K"
 
 
 class Readable(Protocol):
-    """What an archive is read from."""
+    """Source of an archive's bytes."""
 
     def read(self, size: int, /) -> bytes:
         """Return at most ``size`` bytes, none at the end."""

@@ -13,16 +13,20 @@ from fcpts_ref.graphs.graph import Graph
 def make_engine(graph: Graph, engine: str, *, threads: int | None = None) -> Engine:
     """The engine of that name for a graph.
 
-    threads: for Numba; default all cores.  The result does not depend on it, to the last bit.
-    Raises InputError for an unknown name.
+    threads: default all cores.  The result of "numba" does not depend on it, to the last bit; that
+    of "numpy" may, as BLAS adds up in another order.
+    Raises InputError for an unknown name, a number of threads that is not to be had, or "numba"
+    where its compiler is switched off.
     """
     if engine == "numpy":
-        return NumpyEngine(graph)
+        return NumpyEngine(graph, threads=threads)
     if engine == "numba":
         from fcpts_ref.engines.numba.engine import (
             NumbaEngine,  # compiles on import: only when asked for
         )
+        from fcpts_ref.engines.numba.jit.compilation import check_compiler
 
+        check_compiler()
         return NumbaEngine(graph, threads=threads)
     raise InputError(
         f"unknown engine {engine!r}; expected one of {', '.join(get_args(EngineName))}"

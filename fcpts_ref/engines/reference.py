@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.engines.base import WeightGradient
+from fcpts_ref.engines.blas_threads import blas_limit
 from fcpts_ref.graphs import execution
 from fcpts_ref.graphs.graph import Graph
 
@@ -18,11 +19,20 @@ Array = NDArray[Any]
 class NumpyEngine:
     """The specification: every multiplication is done, every value kept."""
 
-    def __init__(self, graph: Graph, *, observe: execution.Observe | None = None) -> None:
-        """observe: called as observe("activation/NODE", value) for every node in forward's order,
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        threads: int | None = None,
+        observe: execution.Observe | None = None,
+    ) -> None:
+        """threads: of BLAS during a pass; default as many as it takes by itself.
+
+        observe: called as observe("activation/NODE", value) for every node in forward's order,
         and observe("dactivation/NODE", dvalue) in backward's."""
         self.graph = graph
         self.observe = observe
+        self._limited = blas_limit(threads)
 
     def forward(
         self,
@@ -34,14 +44,15 @@ class NumpyEngine:
         sparse: bool = False,
     ) -> execution.Pass:
         """As in ``Engine``; ``sparse`` changes nothing here."""
-        return execution.forward(
-            self.graph,
-            parameters,
-            buffers,
-            inputs,
-            training=training,
-            observe=self._prefixed("activation/"),
-        )
+        with self._limited():
+            return execution.forward(
+                self.graph,
+                parameters,
+                buffers,
+                inputs,
+                training=training,
+                observe=self._prefixed("activation/"),
+            )
 
     def backward(
         self,
@@ -51,9 +62,10 @@ class NumpyEngine:
         weight_gradient: WeightGradient = "all",
     ) -> dict[str, Array]:
         """As in ``Engine``."""
-        found, _ = execution.backward(
-            self.graph, passed, doutputs, observe=self._prefixed("dactivation/")
-        )
+        with self._limited():
+            found, _ = execution.backward(
+                self.graph, passed, doutputs, observe=self._prefixed("dactivation/")
+            )
         gradients = {  # 0 where only outputs without a gradient depend on the parameter
             name: found[name] if name in found else np.zeros_like(passed.parameters[name])
             for name in self.graph.parameter_shapes

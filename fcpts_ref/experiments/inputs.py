@@ -120,11 +120,21 @@ def _read_network(
             f"--arch {arch} is for foreign checkpoints; {name} is a file of "
             "this program: omit --arch"
         )
+    if not Path(name).exists() and _is_known(name, home):
+        raise InputError(f"{name} is the name of a network of this program: omit --arch")
     graph = architecture(
         arch, classes=len(dataset.label_names), input_shape=dataset.image_shape, shortcut=shortcut
     )
     mean, std = normalisation(normalise)
     return import_network(name, graph, mean=mean, std=std)[0]
+
+
+def _is_known(name: str, home: str | None) -> bool:
+    try:
+        network_path(name, home)
+    except InputError:
+        return False
+    return True
 
 
 def network_path(name: str, home: str | None, *, has_arch_option: bool = False) -> Path:

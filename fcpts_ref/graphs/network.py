@@ -102,7 +102,11 @@ def global_rate(network: Network) -> float:
 
 
 def check_images(graph: Graph, images: Any) -> Array:
-    """``images`` if the network can read them.  Raises InputError otherwise."""
+    """``images`` if they are floats (N, C, H, W) in [0, 1], at least one.
+
+    Raises InputError otherwise: images in 0..255, or normalised before the network does it, give
+    logits that mean nothing.
+    """
     array = np.asarray(images)
     if array.ndim < 2 or array.shape[1:] != graph.input_shape or array.dtype.kind != "f":
         raise InputError(
@@ -113,6 +117,12 @@ def check_images(graph: Graph, images: Any) -> Array:
         raise InputError("there are no images; expected at least one")
     if not np.isfinite(array).all():
         raise InputError("images hold NaN or infinity; expected finite numbers in [0, 1]")
+    least, greatest = array.min(), array.max()
+    if least < 0 or greatest > 1:
+        raise InputError(
+            f"images run from {least:g} to {greatest:g}; expected [0, 1]: divide 8-bit values by "
+            "255, and leave the normalisation to the network, which has a node for it"
+        )
     return array
 
 

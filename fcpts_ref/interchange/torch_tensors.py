@@ -149,7 +149,7 @@ _DTYPES = (
     "bool", "complex64", "complex128",
 )  # fmt: skip
 
-# What else torch.load(weights_only=True) admits, and NumPy's numbers: read and left out.
+# Other objects that torch.load(weights_only=True) admits, and NumPy's: read and left out.
 _IGNORED = (
     "collections.Counter",
     "_codecs.encode",

@@ -254,16 +254,17 @@ def run_method(
 def allocate_within(name: str, problem: Problem) -> Allocation:
     """The allocation of that name at the problem's target, within the layers' bounds.
 
+    The largest weight of a layer stays, and the next weights of other layers go in its place.
     Raises InputError as ``allocate`` does.
     """
     if not problem.narrow:
-        return allocate(name, problem.weights, problem.target)
+        return allocate(name, problem.weights, problem.target, keep_largest=True)
     dense: set[str] = set()
 
     def share(layers: tuple[str, ...], count: int) -> dict[str, float]:
         weights = {layer: problem.weights[layer] for layer in layers}
         size = sum(w.size for w in weights.values())
-        found = allocate(name, weights, max(count, 0) / size)
+        found = allocate(name, weights, max(count, 0) / size, keep_largest=True)
         dense.update(found.dense)
         return {layer: rate * weights[layer].size for layer, rate in found.rates.items()}
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.checks import floating_array
 from fcpts_ref.errors import InputError
 from fcpts_ref.spec.budget import budget
 
@@ -61,17 +62,17 @@ def erk(weights: Weights, target: float, *, power: float = 1.0) -> Allocation:
 
 def global_magnitude(weights: Weights, target: float) -> Allocation:
     """The smallest |w| of the whole network go, whatever their layer."""
-    return _by_score(weights, target, np.abs)
+    return _by_score(weights, target, SCORES["global"])
 
 
 def l1_norm(weights: Weights, target: float) -> Allocation:
     """The smallest |w| / ||W||_1 go, the norm taken over the layer."""
-    return _by_score(weights, target, lambda w: _normed(np.abs(w), np.abs(w).sum()))
+    return _by_score(weights, target, SCORES["l1norm"])
 
 
 def l2_norm(weights: Weights, target: float) -> Allocation:
     """The smallest |w| / ||W||_2 go, as in POT (Lazarevich et al., 2021)."""
-    return _by_score(weights, target, lambda w: _normed(np.abs(w), np.sqrt((w * w).sum())))
+    return _by_score(weights, target, SCORES["l2norm"])
 
 
 def lamp(weights: Weights, target: float) -> Allocation:
@@ -80,7 +81,7 @@ def lamp(weights: Weights, target: float) -> Allocation:
     The score of a weight is w^2 over the sum of the squares of all weights of its layer that are
     not smaller.  The largest weight of a layer scores 1, so no layer is ever emptied.
     """
-    return _by_score(weights, target, _lamp_scores)
+    return _by_score(weights, target, SCORES["lamp"])
 
 
 ALLOCATIONS: dict[str, Callable[[Weights, float], Allocation]] = {
@@ -93,16 +94,22 @@ ALLOCATIONS: dict[str, Callable[[Weights, float], Allocation]] = {
 }
 
 
-def allocate(name: str, weights: Weights, target: float) -> Allocation:
+def allocate(
+    name: str, weights: Weights, target: float, *, keep_largest: bool = False
+) -> Allocation:
     """The allocation of that name, checked.
 
+    keep_largest: allocations by score keep the largest weight of every layer, and the next
+    weights go in its place, where otherwise a layer would lose all its weights.
     Raises InputError for an unknown name, a target outside [0, 1), weights that are not finite,
     no weights at all, or a target so high that a layer would lose all its weights.
     """
-    if name not in ALLOCATIONS:
-        raise InputError(f"unknown allocation {name!r}; expected one of {', '.join(ALLOCATIONS)}")
-    if not weights:
-        raise InputError("there are no weights to prune; expected at least one layer")
+    if not isinstance(name, str) or name not in ALLOCATIONS:
+        shown = repr(name) if isinstance(name, str) else f"of type {type(name).__name__}"
+        raise InputError(f"unknown allocation {shown}; expected one of {', '.join(ALLOCATIONS)}")
+    if not isinstance(weights, Mapping) or not weights:
+        raise InputError("there are no weights to prune; expected at least one layer by its name")
+    weights = {layer: floating_array(w, f"weight {layer!r}") for layer, w in weights.items()}
     for layer, weight in weights.items():
         if weight.size == 0 or not np.isfinite(weight).all():
             raise InputError(
@@ -110,7 +117,10 @@ def allocate(name: str, weights: Weights, target: float) -> Allocation:
                 "expected finite numbers"
             )
     budget(target, sum(w.size for w in weights.values()))
-    allocation = ALLOCATIONS[name](weights, target)
+    if keep_largest and name in SCORES:
+        allocation = _by_score(weights, target, SCORES[name], keep_largest=True)
+    else:
+        allocation = ALLOCATIONS[name](weights, target)
     for layer, rate in allocation.rates.items():
         size = weights[layer].size
         if round(rate * size) >= size:
@@ -121,9 +131,18 @@ def allocate(name: str, weights: Weights, target: float) -> Allocation:
     return allocation
 
 
-def _by_score(weights: Weights, target: float, score: Callable[[Array], Array]) -> Allocation:
-    """Prunes the round(target * N) weights of the lowest scores; equals go in the layers' order."""
-    scores = np.concatenate([score(w.astype(np.float64)).ravel() for w in weights.values()])
+def _by_score(
+    weights: Weights, target: float, score: Callable[[Array], Array], *, keep_largest: bool = False
+) -> Allocation:
+    """Prunes the round(target * N) weights of the lowest scores; equals go in the layers' order.
+
+    keep_largest: of every layer the weight of the highest score, the first of equals, goes last.
+    """
+    parts = [score(w.astype(np.float64)).ravel() for w in weights.values()]
+    if keep_largest:
+        for part in parts:
+            part[np.argmax(part)] = np.inf
+    scores = np.concatenate(parts)
     layer = np.repeat(np.arange(len(weights)), [w.size for w in weights.values()])
     pruned = np.argsort(scores, kind="stable")[: budget(target, scores.size)]
     counts = np.bincount(layer[pruned], minlength=len(weights))
@@ -142,3 +161,12 @@ def _lamp_scores(weight: Array) -> Array:
     scores = np.empty_like(squares)
     scores[order] = np.divide(squares[order], suffix, out=np.zeros_like(suffix), where=suffix > 0)
     return scores
+
+
+SCORES: dict[str, Callable[[Array], Array]] = {
+    "global": np.abs,
+    "l1norm": lambda w: _normed(np.abs(w), np.abs(w).sum()),
+    "l2norm": lambda w: _normed(np.abs(w), np.sqrt((w * w).sum())),
+    "lamp": _lamp_scores,
+}
+"""The scores of a layer's weights, in float64, by the name of the allocation."""

@@ -8,23 +8,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.checks import floating_array, real_number, whole_number
 from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]
 
 
+class OutOfReach(InputError):
+    """Thresholds that no common factor brings to a budget."""
+
+
 def budget(target: float, size: int) -> int:
     """round(target * size): how many of ``size`` weights are pruned at a target rate.
 
-    Raises InputError for a target outside [0, 1).
+    Raises InputError for a target outside [0, 1) or a size that is no count.
     """
-    if not 0 <= target < 1:
-        share = f"{target / 100:g}" if 1 < target < 100 else "0.9"  # perhaps meant as percent
-        raise InputError(
-            f"target is {target}; expected a sparsity rate in [0, 1): the share of weights set to "
-            f"zero, such as {share}"
-        )
-    return round(target * size)
+    expected = "a sparsity rate in [0, 1): the share of weights set to zero, such as "
+    rate = real_number(target, "target", f"{expected}0.9")
+    if not 0 <= rate < 1:
+        share = f"{rate / 100:g}" if 1 < rate < 100 else "0.9"  # perhaps meant as percent
+        raise InputError(f"target is {target}; expected {expected}{share}")
+    return round(rate * whole_number(size, "size", 0))
 
 
 def threshold_of_count(weight: Array, count: int) -> float:
@@ -33,8 +37,7 @@ def threshold_of_count(weight: Array, count: int) -> float:
     Pruning |w| <= t then takes ``count`` weights, and those that equal the threshold.
     Raises InputError for a count outside [0, size].
     """
-    if not 0 <= count <= weight.size:
-        raise InputError(f"count is {count}; the layer has {weight.size} weights")
+    weight = _checked(weight, count)
     if count == 0:
         return 0.0
     return float(np.partition(np.abs(weight), count - 1, axis=None)[count - 1])
@@ -46,11 +49,17 @@ def mask_of_count(weight: Array, count: int) -> NDArray[np.bool_]:
     Of equal magnitudes the one that comes first in row-major order goes first.
     Raises InputError for a count outside [0, size].
     """
-    if not 0 <= count <= weight.size:
-        raise InputError(f"count is {count}; the layer has {weight.size} weights")
+    weight = _checked(weight, count)
     kept = np.ones(weight.size, dtype=np.bool_)
     kept[np.argsort(np.abs(weight), axis=None, kind="stable")[:count]] = False
     return kept.reshape(weight.shape)
+
+
+def _checked(weight: Array, count: int) -> Array:
+    array = floating_array(weight, "weight")
+    if whole_number(count, "count") not in range(array.size + 1):
+        raise InputError(f"count is {count}; the layer has {array.size} weights")
+    return array
 
 
 def projection_factor(weights: Sequence[Array], thresholds: Array, count: int) -> float:
@@ -59,9 +68,10 @@ def projection_factor(weights: Sequence[Array], thresholds: Array, count: int) -
     f lies in the middle between the count-th smallest |w| / t over all layers and the next, so
     that no weight is at its threshold.  Equal ratios cannot be told apart by any factor: then
     more or fewer than ``count`` go (``exact_masks`` breaks such ties).  A layer with t = 0 loses
-    nothing but exact zeros, whatever the factor.
-    weights: one array a layer; thresholds: (L,) at least 0.  Returns a float.
-    Raises InputError if the thresholds leave fewer than ``count`` weights to prune.
+    nothing but exact zeros, whatever the factor; so does the whole network if it has more zeros
+    than ``count``, with f half the smallest ratio above 0: f never sets a threshold to 0.
+    weights: one array a layer; thresholds: (L,) at least 0.  Returns a float above 0.
+    Raises OutOfReach (an InputError) if the thresholds leave fewer than ``count`` weights to prune.
     """
     ratios = np.concatenate([_ratios(w, t) for w, t in zip(weights, thresholds, strict=True)])
     if not 0 <= count < ratios.size:
@@ -70,13 +80,18 @@ def projection_factor(weights: Sequence[Array], thresholds: Array, count: int) -
 
 
 def factor_between(ratios: Array, count: int) -> float:
-    """The middle between the count-th smallest ratio and the next; ``ratios`` is not changed."""
+    """The middle between the count-th smallest ratio and the next, 0 being one of them for a count
+    of 0; half the smallest ratio above 0 where both are 0.  ``ratios`` is not changed."""
     if count == 0:
-        smallest = float(ratios.min())
-        return smallest / 2 if np.isfinite(smallest) else 1.0
-    lower, upper = np.partition(ratios, [count - 1, count])[count - 1 : count + 1]
+        lower, upper = 0.0, ratios.min()
+    else:
+        lower, upper = np.partition(ratios, [count - 1, count])[count - 1 : count + 1]
+    if upper == 0:
+        upper = ratios.min(where=ratios > 0, initial=np.inf)
+    if upper == np.inf and lower == 0:
+        return 1.0
     if not np.isfinite(lower):
-        raise InputError(
+        raise OutOfReach(
             f"only {np.count_nonzero(np.isfinite(ratios))} weights lie in layers with a threshold "
             f"above 0; expected at least {count} to prune: use a lower target"
         )

@@ -89,6 +89,10 @@ def sparse_output(network: MaskableNetwork, images: Array, masks: Mapping[str, A
     Returns the logits (B, classes); batch norm uses its running statistics.
     Raises InputError for a mask of an unknown weight or of another shape.
     """
+    if not callable(network) or not hasattr(network, "with_parameters"):
+        raise InputError(
+            f"network is of type {type(network).__name__}; expected one such as fcpts_ref.Network"
+        )
     if not isinstance(masks, Mapping):
         raise InputError(
             f"masks is of type {type(masks).__name__}; expected masks by the name of the weight"

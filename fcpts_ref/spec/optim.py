@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.checks import whole_number
 from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]
@@ -54,7 +55,7 @@ def adam_step(
     parameter - learning_rate * m / (sqrt(v) + epsilon), m and v corrected for their start at 0.
     Returns the new parameter, first and second.  Raises InputError for a step below 1.
     """
-    if step < 1:
+    if whole_number(step, "Adam's step") < 1:
         raise InputError(f"Adam's step is {step}; expected to count from 1")
     beta1, beta2 = betas
     g = gradient + weight_decay * parameter
@@ -74,6 +75,8 @@ def warmup_cosine(step: int, steps: int, warmup: int) -> float:
     would reach at step ``steps`` (convention 16).
     Raises InputError for a step outside [0, steps) or a negative warm-up.
     """
+    for value, name in ((step, "step"), (steps, "steps"), (warmup, "warmup")):
+        whole_number(value, name)
     if not 0 <= step < steps or warmup < 0:
         raise InputError(
             f"schedule got step {step} of {steps} with warm-up {warmup}; expected 0 <= step < steps"

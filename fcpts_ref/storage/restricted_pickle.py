@@ -52,7 +52,7 @@ class Buildable:
 
 
 class Ignored(Buildable):
-    """What admitted objects become that nobody needs: their contents are left out."""
+    """Placeholder for an admitted object whose contents are not used."""
 
     def __init__(self, *_: Any) -> None:
         pass

@@ -241,6 +241,7 @@ def test_another_data_set_of_another_shape(run: Run, place: Place, tmp_path: Pat
     ("words", "advice"),
     [
         (("--weights", "own.h5", "--arch", "resnet20"), "omit --arch"),
+        (("--weights", "resnet8-digits", "--arch", "resnet8"), "omit --arch"),
         (("--weights", "foreign.pth"), "say what it holds with --arch"),
         (("--weights", "unheard-of"), "give the path of an .h5 file"),
     ],

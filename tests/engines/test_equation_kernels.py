@@ -152,6 +152,20 @@ def test_float32_of_either_byte_order_stays_float32(order):
     assert_equal(fast.histogram_density(w, w, 2), reference.histogram_density(w, w, 2))
 
 
+@given(st.integers(1, 9), st.integers(0, 9), DTYPES, SEEDS)
+def test_projection_of_many_zeros(zeros, others, dtype, seed):
+    rng = np.random.default_rng(seed)
+    weights = [np.append(np.zeros(zeros), rng.standard_normal(others)).astype(dtype), ONE]
+    for count in range(zeros + others + 1):
+        for thresholds in (np.array([0.5, 1.0]), np.array([0.5, 0.0])):
+            try:
+                want = budget.projection_factor(weights, thresholds, count)
+            except InputError:
+                continue
+            assert want > 0
+            assert projection.projection_factor(weights, thresholds, count) == want
+
+
 NAN, ONE = np.array([1.0, np.nan]), np.ones(1)
 SINGLE, FAR = np.ones(1, np.float32), np.array([[1e308, -1e308]])
 

@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numba
 import pytest
 
 from fcpts_ref.engines.numba.jit import threads
@@ -73,3 +74,67 @@ def test_threads_are_as_before_after_a_block() -> None:
     with threads.using_threads(1) as count:
         assert count == 1
     assert threads.set_threads(before) == before
+
+
+ENGINE = """
+import numpy as np
+from fcpts_ref.engines.numba.jit.threads import sharing_library
+from fcpts_ref.graphs import make_engine
+from fcpts_ref.resources import resource_path
+from fcpts_ref.storage.network_files import read_network
+
+network, _ = read_network(resource_path("resnet8-digits.h5"))
+images = np.random.default_rng(0).random((8, 1, 8, 8), "f4")
+
+
+def run(_=0):
+    engine = make_engine(network.graph, "numba")
+    passed = engine.forward(network.parameters, network.buffers, images, training=True)
+    gradients = engine.backward(passed, np.ones_like(passed.logits))
+    return b"".join([passed.logits.tobytes(), *(g.tobytes() for g in gradients.values())])
+
+
+expected = run()
+"""
+
+FORKED = """
+import multiprocessing
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    assert set(pool.map_async(run, range(4)).get(timeout=240)) == {expected}
+assert run() == expected
+print(sharing_library())
+"""
+
+TWO_PYTHON_THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(3) as pool:
+    assert set(pool.map(run, range(30))) == {expected}
+print(sharing_library())
+"""
+
+needs_the_jit = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="of what the JIT makes")
+
+
+def run_with(library: str, source: str) -> str:
+    environment = {**os.environ, CHOSEN: library, "NUMBA_NUM_THREADS": "2"}
+    command = [sys.executable, "-W", "ignore", "-c", ENGINE + source]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=500, check=True
+    ).stdout.strip()
+
+
+@needs_the_jit
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("library", ["omp", "workqueue"])
+def test_forked_processes_compute_the_same_bits(library: str) -> None:
+    """GNU OpenMP ends a process that was forked after its use, and the pool never answers."""
+    assert run_with(library, FORKED) == library
+
+
+@needs_the_jit
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["omp", "workqueue"])
+def test_python_threads_compute_the_same_bits(library: str) -> None:
+    """The workqueue aborts the process where two compute at a time."""
+    assert run_with(library, TWO_PYTHON_THREADS) == library

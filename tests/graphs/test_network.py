@@ -12,6 +12,7 @@ from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.predict import predict
 from fcpts_ref.engines.reference import NumpyEngine
 from fcpts_ref.errors import InputError
+from fcpts_ref.experiments.training import accuracy
 from fcpts_ref.graphs.initialise import initialise
 from fcpts_ref.graphs.network import Network, global_rate, sparsity_rates
 
@@ -128,6 +129,13 @@ def test_masks_belong_to_prunable_weights(name):
         )
 
 
+def with_first(value):
+    """Images of which one pixel has another value."""
+    images = IMAGES.copy()
+    images.flat[0] = value
+    return images
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -138,13 +146,27 @@ def test_masks_belong_to_prunable_weights(name):
         (np.full((1, 2, 8, 8), np.nan), "NaN or infinity"),
         (np.full((1, 2, 8, 8), np.inf), "NaN or infinity"),
         ("digits.h5", "expects floats"),
+        (IMAGES * 255, r"run from .*; expected \[0, 1\]: divide 8-bit values by 255"),
+        ((IMAGES - 0.5) / 0.25, "run from -.*leave the normalisation to the network"),
+        (with_first(np.nextafter(1, 2)), "run from"),
+        (with_first(-1e-9), "run from -1e-09"),
     ],
 )
 def test_images_that_do_not_fit(images, message):
-    for call in (NETWORK, lambda x: predict(NETWORK, x, engine=NumpyEngine(GRAPH))):
+    engine = NumpyEngine(GRAPH)
+    for call in (
+        NETWORK,
+        lambda x: predict(NETWORK, x, engine=engine),
+        lambda x: accuracy(NETWORK, x, np.zeros(len(x), int), engine=engine),
+    ):
         with pytest.raises(InputError, match=message) as caught:
             call(images)
         assert "\n" not in str(caught.value)
+
+
+def test_images_of_the_whole_range_are_read():
+    images = np.array([0.0, 1.0, -0.0]).reshape(3, 1, 1, 1) * np.ones(GRAPH.input_shape)
+    assert predict(NETWORK, images, engine=NumpyEngine(GRAPH)).shape == (3, GRAPH.classes)
 
 
 def test_engines_by_name():

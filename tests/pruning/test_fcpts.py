@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numba
 import numpy as np
 import pytest
 from comparing import assert_same_bits
@@ -20,7 +21,7 @@ from fcpts_ref.pruning.fcpts.step import bandwidth_of, draw_samples, step, thres
 from fcpts_ref.pruning.registry import make_method
 from fcpts_ref.spec import equations
 from fcpts_ref.spec.allocation import allocate
-from fcpts_ref.spec.budget import threshold_of_count
+from fcpts_ref.spec.budget import OutOfReach, mask_of_count, threshold_of_count
 from fcpts_ref.spec.conventions import PAPER, profile
 
 GRAPH = small_resnet()
@@ -347,6 +348,43 @@ def test_constant_weights():
     assert_exact(run(zeros, choices={"bandwidth": "absolute"}), 0.8, zeros)
 
 
+@pytest.mark.parametrize("name", PROFILE_SETTINGS)
+def test_a_target_that_leaves_a_few_weights_to_every_layer(name):
+    """The allocation by magnitude would empty the widest layer; the run does not."""
+    widest = max(NETWORK.sizes, key=NETWORK.sizes.get)
+    weights = {**NETWORK.parameters, widest: 1e-3 * NETWORK.parameters[widest]}
+    network = NETWORK.with_parameters(weights)
+    with pytest.raises(InputError, match="would prune all"):
+        allocate("global", {n: weights[n] for n in GRAPH.prunable}, 0.95)
+    assert_exact(run(network, target=0.95, profile=name, allocation="global"), 0.95, network)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("settings", [{}, {"learn_rates": False}, {"control": "loss"}])
+@pytest.mark.parametrize("name", PROFILE_SETTINGS)
+def test_a_network_of_more_zeros_than_a_ramp_begins_with(name, settings, engine):
+    """Pruned elsewhere to 70 %, masks removed: a ramp begins at 50 %."""
+    if engine == "numba" and numba.config.DISABLE_JIT:
+        pytest.skip("vector intrinsics need the JIT")
+    allocation = allocate("uniform", {n: NETWORK.parameters[n] for n in GRAPH.prunable}, 0.7)
+    zeroed = {
+        n: NETWORK.parameters[n] * mask_of_count(NETWORK.parameters[n], round(r * size))
+        for (n, r), size in zip(allocation.rates.items(), NETWORK.sizes.values(), strict=True)
+    }
+    network = NETWORK.with_parameters({**NETWORK.parameters, **zeroed})
+    result = run(network, target=0.9, profile=name, engine=engine, epochs=3, **settings)
+    assert_exact(result, 0.9, network)
+
+
+def test_a_budget_out_of_reach_is_not_called_divergence(monkeypatch):
+    def out_of_reach(*arguments):
+        raise OutOfReach("only 3 weights lie in layers with a threshold above 0")
+
+    monkeypatch.setattr("fcpts_ref.pruning.fcpts.step._controlled", out_of_reach)
+    with pytest.raises(InputError, match=r"^step 0: only 3 weights"):
+        run()
+
+
 def test_network_without_batch_norm():
     graph = small_plain(batch_norm=False)
     network = make_network(graph)
@@ -392,6 +430,8 @@ PRUNED = run(epochs=0).network
             "would prune all 30 weights of 'linear.weight'",
         ),
         ({"images": IMAGES + np.nan}, "NaN or infinity"),
+        ({"images": IMAGES * 255}, r"run from .* to 25\d.*; expected \[0, 1\]: divide"),
+        ({"images": (IMAGES - 0.5) / 0.25}, "run from -.*leave the normalisation to the network"),
         ({"images": IMAGES[0]}, "expects floats of shape"),
         ({"images": IMAGES[:, :1]}, "expects floats of shape"),
         ({"images": IMAGES[:0]}, "no images"),

@@ -165,6 +165,34 @@ def test_lamp_never_empties_a_layer():
     assert allocation.rates["a"] == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize("name", BY_SCORE)
+@given(seed=st.integers(0, 999), target=st.floats(0, 0.97), digits=st.sampled_from([0, 12]))
+def test_keeping_the_largest_weight_of_every_layer(name, seed, target, digits):
+    """No layer is emptied, the budget is met, and nothing changes where none would be."""
+    weights = draw({"a": (6, 6), "b": (4, 3), "c": (1, 2), "d": (1,)}, seed)
+    weights = {k: np.round(w * 10.0 ** (-i), digits) for i, (k, w) in enumerate(weights.items())}
+    total = sum(w.size for w in weights.values())
+    if round(target * total) > total - len(weights):
+        return
+    allocation = allocate(name, weights, target, keep_largest=True)
+    pruned = counts(allocation, weights)
+    assert sum(pruned.values()) == round(target * total)
+    assert all(n < weights[layer].size for layer, n in pruned.items())
+    try:
+        plain = allocate(name, weights, target)
+    except InputError:
+        return
+    assert allocation == plain
+
+
+def test_where_a_layer_would_be_emptied_the_next_weights_go():
+    weights = {"a": np.array([1.0, 2.0, 3.0]), "b": np.array([0.1, 0.2])}
+    with pytest.raises(InputError, match="all 2 weights of 'b'"):
+        allocate("global", weights, 0.4)
+    allocation = allocate("global", weights, 0.4, keep_largest=True)
+    assert counts(allocation, weights) == {"a": 1, "b": 1}
+
+
 @pytest.mark.parametrize("name", ALLOCATIONS)
 def test_layers_of_zeros(name):
     weights = {"a": np.zeros((3, 3)), "b": draw({"b": (3, 3)})["b"]}

@@ -130,6 +130,20 @@ def test_projection_of_ties_and_of_nothing():
     assert projection_factor(weights, np.array([0.0]), 0) == 1.0
 
 
+@pytest.mark.parametrize("count", [0, 1, 2])
+@DTYPES
+def test_projection_of_more_zeros_than_are_to_go_keeps_the_thresholds(dtype, count):
+    """A factor of 0 would end every layer's threshold for good."""
+    weights = [np.array([0, 0, 0, 1.0, 2.0], dtype), np.array([0, 0.5], dtype)]
+    t = np.array([0.5, 1.0])
+    factor = projection_factor(weights, t, count)
+    assert factor == 0.25  # half of the smallest ratio above 0
+    pruned = [(np.abs(w) <= factor * s).sum() for w, s in zip(weights, t, strict=True)]
+    assert pruned == [3, 1]
+    assert projection_factor([np.zeros(4, dtype)], t[:1], count) == 1.0
+    assert projection_factor([np.array([0, 0, 0, 1.0], dtype)], np.zeros(1), count) == 1.0
+
+
 @pytest.mark.parametrize("count", [-1, 4, 5])
 def test_projection_out_of_range(count):
     with pytest.raises(InputError):

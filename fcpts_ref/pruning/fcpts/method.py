@@ -41,6 +41,7 @@ from fcpts_ref.pruning.fcpts.views import Seen, seen_in
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.spec import equations
 from fcpts_ref.spec.allocation import ALLOCATIONS, Allocation
+from fcpts_ref.spec.budget import OutOfReach
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH, PROFILES, Conventions, profile
 from fcpts_ref.spec.optim import warmup_cosine
 
@@ -78,7 +79,8 @@ class FCPTS(MethodBase):
     out, and with control "loss" its ramp.
 
     profile: "paper", "released" or "extended"; ``choices`` replaces single conventions by name.
-    allocation: where the thresholds start; default the profile's (convention 8).
+    allocation: where the thresholds start; default the profile's (convention 8).  Allocations
+        by score keep the largest weight of every layer, as the last projection does.
     control: "loss" steers the global rate by L_c (Eq. 3, 13); "projection" leaves L_c away and
         scales all thresholds by one factor after every step so that the budget is met exactly.
     epochs, batch_size: passes over the calibration images; an incomplete last batch is left out.
@@ -373,6 +375,8 @@ class FCPTS(MethodBase):
                 rate_factor=factor,
                 dense=dense,
             )
+        except OutOfReach as error:
+            raise InputError(f"step {state.step}: {error}") from error
         except InputError as error:
             if state.step == 0:
                 raise

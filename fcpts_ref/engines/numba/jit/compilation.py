@@ -11,8 +11,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
-import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ import numba
 from numba import types
 from numba.extending import typeof_impl
 
+from fcpts_ref.engines.numba.jit.kernel_cache import KernelCache
+from fcpts_ref.errors import InputError
 from fcpts_ref.storage.user_cache import user_cache
 
 Function = Callable[..., Any]
@@ -28,7 +30,16 @@ Function = Callable[..., Any]
 FOLDER = Path(__file__).parents[1]  # of all kernels
 PACKAGE = "fcpts_ref.engines.numba"
 OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-PROCESS = secrets.token_hex(4)  # in the names of the files that this process writes
+
+
+def check_compiler() -> None:
+    """Raise InputError where NUMBA_DISABLE_JIT is set: most kernels are made of instructions that
+    plain Python does not have."""
+    if numba.config.DISABLE_JIT:
+        raise InputError(
+            "the compiler is switched off (NUMBA_DISABLE_JIT), and the kernels do not run without "
+            'it; unset that variable, or use the engine "numpy"'
+        )
 
 
 def compiled(function: Function) -> Function:
@@ -60,16 +71,19 @@ def compiled_parallel(function: Function) -> Function:
 def _compile(function: Function, *, parallel: bool) -> Function:
     file = Path(function.__code__.co_filename)
     place = cache_folder(file) if FOLDER in file.parents else None  # whose imports are known
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(place or "")
+    result: Function = numba.njit(**OPTIONS, parallel=parallel)(function)
+    if place is not None and not numba.config.DISABLE_JIT:
+        _keep_in(place, result)
+    return result
+
+
+def _keep_in(place: Path, kernel: Any) -> None:
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(place)
     try:  # the place is looked up here, once
-        result: Function = numba.njit(**OPTIONS, cache=place is not None, parallel=parallel)(
-            function
-        )
+        with suppress(RuntimeError):  # nothing can be written there after all
+            kernel._cache = KernelCache(kernel.py_func)
     finally:
         numba.config.CACHE_DIR = before
-    if place is not None and not numba.config.DISABLE_JIT:
-        _name_apart(result)
-    return result
 
 
 class Part:
@@ -87,18 +101,6 @@ class Part:
 @typeof_impl.register(Part)
 def _type_of_part(part: Part, _: Any) -> Any:
     return types.Dispatcher(part.dispatcher)
-
-
-def _name_apart(function: Any) -> None:
-    """Let other processes write the machine code of this function to other files.
-
-    Numba numbers the files by what its index knew when it was read.  Two processes that compile
-    a function for different arguments at one time would write to one file, and whoever finds it in
-    the index would run the code of the other.
-    """
-    file = function._cache._cache_file
-    stem = file._data_name_pattern.removesuffix("{number:d}.nbc")
-    file._data_name_pattern = f"{stem}{PROCESS}-{{number:d}}.nbc"
 
 
 @cache

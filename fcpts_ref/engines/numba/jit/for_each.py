@@ -36,12 +36,27 @@ def call_passes(typing: Any, address: Any, data: Any, first: Any, last: Any) -> 
     return types.void(*[types.intp] * 4), generate
 
 
+@intrinsic
+def count_threads(typing: Any) -> Any:
+    """``numba.get_num_threads()``, which cannot be kept on disk: it is called by address there."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(NUMBER, [])
+        name = "get_num_threads"  # as prange itself calls it
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
+
+    return types.intp(), generate
+
+
 @compiled_parallel
 def share_passes(count: int, address: int, data: int) -> None:
-    """The loop of all kernels."""
-    ranges = min(count, RANGES)
-    for i in prange(ranges):
-        call_passes(address, data, i * count // ranges, (i + 1) * count // ranges)
+    """The loop of all kernels; one thread needs no library that shares the work."""
+    if count_threads() == 1:
+        call_passes(address, data, 0, count)
+    else:
+        ranges = min(count, RANGES)
+        for i in prange(ranges):
+            call_passes(address, data, i * count // ranges, (i + 1) * count // ranges)
 
 
 @intrinsic

@@ -31,6 +31,7 @@ from fcpts_ref.spec.conventions import SURROGATE_WIDTH, Tie
 
 Array = NDArray[Any]
 Scalar = Any
+SINGLE_MAXIMUM = float(np.finfo(np.float32).max)
 
 
 # Equations 1 and 2
@@ -118,7 +119,8 @@ def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
     sweeps.density(x.reshape(-1), w, h, result)
     with np.errstate(over="ignore"):
         result = result.astype(w.dtype)
-    check_result(result, "the density", f"the bandwidth {h} is too small; use a larger one")
+    if h * SINGLE_MAXIMUM < 1:  # 0.4 / h may be too large for the dtype
+        check_result(result, "the density", f"the bandwidth {h} is too small; use a larger one")
     return result.reshape(x.shape)
 
 
@@ -214,8 +216,12 @@ def _in_dtype(value: Any, dtype: np.dtype[Any]) -> float:
     """The number as this dtype holds it; NaN for what is not a number."""
     if not isinstance(value, Real):
         return math.nan
-    with np.errstate(over="ignore"), suppress(OverflowError):
-        return float(dtype.type(value))
+    with suppress(OverflowError):
+        number = float(value)
+        if abs(number) < SINGLE_MAXIMUM:
+            return float(dtype.type(number))
+        with np.errstate(over="ignore"):
+            return float(dtype.type(number))
     return math.inf
 
 

@@ -43,6 +43,8 @@ def projection_factor(weights: Sequence[Array], thresholds: Array, count: int) -
     _count_buckets(ratios.view(np.int64), below)
     first, last = np.searchsorted(np.cumsum(below), [count - 1, count], side="right")
     before = int(below[:first].sum())
+    if last == 0:  # exact zeros, or nearly so: the smallest ratio above them may be needed
+        return factor_between(ratios, count)
     chosen = np.empty(int(below[first : last + 1].sum()))
     _collect(ratios, ratios.view(np.int64), first, last, chosen)
     return factor_between(chosen, count - before)
