@@ -41,6 +41,7 @@ def summary(
         seconds=70.0,
         rate_before_projection=0.9001,
         dense_layers=(),
+        left_out=(),
         rows=(Row(method, rate, rate, top1, 0.99, None),),
         layers=tuple(Layer(name, (5, 100), 500, 0.5, 0.5, 0.1) for name in LAYERS),
         allocations={"erk": (0.2, 0.9), "l2norm": (0.4, 0.8)},

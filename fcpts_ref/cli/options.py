@@ -103,7 +103,7 @@ def add_option(group: Any, one: Setting, help: str) -> None:
         words["action"] = "store_true"
     else:
         words["metavar"] = one.shown.metavar
-        if one.kind is Mapping:
+        if one.kind in (Mapping, tuple):
             words["action"] = "append"
         else:
             words |= {"type": one.kind, "choices": one.choices or None}

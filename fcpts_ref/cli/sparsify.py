@@ -143,12 +143,16 @@ def run_tables(summary: Summary) -> str:
     )
     if not summary.complete:
         heading += f"\nUNFINISHED:  {_progress_of(summary)}; the tables show that stage"
+    if summary.left_out:
+        names = ", ".join(name.removesuffix(".weight") for name in summary.left_out)
+        heading += f"\nleft out:    {names}; the target counts the other layers"
     accuracies = accuracy_table(summary.rows)
     if any(row.name.endswith(NEW_STATISTICS) for row in summary.rows):
         accuracies += "\nBN: batch norm's statistics re-estimated on the calibration images"
     before = percent(summary.rate_before_projection)
-    layers = f"{layer_table(summary.layers)}\n\nglobal rate before the last projection: {before}"
-    return f"{heading}\n\n{accuracies}\n\n{layers}"
+    layers = layer_table(summary.layers, summary.left_out)
+    last = f"global rate before the last projection: {before}"
+    return f"{heading}\n\n{accuracies}\n\n{layers}\n\n{last}"
 
 
 def accuracy_table(rows: Sequence[Row]) -> str:
@@ -169,7 +173,7 @@ def accuracy_table(rows: Sequence[Row]) -> str:
     )
 
 
-def layer_table(layers: Sequence[Layer]) -> str:
+def layer_table(layers: Sequence[Layer], left_out: Sequence[str] = ()) -> str:
     """Shape, size and rate of every layer, before (the initial allocation) and after."""
     return table(
         ("layer", "shape", "weights", "before", "after", "change"),
@@ -178,7 +182,7 @@ def layer_table(layers: Sequence[Layer]) -> str:
                 layer.name.removesuffix(".weight"),
                 "x".join(map(str, layer.shape)),
                 f"{layer.weights:,}",
-                percent(layer.rate_before),
+                "left out" if layer.name in left_out else percent(layer.rate_before),
                 percent(layer.rate_after),
                 points(layer.rate_after - layer.rate_before),
             )

@@ -38,6 +38,8 @@ def measure_dense(
     known = read_dense(folder)
     sources = {(j.network, j.arch, j.shortcut, j.normalise, j.data, j.home): j for j in jobs}
     for job in sources.values():
+        find_sources(job)  # one that does not fit is refused before any is evaluated
+    for job in sources.values():
         network, dataset = find_sources(job)
         key = (dataset.name, network_sha256(network))
         if key in known:

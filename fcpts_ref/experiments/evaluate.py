@@ -111,6 +111,9 @@ def _one_shots(
                 allocation=allocation,
                 engine=job.engine,
                 threads=threads,
+                keep_dense=job.keep_dense,
+                max_rates=job.max_rates,
+                rates=job.rates,
             ).network
         except InputError as error:
             progress.note(f"no one-shot row: {error}")

@@ -103,7 +103,8 @@ def find_network(
     graph = network.graph
     if graph.input_shape != dataset.image_shape or graph.classes != len(dataset.label_names):
         raise InputError(
-            f"network {graph.name!r} reads images {graph.input_shape} in {graph.classes} classes; "
+            f"network {name!r}, a {graph.name}, reads images {graph.input_shape} in "
+            f"{graph.classes} classes; "
             f"data {dataset.name!r} has {dataset.image_shape} in {len(dataset.label_names)}: give "
             "matching --weights and --data"
         )

@@ -10,6 +10,7 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.importing import NORMALISATIONS, normalisation
 from fcpts_ref.pruning.common import Method
 from fcpts_ref.pruning.registry import METHODS, make_method
+from fcpts_ref.pruning.selection import Selection
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.spec.budget import budget
 from fcpts_ref.storage.json_files import as_json
@@ -29,6 +30,8 @@ class Job:
         settings that differ from their defaults, by field.
     calibration: how many training images, drawn by ``seed``; None for all, at most as many as the
         method asks for.
+    keep_dense, max_rates, rates: layers that are left out, capped or fixed, by name or pattern, as
+        in ``Selection``.
     baselines: also evaluate the dense network and one-shot pruning.  batch_norm: add rows with
         re-estimated batch-norm statistics.  label: the method's name in tables.
     Raises InputError for anything else, in one line.
@@ -90,6 +93,29 @@ class Job:
         metavar="N",
         group=PRUNING,
     )
+    keep_dense: tuple[str, ...] = setting(
+        (),
+        "keep a layer dense and leave it out of the target, by name or pattern (conv1, layer1.*); "
+        "may be repeated",
+        metavar="LAYER",
+        group=PRUNING,
+    )
+    max_rates: Mapping[str, float] = setting(
+        dict,
+        "the highest rate of a layer, by name or pattern; may be repeated",
+        option="max-rate",
+        metavar="LAYER=RATE",
+        of=float,
+        group=PRUNING,
+    )
+    rates: Mapping[str, float] = setting(
+        dict,
+        "the rate of a layer, fixed, by name or pattern; may be repeated",
+        option="layer-rate",
+        metavar="LAYER=RATE",
+        of=float,
+        group=PRUNING,
+    )
     batch_norm: bool = setting(
         False, "add rows with batch-norm statistics re-estimated after pruning", group=PRUNING
     )
@@ -118,6 +144,12 @@ class Job:
         if self.label is not None and not (self.label.strip() and self.label.isprintable()):
             raise InputError(f"label is {self.label!r}; expected a line of visible letters")
         self.make_method()
+        _ = self.selection
+
+    @property
+    def selection(self) -> Selection:
+        """Which layers are pruned, and within which rates."""
+        return Selection(self.keep_dense, self.max_rates, self.rates)
 
     def make_method(self, **more: Any) -> Method:
         """Return the method with the job's settings, and ``more`` where they say nothing."""

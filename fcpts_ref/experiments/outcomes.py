@@ -72,7 +72,9 @@ def outcomes(summary: Summary, dense: Dense) -> list[Outcome]:
 def setup_of(pinned: PinnedJob) -> str:
     """A short checksum of everything that decides a run but data, rate and seed."""
     job = pinned.job
-    parts = (pinned.network_sha256, job.method, pinned.settings, pinned.calibration, job.engine)
+    layers = (job.keep_dense, job.max_rates, job.rates)
+    run = (pinned.settings, pinned.calibration, job.engine)
+    parts = (pinned.network_sha256, job.method, *run, layers)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
 
 

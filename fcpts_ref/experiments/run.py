@@ -118,7 +118,14 @@ def _continue(
 ) -> Summary:
     """Run the stages that are left, evaluate, and write the results."""
     begun, job, network = time.perf_counter(), pinned.job, inputs.network
-    problem = make_problem(network, inputs.images, job.target, engine=job.engine, threads=threads)
+    problem = make_problem(
+        network,
+        inputs.images,
+        job.target,
+        engine=job.engine,
+        threads=threads,
+        selection=job.selection,
+    )
     with progress.steps(job.method) as show, _compiled_ahead(pinned, inputs, threads):
 
         def both(report: StepReport) -> None:

@@ -40,6 +40,8 @@ class Summary:
     pinned: the job, its settings and the checksums of its inputs.  method: its name in tables.
     weights: of all prunable layers.  stages_done is less than stages for a run that was stopped.
     method_seconds: of pruning alone, in all sessions; seconds: of the last session.
+    dense_layers: those that the initial allocation left dense; left_out: those that the job keeps
+    dense, which do not count in the target.
     allocations: rates by layer of the paper's two allocations, by name.
     """
 
@@ -56,6 +58,7 @@ class Summary:
     seconds: float
     rate_before_projection: float
     dense_layers: tuple[str, ...]
+    left_out: tuple[str, ...]
     rows: tuple[Row, ...]
     layers: tuple[Layer, ...]
     allocations: Mapping[str, tuple[float, ...]]
@@ -90,13 +93,14 @@ def summarise(
         seconds=round(seconds, 1),
         rate_before_projection=float(result.rate_before_projection),
         dense_layers=tuple(result.dense_layers),
+        left_out=tuple(result.left_out),
         rows=tuple(rows),
         layers=tuple(
             Layer(
                 name=name,
                 shape=tuple(network.parameters[name].shape),
                 weights=size,
-                rate_before=float(result.initial_rates[name]),
+                rate_before=float(result.initial_rates.get(name, 0.0)),
                 rate_after=float(after[name]),
                 threshold=float(result.thresholds[name]),
             )

@@ -82,6 +82,8 @@ def sparsify(
     method: a name of ``METHODS``; ``settings`` are the fields of its class, for "fcpts" among
     others profile (default "extended"), allocation, control, epochs and batch_size
     (``fcpts_ref.pruning.fcpts.method.FCPTS``).
+    The default profile shifts the images ("crop"); where mirror images are of the same class, as on
+    CIFAR, augmentation="crop-flip" does better (``Dataset.augmentation`` names a data set's own).
     keep_dense: layers, by name or pattern, that lose nothing and do not count in the target.
     max_rates, rates: by name or pattern the highest rate of a layer, or its rate, fixed.
     engine: "numba" or "numpy"; the same seed gives the same bits on any number of threads.

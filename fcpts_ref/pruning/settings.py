@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from fcpts_ref.errors import InputError
@@ -24,7 +24,7 @@ class Shown:
     option: str | None = None
     choices: Collection[str] = ()
     metavar: str | None = None
-    of: type[Any] | None = None
+    of: Any = None
     group: str = ""
 
 
@@ -35,7 +35,7 @@ def setting(
     option: str | None = None,
     choices: Collection[str] = (),
     metavar: str | None = None,
-    of: type[Any] | None = None,
+    of: Any = None,
     group: str = "",
 ) -> Any:
     """Return a dataclass field with help for the command line.
@@ -43,7 +43,8 @@ def setting(
     default: of the field; ``dict`` for a mapping.  option: the option's name without its dashes,
     if it is not the field's.  The option of a truth value is a switch that sets the opposite of
     the default.  choices: the allowed texts.  of: for a mapping, the dataclass whose fields name
-    its keys and give their types.  group: the heading in the command's help.
+    its keys and give their types, or the type of its values, such as ``float``, under any key.
+    group: the heading in the command's help.
     """
     metadata = {SETTING: Shown(help, option, choices, metavar, of, group)}
     if default is dict:
@@ -57,7 +58,7 @@ class Setting:
 
     name: str
     hint: Any
-    kind: Any  # bool, int, float, str or Mapping: the type without its None
+    kind: Any  # bool, int, float, str, tuple or Mapping: the type without its None
     default: Any
     shown: Shown
 
@@ -77,10 +78,9 @@ class Setting:
     def check(self, value: Any, what: str) -> None:
         """Raise InputError unless the value is of the setting's type, whatever its range."""
         optional = self.default is None or type(None) in get_args(self.hint)
-        if self.kind is not Mapping and not (optional and value is None):
-            check_value(value, self.kind, what)
-        elif self.kind is Mapping:
-            check_value(value, Mapping[str, Any], what)
+        whole = {Mapping: Mapping[str, Any], tuple: tuple[str, ...]}
+        if not (optional and value is None):
+            check_value(value, whole.get(self.kind, self.kind), what)
 
     def from_option(self, value: Any) -> Any:
         """Return the setting's value for the option's: a switch, "NAME=VALUE" texts, or itself."""
@@ -88,6 +88,8 @@ class Setting:
         if self.kind is bool:
             switched = check_value(value, bool, what)
             return (not self.default) if switched else self.default
+        if self.kind is tuple:
+            return check_value(value, tuple[str, ...], what)
         if self.kind is Mapping and not isinstance(value, Mapping):
             return _mapping(check_value(value, tuple[str, ...], what), self.shown.of, what)
         self.check(value, what)
@@ -116,24 +118,27 @@ def _kind(hint: Any) -> Any:
     return origin or hint
 
 
-def _mapping(pairs: tuple[str, ...], of: type[Any] | None, what: str) -> dict[str, Any]:
-    """NAME=VALUE texts as values of the types of the fields of ``of``."""
-    known = settings_of(of) if of else {}
+def _mapping(pairs: tuple[str, ...], of: Any, what: str) -> dict[str, Any]:
+    """NAME=VALUE texts as values of the types of the fields of ``of``, or of that type."""
     result: dict[str, Any] = {}
     for pair in pairs:
         name, found, text = pair.partition("=")
         if not found:
             raise InputError(f"{what} {pair}: expected NAME=VALUE")
-        check_names([name], known, what, "name")
-        result[name] = _converted(known[name], text, f"{what} {name}={text}")
+        kind = of
+        if is_dataclass(of):
+            known = settings_of(of)  # type: ignore[arg-type]
+            check_names([name], known, what, "name")
+            kind = known[name].kind
+        result[name] = _converted(kind, text, f"{what} {name}={text}")
     return result
 
 
-def _converted(one: Setting, text: str, what: str) -> Any:
+def _converted(kind: Any, text: str, what: str) -> Any:
     try:
-        if one.kind is bool:
+        if kind is bool:
             return {"true": True, "false": False}[text.lower()]
-        return one.kind(text)
+        return kind(text)
     except (KeyError, ValueError) as error:
         words = {bool: "true or false", int: "a whole number", float: "a number"}
-        raise InputError(f"{what}: expected {words[one.kind]}") from error
+        raise InputError(f"{what}: expected {words[kind]}") from error

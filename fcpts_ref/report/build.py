@@ -147,7 +147,9 @@ def _free(summary: Summary) -> tuple[bool, dict[str, Any]]:
     pinned = summary.pinned
     settings = dict(pinned.settings)
     learns = bool(settings.pop("learn_rates"))
-    settings |= {"calibration_images": pinned.calibration, "engine": pinned.job.engine}
+    job = pinned.job
+    settings |= {"calibration_images": pinned.calibration, "engine": job.engine}
+    settings |= {"keep_dense": job.keep_dense, "max_rates": job.max_rates, "rates": job.rates}
     return learns, settings
 
 

@@ -308,3 +308,16 @@ def test_jobs_are_counted_from_one(run: Run, place: Place, tmp_path: Path, jobs:
     result = run(*words_of(place, tmp_path, f"--jobs={jobs}"))
     assert result.code == 2
     assert "--jobs" in result.err
+
+
+def test_a_network_that_does_not_fit_is_named_before_any_is_evaluated(
+    run: Run, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*arguments: Any, **more: Any) -> None:
+        raise AssertionError("evaluated before all inputs were checked")
+
+    monkeypatch.setattr("fcpts_ref.experiments.dense.accuracy", forbidden)
+    words = ("--networks", str(place.network), "resnet8-digits")
+    result = run(*words_of(place, tmp_path, *words))
+    assert result.code == 2
+    assert "network 'resnet8-digits', a resnet8, reads images" in result.err

@@ -18,7 +18,7 @@ from commands import Place, Run, one_line, start
 from fcpts_ref.cli import main
 from fcpts_ref.cli.progress import step_bar
 from fcpts_ref.cli.tables import table
-from fcpts_ref.graphs.network import global_rate
+from fcpts_ref.graphs.network import global_rate, sparsity_rates
 from fcpts_ref.pruning.common import StepReport
 from fcpts_ref.storage.files import lock_folder
 from fcpts_ref.storage.network_files import read_arrays, read_network, write_network
@@ -119,6 +119,27 @@ def test_label_and_no_baselines(run: Run, place: Place, tmp_path: Path) -> None:
     assert rows_of(run, place, tmp_path, *SHORT, "--label=mine", "--no-baselines") == ["mine"]
 
 
+def test_layers_can_be_left_out_capped_and_fixed(run: Run, place: Place, tmp_path: Path) -> None:
+    words = ("--keep-dense=conv1", "--max-rate=layer3.*=0.6", "--layer-rate=linear=0.5")
+    result = run(
+        "sparsify", *place.options, *SHORT, "--sparsity=0.6", *words, "--out", tmp_path / "r"
+    )
+    assert result.code == 0, result.err
+    assert "left out:    conv1; the target counts the other layers" in result.out
+    (row,) = (line for line in result.out.splitlines() if line.startswith("conv1 "))
+    assert row.split()[3:] == ["left", "out", "0.00", "%", "+0.00"]
+    network, _ = read_network(tmp_path / "r" / "network.h5")
+    rates = sparsity_rates(network)
+    assert rates["conv1.weight"] == 0
+    capped = {name: size for name, size in network.sizes.items() if name.startswith("layer3")}
+    assert all(round(rates[name] * n) <= round(0.6 * n) for name, n in capped.items())
+    assert abs(rates["linear.weight"] - 0.5) <= 1e-3
+    counted = {name: size for name, size in network.sizes.items() if name != "conv1.weight"}
+    pruned = sum(round(rates[name] * size) for name, size in counted.items())
+    assert pruned == round(0.6 * sum(counted.values()))
+    assert run("sparsify", "--resume", tmp_path / "r", "--keep-dense=linear").code == 2
+
+
 def test_json_is_json_and_nothing_else(run: Run, place: Place, tmp_path: Path) -> None:
     result = run("sparsify", *place.options, *SHORT, "--json", "--out", tmp_path / "r")
     summary = result.json
@@ -188,6 +209,8 @@ BAD = {
     "no batch": ("--batch-size=0",),
     "negative epochs": ("--epochs=-1",),
     "unknown method": ("--method=magic",),
+    "layer that is not there": ("--keep-dense=magic",),
+    "layer's rate out of range": ("--max-rate=conv1=2",),
     "folder that is not there": ("--resume=absent",),
 }
 
