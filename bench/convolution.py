@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from bench.measure import alternate, optional_torch, peak_gflops
+from fcpts_ref.engines.numba.convolution.kept_weights import density
 from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan
-from fcpts_ref.engines.numba.convolution.sparse_index import density
+from fcpts_ref.engines.numba.convolution.winograd.plan import PackedWeights
 from fcpts_ref.engines.numba.jit.threads import using_threads
 from fcpts_ref.engines.numba.memory.layout import allocate, interior, make_geometry
 
@@ -81,7 +82,11 @@ def _measure_shape(
 def _our_calls(
     weight: Any, sparsity: float, H: int, stride: int, N: int, rng: np.random.Generator
 ) -> dict[str, Callable[[], object]]:
-    """The kernels on buffers; the weight gradient of a sparse layer is that of kept weights."""
+    """The kernels on buffers; the weight gradient of a sparse layer is that of kept weights.
+
+    Forward makes its operands and transforms the filters of a dense kernel once; the weight
+    gradient is given the operands of a forward pass.
+    """
     K, C = weight.shape[:2]
     geometry = make_geometry(H, H, 1)
     plan = ConvolutionPlan(geometry, weight.shape, N, weight.dtype, stride=stride, padding=1)
@@ -92,13 +97,16 @@ def _our_calls(
         pixels[...] = rng.normal(size=pixels.shape)
     dweight = np.empty_like(weight)
     kept = density(weight)
+    operands, packed = plan.operands(x, weight, density=kept), PackedWeights()
     gradient = (
-        (lambda: plan.kept_weight_gradient(dy, x, weight, dweight, density=kept))
+        (lambda: plan.kept_weight_gradient(dy, operands, dweight))
         if sparsity > 0
-        else (lambda: plan.weight_gradient(dy, x, dweight))
+        else (lambda: plan.weight_gradient(dy, operands, dweight))
     )
     return {
-        "forward": lambda: plan.forward(x, weight, None, y, density=kept),
+        "forward": lambda: plan.forward(
+            plan.operands(x, weight, density=kept), None, y, packed=packed
+        ),
         "dx": lambda: plan.input_gradient(dy, weight, dx, density=kept),
         "dweight": gradient,
     }

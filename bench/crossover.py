@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from bench.measure import alternate
-from fcpts_ref.engines.numba.convolution.plan import SPARSE_BELOW, WINOGRAD_GAIN, ConvolutionPlan
+from fcpts_ref.engines.numba.convolution.correlation import Correlation
+from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan
+from fcpts_ref.engines.numba.convolution.tiling import make_epilogue
 from fcpts_ref.engines.numba.jit.threads import using_threads
 from fcpts_ref.engines.numba.memory.layout import allocate, interior, make_geometry
-from fcpts_ref.engines.numba.pointwise.activation import NO_LIMITS
+from fcpts_ref.engines.numba.pointwise.activation import NO_BOUNDS
+from fcpts_ref.engines.numba.tuning import SPARSE_BELOW, WINOGRAD_GAIN
 
 SHAPES = ((16, 32), (32, 16), (64, 8))  # channels, height and width
 DENSITIES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
@@ -73,23 +76,31 @@ def _measure(planes: int, size: int, arguments: argparse.Namespace) -> dict[Any,
 def _calls(plan: ConvolutionPlan, weight: Any, buffers: list[Any]) -> dict[str, Any]:
     """By kernel a function of the weight and of "dense" or "masked"."""
     images, planes = buffers[0].shape[:2]
-    limits, dweight = np.array(NO_LIMITS, weight.dtype), np.empty_like(weight)
-    moments, turn = np.zeros((images, planes, 4)), [0]
+    dweight, sums, turn = np.empty_like(weight), np.zeros((images, planes, 4)), [0]
 
     def pair() -> tuple[Any, Any]:
         turn[0] += 5
         return buffers[turn[0] % BUFFERS], buffers[(turn[0] + 1) % BUFFERS]
 
+    def correlate(correlation: Correlation, w: Any, kind: str, sums: Any) -> None:
+        source, target = pair()
+        epilogue = make_epilogue(target, None, None, NO_BOUNDS)
+        if kind == "masked":
+            kept = correlation.kept.fill(w, include_zeros=False)
+            correlation.masked(kept, source, target, epilogue, sums)
+        else:
+            correlation.dense(w, source, target, epilogue, sums)
+
     def forward(w: Any, kind: str) -> None:
-        run = getattr(plan.forward_correlation, kind)
-        run(w, *pair(), None, None, limits, moments)
+        correlate(plan.forward_correlation, w, kind, sums)
 
     def dx(w: Any, kind: str) -> None:
-        getattr(plan.backward_correlation, kind)(w, *pair(), None, None, limits)
+        correlate(plan.backward_correlation, w, kind, None)
 
     def gradient(w: Any, kind: str) -> None:
         if kind == "masked":
-            plan.gradient.masked(*pair(), w, dweight)
+            kept = plan.forward_correlation.kept.fill(w, include_zeros=False)
+            plan.gradient.masked(kept, *pair(), dweight)
         else:
             plan.gradient.dense(*pair(), dweight)
 

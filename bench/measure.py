@@ -15,16 +15,11 @@ import numba
 import numpy as np
 from numba import njit, prange
 
-from fcpts_ref.engines.numba.simd.vectors import (
-    REGISTERS,
-    TILE_ROWS,
-    TILE_VECTORS,
-    VECTOR_BYTES,
-    lanes,
-    outer_product,
-    sum_lanes,
-    zero_tile,
-)
+from fcpts_ref.engines.numba.jit.host import REGISTERS, VECTOR_BYTES
+from fcpts_ref.engines.numba.simd.register_tiles import outer_product, zero_tile
+from fcpts_ref.engines.numba.simd.types import lanes
+from fcpts_ref.engines.numba.simd.vectors import sum_lanes
+from fcpts_ref.engines.numba.tuning import TILE_ROWS, TILE_VECTORS
 
 PACKAGES = ("fcpts-ref", "numpy", "numba", "llvmlite", "tbb", "torch")
 

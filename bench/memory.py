@@ -16,9 +16,7 @@ from contextlib import suppress
 import numpy as np
 
 from bench.works import LAYOUTS, Setting, has_torch, sparsify
-from fcpts_ref.engines.numba.convolution.row_plan import (
-    FEW_IMAGES,  # with fewer some kernels are not used
-)
+from fcpts_ref.engines.numba.tuning import ROW_MIN_IMAGES  # with fewer some kernels are not used
 
 STEPS = 3
 
@@ -41,10 +39,10 @@ def _measured(side: str, batch: int, threads: int) -> float:
 
 def peak(side: str, batch: int, threads: int) -> float:
     """MiB at the peak of some steps, in this process."""
-    for images in (FEW_IMAGES, batch):
+    for images in (ROW_MIN_IMAGES, batch):
         ours, theirs = sparsify(Setting(images, threads, np.float32, 0), "paper", 0.9)
         work = ours if side == "ours" else theirs(side)
-        if images == FEW_IMAGES:
+        if images == ROW_MIN_IMAGES:
             work()
     gc.collect()
     with suppress(OSError, AttributeError):  # not glibc

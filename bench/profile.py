@@ -28,7 +28,12 @@ def run(arguments: argparse.Namespace) -> dict[str, float]:
 
     def once() -> None:
         passed = engine.forward(
-            parameters, setting.network.buffers, setting.inputs, training=True, sparse=True
+            parameters,
+            setting.network.buffers,
+            setting.inputs,
+            training=True,
+            keep=True,
+            sparse=True,
         )
         engine.backward(passed, setting.doutputs)
 
@@ -56,8 +61,8 @@ def _timed(call: Any, calls: list[tuple[str, list[float]]], clock: Any) -> Any:
     name = "sum of gradients"
     if step is not None:
         shape = "x".join(str(n) for n in step.output.values.shape[1:3])
-        joined = " joined" if getattr(step, "joined", False) else ""
-        name = f"{type(step).__name__}{joined} {call.__name__} {shape}"
+        residual = " with residual" if getattr(step, "has_residual", False) else ""
+        name = f"{type(step).__name__}{residual} {call.__name__} {shape}"
     times: list[float] = []
     calls.append((name, times))
 

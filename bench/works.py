@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.measure import alternate
 from fcpts_ref.architectures.resnet import resnet
+from fcpts_ref.engines.base import WeightCache
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.numba.pruning.optim import sgd_step
 from fcpts_ref.graphs.initialise import initialise
@@ -68,9 +69,17 @@ def inference(setting: Setting, rate: float) -> Pair:
     parameters = setting.pruned(rate) if rate else dict(setting.network.parameters)
     engine = make_engine(setting.network.graph, "numba", threads=setting.threads)
 
+    cache = WeightCache()
+
     def ours() -> Any:
         return engine.forward(
-            parameters, setting.network.buffers, setting.inputs, training=False, sparse=rate > 0
+            parameters,
+            setting.network.buffers,
+            setting.inputs,
+            training=False,
+            keep=False,
+            sparse=rate > 0,
+            cache=cache,
         ).outputs
 
     def theirs(layout: str) -> Work:
@@ -99,7 +108,7 @@ def training(setting: Setting) -> Pair:
 
     def ours() -> None:
         passed = engine.forward(
-            state["parameters"], state["buffers"], setting.inputs, training=True
+            state["parameters"], state["buffers"], setting.inputs, training=True, keep=True
         )
         gradients = engine.backward(passed, setting.doutputs)
         state["buffers"] = dict(passed.buffers)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.engines.base import Engine
+from fcpts_ref.engines.base import Engine, WeightCache
 from fcpts_ref.graphs.network import Network, check_images
 
 Array = NDArray[Any]
@@ -55,6 +55,7 @@ def predict_outputs(
         name: np.empty((len(images), *shape), dtype=network.dtype)
         for name, shape in graph.output_shapes.items()
     }
+    cache = WeightCache()
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size].astype(network.dtype, copy=False)
         passed = engine.forward(
@@ -62,7 +63,9 @@ def predict_outputs(
             network.buffers,
             {graph.input: batch},
             training=False,
+            keep=False,
             sparse=bool(network.masks),
+            cache=cache,
         )
         for name, output in outputs.items():
             output[start : start + len(batch)] = passed.outputs[name]

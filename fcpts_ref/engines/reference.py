@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.engines.base import WeightGradient
+from fcpts_ref.engines.base import WeightCache, WeightGradient
 from fcpts_ref.engines.blas_threads import blas_limit
 from fcpts_ref.graphs import execution
 from fcpts_ref.graphs.graph import Graph
@@ -41,9 +41,11 @@ class NumpyEngine:
         inputs: Mapping[str, Array],
         *,
         training: bool,
+        keep: bool = False,
         sparse: bool = False,
+        cache: WeightCache | None = None,
     ) -> execution.Pass:
-        """As in ``Engine``; ``sparse`` changes nothing here."""
+        """As in ``Engine``; every value is kept, ``sparse`` and ``cache`` change nothing here."""
         with self._limited():
             return execution.forward(
                 self.graph,

@@ -76,7 +76,7 @@ def train(
         chosen = order[(step % per_epoch) * batch :][:batch]
         x = augment(images[chosen], recipe.augmentation, generator)
         with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it, in one line
-            passed = engine.forward(parameters, buffers, {graph.input: x}, training=True)
+            passed = engine.forward(parameters, buffers, {graph.input: x}, training=True, keep=True)
         loss, cache = cross_entropy_forward(passed.outputs[graph.output], labels[chosen])
         if not np.isfinite(loss):
             raise InputError(f"the loss is {loss} at step {step}; use a lower learning rate")

@@ -34,7 +34,7 @@ class Geometry(NamedTuple):
 
 def geometry(stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1, groups: int = 1) -> Geometry:
     """The four settings as pairs, checked.  Raises InputError for one that makes no sense."""
-    result = Geometry(_pair(stride), _pair(padding), _pair(dilation), index(groups))
+    result = Geometry(as_pair(stride), as_pair(padding), as_pair(dilation), index(groups))
     if min(*result.stride, *result.dilation, groups) < 1 or min(result.padding) < 0:
         raise InputError(
             f"convolution has stride {stride}, padding {padding}, dilation {dilation}, groups "
@@ -73,7 +73,7 @@ def convolution_forward(
     Raises InputError for shapes that do not fit.
     """
     walk = geometry(stride, padding, dilation, groups)
-    shape = _check(x.shape, weight.shape, walk)  # (N, K, P, Q)
+    shape = check_shapes(x.shape, weight.shape, walk)  # (N, K, P, Q)
     columns = _columns(x, weight.shape, walk)  # (N, G, C/G R S, P Q)
     y = (_matrices(weight, groups) @ columns).reshape(shape)
     if bias is not None:
@@ -107,7 +107,7 @@ def convolution_input_gradient(
     Raises InputError for shapes that do not fit.
     """
     walk = geometry(stride, padding, dilation, groups)
-    N, K, P, Q = _check_gradient(dy, _check(input_shape, weight.shape, walk))
+    N, K, P, Q = _check_gradient(dy, check_shapes(input_shape, weight.shape, walk))
     _, C, H, W = input_shape
     R, S = weight.shape[2:]
     dy_grouped = dy.reshape(N, groups, K // groups, P * Q)
@@ -139,7 +139,7 @@ def convolution_weight_gradient(
     Raises InputError for shapes that do not fit.
     """
     walk = geometry(stride, padding, dilation, groups)
-    N, K, P, Q = _check_gradient(dy, _check(x.shape, weight_shape, walk))
+    N, K, P, Q = _check_gradient(dy, check_shapes(x.shape, weight_shape, walk))
     columns = _columns(x, weight_shape, walk)
     dy_grouped = dy.reshape(N, groups, K // groups, P * Q)
     dweight = (dy_grouped @ columns.swapaxes(2, 3)).sum(axis=0)  # (G, K/G, C/G R S)
@@ -165,7 +165,7 @@ def _matrices(weight: Array, groups: int) -> Array:
     return weight.reshape(groups, K // groups, features)
 
 
-def _check(
+def check_shapes(
     x_shape: tuple[int, ...], weight_shape: tuple[int, ...], walk: Geometry
 ) -> tuple[int, int, int, int]:
     """(N, K, P, Q).  Raises InputError for shapes that do not fit."""
@@ -195,7 +195,7 @@ def _check_gradient(dy: Array, shape: tuple[int, int, int, int]) -> tuple[int, i
     return shape
 
 
-def _pair(value: Pair) -> tuple[int, int]:
+def as_pair(value: Pair) -> tuple[int, int]:
     """One number for both sides, or (vertical, horizontal).  Raises InputError for another."""
     try:
         vertical, horizontal = value if isinstance(value, (tuple, list)) else (value, value)

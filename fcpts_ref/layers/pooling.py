@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.layers.convolution import Pair, _pair, output_size
+from fcpts_ref.layers.convolution import Pair, as_pair, output_size
 
 Array = NDArray[Any]
 
@@ -80,8 +80,8 @@ def _windows(
     x: Array, kernel: Pair, stride: Pair | None, padding: Pair, *, fill: float
 ) -> tuple[Array, tuple[tuple[int, int], ...]]:
     """The windows (N, C, P, Q, R, S), a view of the padded x, and (kernel, stride, padding)."""
-    (R, S), (top, left) = _pair(kernel), _pair(padding)
-    down, right = _pair(kernel if stride is None else stride)
+    (R, S), (top, left) = as_pair(kernel), as_pair(padding)
+    down, right = as_pair(kernel if stride is None else stride)
     if x.ndim != 4 or min(R, S, down, right) < 1 or not (0 <= 2 * top <= R and 0 <= 2 * left <= S):
         raise InputError(
             f"pooling got x {x.shape}, kernel {kernel}, stride {stride}, padding {padding}; "

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.engines.base import WeightCache
 from fcpts_ref.engines.reference import NumpyEngine
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.execution import Pass
@@ -62,10 +63,12 @@ class RecordingEngine:
         inputs: Arrays,
         *,
         training: bool,
+        keep: bool = False,
         sparse: bool = False,
+        cache: WeightCache | None = None,
     ) -> Pass:
         """As ``NumpyEngine.forward``; the new buffers are seen."""
-        passed = self.engine.forward(parameters, buffers, inputs, training=training, sparse=sparse)
+        passed = self.engine.forward(parameters, buffers, inputs, training=training, keep=keep)
         for name in self.graph.buffer_shapes:
             if not self.prefix and passed.buffers[name] is not buffers[name]:
                 self.see(f"new_buffer/{name}", passed.buffers[name])

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.engines.base import Engine
+from fcpts_ref.engines.base import Engine, WeightCache
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.predict import predict_outputs
 from fcpts_ref.engines.reference import NumpyEngine
@@ -54,7 +54,7 @@ class Problem:
 
     images: (n, C, H, W) in [0, 1], of the network's dtype; labels are never given.
     ``teacher`` runs the dense network, ``student`` the sparse one; ``make_engine`` makes an engine
-    of their kind for another graph.
+    of their kind for another graph; ``teacher_cache`` is for passes of the dense network.
     target: of the weights of the layers in ``bounds``, which says how many each may lose; default
     all prunable layers, all but one weight of each.
     """
@@ -67,6 +67,7 @@ class Problem:
     make_engine: Callable[[Graph], Engine] = NumpyEngine
     arithmetic: Arithmetic = NUMPY
     bounds: Bounds = field(default_factory=dict)
+    teacher_cache: WeightCache = field(default_factory=WeightCache, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.bounds:

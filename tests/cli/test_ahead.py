@@ -26,7 +26,8 @@ BACKWARD = """
 import json, sys
 import numpy as np
 from numba.core import event
-from fcpts_ref.graphs import initialise, make_engine
+from fcpts_ref.engines.make import make_engine
+from fcpts_ref.graphs.initialise import initialise
 from fcpts_ref.storage.network_files import graph_from_json
 
 graph = graph_from_json(json.load(sys.stdin))
@@ -48,7 +49,12 @@ for rate in (0.0, 0.95):
         parameters[name] = w * (abs(w) > np.quantile(abs(w), rate))
     for kind in ("all", "kept"):
         passed = engine.forward(
-            parameters, network.buffers, {"images": images}, training=True, sparse=rate > 0
+            parameters,
+            network.buffers,
+            {"images": images},
+            training=True,
+            keep=True,
+            sparse=rate > 0,
         )
         dlogits = np.ones_like(passed.outputs["logits"])
         with event.install_listener("numba:compile", Listener()):

@@ -73,8 +73,9 @@ def test_only_files_of_the_folder_are_kept():
 def test_kernels_from_disk_find_the_threads(tmp_path):
     """Also one that was compiled when the loop of all kernels came from disk itself."""
     source = (
-        "import numpy as np; from fcpts_ref.engines.numba.pointwise.activation import limit; "
-        "x = np.full(32, -1, np.{}); limit(x, x, x[0] * 0, x[0] * 0 + 6); assert not x.any()"
+        "import numpy as np; "
+        "from fcpts_ref.engines.numba.pointwise.activation import clamp_planes as f; "
+        "x = np.full(32, -1, np.{}); f(x, x, x[0] * 0, x[0] * 0 + 6); assert not x.any()"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DISABLE_JIT": "0"}
     for dtype in ("float32", "float64", "float64"):
@@ -91,7 +92,7 @@ def test_numbas_own_setting_stays():
 def test_processes_do_not_write_to_one_file(tmp_path):
     """As when the second has read the index before the first wrote it."""
     source = (
-        "from fcpts_ref.engines.numba.convolution.sparse_index import count_kept as f; "
+        "from fcpts_ref.engines.numba.convolution.kept_weights import count_kept as f; "
         "import numpy as np; "
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DISABLE_JIT": "0"}
@@ -107,7 +108,7 @@ def test_processes_do_not_write_to_one_file(tmp_path):
 
 
 USED = (
-    "from fcpts_ref.engines.numba.convolution.sparse_index import count_kept as f; "
+    "from fcpts_ref.engines.numba.convolution.kept_weights import count_kept as f; "
     "import numpy as np; "
     "assert f(np.ones(3, np.float32)) == 3; print(sum(f.stats.cache_hits.values()))"
 )

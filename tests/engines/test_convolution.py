@@ -1,4 +1,4 @@
-"""The convolution kernels against their NumPy twins."""
+"""The convolution kernels against the NumPy layer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from fcpts_ref.layers import convolution as reference
 if numba.config.DISABLE_JIT:
     pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
 
-from fcpts_ref.engines.numba.convolution import functions as fast
-from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, prefer_sparse
-from fcpts_ref.engines.numba.convolution.row_plan import FEW_IMAGES
-from fcpts_ref.engines.numba.convolution.sparse_index import density
-from fcpts_ref.engines.numba.convolution.winograd.plan import FEW_PLANES
+from engines.twins import convolution as fast
+from fcpts_ref.engines.numba.convolution.choice import prefer_sparse
+from fcpts_ref.engines.numba.convolution.kept_weights import density
+from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan
 from fcpts_ref.engines.numba.jit.threads import available_threads, using_threads
 from fcpts_ref.engines.numba.memory.layout import allocate, interior, make_geometry
-from fcpts_ref.engines.numba.simd.vectors import lanes
+from fcpts_ref.engines.numba.simd.types import lanes
+from fcpts_ref.engines.numba.tuning import ROW_MIN_IMAGES, WINOGRAD_MIN_CHANNELS
 
 SPARSITIES = (0.0, 0.5, 0.9, 1.0)
 
@@ -89,47 +89,47 @@ B = np.array(
     ]
 )
 # Roundings of a number beside those of its sum over channels, or of a filter's gradient over
-# squares: 3 of a part of the input along a row and along a column each, 4 of outputs or their
+# tiles: 3 of a part of the input along a row and along a column each, 4 of outputs or their
 # parts, and 8 of the filter's side, which is worked out in float64.
 SQUARE_ROUNDINGS = 2 * 3 + 2 * 4 + 8
 
 
-def squares_of(x, padding):
-    """The 6 x 6 inputs of each square: (N, C, P, Q, 6, 6)."""
+def tiles_of(x, padding):
+    """The 6 x 6 inputs of each tile: (N, C, P, Q, 6, 6)."""
     x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     return np.lib.stride_tricks.sliding_window_view(x, (6, 6), (2, 3))[:, :, ::4, ::4]
 
 
-def both_ways(left, squares):
-    """left @ square @ left^T"""
-    return np.einsum("iu,...uv,jv->...ij", left, squares, left, optimize=True)
+def both_ways(left, tiles):
+    """left @ tile @ left^T"""
+    return np.einsum("iu,...uv,jv->...ij", left, tiles, left, optimize=True)
 
 
-def by_squares(x, weight, padding, transform):
+def by_tiles(x, weight, padding, transform):
     """The correlation of x (N, C, H, W) by F(4 x 4, 3 x 3), its matrices first transformed.
 
     With np.abs and magnitudes: that of everything which the kernel adds and subtracts for an
     output.  An error bound for the kernel is that times gamma, as in ``assert_close``.
     """
     a, g, b = (transform(matrix) for matrix in (A, G, B))
-    parts, inputs = both_ways(g, weight), both_ways(b, squares_of(x, padding))
+    parts, inputs = both_ways(g, weight), both_ways(b, tiles_of(x, padding))
     products = np.einsum("kcij,ncpqij->nkpqij", parts, inputs, optimize=True)
     y = both_ways(a, products).swapaxes(3, 4)
     N, K, P, _, Q, _ = y.shape
     return y.reshape(N, K, 4 * P, 4 * Q)
 
 
-def gradient_by_squares(dy, x, padding, transform):
+def gradient_by_tiles(dy, x, padding, transform):
     """The same of the weight gradient, dy (N, K, P, Q)."""
     a, g, b = (transform(matrix) for matrix in (A, G, B))
     N, K, P, Q = dy.shape
     outputs = dy.reshape(N, K, P // 4, 4, Q // 4, 4).swapaxes(3, 4)
-    parts, inputs = both_ways(a.T, outputs), both_ways(b, squares_of(x, padding))
+    parts, inputs = both_ways(a.T, outputs), both_ways(b, tiles_of(x, padding))
     products = np.einsum("nkpqij,ncpqij->kcij", parts, inputs, optimize=True)
     return both_ways(g.T, products)
 
 
-def turned(weight):
+def rotated(weight):
     """The filters of the input gradient."""
     return weight[:, :, ::-1, ::-1].swapaxes(0, 1)
 
@@ -148,14 +148,14 @@ def check(x, weight, bias, dy, steps, dtype, forward, backward):
     plan = fast._plan(x, weight.shape, dtype, steps)
     dense = forward is fast.convolution_forward
     if dense and plan.forward_correlation.winograd:
-        magnitude = by_squares(size[0], size[1], steps["padding"], np.abs)
+        magnitude = by_tiles(size[0], size[1], steps["padding"], np.abs)
         magnitude += size[2][:, np.newaxis, np.newaxis]
         terms = weight.shape[1] + 1 + SQUARE_ROUNDINGS
     if dense and plan.backward_correlation.winograd:
-        dx_magnitude = by_squares(size[3], turned(size[1]), 2 - steps["padding"], np.abs)
+        dx_magnitude = by_tiles(size[3], rotated(size[1]), 2 - steps["padding"], np.abs)
         dx_terms = weight.shape[0] + SQUARE_ROUNDINGS
     if dense and plan.gradient.winograd:
-        dweight_magnitude = gradient_by_squares(size[3], size[0], steps["padding"], np.abs)
+        dweight_magnitude = gradient_by_tiles(size[3], size[0], steps["padding"], np.abs)
         dweight_terms = dy[:, 0].size // 16 + SQUARE_ROUNDINGS
     assert_close(y, expected, magnitude, terms, dtype)
     expected = reference.convolution_backward(wide[3], wide_cache)
@@ -169,7 +169,7 @@ def check(x, weight, bias, dy, steps, dtype, forward, backward):
 
 @given(problems(), st.sampled_from((np.float32, np.float64)))
 @settings(max_examples=150, deadline=None)
-def test_dense_kernels_equal_their_twins(problem, dtype):
+def test_dense_kernels_equal_the_numpy_layer(problem, dtype):
     check(
         *problem, dtype=dtype, forward=fast.convolution_forward, backward=fast.convolution_backward
     )
@@ -177,7 +177,7 @@ def test_dense_kernels_equal_their_twins(problem, dtype):
 
 @given(problems(), st.sampled_from((np.float32, np.float64)))
 @settings(max_examples=150, deadline=None)
-def test_masked_kernels_equal_their_twins(problem, dtype):
+def test_masked_kernels_equal_the_numpy_layer(problem, dtype):
     check(
         *problem,
         dtype=dtype,
@@ -186,22 +186,25 @@ def test_masked_kernels_equal_their_twins(problem, dtype):
     )
 
 
-def test_squares_give_the_correlation():
+def test_tiles_give_the_correlation():
     rng = np.random.default_rng(4)
     x, weight = rng.normal(size=(2, 3, 10, 14)), rng.normal(size=(5, 3, 3, 3))
     expected, _ = reference.convolution_forward(x, weight, padding=1)
-    y = by_squares(x[:, :, :8, :12], weight, 1, lambda matrix: matrix)
+    y = by_tiles(x[:, :, :8, :12], weight, 1, lambda matrix: matrix)
     np.testing.assert_allclose(y[:, :, :7, :11], expected[:, :, :7, :11], atol=1e-12)
     dy = rng.normal(size=(2, 5, 8, 12))
     dweight = reference.convolution_weight_gradient(dy, x[:, :, :8, :12], weight.shape, padding=1)
-    got = gradient_by_squares(dy, x[:, :, :8, :12], 1, lambda matrix: matrix)
+    got = gradient_by_tiles(dy, x[:, :, :8, :12], 1, lambda matrix: matrix)
     np.testing.assert_allclose(got, dweight, atol=1e-12)
 
 
 @st.composite
-def square_problems(draw):
-    """3 x 3 convolutions of images cut in squares, of channels that do and do not fill tiles."""
-    C, K = draw(st.integers(FEW_PLANES, 40)), draw(st.integers(FEW_PLANES, 40))
+def tile_problems(draw):
+    """3 x 3 convolutions of images that divide into tiles; channels do and do not fill them."""
+    C, K = (
+        draw(st.integers(WINOGRAD_MIN_CHANNELS, 40)),
+        draw(st.integers(WINOGRAD_MIN_CHANNELS, 40)),
+    )
     padding = draw(st.integers(0, 2))
     N, H = draw(st.integers(1, 10)), draw(st.sampled_from((2, 4, 6, 8, 12, 16)))
     W = draw(st.sampled_from((4, 6, 8, 16, 24, 32)))
@@ -213,9 +216,9 @@ def square_problems(draw):
     return x, weight, rng.normal(size=K), rng.normal(size=y.shape), steps
 
 
-@given(square_problems(), st.sampled_from((np.float32, np.float64)))
+@given(tile_problems(), st.sampled_from((np.float32, np.float64)))
 @settings(max_examples=60, deadline=None)
-def test_kernels_by_squares_equal_their_twins(problem, dtype):
+def test_winograd_kernels_equal_the_numpy_layer(problem, dtype):
     check(
         *problem, dtype=dtype, forward=fast.convolution_forward, backward=fast.convolution_backward
     )
@@ -223,7 +226,7 @@ def test_kernels_by_squares_equal_their_twins(problem, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("width", [8, 16, 32])
-def test_images_of_cifar_networks_are_cut_in_squares(dtype, width):
+def test_images_of_cifar_networks_divide_into_tiles(dtype, width):
     plan = ConvolutionPlan(make_geometry(width, width, 1), (16, 16, 3, 3), 2, dtype, padding=1)
     expected = lanes(dtype) >= 4
     for correlation in (plan.forward_correlation, plan.backward_correlation):
@@ -235,7 +238,7 @@ def test_images_of_cifar_networks_are_cut_in_squares(dtype, width):
 def row_problems(draw):
     """3 x 3 with padding 1 in images whose rows are vectors or half of one; see ``row_plan``."""
     C, K = draw(st.integers(1, 20)), draw(st.integers(1, 20))
-    N, H = draw(st.integers(FEW_IMAGES, 19)), draw(st.sampled_from((1, 2, 4, 8, 12, 16)))
+    N, H = draw(st.integers(ROW_MIN_IMAGES, 19)), draw(st.sampled_from((1, 2, 4, 8, 12, 16)))
     W = draw(st.sampled_from((2, 4, 8, 16, 32, 64)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     x, weight = rng.normal(size=(N, C, H, W)), rng.normal(size=(K, C, 3, 3))
@@ -245,7 +248,7 @@ def row_problems(draw):
 
 @given(row_problems(), st.sampled_from((np.float32, np.float64)))
 @settings(max_examples=60, deadline=None)
-def test_masked_kernels_over_rows_equal_their_twins(problem, dtype):
+def test_row_packed_kernels_equal_the_numpy_layer(problem, dtype):
     check(
         *problem,
         dtype=dtype,
@@ -259,7 +262,7 @@ def test_masked_kernels_over_rows_equal_their_twins(problem, dtype):
 def test_images_whose_rows_are_vectors_are_copied_into_rows(dtype, vectors):
     width = max(1, int(vectors * lanes(dtype)))
     geometry, shape = make_geometry(8, width, 1), (16, 16, 3, 3)
-    plans = [ConvolutionPlan(geometry, shape, N, dtype, padding=1) for N in (FEW_IMAGES, 1)]
+    plans = [ConvolutionPlan(geometry, shape, N, dtype, padding=1) for N in (ROW_MIN_IMAGES, 1)]
     for plan, expected in zip(plans, (True, False), strict=True):
         for correlation in (plan.forward_correlation, plan.backward_correlation):
             assert (correlation.rows is not None) == expected
@@ -287,8 +290,8 @@ def test_rows_keep_nan_and_infinity_to_their_image(dtype, halves, value):
     dy = rng.normal(size=y.shape).astype(dtype)
     dy[7, 1, 2, W - 1] = value
     dx = fast.masked_convolution_backward(dy, cache)[0]
-    turned = weight.swapaxes(0, 1)[:, :, ::-1, ::-1]
-    np.testing.assert_array_equal(np.isfinite(dx), np.isfinite(masked_sum(dy, turned)))
+    rotated = weight.swapaxes(0, 1)[:, :, ::-1, ::-1]
+    np.testing.assert_array_equal(np.isfinite(dx), np.isfinite(masked_sum(dy, rotated)))
 
 
 def masked_sum(x, weight):
@@ -301,8 +304,7 @@ def masked_sum(x, weight):
     return y
 
 
-def test_weights_changed_in_place_are_packed_anew():
-    """The dense kernels keep the parts of a filter while its bits stay the same."""
+def test_weights_changed_in_place_are_transformed_again():
     rng = np.random.default_rng(0)
     geometry = make_geometry(8, 8, 1)
     plan = ConvolutionPlan(geometry, (8, 8, 3, 3), 2, np.float32, padding=1)
@@ -310,7 +312,7 @@ def test_weights_changed_in_place_are_packed_anew():
     interior(x, geometry)[...] = rng.normal(size=(2, 8, 8, 8))
     weight = rng.normal(size=(8, 8, 3, 3)).astype(np.float32)
     for _ in range(2):
-        plan.forward(x, weight, None, y)
+        plan.forward(plan.operands(x, weight), None, y)
         plain = interior(x, geometry).copy()
         expected, _ = reference.convolution_forward(plain, weight, padding=1)
         np.testing.assert_allclose(interior(y, geometry), expected, atol=1e-4)
@@ -424,7 +426,7 @@ def test_plan_adds_to_dx_and_leaves_borders_zero(stride, sparsity):
     interior(x, geometry)[...] = rng.normal(size=(2, 4, 9, 7))
     interior(dx, geometry)[...] = before = rng.normal(size=(2, 4, 9, 7))
     interior(dy, out)[...] = gradient = rng.normal(size=(2, 6, out.height, out.width))
-    plan.forward(x, weight, None, y, density=density(weight))
+    plan.forward(plan.operands(x, weight, density=density(weight)), None, y)
     plan.input_gradient(dy, weight, dx, density=density(weight), add=True)
     steps = {"stride": stride, "padding": 1}
     expected, cache = reference.convolution_forward(interior(x, geometry), weight, **steps)
@@ -454,9 +456,9 @@ def test_bad_input():
         fast.convolution_forward(x[:, :, :2], weight)
 
 
-@pytest.mark.parametrize("images", [2, FEW_IMAGES])
+@pytest.mark.parametrize("images", [2, ROW_MIN_IMAGES])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_lists_of_a_forward_are_used_again_only_where_they_hold(stride, images):
+def test_gradients_read_the_operands_of_their_pass(stride, images):
     """Passes with other kept weights each, by masked kernels, dense ones, and masked ones again."""
     rng = np.random.default_rng(5)
     masked = [True]
@@ -472,9 +474,10 @@ def test_lists_of_a_forward_are_used_again_only_where_they_hold(stride, images):
         interior(x, geometry)[...] = rng.normal(size=(images, 8, 16, 16))
         interior(dy, out)[...] = rng.normal(size=(images, 8, out.height, out.width))
         masked[0] = forward
-        plan.forward(x, weight, None, y, density=density(weight))
+        operands = plan.operands(x, weight, density=density(weight))
+        plan.forward(operands, None, y)
         masked[0], dweight = backward, np.empty(shape)
-        plan.kept_weight_gradient(dy, x, weight, dweight, density=density(weight), again=True)
+        plan.kept_weight_gradient(dy, operands, dweight)
         want = reference.convolution_weight_gradient(
             interior(dy, out), interior(x, geometry), shape, stride=stride, padding=1
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -18,6 +20,7 @@ from small_networks import (
 )
 
 from fcpts_ref.architectures.resnet import resnet
+from fcpts_ref.engines.base import WeightCache
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Graph, Node
@@ -107,7 +110,12 @@ def prune(network, rate, seed=3):
 def run(engine, network, images, *, training=True, sparse=False, kept="all", seed=5):
     """Logits, buffers and gradients of one pass."""
     passed = engine.forward(
-        network.parameters, network.buffers, {"images": images}, training=training, sparse=sparse
+        network.parameters,
+        network.buffers,
+        {"images": images},
+        training=training,
+        keep=True,
+        sparse=sparse,
     )
     dlogits = np.random.default_rng(seed).standard_normal(passed.outputs["logits"].shape)
     gradients = engine.backward(
@@ -142,7 +150,7 @@ def test_agrees_with_numpy(name, training):
     numpy, fast = make_engine(graph, "numpy"), make_engine(graph, "numba")
     if name == "no parameters":
         passed = [
-            e.forward({}, {}, {"images": images.astype(np.float32)}, training=training)
+            e.forward({}, {}, {"images": images.astype(np.float32)}, training=training, keep=True)
             for e in (numpy, fast)
         ]
         assert_close(passed[1].outputs["logits"], passed[0].outputs["logits"], 1e-6)
@@ -150,8 +158,10 @@ def test_agrees_with_numpy(name, training):
         return
     want = run(numpy, network, images, training=training)
     assert_agree(run(fast, network, images, training=training), want, 1e-10)
-    again = run(fast, network, images, training=training)  # evaluation keeps activations now
-    assert_agree(again, want, 1e-10)
+    alone = fast.forward(network.parameters, network.buffers, {"images": images}, training=training)
+    assert_close(alone.outputs["logits"], want[0], 1e-10, "logits")
+    for name, array in want[1].items():
+        assert_close(alone.buffers[name], array, 1e-10, name)
 
 
 @pytest.mark.parametrize("name", ["resnet8 A", "plain with bias", "every operation", "tangled"])
@@ -209,35 +219,91 @@ def test_threads_and_repetition_do_not_change_a_bit(name):
             assert_identical(run(engine, network, images, sparse=sparse), first)
 
 
-def test_backward_may_be_asked_again():
+@pytest.mark.parametrize("training", [True, False])
+def test_backward_needs_a_pass_that_was_kept_and_was_not_used(training):
     graph = GRAPHS["resnet8 A"]
     network, images = make_network(graph), make_images(graph)
-    for training in (True, False):
-        fast = make_engine(graph, "numba")
-        passed = fast.forward(
-            network.parameters, network.buffers, {"images": images}, training=training
-        )
-        dlogits = np.random.default_rng(0).standard_normal(passed.outputs["logits"].shape)
-        first = fast.backward(passed, {"logits": dlogits})
-        again = fast.backward(passed, {"logits": dlogits})
-        for name in first:
-            assert_same_bits(again[name], first[name], name)
-            assert not np.shares_memory(again[name], first[name])
+    fast = make_engine(graph, "numba")
+    stored = network.parameters, network.buffers, {"images": images}
+    passed = fast.forward(*stored, training=training, keep=False)
+    dlogits = np.ones_like(passed.outputs["logits"])
+    with pytest.raises(InputError, match="keep=True"):
+        fast.backward(passed, {"logits": dlogits})
+    passed = fast.forward(*stored, training=training, keep=True)
+    fast.backward(passed, {"logits": dlogits})
+    with pytest.raises(InputError, match="call it once"):
+        fast.backward(passed, {"logits": dlogits})
 
 
 def test_forward_alone_keeps_little_memory():
-    """A teacher in training mode learns that nobody asks for gradients."""
     graph = resnet(20, widths=(4, 4, 4), input_shape=(3, 8, 8))
     network, images = make_network(graph), make_images(graph)
     fast: Any = make_engine(graph, "numba")
-    run(fast, network, images)
-    (kept,) = fast._plans.values()
-    for _ in range(3):
-        fast.forward(network.parameters, network.buffers, {"images": images}, training=True)
-    (forward,) = fast._plans.values()
+    for keep in (True, False):
+        fast.forward(
+            network.parameters, network.buffers, {"images": images}, training=True, keep=keep
+        )
+    kept, forward = fast._plans.values()
     assert forward.nbytes * 4 <= kept.nbytes
-    want = run(make_engine(graph, "numpy"), network, images)
-    assert_agree(run(fast, network, images), want, 1e-10)
+
+
+def test_a_cache_changes_no_bit_and_is_used():
+    graph = resnet(8, widths=(8, 8, 8), input_shape=(3, 32, 32))
+    network, images = make_network(graph, dtype=np.float32), make_images(graph, dtype=np.float32)
+    cache = WeightCache()
+    fast: Any = make_engine(graph, "numba")
+    for training in (False, True):
+        stored = network.parameters, network.buffers, {"images": images}
+        want = fast.forward(*stored, training=training)
+        for _ in range(2):
+            got = fast.forward(*stored, training=training, cache=cache)
+            assert_same_bits(got.outputs["logits"], want.outputs["logits"])
+    filters = [packed.filters for packed in cache.values() if packed.filters is not None]
+    assert filters
+    for array in filters:
+        array[...] = 0
+    spoilt = fast.forward(*stored, training=True, cache=cache)
+    assert not np.array_equal(spoilt.outputs["logits"], want.outputs["logits"])
+
+
+def test_threads_of_python_that_share_an_engine_are_refused():
+    graph = GRAPHS["resnet8 A"]
+    network, images = make_network(graph), make_images(graph)
+    stored = network.parameters, network.buffers, {"images": images}
+    fast: Any = make_engine(graph, "numba")
+    passed = fast.forward(*stored, training=True, keep=True)
+    with fast._alone():
+        for call in (
+            lambda: fast.forward(*stored, training=True),
+            lambda: fast.backward(passed, {"logits": np.ones_like(passed.outputs["logits"])}),
+        ):
+            with pytest.raises(InputError, match="make an engine for each thread"):
+                call()
+    fast.backward(
+        passed, {"logits": np.ones_like(passed.outputs["logits"])}
+    )  # the refusal left the pass as it was
+
+
+def test_an_engine_shared_by_threads_gives_right_logits_or_refuses():
+    graph = GRAPHS["resnet8 A"]
+    fast: Any = make_engine(graph, "numba", threads=1)
+    network = make_network(graph)
+    batches = [make_images(graph, seed=seed) for seed in range(4)]
+
+    def logits(images):
+        return fast.forward(
+            network.parameters, network.buffers, {"images": images}, training=False
+        ).outputs["logits"]
+
+    wanted = [logits(images) for images in batches]
+
+    def work(i):
+        for _ in range(10):
+            with contextlib.suppress(InputError):
+                assert_same_bits(logits(batches[i]), wanted[i])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
 
 
 def test_results_are_the_callers_own():
@@ -288,8 +354,8 @@ def test_stale_passes_and_bad_input():
     network, images = make_network(graph), make_images(graph)
     parameters, buffers = dict(network.parameters), dict(network.buffers)
     fast = make_engine(graph, "numba")
-    old = fast.forward(parameters, buffers, {"images": images}, training=True)
-    new = fast.forward(parameters, buffers, {"images": images}, training=True)
+    old = fast.forward(parameters, buffers, {"images": images}, training=True, keep=True)
+    new = fast.forward(parameters, buffers, {"images": images}, training=True, keep=True)
     with pytest.raises(InputError, match="before the next forward"):
         fast.backward(old, {"logits": np.ones_like(old.outputs["logits"])})
     with pytest.raises(InputError, match=r"gradient of .logits. has shape"):
@@ -351,7 +417,9 @@ def test_several_inputs_and_outputs(training, left_out):
     results = []
     for kind in ("numpy", "numba"):
         engine = make_engine(graph, kind)
-        passed = engine.forward(network.parameters, network.buffers, inputs, training=training)
+        passed = engine.forward(
+            network.parameters, network.buffers, inputs, training=training, keep=True
+        )
         results.append((passed.outputs, engine.backward(passed, doutputs)))
     (want, dwant), (got, dgot) = results
     assert got.keys() == want.keys() == graph.outputs.keys()

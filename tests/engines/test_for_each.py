@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
-from fcpts_ref.engines.numba.jit.for_each import RANGES, for_each
+from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.jit.threads import available_threads, using_threads
+from fcpts_ref.engines.numba.tuning import THREAD_RANGES
 
 
 @compiled_part
@@ -48,7 +49,9 @@ def take(size, y):
     for_each(len(y), _take, size, y)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, RANGES - 1, RANGES, RANGES + 1, 1000])
+@pytest.mark.parametrize(
+    "count", [0, 1, 2, THREAD_RANGES - 1, THREAD_RANGES, THREAD_RANGES + 1, 1000]
+)
 @pytest.mark.parametrize("threads", sorted({1, available_threads()}))
 @pytest.mark.parametrize("negative", [False, True])
 def test_every_pass_is_done_once(count, threads, negative):

@@ -7,7 +7,7 @@ from small_networks import classifier, every_operation, small_plain, small_resne
 
 from fcpts_ref.architectures.resnet import resnet
 from fcpts_ref.engines.numba.plan.fusion import fuse
-from fcpts_ref.graphs.graph import Node
+from fcpts_ref.graphs.graph import Graph, Node
 
 
 def names(graph):
@@ -58,3 +58,35 @@ def test_a_value_with_two_readers_is_not_swallowed():
         ),
     )
     assert names(graph) == [("bn",), ("relu",), ("sum",)]
+
+
+def conv_and_batch_norm(*more: Node) -> Graph:
+    n = Node
+    attributes = {"in_channels": 2, "out_channels": 2, "kernel": 1}
+    first = (
+        n("conv", "convolution", ("images",), attributes),
+        n("bn", "batch_norm", ("conv",), {"channels": 2}),
+    )
+    return classifier("two", (2, 4, 4), (*first, *more))
+
+
+def test_a_convolution_is_the_producer_of_the_batch_norm_that_alone_reads_it():
+    assert [group.producer for group in fuse(conv_and_batch_norm())] == [None, "conv"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (Node("sum", "add", ("bn", "conv")),),  # the batch norm's own residual
+        (Node("relu", "relu", ("conv",)), Node("sum", "add", ("bn", "relu"))),
+    ],
+)
+def test_a_convolution_that_others_read_is_no_producer(more):
+    assert all(group.producer is None for group in fuse(conv_and_batch_norm(*more)))
+
+
+def test_a_convolution_whose_value_is_an_output_is_no_producer():
+    graph = conv_and_batch_norm()
+    outputs = {"logits": "bn", "features": "conv"}
+    groups = fuse(Graph("two", graph.inputs, graph.nodes, outputs))
+    assert all(group.producer is None for group in groups)

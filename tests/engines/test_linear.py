@@ -1,4 +1,4 @@
-"""The linear kernels against their NumPy twin."""
+"""The linear kernels against the NumPy layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fcpts_ref.layers import linear as reference
 if numba.config.DISABLE_JIT:
     pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
 
-from fcpts_ref.engines.numba.convolution import linear as fast
+from engines.twins import linear as fast
 
 
 @given(
@@ -25,7 +25,7 @@ from fcpts_ref.engines.numba.convolution import linear as fast
     st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=100, deadline=None)
-def test_kernels_equal_their_twins(sizes, sparsity, dtype, masked, seed):
+def test_kernels_equal_the_numpy_layer(sizes, sparsity, dtype, masked, seed):
     N, C, K = sizes
     rng = np.random.default_rng(seed)
     x, weight = rng.normal(size=(N, C)).astype(dtype), rng.normal(size=(K, C)).astype(dtype)

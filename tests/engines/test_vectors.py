@@ -1,4 +1,4 @@
-"""The vector primitives, one by one."""
+"""The functions on vectors and register tiles, one by one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from numba import njit
 if numba.config.DISABLE_JIT:
     pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
 
+from fcpts_ref.engines.numba.simd import register_tiles as tiles
 from fcpts_ref.engines.numba.simd import vectors as v
+from fcpts_ref.engines.numba.simd.types import lanes
 
 DTYPES = [np.float32, np.float64]
 
@@ -35,30 +37,30 @@ def _sum(a):
 
 
 @njit
-def _keep(a, mask, out):
-    v.store(out, 0, v.keep(v.load(a, 0), mask, 1))
+def _apply_mask(a, mask, out):
+    v.store(out, 0, v.apply_mask(v.load(a, 0), mask, 1))
 
 
 @njit
-def _outer(w, x, shape, step, lane_shape, out):
-    tile = v.zero_tile(x, shape, 3, lane_shape)
+def _outer(w, x, N_VECTORS, step, LANES, out):
+    tile = tiles.zero_tile(x, N_VECTORS, 3, LANES)
     for _ in range(2):
-        tile = v.outer_product(tile, shape, w, 1, x, 2, step)
+        tile = tiles.outer_product(tile, N_VECTORS, w, 1, x, 2, step)
     for i, value in enumerate(tile):
-        v.store(out, i * len(lane_shape), value)
+        v.store(out, i * len(LANES), value)
 
 
 @njit
-def _dots(a, b, offsets, shape, lane_shape, out):
-    tile = v.zero_tile(a, shape, 4, lane_shape)
-    tile = v.dot_products(tile, a, 0, 2, b, 1, v.take(offsets, 1, shape))
+def _dots(a, b, offsets, N_VECTORS, LANES, out):
+    tile = tiles.zero_tile(a, N_VECTORS, 4, LANES)
+    tile = tiles.dot_products(tile, a, 0, 2, b, 1, tiles.take(offsets, 1, N_VECTORS))
     for i, value in enumerate(tile):
         out[i] = v.sum_lanes(value)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_arithmetic(dtype):
-    L = v.lanes(dtype)
+    L = lanes(dtype)
     rng = np.random.default_rng(0)
     a, b, c = (rng.normal(size=L + 4).astype(dtype) for _ in range(3))
     x, y = a[:L], b[1 : L + 1]
@@ -79,7 +81,7 @@ def test_multiply_add_rounds_once():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sum_of_lanes_by_halves(dtype):
-    a = np.random.default_rng(1).normal(size=v.lanes(dtype)).astype(dtype)
+    a = np.random.default_rng(1).normal(size=lanes(dtype)).astype(dtype)
     expected = a
     while expected.size > 1:
         half = expected.size // 2
@@ -88,14 +90,14 @@ def test_sum_of_lanes_by_halves(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_keep_clears_even_nan(dtype):
-    L = v.lanes(dtype)
+def test_a_mask_clears_even_nan(dtype):
+    L = lanes(dtype)
     a = np.full(L, np.nan, dtype)
     a[0] = 2
     mask = np.zeros(L + 1, np.int32 if dtype == np.float32 else np.int64)
     mask[1] = -1
     out = np.ones(L, dtype)
-    _keep(a, mask, out)
+    _apply_mask(a, mask, out)
     np.testing.assert_array_equal(out, [2] + [0] * (L - 1))
 
 
@@ -103,7 +105,7 @@ def test_keep_clears_even_nan(dtype):
 @pytest.mark.parametrize("width", [1, 3])
 @pytest.mark.parametrize(("part", "step"), [(1, None), (1, 5), (2, None), (2, 7)])
 def test_outer_product(dtype, width, part, step):
-    L = v.lanes(dtype) // part  # whole vectors and half ones
+    L = lanes(dtype) // part  # whole vectors and half ones
     w, x = np.arange(8, dtype=dtype), np.arange(4 * L + 20, dtype=dtype)
     out = np.zeros((3, width, L), dtype)
     _outer(w, x, (0,) * width, step, (0,) * L, out)
@@ -113,19 +115,19 @@ def test_outer_product(dtype, width, part, step):
 
 
 @njit
-def _unzip_and_zip(a, lane_shape, evens, odds, again):
-    even, odd = v.load_pairs(a, 1, lane_shape)
+def _unzip_and_zip(a, LANES, evens, odds, again):
+    even, odd = tiles.load_pairs(a, 1, LANES)
     v.store(evens, 0, even)
     v.store(odds, 0, odd)
-    low, high = v.zip_lanes(v.load_lanes(evens, 0, lane_shape), odd)
+    low, high = tiles.zip_lanes(tiles.load_lanes(evens, 0, LANES), odd)
     v.store(again, 0, low)
-    v.store(again, len(lane_shape), high)
+    v.store(again, len(LANES), high)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("part", [1, 2])
 def test_pairs_of_lanes(dtype, part):
-    L = v.lanes(dtype) // part
+    L = lanes(dtype) // part
     a = np.arange(2 * L + 1, dtype=dtype)
     evens, odds, again = np.zeros(L, dtype), np.zeros(L, dtype), np.zeros(2 * L, dtype)
     _unzip_and_zip(a, (0,) * L, evens, odds, again)
@@ -136,7 +138,7 @@ def test_pairs_of_lanes(dtype, part):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dot_products(dtype):
-    L = v.lanes(dtype)
+    L = lanes(dtype)
     a, b = np.arange(2 * L + 8, dtype=dtype), np.arange(3 * L + 8, dtype=dtype)
     offsets = np.array([99, 5, -1])
     out = np.zeros(8, dtype)

@@ -129,7 +129,9 @@ def test_the_fast_engine_does_the_same(operation, training):
     results = []
     for name in ("numpy", "numba"):
         engine = make_engine(graph, name)
-        passed = engine.forward(network.parameters, network.buffers, inputs, training=training)
+        passed = engine.forward(
+            network.parameters, network.buffers, inputs, training=training, keep=True
+        )
         dvalue = np.random.default_rng(6).standard_normal(passed.outputs["value"].shape)
         gradients = engine.backward(passed, {"value": dvalue})
         results.append({**passed.outputs, **passed.buffers, **gradients})

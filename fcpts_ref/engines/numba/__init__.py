@@ -1,13 +1,23 @@
-"""Numba kernels of the fast engine, each beside its NumPy twin.
+"""The fast engine: a graph run by Numba kernels.
 
-Read in this order: ``compilation`` (the flags, one place), ``for_each`` (how threads share a loop),
-``layout`` (how an activation lies in memory), ``vectors`` (what one instruction does);
-``convolution_taps`` (a convolution as a table), ``convolution_dense`` and ``winograd`` (the kernels
-for all weights), ``sparse_index``, ``sparse_convolution`` and ``row_convolution`` (those for the
-kept), ``convolution_plan`` (which of them runs); ``activation``, ``moments``, ``batch_norm`` (what
-comes after); then the engine: ``fusion`` (which nodes run as one), ``steps``, ``plan`` (their order
-and memory), ``engine``.  ``layers``, ``equations``, ``optim`` and ``projection`` have the functions
-of the NumPy side by the same names.
+Reading order:
+
+1. ``jit``: ``host`` (the vector registers), ``compilation`` (the flags of all kernels, and the
+   cache), ``for_each`` (how threads share a loop), ``threads``;
+2. ``tuning``: the constants that were chosen by measuring;
+3. ``memory``: ``layout`` (how an activation is stored), ``buffers``;
+4. ``simd``: ``types``, ``emit``, ``vectors`` (one instruction each), ``register_tiles`` (the inner
+   steps of the kernels);
+5. ``pointwise``: ``activation``, ``partial_sums``, ``batch_norm``, ``pooling``, ``shortcut``;
+6. ``convolution``: ``taps`` (a convolution as a table), ``tiling``; the kernels ``dense``,
+   ``winograd``, ``sparse`` and ``rows``; ``kept_weights``, ``correlation``, ``gradient``,
+   ``choice`` (which kernel runs), ``plan`` (a layer), ``linear``;
+7. ``plan``: ``fusion`` (which nodes run together), ``step``, ``steps``, ``weighted_steps``,
+``plan``
+   (their order and memory);
+8. ``engine``: ``Engine`` on these plans; ``warmup``: compiling before a run needs it.
+
+``pruning`` has the arithmetic of a pruning step, independent of graphs.
 """
 
 from fcpts_ref.engines.numba.jit.threads import prefer_tbb

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.engines.base import WeightGradient
+from fcpts_ref.engines.base import WeightCache, WeightGradient
 from fcpts_ref.engines.numba.jit.threads import using_threads
 from fcpts_ref.engines.numba.plan.plan import Plan
 from fcpts_ref.engines.numba.plan.step import Run
@@ -31,17 +33,15 @@ class NumbaPass:
     outputs: Mapping[str, Array]
     buffers: Mapping[str, Array]
     run: Run
-    number: int
+    plan: Plan
 
 
 class NumbaEngine:
     """Runs one graph in float32 or float64, the dtype of the parameters.
 
     threads: default all.  Results are the same, to the last bit, for any number of them.
-    A plan with its buffers is made for every batch shape; the last few are kept.  Whether a plan
-    keeps what backward needs is learned: training passes do at first, evaluation does not; the
-    next pass of a shape does what its last one turned out to need.  Guessing wrong costs one
-    more forward, no result depends on it.
+    A plan with its buffers is made for every batch shape; the last few are kept.  An engine is for
+    one thread of Python at a time: make one for each.
     """
 
     def __init__(self, graph: Graph, threads: int | None = None) -> None:
@@ -49,10 +49,8 @@ class NumbaEngine:
             pass
         self.graph = graph
         self._plans: OrderedDict[tuple[Shape, bool], Plan] = OrderedDict()
-        self._needed: dict[tuple[Shape, bool], bool] = {}  # by shape and training
-        self._last: NumbaPass | None = None
-        self._ready: Plan | None = None  # the plan that holds the last pass's activations
-        self._number = 0
+        self._last: NumbaPass | None = None  # the pass whose activations are in the buffers
+        self._lock = Lock()
 
     def forward(
         self,
@@ -61,24 +59,28 @@ class NumbaEngine:
         inputs: Mapping[str, Array],
         *,
         training: bool,
+        keep: bool = False,
         sparse: bool = False,
+        cache: WeightCache | None = None,
     ) -> NumbaPass:
         """A pass over inputs (N, ...) by name.
 
         The given arrays are not copied: leave them as they are until backward has run.
-        Raises InputError for arrays that do not fit the graph, or dtypes other than one of
-        float32 and float64.
+        Raises InputError for arrays that do not fit the graph, dtypes other than one of float32 and
+        float64, or an engine that another thread is using.
         """
-        self._note_need()
         dtype = _dtype_of(parameters or buffers or inputs)
         parameters = _checked(parameters, self.graph.parameter_shapes, dtype, "parameter")
         stored = _checked(buffers, self.graph.buffer_shapes, dtype, "buffer")
         given = _checked_batch(inputs, self.graph.inputs, dtype)
-        run = Run(parameters, stored, given, training, sparse)
-        outputs = self._forward(run, self._needed.get((_shape(run), training), training))
-        self._number += 1
-        self._last = NumbaPass(outputs, {**buffers, **run.new_buffers}, run, self._number)
-        return self._last
+        run = Run(parameters, stored, given, training, sparse, cache=cache)
+        with self._alone():
+            self._last = None
+            plan = self._plan(_shape(run), keep)
+            outputs = plan.forward(run)
+            passed = NumbaPass(outputs, {**buffers, **run.new_buffers}, run, plan)
+            self._last = passed if keep else None
+        return passed
 
     def backward(
         self,
@@ -89,39 +91,47 @@ class NumbaEngine:
     ) -> dict[str, Array]:
         """The gradients by parameter name, in arrays of their own.
 
-        Raises InputError for a pass that is not the engine's last one.
+        Raises InputError for a pass that was not made with ``keep=True``, that already had its
+        backward, or that is not the engine's last one, and for an engine that another thread is
+        using.
         """
-        if self._last is None or passed.number != self._last.number or passed is not self._last:
-            raise InputError(
-                "backward got a pass that is no longer in the engine's buffers; call it before "
-                "the next forward of the same engine"
-            )
-        for name, doutput in doutputs.items():
-            value_of(self.graph, name)
-            if doutput.shape != passed.outputs[name].shape:
+        with self._alone():
+            if not passed.plan.keep:
                 raise InputError(
-                    f"the gradient of {name!r} has shape {doutput.shape}; expected that of the "
-                    f"output, {passed.outputs[name].shape}"
+                    "backward got a pass whose activations were not kept; call forward with "
+                    "keep=True"
                 )
-        run = passed.run
-        self._needed[_shape(run), run.training] = True
-        if self._ready is None:  # not kept, or used up by an earlier backward
-            self._forward(run, keep=True)
-        assert self._ready is not None
-        plan, self._ready = self._ready, None
-        run.gradients, run.kept = {}, weight_gradient == "kept"
-        with using_threads(self.threads):
-            plan.backward(run, doutputs)
+            if passed is not self._last:
+                raise InputError(
+                    "backward got a pass that is no longer in the engine's buffers; call it once, "
+                    "before the next forward of the same engine"
+                )
+            for name, doutput in doutputs.items():
+                value_of(self.graph, name)
+                if doutput.shape != passed.outputs[name].shape:
+                    raise InputError(
+                        f"the gradient of {name!r} has shape {doutput.shape}; expected that of the "
+                        f"output, {passed.outputs[name].shape}"
+                    )
+            self._last = None  # gradients overwrite the activations
+            run = passed.run
+            run.gradients, run.kept = {}, weight_gradient == "kept"
+            passed.plan.backward(run, doutputs)
         names = self.graph.parameter_shapes
         return {name: run.gradients[name] for name in names if name in run.gradients}
 
-    def _forward(self, run: Run, keep: bool) -> dict[str, Array]:
-        plan = self._plan(_shape(run), keep)
-        run.new_buffers = {}
-        with using_threads(self.threads):
-            outputs = plan.forward(run)
-        self._ready = plan if keep else None
-        return outputs
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The engine's threads, and its buffers for this thread of Python alone."""
+        if not self._lock.acquire(blocking=False):
+            raise InputError(
+                "another thread is using this engine; make an engine for each thread of Python"
+            )
+        try:
+            with using_threads(self.threads):
+                yield
+        finally:
+            self._lock.release()
 
     def _plan(self, shape: Shape, keep: bool) -> Plan:
         if (shape, keep) not in self._plans:
@@ -130,16 +140,6 @@ class NumbaEngine:
             self._plans[shape, keep] = Plan(self.graph, *shape, keep=keep)
         self._plans.move_to_end((shape, keep))
         return self._plans[shape, keep]
-
-    def _note_need(self) -> None:
-        """If backward did not follow the last pass, the next one like it will not keep anything."""
-        if self._last is None or self._ready is None:
-            return
-        shape, training = _shape(self._last.run), self._last.run.training
-        self._needed[shape, training] = False
-        self._ready = None
-        if not self._needed.get((shape, not training), False):
-            self._plans.pop((shape, True), None)
 
 
 def _dtype_of(arrays: Mapping[str, Array]) -> np.dtype[Any]:

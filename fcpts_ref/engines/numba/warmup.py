@@ -1,8 +1,8 @@
-"""Kernels of the backward pass, compiled by a process of their own where there are none yet.
+"""Warm-up: compile the kernels of the backward pass in a second process.
 
 A run first needs the kernels of forward passes.  While it compiles those on one core, a second core
-compiles what backward will need and leaves it on disk, where the run finds it when it gets there.
-No result depends on it: what is missing is compiled by the run itself.
+compiles those of backward to the disk cache, where the run finds them.  No result depends on it:
+the run compiles what is missing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 import fcpts_ref
-from fcpts_ref.engines.numba.convolution.row_plan import FEW_IMAGES
 from fcpts_ref.engines.numba.jit.compilation import cache_folder
 from fcpts_ref.engines.numba.jit.threads import available_threads
 from fcpts_ref.engines.numba.plan.plan import Plan
@@ -27,6 +26,7 @@ from fcpts_ref.engines.numba.plan.step import Run
 from fcpts_ref.engines.numba.plan.steps import Layer
 from fcpts_ref.engines.numba.plan.weighted_steps import Convolution
 from fcpts_ref.engines.numba.pointwise import batch_norm
+from fcpts_ref.engines.numba.tuning import ROW_MIN_IMAGES
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.storage.network_files import graph_from_json, graph_to_json
 
@@ -56,7 +56,7 @@ def _start(graph: Graph, dtype: Any) -> subprocess.Popen[str] | None:
             [sys.executable, "-P", "-m", "fcpts_ref.engines.numba.warmup"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,  # what goes wrong goes wrong again in the run
+            stderr=subprocess.DEVNULL,  # an error will occur again in the run
             env={**os.environ, "NUMBA_NUM_THREADS": "1", "PYTHONPATH": _search_path()},
             text=True,
             start_new_session=True,  # Ctrl-C is for the run, which ends this process
@@ -69,7 +69,7 @@ def _start(graph: Graph, dtype: Any) -> subprocess.Popen[str] | None:
 
 
 def _search_path() -> str:
-    """This package, wherever it lies, comes first: kernels are kept beside their source."""
+    """This package's folder first: kernels are cached beside their source."""
     mine = str(Path(fcpts_ref.__file__).resolve().parents[1])
     return os.pathsep.join([mine, *filter(None, [os.environ.get("PYTHONPATH")])])
 
@@ -87,7 +87,7 @@ def compile_backward(graph: Graph, dtype: str) -> None:
     Weight gradients come first, as forward passes do not share them; by the time of the inputs'
     gradients the run has compiled what they share with it.
     """
-    plan = Plan(graph, FEW_IMAGES, np.dtype(dtype), keep=True)
+    plan = Plan(graph, ROW_MIN_IMAGES, np.dtype(dtype), keep=True)
     if any(isinstance(step, Layer) for step in plan.steps):
         return  # they need a forward pass
     convolutions = [step for step in plan.steps if isinstance(step, Convolution)]
@@ -101,19 +101,19 @@ def compile_backward(graph: Graph, dtype: str) -> None:
 
 
 def _run_backward(plan: Plan, graph: Graph, dtype: str) -> None:
-    inputs = {name: np.zeros((FEW_IMAGES, *s), dtype) for name, s in graph.inputs.items()}
+    inputs = {name: np.zeros((ROW_MIN_IMAGES, *s), dtype) for name, s in graph.inputs.items()}
     buffers = {name: np.ones(shape, dtype) for name, shape in graph.buffer_shapes.items()}
-    for pace in (1, 20):  # every weight, or one of many
+    for interval in (1, 20):  # every weight, or one of many
         parameters = {
             name: np.zeros(shape, dtype) for name, shape in graph.parameter_shapes.items()
         }
         for array in parameters.values():
-            array.flat[::pace] = 1
+            array.flat[::interval] = 1
         for kept in (True, False):
             run = Run(parameters, buffers, inputs, training=True, sparse=True, kept=kept)
             plan.backward(run, {})
 
 
 if __name__ == "__main__":
-    said = json.load(sys.stdin)
-    compile_backward(graph_from_json(said["graph"]), said["dtype"])
+    task = json.load(sys.stdin)
+    compile_backward(graph_from_json(task["graph"]), task["dtype"])

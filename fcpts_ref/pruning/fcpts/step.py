@@ -95,6 +95,7 @@ def step(
         state.buffers,
         {problem.network.graph.input: images},
         training=conventions.student_batch_norm == "training",
+        keep=True,
         sparse=True,
     )
     objective = make_objective(conventions)
@@ -177,6 +178,8 @@ def _dense_outputs(problem: Problem, images: Array, conventions: Conventions) ->
         network.buffers,
         {network.graph.input: images},
         training=conventions.teacher_batch_norm == "training",
+        keep=False,
+        cache=problem.teacher_cache,
     ).outputs
 
 

@@ -245,7 +245,7 @@ class POT(MethodBase):
             start = batch * int(generator.integers(len(x) // batch))
             chosen = slice(start, start + batch)
             passed = engine.forward(
-                own, buffers, {unit.input: x[chosen]}, training=False, sparse=True
+                own, buffers, {unit.input: x[chosen]}, training=False, keep=True, sparse=True
             )
             value = passed.outputs[unit.output]
             loss, dvalue = reconstruction(value, target[chosen], positions(unit))

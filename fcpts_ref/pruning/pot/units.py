@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.engines.base import Engine
+from fcpts_ref.engines.base import Engine, WeightCache
 from fcpts_ref.engines.reference import NumpyEngine
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Graph, Node
@@ -105,9 +105,11 @@ def run_part(
 ) -> Array:
     """The part's value (n, ...) for all images, some at a time."""
     n = len(next(iter(values.values())))
-    chunks = []
+    chunks, cache = [], WeightCache()
     for start in range(0, n, CHUNK):
         inputs = {name: values[name][start : start + CHUNK] for name in part.inputs}
-        passed = engine.forward(parameters, buffers, inputs, training=False)
+        passed = engine.forward(
+            parameters, buffers, inputs, training=False, keep=False, cache=cache
+        )
         chunks.append(passed.outputs[part.output])
     return np.concatenate(chunks)

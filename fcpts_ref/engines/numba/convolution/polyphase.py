@@ -1,72 +1,100 @@
-"""Copies between a buffer and its phases, for strides and odd geometries.
+"""Copies between a buffer and its polyphase components, for strides and odd geometries.
 
-Phase (a, b) of an image padded by (top, left) is its rows a, a + down, a + 2 down, ... and
-columns b, b + right, ...: in the phases a convolution with stride (down, right) steps by 1.
+Component (a, b) of an image padded by (top, left) has its rows a, a + down, a + 2 down, ... and
+columns b, b + right, ...: on the components a convolution with stride (down, right) has stride 1.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
+from fcpts_ref.engines.numba.convolution.taps import Scheme
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
-from fcpts_ref.engines.numba.simd.vectors import (
-    add,
-    lanes,
-    load_as,
-    load_lanes,
-    load_pairs,
-    store,
-    zip_lanes,
-)
+from fcpts_ref.engines.numba.memory.layout import Geometry, allocate
+from fcpts_ref.engines.numba.simd.register_tiles import load_as, load_lanes, load_pairs, zip_lanes
+from fcpts_ref.engines.numba.simd.types import lanes, static_size
+from fcpts_ref.engines.numba.simd.vectors import add, store
+
+Array = NDArray[Any]
+
+
+class Polyphase:
+    """The components of a layer's input, and those of its gradient."""
+
+    def __init__(
+        self, geometry: Geometry, scheme: Scheme, channels: int, images: int, dtype: DTypeLike
+    ) -> None:
+        """geometry: of the input, with this many channels."""
+        walk, source = scheme.walk, scheme.source
+        size, component_size = (geometry.height, geometry.width), (source.height, source.width)
+        self.image = size, geometry.pitch
+        self.steps = walk.stride, walk.padding
+        self.component = component_size, source.pitch
+        half = even_lanes(size, *self.steps, component_size, dtype)
+        self.LANES = None if half is None else static_size(half)
+        count = scheme.components * channels
+        self.components = allocate(images, count, source, dtype)
+        self.dcomponents = allocate(images, count, source, dtype)
+
+    def split(self, x: Array) -> Array:
+        """The components of x, valid until the next call."""
+        split_components(x, *self.image, *self.steps, self.components, *self.component, self.LANES)
+        return self.components
+
+    def merge(self, dx: Array, *, add: bool) -> None:
+        """dx = (add: dx +) ``dcomponents`` put back in their places."""
+        merge_components(
+            self.dcomponents, *self.component, *self.steps, dx, *self.image, add, self.LANES
+        )
 
 
 @compiled
-def split_phases(
+def split_components(
     x: Any, size: Any, pitch: int, stride: Any, padding: Any,
-    phases: Any, phase_size: Any, phase_pitch: int, lane_shape: Any,
+    components: Any, component_size: Any, component_pitch: int, LANES: Any,
 ) -> None:  # fmt: skip
-    """phases[n, (a, b, c), i, j] = padded x[n, c, a + i down, b + j right].
+    """components[n, (a, b, c), i, j] = padded x[n, c, a + i down, b + j right].
 
-    x: (N, C, PLANE) with images of size (H, W); phases: (N, down right C, PLANE), whose rows
-    and columns outside the padded image are and stay zero.  lane_shape: a tuple as long as the
+    x: (N, C, PLANE) with images of size (H, W); components: (N, down right C, PLANE), whose rows
+    and columns outside the padded image are and stay zero.  LANES: static, of the
     vectors that ``even_lanes`` allows, or None.
     """
-    if lane_shape is None:
+    if LANES is None:
         for_each(
             len(x), _split_image,
-            x, size, pitch, stride, padding, phases, phase_size, phase_pitch,
+            x, size, pitch, stride, padding, components, component_size, component_pitch,
         )  # fmt: skip
     else:
         for_each(
             len(x), _split_even_image,
-            x, size, pitch, stride, padding, phases, phase_pitch, lane_shape,
+            x, size, pitch, stride, padding, components, component_pitch, LANES,
         )  # fmt: skip
 
 
 @compiled
-def merge_phases(
-    phases: Any, phase_size: Any, phase_pitch: int, stride: Any, padding: Any,
-    x: Any, size: Any, pitch: int, accumulate: bool, lane_shape: Any,
+def merge_components(
+    components: Any, component_size: Any, component_pitch: int, stride: Any, padding: Any,
+    x: Any, size: Any, pitch: int, accumulate: bool, LANES: Any,
 ) -> None:  # fmt: skip
-    """The way back: each pixel of x (+)= its place in the phases; zero if it has none."""
-    if lane_shape is None:
+    """The way back: each pixel of x (+)= its place in the components; zero if it has none."""
+    if LANES is None:
         for_each(
-            len(x), _merge_image,
-            phases, phase_size, phase_pitch, stride, padding, x, size, pitch, accumulate,
+            len(x), _merge_image, components, component_size, component_pitch, stride, padding, x,
+            size, pitch, accumulate,
         )  # fmt: skip
     else:
         for_each(
             len(x), _merge_even_image,
-            phases, phase_pitch, stride, padding, x, size, pitch, accumulate, lane_shape,
+            components, component_pitch, stride, padding, x, size, pitch, accumulate, LANES,
         )  # fmt: skip
 
 
 def even_lanes(
     size: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int],
-    phase_size: tuple[int, int], dtype: DTypeLike,
+    component_size: tuple[int, int], dtype: DTypeLike,
 ) -> int | None:  # fmt: skip
     """Lanes of the vectors that halves of rows fill, at steps of 2 that reach every pixel.
 
@@ -77,8 +105,8 @@ def even_lanes(
         half > 1
         and stride[1] == 2
         and size[1] % (2 * half) == 0
-        and (size[0] - 1 + padding[0]) // stride[0] < phase_size[0]
-        and (padding[1] + 1) // 2 + size[1] // 2 <= phase_size[1]
+        and (size[0] - 1 + padding[0]) // stride[0] < component_size[0]
+        and (padding[1] + 1) // 2 + size[1] // 2 <= component_size[1]
     )
     return half if whole else None
 
@@ -86,76 +114,76 @@ def even_lanes(
 @compiled_part
 def _split_image(
     n: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any,
-    all_phases: Any, phase_size: Any, phase_pitch: int,
+    every: Any, component_size: Any, component_pitch: int,
 ) -> None:  # fmt: skip
-    x, phases = images[n], all_phases[n]
+    x, components = images[n], every[n]
     for a in range(stride[0]):
         for b in range(stride[1]):
-            top, bottom = _inside(a, stride[0], padding[0], size[0], phase_size[0])
-            first, last = _inside(b, stride[1], padding[1], size[1], phase_size[1])
+            top, bottom = _inside(a, stride[0], padding[0], size[0], component_size[0])
+            first, last = _inside(b, stride[1], padding[1], size[1], component_size[1])
             for c in range(len(x)):
                 plane = (a * stride[1] + b) * len(x) + c
                 for i in range(top, bottom):
-                    row = i * phase_pitch
+                    row = i * component_pitch
                     at = (a + i * stride[0] - padding[0]) * pitch + b - padding[1]
                     for j in range(first, last):
-                        phases[plane, row + j] = x[c, at + j * stride[1]]
+                        components[plane, row + j] = x[c, at + j * stride[1]]
 
 
 @compiled_part
 def _merge_image(
-    n: int, all_phases: Any, phase_size: Any, phase_pitch: int, stride: Any, padding: Any,
+    n: int, every: Any, component_size: Any, component_pitch: int, stride: Any, padding: Any,
     images: Any, size: Any, pitch: int, accumulate: bool,
 ) -> None:  # fmt: skip
-    x, phases = images[n], all_phases[n]
+    x, components = images[n], every[n]
     if not accumulate:
         x[:] = 0
     for a in range(stride[0]):
         for b in range(stride[1]):
-            top, bottom = _inside(a, stride[0], padding[0], size[0], phase_size[0])
-            first, last = _inside(b, stride[1], padding[1], size[1], phase_size[1])
+            top, bottom = _inside(a, stride[0], padding[0], size[0], component_size[0])
+            first, last = _inside(b, stride[1], padding[1], size[1], component_size[1])
             for c in range(len(x)):
                 plane = (a * stride[1] + b) * len(x) + c
                 for i in range(top, bottom):
-                    row = i * phase_pitch
+                    row = i * component_pitch
                     at = (a + i * stride[0] - padding[0]) * pitch + b - padding[1]
                     for j in range(first, last):
-                        x[c, at + j * stride[1]] += phases[plane, row + j]
+                        x[c, at + j * stride[1]] += components[plane, row + j]
 
 
 @compiled_part
 def _split_even_image(
     n: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any,
-    all_phases: Any, phase_pitch: int, lane_shape: Any,
+    every: Any, component_pitch: int, LANES: Any,
 ) -> None:  # fmt: skip
     """``_split_image`` for steps of 2 along rows whose halves fill vectors."""
-    x, phases, left = images[n], all_phases[n], padding[1]
+    x, components, left = images[n], every[n], padding[1]
     for c in range(len(x)):
         for p in range(size[0]):
             i, a = (p + padding[0]) // stride[0], (p + padding[0]) % stride[0]
-            even, odd = _row_starts(a, i, left, c, len(x), phase_pitch)
-            for m in range(0, size[1] // 2, len(lane_shape)):
-                pairs = load_pairs(x[c], p * pitch + 2 * m, lane_shape)
-                store(phases[even[0]], even[1] + m, pairs[0])
-                store(phases[odd[0]], odd[1] + m, pairs[1])
+            even, odd = _row_starts(a, i, left, c, len(x), component_pitch)
+            for m in range(0, size[1] // 2, len(LANES)):
+                pairs = load_pairs(x[c], p * pitch + 2 * m, LANES)
+                store(components[even[0]], even[1] + m, pairs[0])
+                store(components[odd[0]], odd[1] + m, pairs[1])
 
 
 @compiled_part
 def _merge_even_image(
-    n: int, all_phases: Any, phase_pitch: int, stride: Any, padding: Any,
-    images: Any, size: Any, pitch: int, accumulate: bool, lane_shape: Any,
+    n: int, every: Any, component_pitch: int, stride: Any, padding: Any,
+    images: Any, size: Any, pitch: int, accumulate: bool, LANES: Any,
 ) -> None:  # fmt: skip
     """``_merge_image`` for steps of 2 along rows whose halves fill vectors."""
-    x, phases = images[n], all_phases[n]
-    left, length = padding[1], len(lane_shape)
+    x, components = images[n], every[n]
+    left, length = padding[1], len(LANES)
     for c in range(len(x)):
         for p in range(size[0]):
             i, a = (p + padding[0]) // stride[0], (p + padding[0]) % stride[0]
-            even, odd = _row_starts(a, i, left, c, len(x), phase_pitch)
+            even, odd = _row_starts(a, i, left, c, len(x), component_pitch)
             for m in range(0, size[1] // 2, length):
                 low, high = zip_lanes(
-                    load_lanes(phases[even[0]], even[1] + m, lane_shape),
-                    load_lanes(phases[odd[0]], odd[1] + m, lane_shape),
+                    load_lanes(components[even[0]], even[1] + m, LANES),
+                    load_lanes(components[odd[0]], odd[1] + m, LANES),
                 )
                 at = p * pitch + 2 * m
                 if accumulate:
@@ -167,7 +195,7 @@ def _merge_even_image(
 
 @compiled_part
 def _row_starts(a: int, i: int, left: int, c: int, channels: int, pitch: int) -> Any:
-    """Plane and element of the phases where the even and the odd pixels of a row begin."""
+    """Plane and element of the components where the even and the odd pixels of a row begin."""
     even = (a * 2 + left % 2) * channels + c, i * pitch + left // 2
     odd = (a * 2 + (left + 1) % 2) * channels + c, i * pitch + (left + 1) // 2
     return even, odd

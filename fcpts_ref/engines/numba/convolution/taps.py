@@ -1,12 +1,12 @@
 """Which input element meets which weight: every convolution as one table.
 
 In the layout of ``layout.py`` a tap (c, r, s) of a filter reads, for all pixels of an image,
-its input at one constant offset.  A convolution is therefore a table: for every output plane
+its input at one constant offset.  A convolution is therefore a table: for every output channel
 the list of (offset of the input, position in the weight array).  The input gradient is the
-same thing with the table turned round, so one set of kernels does both.
+same thing with the table transposed, so one set of kernels does both.
 
-A stride makes the offsets differ from pixel to pixel.  Then the input is first split into
-*phases*, the images of every ``stride``-th row and column, in which the steps are 1 again.
+With a stride the offsets would differ from pixel to pixel.  So the input is first split into its
+polyphase components, the images of every ``stride``-th row and column, which have stride 1.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Integers = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Taps:
-    """The table of one correlation; its output planes fall into groups with the same inputs.
+    """The table of one correlation; its output channels fall into groups with the same inputs.
 
     offsets (G, J): element of the source, counted from pixel 0 of channel 0 of the image;
     counts (G,): how many of the J columns the group has, the rest is padding;
-    positions (G, M, J): where the weight of output plane g M + m lies in the flat weight array.
+    positions (G, M, J): where the weight of output channel g M + m lies in the flat weight array.
 
     Offsets and positions are 32 bits wide where that is enough, for these tables are read often.
     """
@@ -45,9 +45,14 @@ class Taps:
         return cls(_narrow(offsets), counts, _narrow(positions))
 
     @property
-    def planes(self) -> int:
-        """Output planes."""
-        return int(self.positions.shape[0] * self.positions.shape[1])
+    def rows(self) -> int:
+        """Output channels of a group: they read the same inputs."""
+        return int(self.positions.shape[1])
+
+    @property
+    def channels(self) -> int:
+        """Output channels of all groups."""
+        return int(self.positions.shape[0]) * self.rows
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Scheme:
     """How a convolution maps onto buffers.
 
     source: geometry that the taps read; target: that of the output.  They have one pitch.
-    split: the source is a work space of phases, not the input buffer itself.
+    split: the source is a work space of polyphase components, not the input buffer itself.
     """
 
     source: Geometry
@@ -65,8 +70,8 @@ class Scheme:
     weight_shape: tuple[int, ...]
 
     @property
-    def phases(self) -> int:
-        """Phases of the source per input channel."""
+    def components(self) -> int:
+        """Polyphase components of the source per input channel."""
         return self.walk.stride[0] * self.walk.stride[1]
 
 
@@ -101,8 +106,8 @@ def forward_taps(scheme: Scheme) -> Taps:
     """The table of y from x: groups are those of the convolution."""
     K, channels, R, S = scheme.weight_shape
     G = scheme.walk.groups
-    shift, phase = _steps(scheme)
-    channel = phase * (channels * G) + np.arange(channels * G).reshape(G, channels, 1, 1)
+    shift, component = _steps(scheme)
+    channel = component * (channels * G) + np.arange(channels * G).reshape(G, channels, 1, 1)
     offsets = (channel * scheme.source.plane + shift).reshape(G, -1)
     J = channels * R * S
     positions = np.arange(K * J).reshape(G, K // G, J)
@@ -110,15 +115,15 @@ def forward_taps(scheme: Scheme) -> Taps:
 
 
 def backward_taps(scheme: Scheme) -> Taps:
-    """The table of dx from dy: one group for each phase and group of the convolution."""
+    """The table of dx from dy: one group for each component and group of the convolution."""
     K, channels, R, S = scheme.weight_shape
     G = scheme.walk.groups
-    shift, phase = _steps(scheme)
+    shift, component = _steps(scheme)
     weight = np.arange(K * channels * R * S).reshape(G, K // G, channels, R, S)
     plane = np.arange(K).reshape(G, K // G, 1) * scheme.target.plane
     offsets, positions = [], []
-    for number in range(scheme.phases):
-        chosen = phase == number  # (R, S): the taps that read this phase
+    for number in range(scheme.components):
+        chosen = component == number  # (R, S): the taps that read this component
         J = K // G * int(chosen.sum())
         offsets.append((plane - shift[chosen]).reshape(G, J))
         positions.append(weight[..., chosen].swapaxes(1, 2).reshape(G, channels, J))
@@ -132,7 +137,7 @@ def backward_taps(scheme: Scheme) -> Taps:
 
 
 def _steps(scheme: Scheme) -> tuple[Integers, Integers]:
-    """For each tap (r, s): the elements from an output pixel to its input, and the phase."""
+    """For each tap (r, s): the elements from an output pixel to its input, and the component."""
     R, S = scheme.weight_shape[2:]
     (down, right), (d, e) = scheme.walk.stride, scheme.walk.dilation
     u, v = d * np.arange(R)[:, np.newaxis], e * np.arange(S)[np.newaxis, :]

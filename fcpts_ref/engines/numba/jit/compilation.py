@@ -2,8 +2,8 @@
 
 ``fastmath`` stays off: sums keep their order, NaN and infinity stay what they are.  Division by
 zero gives infinity as in NumPy.  Machine code is cached on disk under a digest of the source
-that went into it: Numba alone looks at the file of a function, not at the primitives that it
-takes from other files, and would run old code after those have changed.
+that went into it and of the vectors' length: Numba alone looks at the file of a function, not at
+the primitives that it takes from other files, and would run old code after those have changed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numba
 from numba import types
 from numba.extending import typeof_impl
 
+from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
 from fcpts_ref.engines.numba.jit.kernel_cache import KernelCache
 from fcpts_ref.errors import InputError
 from fcpts_ref.storage.user_cache import user_cache
@@ -45,15 +46,15 @@ def check_compiler() -> None:
 def compiled(function: Function) -> Function:
     """Compile a function for Python to call.
 
-    It runs on the thread that calls it, but for the passes that it gives to ``for_each``.
+    It runs on the calling thread, except for the loops that it hands to ``for_each``.
     """
     return _compile(function, parallel=False)
 
 
 def compiled_part(function: Function) -> Function:
-    """Compile a function that compiled ones alone call; their machine code has it inside.
+    """Compile a function that only compiled ones call; it becomes a part of their machine code.
 
-    What would take its arguments from Python, and a file for it, would be as much work again.
+    Skipping the Python wrapper and the cache file halves compile time.
     """
     if numba.config.DISABLE_JIT:
         return function
@@ -87,7 +88,7 @@ def _keep_in(place: Path, kernel: Any) -> None:
 
 
 class Part:
-    """What Numba sees of a part is its dispatcher, which must not be called from Python."""
+    """A function for kernels: Numba sees its dispatcher, Python must not call it."""
 
     def __init__(self, dispatcher: Any) -> None:
         self.dispatcher = dispatcher
@@ -109,7 +110,7 @@ def cache_folder(file: Path) -> Path | None:
 
     In NUMBA_CACHE_DIR if that is set, else beside the source, else in the user's cache.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{VECTOR_BYTES}-byte vectors".encode())
     for source in sorted(_sources(file)):
         digest.update(source.read_bytes())
     named = os.environ.get("NUMBA_CACHE_DIR")

@@ -2,7 +2,7 @@
 
 Numba's ``prange`` makes three functions of a loop and compiles what a pass does in each of them,
 and in the function around it: four times.  Here one ``prange`` serves all kernels.  It divides the
-passes into ranges and calls a function that goes through one, by its address.
+passes into ranges and calls, by its address, a function that runs one range.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fcpts_ref.engines.numba.jit.compilation import compiled_parallel
+from fcpts_ref.engines.numba.tuning import THREAD_RANGES
 
-RANGES = 512  # enough to be shared evenly by many threads, few enough to cost nothing
 NUMBER, INDEX = ir.IntType(64), ir.IntType(32)
 BYTES = ir.IntType(8).as_pointer()
 PASSES = ir.FunctionType(ir.VoidType(), [BYTES, NUMBER, NUMBER])  # of the arguments, first, last
@@ -54,7 +54,7 @@ def share_passes(count: int, address: int, data: int) -> None:
     if count_threads() == 1:
         call_passes(address, data, 0, count)
     else:
-        ranges = min(count, RANGES)
+        ranges = min(count, THREAD_RANGES)
         for i in prange(ranges):
             call_passes(address, data, i * count // ranges, (i + 1) * count // ranges)
 
@@ -122,11 +122,17 @@ def _passes(context: Any, module: Any, dispatcher: Any, one: Any, data: Any) -> 
 
 
 def _not_counted(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-    """The argument, an array (but not one in a tuple) without its count of references.
+    """The argument, with its arrays without their reference counts.
 
-    Whoever called ``for_each`` keeps the arrays alive.  Threads would spend their time on telling
-    each other what a count is.
+    Whoever called ``for_each`` keeps the arrays alive.  Atomic reference counting would make the
+    threads contend.
     """
+    if isinstance(kind, types.BaseTuple):
+        fields = cgutils.unpack_tuple(builder, value, kind.count)
+        fields = [
+            _not_counted(context, builder, *pair) for pair in zip(kind.types, fields, strict=True)
+        ]
+        return context.make_tuple(builder, kind, fields)
     if not isinstance(kind, types.Array):
         return value
     array = context.make_array(kind)(context, builder, value)

@@ -7,7 +7,7 @@ border of this row and the left border of the next one; every plane by at least
 a pixel is always zero.
 
 So one tap of a convolution is one constant offset for all pixels of an image, and the image
-is one long run of vectors, whatever its width; only 1 lane in ``pitch`` is spent on zeros.
+is one long row of vectors, whatever its width; only 1 lane in ``pitch`` is spent on zeros.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 Array = NDArray[Any]
 
 ALIGNMENT = 16  # elements; every plane starts at a multiple of it
-REACH = 512  # elements that a kernel may read past a run, at most one tile
+OVERREAD = 512  # elements that a kernel may read past the last row, at most one tile
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Geometry:
     pitch: int
 
     @property
-    def run(self) -> int:
+    def row_span(self) -> int:
         """Elements from the first pixel to the end of the last row, zeros between included."""
         return self.height * self.pitch
 
@@ -62,7 +62,7 @@ def allocate(images: int, channels: int, geometry: Geometry, dtype: DTypeLike) -
     read the border of the first and the last plane there: never replace it by a copy.
     """
     size = images * channels * geometry.plane
-    slack = round_up((geometry.border + 1) * geometry.pitch + REACH, ALIGNMENT)
+    slack = round_up((geometry.border + 1) * geometry.pitch + OVERREAD, ALIGNMENT)
     block = np.zeros(size + 2 * slack + ALIGNMENT, dtype=dtype)
     skew = -(block.ctypes.data // block.itemsize) % ALIGNMENT
     inner = block[slack + skew : slack + skew + size]
@@ -71,7 +71,7 @@ def allocate(images: int, channels: int, geometry: Geometry, dtype: DTypeLike) -
 
 def interior(buffer: Array, geometry: Geometry) -> Array:
     """The pixels as a view (N, C, H, W): assign to pack images, read to unpack them."""
-    rows = buffer[:, :, : geometry.run]
+    rows = buffer[:, :, : geometry.row_span]
     n, c = buffer.shape[:2]
     plane, element = buffer.strides[1], buffer.itemsize
     strides = (c * plane, plane, geometry.pitch * element, element)
@@ -79,11 +79,11 @@ def interior(buffer: Array, geometry: Geometry) -> Array:
     return np.lib.stride_tricks.as_strided(rows, shape=shape, strides=strides)
 
 
-def keep_mask(geometry: Geometry, dtype: DTypeLike) -> Array:
+def pixel_mask(geometry: Geometry, dtype: DTypeLike) -> Array:
     """-1 for pixels, 0 for zeros of a plane, as integers as wide as dtype (``vectors.keep``)."""
     itemsize = np.dtype(dtype).itemsize
-    mask = np.zeros(geometry.plane + REACH, dtype=np.int32 if itemsize == 4 else np.int64)
-    rows = mask[: geometry.run].reshape(geometry.height, geometry.pitch)
+    mask = np.zeros(geometry.plane + OVERREAD, dtype=np.int32 if itemsize == 4 else np.int64)
+    rows = mask[: geometry.row_span].reshape(geometry.height, geometry.pitch)
     rows[:, : geometry.width] = -1
     return mask
 

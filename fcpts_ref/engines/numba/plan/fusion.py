@@ -4,15 +4,17 @@
 * batch_norm, then add, then perhaps relu or relu6: the join of a residual block
 * subsample, then zero_pad: an option A shortcut
 
-A value inside of a group must have one reader only, the next node of the group.  A convolution
-stays a step of its own, right before the batch norm that alone reads it: in evaluation the two
-can then run as one.
+A value inside a group must have one reader only, the next node of the group.  A convolution whose
+one reader is a batch norm stays a step of its own, for its output is needed in training, but
+becomes the *producer* of the batch norm's group and moves right before it: the convolution then
+computes the statistics, and in evaluation the two run as one.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fcpts_ref.graphs.graph import Graph, Node
@@ -25,13 +27,15 @@ Readers = Mapping[str, tuple[Node, ...]]
 class Group:
     """Nodes that run as one step, in the place of the last one; none for the copy of an input.
 
-    operation: of the first node; inputs: what the group reads from others (for a join: the
-    value that is normalised, then the side branch); output: the name of the last node's value.
+    operation: of the first node; inputs: the values that the group reads (with a residual: the
+    value that is normalised, then the residual); output: the name of the last node's value;
+    producer: the convolution that makes the first input, if this group alone reads it, once.
     """
 
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
     output: str
+    producer: str | None = None
 
     @property
     def operation(self) -> str:
@@ -49,8 +53,8 @@ class Group:
         return last if last in ACTIVATIONS else None
 
     @property
-    def joined(self) -> bool:
-        """Whether a batch norm is followed by the addition of a side branch."""
+    def has_residual(self) -> bool:
+        """Whether a batch norm is followed by the addition of a residual."""
         return any(node.operation == "add" for node in self.nodes[1:])
 
     @property
@@ -75,29 +79,24 @@ def fuse(graph: Graph) -> list[Group]:
         taken |= {member.name for member in group.nodes}
         groups.append(group)
     groups.sort(key=lambda group: position[group.output])
-    return _convolutions_late(groups, outputs)
+    return _with_producers(groups, outputs)
 
 
-def _convolutions_late(groups: list[Group], outputs: set[str]) -> list[Group]:
-    """Every convolution that only a batch norm reads moves right before it."""
-    readers: dict[str, list[Group]] = {}
+def _with_producers(groups: list[Group], outputs: set[str]) -> list[Group]:
+    """Every convolution whose one reader is a batch norm moves right before it."""
+    uses = Counter([*outputs, *(name for group in groups for name in group.inputs)])
+    made_by = {group.output: group for group in groups}
+    producers: dict[str, Group] = {}  # by the output of the batch norm's group
     for group in groups:
-        for name in group.inputs:
-            readers.setdefault(name, []).append(group)
-    ahead: dict[str, Group] = {}  # by the output of the batch norm's group
-    for group in groups:
-        users = readers.get(group.output, [])
-        alone = len(users) == 1 and users[0].inputs[0] == group.output
-        if group.output in outputs:
-            continue
-        if group.operation == "convolution" and alone and users[0].operation == "batch_norm":
-            ahead[users[0].output] = group
-    late = {group.output for group in ahead.values()}
+        before = made_by.get(group.inputs[0]) if group.operation == "batch_norm" else None
+        if before and before.operation == "convolution" and uses[before.output] == 1:
+            producers[group.output] = before
+    moved = {producer.output for producer in producers.values()}
     ordered = []
     for group in groups:
-        if group.output in ahead:
-            ordered.append(ahead[group.output])
-        if group.output not in late:
+        if producer := producers.get(group.output):
+            ordered += [producer, replace(group, producer=producer.output)]
+        elif group.output not in moved:
             ordered.append(group)
     return ordered
 
@@ -108,10 +107,10 @@ def _grow(node: Node, readers: Readers, taken: set[str]) -> Group:
         nodes += _next(nodes[-1], readers, ("zero_pad",))
     if node.operation == "batch_norm":
         for add in _next(node, readers, ("add",)):
-            sides = [name for name in add.inputs if name != node.name]
-            if add.name not in taken and len(sides) == 1:
+            residuals = [name for name in add.inputs if name != node.name]
+            if add.name not in taken and len(residuals) == 1:
                 nodes.append(add)
-                inputs += sides
+                inputs += residuals
         nodes += _next(nodes[-1], readers, ACTIVATIONS)
     return Group(tuple(nodes), tuple(inputs), nodes[-1].name)
 

@@ -1,9 +1,9 @@
 """A plan: a graph bound to a batch size and a dtype, its steps and their memory.
 
 Buffers are handed out in the order in which the steps will run, first forward and then (if
-``keep``) backward; one that nobody will read again goes back and is handed out anew.  So a
-plan that only runs forward needs few buffers, and a training plan keeps just what backward
-reads.  Where the last reader of a value is its only one, the step writes in place.
+``keep``) backward; one that no later step reads is handed out again.  So a plan that only runs
+forward needs few buffers, and a plan with backward keeps just what that reads.  A step writes in
+place of its first input if no later step reads that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from fcpts_ref.engines.numba.memory.layout import Scratch
 from fcpts_ref.engines.numba.plan.fusion import Group, fuse
 from fcpts_ref.engines.numba.plan.step import Run, Step
 from fcpts_ref.engines.numba.plan.steps import STEPS, Input, Layer, Normalise
-from fcpts_ref.engines.numba.plan.weighted_steps import BatchNorm, Convolution
 from fcpts_ref.engines.numba.pointwise.shortcut import add_planes
 from fcpts_ref.graphs.graph import Graph
 
@@ -34,6 +33,7 @@ class Plan:
     """
 
     def __init__(self, graph: Graph, images: int, dtype: np.dtype[Any], *, keep: bool) -> None:
+        self.keep = keep
         self.memory = Memory(images, dtype, _border(graph))
         groups = _with_inputs(fuse(graph), graph)
         self.steps = [_step_class(group, graph)(group, images, dtype, keep) for group in groups]
@@ -92,28 +92,17 @@ class Plan:
                 dying.append(output)
             for name in dying:
                 self.memory.give(slots[name])
-        return [step.forward for step in self._joined_steps()]
+        run_by_others = self._producers_run_by_others()
+        return [step.forward for step in self.steps if step.group.output not in run_by_others]
 
-    def _joined_steps(self) -> list[Step]:
-        """Convolutions take the statistics of the batch norm that follows them.
-
-        Those that it normalises in place are not in the list: it runs them.
-        """
-        steps: list[Step] = []
-        for step in self.steps:
-            before = steps[-1] if steps else None
-            if (
-                isinstance(step, BatchNorm)
-                and isinstance(before, Convolution)
-                and before.output is step.inputs[0]
-                and before.between is None
-            ):
-                step.count_in(before)
-                if before.output is step.output:
-                    step.take_over(before)
-                    steps.pop()
-            steps.append(step)
-        return steps
+    def _producers_run_by_others(self) -> set[str]:
+        """The producers (see ``fusion``) whose forward the step after them runs too."""
+        made_by = {step.group.output: step for step in self.steps}
+        return {
+            name
+            for step in self.steps
+            if (name := step.group.producer) is not None and step.follow(made_by[name])
+        }
 
     def _bind_backward(
         self, graph: Graph, slots: dict[str, Slot], last: dict[str, int], wanted: set[str]

@@ -1,9 +1,9 @@
-"""What a plan asks of a step, and what a call of the engine brings to it.
+"""The interface of a step, and the data of one pass.
 
-A step is bound to its buffers once, then run again and again: ``forward(run)`` and
-``backward(run)``.  What differs from call to call (parameters, images) comes with ``run``.
-Backward finds the gradient of the output in ``dy`` and writes the inputs' gradients to
-``dinputs`` (None: nobody wants it).
+A step is bound to its buffers once, then run for each pass: ``forward(run)`` and ``backward(run)``.
+Parameters, images and all else that changes from pass to pass come with ``run``.  Backward reads
+the gradient of the output from ``dy`` and writes the inputs' gradients to ``dinputs`` (None: not
+needed).
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.engines.numba.convolution.sparse_index import density
+from fcpts_ref.engines.base import WeightCache
+from fcpts_ref.engines.numba.convolution.kept_weights import density
+from fcpts_ref.engines.numba.convolution.plan import Operands
+from fcpts_ref.engines.numba.convolution.winograd.plan import PackedWeights
 from fcpts_ref.engines.numba.memory.buffers import Slot
 from fcpts_ref.engines.numba.memory.layout import Scratch
 from fcpts_ref.engines.numba.plan.fusion import Group
@@ -26,7 +29,10 @@ Array = NDArray[Any]
 
 @dataclass
 class Run:
-    """What one call of the engine brings, and what it takes away."""
+    """The data of one pass: its inputs, what forward leaves for backward, and its results.
+
+    operands: the operands of every layer by its name, made in forward.
+    """
 
     parameters: Mapping[str, Array]
     buffers: Mapping[str, Array]
@@ -34,6 +40,8 @@ class Run:
     training: bool
     sparse: bool
     kept: bool = False
+    cache: WeightCache | None = None
+    operands: dict[str, Operands] = field(default_factory=dict)
     new_buffers: dict[str, Array] = field(default_factory=dict)
     gradients: dict[str, Array] = field(default_factory=dict)
     densities: dict[str, float] = field(default_factory=dict)
@@ -46,9 +54,16 @@ class Run:
             self.densities[name] = density(self.parameters[name])
         return self.densities[name]
 
+    def packed(self, name: str) -> PackedWeights | None:
+        """Where the transformed weights of this name are kept from pass to pass, if anywhere."""
+        if self.cache is None:
+            return None
+        packed: PackedWeights = self.cache.setdefault(name, PackedWeights())
+        return packed
+
 
 class Step(ABC):
-    """What the plan asks of a step before it binds it.
+    """One group of nodes, with the properties by which the plan assigns its buffers.
 
     reads: whether backward reads "input" (the first) and "output".
     in_place: forward may write over its first input, and backward dx over dy.
@@ -78,6 +93,13 @@ class Step(ABC):
     def bind_backward(self, dy: Slot, dinputs: list[Slot | None], adds: list[bool]) -> None:
         """Take the buffers of the gradients."""
         self.dy, self.dinputs, self.adds = dy, dinputs, adds
+
+    def follow(self, producer: Step) -> bool:
+        """Cooperate with the step that writes the first input (``Group.producer``).
+
+        Returns whether this step runs the producer's forward too.
+        """
+        return False
 
     @abstractmethod
     def forward(self, run: Run) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.engines.numba.memory.buffers import Slot
-from fcpts_ref.engines.numba.memory.layout import keep_mask
+from fcpts_ref.engines.numba.memory.layout import pixel_mask
 from fcpts_ref.engines.numba.plan.fusion import Group
 from fcpts_ref.engines.numba.plan.step import Run, Step
 from fcpts_ref.engines.numba.plan.weighted_steps import BatchNorm, Convolution, Linear
 from fcpts_ref.engines.numba.pointwise import pooling
-from fcpts_ref.engines.numba.pointwise.activation import LIMITS, limit, limit_backward
+from fcpts_ref.engines.numba.pointwise.activation import BOUNDS, clamp_planes, clamp_planes_backward
 from fcpts_ref.engines.numba.pointwise.normalise import normalise
 from fcpts_ref.engines.numba.pointwise.shortcut import add_planes, shortcut, shortcut_backward
-from fcpts_ref.engines.numba.simd.vectors import lanes
+from fcpts_ref.engines.numba.simd.types import lanes
 from fcpts_ref.graphs.execution import stored_of
 
 
@@ -49,16 +49,18 @@ class Activation(Step):
     in_place = True
 
     def forward(self, run: Run) -> None:
-        low, high = self._limits()
-        limit(self.inputs[0].array, self.output.array, low, high)
+        low, high = self._bounds()
+        clamp_planes(self.inputs[0].array, self.output.array, low, high)
 
     def backward(self, run: Run) -> None:
         if self.dinputs[0]:
-            low, high = self._limits()
-            limit_backward(self.dy.array, self.output.array, self.dinputs[0].array, low, high)
+            low, high = self._bounds()
+            clamp_planes_backward(
+                self.dy.array, self.output.array, self.dinputs[0].array, low, high
+            )
 
-    def _limits(self) -> tuple[Any, Any]:
-        low, high = LIMITS[self.group.operation]
+    def _bounds(self) -> tuple[Any, Any]:
+        low, high = BOUNDS[self.group.operation]
         return self.dtype.type(low), self.dtype.type(high)
 
 
@@ -135,8 +137,8 @@ class GlobalPool(Step):
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
         geometry = inputs[0].geometry
-        self.mask = keep_mask(geometry, self.dtype)
-        self.vectors = -(-geometry.run // lanes(self.dtype))
+        self.mask = pixel_mask(geometry, self.dtype)
+        self.vectors = -(-geometry.row_span // lanes(self.dtype))
         self.pixels = geometry.height * geometry.width
 
     def forward(self, run: Run) -> None:
@@ -145,10 +147,8 @@ class GlobalPool(Step):
     def backward(self, run: Run) -> None:
         if self.dinputs[0]:
             dx = self.dinputs[0]
-            run_length = dx.geometry.run
-            pooling.plane_means_backward(
-                self.dy.array, self.pixels, run_length, self.mask, dx.array
-            )
+            row_span = dx.geometry.row_span
+            pooling.plane_means_backward(self.dy.array, self.pixels, row_span, self.mask, dx.array)
 
 
 class Flatten(Step):

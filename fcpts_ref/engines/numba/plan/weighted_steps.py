@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.engines.numba.convolution.linear import LinearPlan
-from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan
+from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, Operands
 from fcpts_ref.engines.numba.memory.buffers import Slot
-from fcpts_ref.engines.numba.memory.layout import allocate, keep_mask
+from fcpts_ref.engines.numba.memory.layout import allocate, pixel_mask
 from fcpts_ref.engines.numba.plan.fusion import Group
 from fcpts_ref.engines.numba.plan.step import Run, Step
 from fcpts_ref.engines.numba.pointwise import batch_norm
-from fcpts_ref.engines.numba.pointwise.activation import LIMITS, NO_LIMITS
-from fcpts_ref.engines.numba.pointwise.moments import statistics
-from fcpts_ref.engines.numba.simd.vectors import lanes
+from fcpts_ref.engines.numba.pointwise.activation import BOUNDS, NO_BOUNDS
+from fcpts_ref.engines.numba.pointwise.partial_sums import plane_sums
+from fcpts_ref.engines.numba.simd.types import lanes
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.operations.convolution import settings
 
@@ -42,46 +42,48 @@ class Convolution(Step):
         self.weight, self.bias = f"{self.name}.weight", f"{self.name}.bias"
         self.biased = attributes["bias"]
         self.between = None
-        self.moments: Array | None = None  # of the output's planes, for a batch norm
+        self.sums: Array | None = None  # partial sums of the output, for a batch norm
         if self.plan.output_geometry != target:
             geometry = self.plan.output_geometry
             self.between = Slot(allocate(self.images, K, geometry, self.dtype), geometry)
 
-    def folded(
-        self, run: Run, scale: Array, shift: Array, side: Slot | None, limits: tuple[float, float]
-    ) -> None:
-        """The output scaled and shifted by channel, plus a side branch, cut off at the limits."""
-        weight = run.parameters[self.weight] * scale[:, np.newaxis, np.newaxis, np.newaxis]
-        if self.biased:
-            shift = shift + run.parameters[self.bias] * scale
-        self.plan.forward(
-            self.inputs[0].array, weight, shift, self.output.array,
-            density=run.density(self.weight), side=side.array if side else None, limits=limits,
-        )  # fmt: skip
-
     def forward(self, run: Run) -> None:
         y = self.between or self.output
         bias = run.parameters[self.bias] if self.biased else None
-        x, weight = self.inputs[0].array, run.parameters[self.weight]
-        moments = self.moments if run.training else None
         self.plan.forward(
-            x, weight, bias, y.array, density=run.density(self.weight), moments=moments
-        )
+            self._read(run), bias, y.array, sums=self.sums if run.training else None,
+            packed=run.packed(self.weight),
+        )  # fmt: skip
         if self.between:
             self.output.values[...] = self.between.values
+
+    def forward_scaled(
+        self, run: Run, scale: Array, shift: Array, residual: Slot | None,
+        bounds: tuple[float, float],
+    ) -> None:  # fmt: skip
+        """The output scaled and shifted by channel, plus a residual, clamped to the bounds."""
+        weight = run.parameters[self.weight] * scale[:, np.newaxis, np.newaxis, np.newaxis]
+        if self.biased:
+            shift = shift + run.parameters[self.bias] * scale
+        operands = self.plan.operands(
+            self.inputs[0].array, weight, density=run.density(self.weight)
+        )
+        self.plan.forward(
+            operands, shift, self.output.array, residual=residual.array if residual else None,
+            bounds=bounds, packed=run.packed(f"{self.weight}, scaled"),
+        )  # fmt: skip
 
     def backward(self, run: Run) -> None:
         dy, weight = self.dy, run.parameters[self.weight]
         if self.between:
             self.between.values[...] = dy.values
             dy = self.between
-        x, dweight = self.inputs[0].array, np.empty_like(weight)
+        operands = run.operands.get(self.name) or self._read(run)
+        dweight = np.empty_like(weight)
         if run.kept:
-            self.plan.kept_weight_gradient(
-                dy.array, x, weight, dweight, density=run.density(self.weight), again=True
-            )
+            self.plan.kept_weight_gradient(dy.array, operands, dweight)
         else:
-            self.plan.weight_gradient(dy.array, x, dweight)
+            self.plan.weight_gradient(dy.array, operands, dweight)
         run.gradients[self.weight] = dweight
         if self.biased:
             run.gradients[self.bias] = self.dy.values.sum(axis=(0, 2, 3))
@@ -90,6 +92,15 @@ class Convolution(Step):
             self.plan.input_gradient(
                 dy.array, weight, dx, density=run.density(self.weight), add=self.adds[0]
             )
+
+    def _read(self, run: Run) -> Operands:
+        """The operands of this pass, for backward too."""
+        weight = run.parameters[self.weight]
+        operands = self.plan.operands(
+            self.inputs[0].array, weight, density=run.density(self.weight)
+        )
+        run.operands[self.name] = operands
+        return operands
 
 
 class Linear(Step):
@@ -106,16 +117,16 @@ class Linear(Step):
 
     def forward(self, run: Run) -> None:
         bias = run.parameters[self.bias] if self.biased else None
-        x, weight = self.inputs[0].array, run.parameters[self.weight]
-        self.plan.forward(x, weight, bias, self.output.array, density=run.density(self.weight))
+        self.plan.forward(self._read(run), bias, self.output.array)
 
     def backward(self, run: Run) -> None:
-        x, dy, weight = self.inputs[0].array, self.dy.array, run.parameters[self.weight]
+        dy, weight = self.dy.array, run.parameters[self.weight]
+        operands = run.operands.get(self.name) or self._read(run)
         dweight = np.empty_like(weight)
         if run.kept:
-            self.plan.kept_weight_gradient(dy, x, weight, dweight, density=run.density(self.weight))
+            self.plan.kept_weight_gradient(dy, operands, dweight)
         else:
-            self.plan.weight_gradient(dy, x, dweight)
+            self.plan.weight_gradient(dy, operands, dweight)
         run.gradients[self.weight] = dweight
         if self.biased:
             run.gradients[self.bias] = dy.sum(axis=0)
@@ -123,6 +134,15 @@ class Linear(Step):
             self.plan.input_gradient(
                 dy, weight, self.dinputs[0].array, density=run.density(self.weight)
             )
+
+    def _read(self, run: Run) -> Operands:
+        """The operands of this pass, for backward too."""
+        weight = run.parameters[self.weight]
+        operands = self.plan.operands(
+            self.inputs[0].array, weight, density=run.density(self.weight)
+        )
+        run.operands[self.name] = operands
+        return operands
 
 
 class BatchNorm(Step):
@@ -132,36 +152,39 @@ class BatchNorm(Step):
 
     def __init__(self, group: Group, images: int, dtype: np.dtype[Any], keep: bool) -> None:
         super().__init__(group, images, dtype, keep)
-        self.joined, self.gated = group.joined, group.activation is not None
-        self.reads = ("input", "output") if self.joined and self.gated else ("input",)
-        self.passes = (1,) if self.joined else ()
-        limits = LIMITS[group.activation] if group.activation else NO_LIMITS
-        self.low, self.high = (dtype.type(value) for value in limits)
+        self.has_residual, self.clamped = group.has_residual, group.activation is not None
+        masked_by_output = self.has_residual and self.clamped
+        self.reads = ("input", "output") if masked_by_output else ("input",)
+        self.passes = (1,) if self.has_residual else ()
+        bounds = BOUNDS[group.activation] if group.activation else NO_BOUNDS
+        self.low, self.high = (dtype.type(value) for value in bounds)
         self.momentum = group.attributes["momentum"]
         self.epsilon = group.attributes["epsilon"]
         names = ("weight", "bias", "running_mean", "running_var")
         self.names = tuple(f"{self.name}.{short}" for short in names)
-        self.convolution: Convolution | None = None
-        self.counted = False
+        self.convolution: Convolution | None = None  # that runs as a part of this step
+        self.counted = False  # whether the convolution takes the partial sums
 
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
         geometry = output.geometry
         N, C = output.array.shape[:2]
-        self.mask = keep_mask(geometry, self.dtype)
-        self.vectors = -(-geometry.run // lanes(self.dtype))
+        vectors = -(-geometry.row_span // lanes(self.dtype))
+        self.planes = batch_norm.Planes(vectors, pixel_mask(geometry, self.dtype))
         self.pixels = geometry.height * geometry.width
         self.mean, self.scale, self.inverse = (np.zeros(C, self.dtype) for _ in range(3))
         self.offset, self.slope = (np.zeros(C, self.dtype) for _ in range(2))
-        self.moments, self.sums = np.zeros((N, C, 4)), np.zeros((N, C, 2))  # forward, backward
+        self.partial_sums, self.gradient_sums = np.zeros((N, C, 4)), np.zeros((N, C, 2))
 
-    def count_in(self, convolution: Convolution) -> None:
-        """Let the convolution that writes the input take its statistics in training."""
-        convolution.moments, self.counted = self.moments, True
-
-    def take_over(self, convolution: Convolution) -> None:
-        """Run this convolution too, whose output nobody else reads: as one in evaluation."""
-        self.convolution = convolution
+    def follow(self, producer: Step) -> bool:
+        """Let the convolution take the partial sums; run it if its output can be overwritten."""
+        if not isinstance(producer, Convolution) or producer.between is not None:
+            return False
+        producer.sums, self.counted = self.partial_sums, True
+        if self.output is not producer.output:
+            return False
+        self.convolution = producer
+        return True
 
     def forward(self, run: Run) -> None:
         if run.training and self.images * self.pixels < 2:
@@ -176,10 +199,10 @@ class BatchNorm(Step):
             if self.convolution is not None:
                 self.convolution.forward(run)
             if not self.counted:
-                statistics(x, self.mask, self.pixels, self.moments)
+                plane_sums(x, self.planes.mask, self.pixels, self.partial_sums)
             new_mean, new_var = np.empty_like(mean), np.empty_like(var)
             batch_norm.combine_statistics(
-                self.moments, gamma, mean, var, self.momentum, self.epsilon,
+                self.partial_sums, gamma, mean, var, self.momentum, self.epsilon,
                 self.mean, self.scale, self.inverse, new_mean, new_var,
             )  # fmt: skip
             run.new_buffers[self.names[2]], run.new_buffers[self.names[3]] = new_mean, new_var
@@ -189,31 +212,34 @@ class BatchNorm(Step):
             )
             if self.convolution is not None:
                 shift = beta - self.mean * self.scale
-                side = self.inputs[1] if self.joined else None
-                self.convolution.folded(run, self.scale, shift, side, (self.low, self.high))
+                residual = self.inputs[1] if self.has_residual else None
+                bounds = self.low, self.high
+                self.convolution.forward_scaled(run, self.scale, shift, residual, bounds)
                 return
         batch_norm.normalise_planes(
-            x, self.inputs[-1].array, self.output.array, self.vectors, self.mask,
-            self.mean, self.scale, beta, self.low, self.high, self.joined,
+            x, self.inputs[-1].array, self.output.array, self.planes, self._affine(beta),
+            self.has_residual,
         )  # fmt: skip
 
     def backward(self, run: Run) -> None:
         gamma, beta = (run.parameters[name] for name in self.names[:2])
         x, dy, dx = self.inputs[0].array, self.dy.array, self.dinputs[0]
-        joined = self.joined and self.gated
+        masked_by_output, affine = self.has_residual and self.clamped, self._affine(beta)
         batch_norm.gradient_sums(
-            dy, x, self.output.array, self.vectors, self.mean, self.scale, beta,
-            self.low, self.high, self.gated, joined, self.sums,
+            dy, x, self.output.array, self.planes.vectors, affine, self.clamped,
+            masked_by_output, self.gradient_sums,
         )  # fmt: skip
         dgamma, dbeta = np.empty_like(gamma), np.empty_like(beta)
         batch_norm.combine_gradient_sums(
-            self.sums, self.images * self.pixels, self.inverse, run.training,
+            self.gradient_sums, self.images * self.pixels, self.inverse, run.training,
             dgamma, dbeta, self.offset, self.slope,
         )  # fmt: skip
         run.gradients[self.names[0]], run.gradients[self.names[1]] = dgamma, dbeta
         if dx:
             batch_norm.input_gradient(
-                dy, x, dx.array, self.vectors, self.mask, self.mean, self.scale, beta,
-                self.low, self.high, self.gated and not joined, self.offset, self.slope,
-                run.training,
+                dy, x, dx.array, self.planes, affine, self.clamped and not masked_by_output,
+                self.offset, self.slope, run.training,
             )  # fmt: skip
+
+    def _affine(self, beta: Array) -> batch_norm.Affine:
+        return batch_norm.Affine(self.mean, self.scale, beta, self.low, self.high)

@@ -1,9 +1,9 @@
-"""ReLU and ReLU6 as limits: both are z cut off at ``low`` and ``high``, with a gate for dy.
+"""ReLU and ReLU6 as clamps: both restrict z to the interval from ``low`` to ``high``.
 
-A limit that is NaN does not limit: no comparison with it is true, and the upper one is asked
-the other way round.  Forward leaves z between its limits and keeps NaN; backward passes dy
-where low < z < high, so the derivative at a kink, and of NaN, is 0.  Cutting does not move a
-value into or out of the open interval: the gate may be asked about the output as well as z.
+A bound that is NaN does not restrict: comparisons with it are false, and the kernels ask so that
+false means "inside".  Forward keeps NaN.  Backward lets dy pass where low < z < high, so the
+derivative at a kink, and of NaN, is 0.  Clamping does not move a value into or out of the open
+interval, so the clamp mask may be computed from the output as well as from z.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from numba.extending import intrinsic
 
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
-from fcpts_ref.engines.numba.simd.vectors import VECTOR_BYTES, itemsize, load, splat, store
+from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
+from fcpts_ref.engines.numba.simd.vectors import itemsize, load, splat, store
+from fcpts_ref.engines.numba.tuning import ACTIVATION_BLOCK
 
-NONE = float("nan")
-LIMITS = {"relu": (0.0, NONE), "relu6": (0.0, 6.0)}
-PIECE = 2**12  # elements that a thread takes at a time
-NO_LIMITS = (NONE, NONE)
+UNBOUNDED = float("nan")
+BOUNDS = {"relu": (0.0, UNBOUNDED), "relu6": (0.0, 6.0)}
+NO_BOUNDS = (UNBOUNDED, UNBOUNDED)
 
 
 @intrinsic
-def cut(typing: Any, z: Any, low: Any, high: Any) -> Any:
+def clamp(typing: Any, z: Any, low: Any, high: Any) -> Any:
     """z, but low where z <= low and high where z >= high; all vectors, NaN stays NaN."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -36,7 +37,7 @@ def cut(typing: Any, z: Any, low: Any, high: Any) -> Any:
 
 
 @intrinsic
-def gate(typing: Any, dy: Any, z: Any, low: Any, high: Any) -> Any:
+def mask_gradient(typing: Any, dy: Any, z: Any, low: Any, high: Any) -> Any:
     """dy where z > low and not z >= high, else 0; all vectors."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -49,28 +50,36 @@ def gate(typing: Any, dy: Any, z: Any, low: Any, high: Any) -> Any:
 
 
 @compiled
-def limit(x: Any, y: Any, low: float, high: float) -> None:
-    """y = x cut off at the limits; buffers of one shape, y may be x.  Zeros stay zeros."""
-    for_each((x.size + PIECE - 1) // PIECE, _limit_piece, x, y, low, high)
+def clamp_planes(x: Any, y: Any, low: float, high: float) -> None:
+    """y = x clamped to the bounds; buffers of one shape, y may be x.  Zeros stay zeros."""
+    for_each((x.size + ACTIVATION_BLOCK - 1) // ACTIVATION_BLOCK, _clamp_block, x, y, low, high)
 
 
 @compiled_part
-def _limit_piece(piece: int, x: Any, y: Any, low: float, high: float) -> None:
+def _clamp_block(block: int, x: Any, y: Any, low: float, high: float) -> None:
     bottom, top = splat(low), splat(high)
     L = VECTOR_BYTES // itemsize(x)
-    for at in range(piece * PIECE, min((piece + 1) * PIECE, x.size), L):
-        store(y, at, cut(load(x, at), bottom, top))
+    for at in range(block * ACTIVATION_BLOCK, min((block + 1) * ACTIVATION_BLOCK, x.size), L):
+        store(y, at, clamp(load(x, at), bottom, top))
 
 
 @compiled
-def limit_backward(dy: Any, y: Any, dx: Any, low: float, high: float) -> None:
+def clamp_planes_backward(dy: Any, y: Any, dx: Any, low: float, high: float) -> None:
     """dx = dy where low < y < high, else 0; dx may be dy."""
-    for_each((y.size + PIECE - 1) // PIECE, _limit_piece_backward, dy, y, dx, low, high)
+    for_each(
+        (y.size + ACTIVATION_BLOCK - 1) // ACTIVATION_BLOCK,
+        _clamp_block_backward,
+        dy,
+        y,
+        dx,
+        low,
+        high,
+    )
 
 
 @compiled_part
-def _limit_piece_backward(piece: int, dy: Any, y: Any, dx: Any, low: float, high: float) -> None:
+def _clamp_block_backward(block: int, dy: Any, y: Any, dx: Any, low: float, high: float) -> None:
     bottom, top = splat(low), splat(high)
     L = VECTOR_BYTES // itemsize(y)
-    for at in range(piece * PIECE, min((piece + 1) * PIECE, y.size), L):
-        store(dx, at, gate(load(dy, at), load(y, at), bottom, top))
+    for at in range(block * ACTIVATION_BLOCK, min((block + 1) * ACTIVATION_BLOCK, y.size), L):
+        store(dx, at, mask_gradient(load(dy, at), load(y, at), bottom, top))

@@ -8,7 +8,7 @@ import numpy as np
 
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
-from fcpts_ref.engines.numba.pointwise.moments import plane_sum
+from fcpts_ref.engines.numba.pointwise.partial_sums import plane_sum
 
 
 @compiled

@@ -10,8 +10,9 @@ from typing import Any
 
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
-from fcpts_ref.engines.numba.pointwise.activation import PIECE
-from fcpts_ref.engines.numba.simd.vectors import VECTOR_BYTES, add, itemsize, load, store
+from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
+from fcpts_ref.engines.numba.simd.vectors import add, itemsize, load, store
+from fcpts_ref.engines.numba.tuning import ACTIVATION_BLOCK
 
 
 @compiled
@@ -75,11 +76,11 @@ def _give_plane(
 @compiled
 def add_planes(a: Any, b: Any, y: Any) -> None:
     """y = a + b; buffers of one shape, y may be a or b."""
-    for_each((y.size + PIECE - 1) // PIECE, _add_piece, a, b, y)
+    for_each((y.size + ACTIVATION_BLOCK - 1) // ACTIVATION_BLOCK, _add_piece, a, b, y)
 
 
 @compiled_part
 def _add_piece(piece: int, a: Any, b: Any, y: Any) -> None:
     L = VECTOR_BYTES // itemsize(y)
-    for at in range(piece * PIECE, min((piece + 1) * PIECE, y.size), L):
+    for at in range(piece * ACTIVATION_BLOCK, min((piece + 1) * ACTIVATION_BLOCK, y.size), L):
         store(y, at, add(load(a, at), load(b, at)))

@@ -1,8 +1,8 @@
-"""Equations on Numba kernels: the functions of ``fcpts_ref.spec.equations``, by the same names.
+"""The equations that a step of FCPTS evaluates over whole layers, one sweep each.
 
-Arguments, results and errors are those of the NumPy twins; what is not elementwise is summed in
-float64, in an order that depends on the size alone.  The last two functions do in one sweep what
-a step of FCPTS needs of several equations.
+``density`` and ``histogram_density`` are the functions of ``fcpts_ref.spec.equations``; the other
+two do in one sweep what takes several of its functions.  Sums are taken in float64, in an order
+that depends on the size alone.
 """
 
 from __future__ import annotations
@@ -25,90 +25,13 @@ from fcpts_ref.checks import (
     whole_number,
 )
 from fcpts_ref.engines.numba.pruning import sweeps
+from fcpts_ref.engines.numba.tuning import PARALLEL_SUMS
 from fcpts_ref.errors import InputError
-from fcpts_ref.spec import equations as twin
+from fcpts_ref.spec import equations as specification
 from fcpts_ref.spec.conventions import SURROGATE_WIDTH, Tie
 
 Array = NDArray[Any]
-Scalar = Any
 SINGLE_MAXIMUM = float(np.finfo(np.float32).max)
-
-
-# Equations 1 and 2
-
-
-def mask(weight: ArrayLike, threshold: float, *, tie: Tie = "pruned") -> Array:
-    """Equation 1, as ``fcpts_ref.spec.equations.mask``."""
-    return masked_weight(weight, threshold, tie=tie)[1]
-
-
-def sparse_weight(weight: ArrayLike, mask: ArrayLike) -> Array:
-    """Equation 2, as ``fcpts_ref.spec.equations.sparse_weight``: one product, NumPy's own."""
-    return twin.sparse_weight(weight, mask)
-
-
-# Equation 4
-
-
-def reconstruction_loss(
-    dense_logits: ArrayLike, sparse_logits: ArrayLike, *, temperature: float = 1.0
-) -> Scalar:
-    """Equation 4, as ``fcpts_ref.spec.equations.reconstruction_loss``."""
-    return _reconstruction(dense_logits, sparse_logits, temperature)[0]
-
-
-def reconstruction_loss_gradient(
-    dense_logits: ArrayLike, sparse_logits: ArrayLike, *, temperature: float = 1.0
-) -> Array:
-    """The derivative of Equation 4, as ``reconstruction_loss_gradient`` of the specification."""
-    return _reconstruction(dense_logits, sparse_logits, temperature)[1]
-
-
-# Equations 9 and 14
-
-
-def mask_threshold_gradient(weight: ArrayLike, threshold: float) -> Array:
-    """dM/dt, as ``fcpts_ref.spec.equations.mask_threshold_gradient`` (convention 2)."""
-    W, t = _weight(weight), _threshold(threshold)
-    result = np.empty_like(W)
-    if not sweeps.surrogate(W.reshape(-1), t, result.reshape(-1), SURROGATE_WIDTH):
-        raise InputError("weight holds NaN or infinity; expected finite numbers")
-    return result
-
-
-def reconstruction_threshold_gradient(
-    dloss_dmask: ArrayLike, dmask_dthreshold: ArrayLike
-) -> Scalar:
-    """Equation 14, as ``fcpts_ref.spec.equations.reconstruction_threshold_gradient``."""
-    dM, surrogate = _weight(dloss_dmask), _weight(dmask_dthreshold)
-    if dM.shape != surrogate.shape:
-        raise InputError(
-            f"dloss_dmask has shape {dM.shape} and dmask_dthreshold {surrogate.shape}; "
-            "expected the same"
-        )
-    total = sweeps.product_sum(dM.reshape(-1), surrogate.reshape(-1), np.zeros(sweeps.LANES))
-    return np.result_type(dM, surrogate).type(total)
-
-
-# Equations 10 and 12
-
-
-def sparsity_rate(weight: ArrayLike, threshold: float, *, strict: bool = False) -> Scalar:
-    """Equation 10, the exact r, as ``fcpts_ref.spec.equations.sparsity_rate``."""
-    W, t = _weight(weight), _threshold(threshold)
-    if W.size == 0:
-        return twin.sparsity_rate(W, threshold, strict=strict)  # says what is wrong
-    pruned, finite = sweeps.count(W.reshape(-1), t, strict)
-    if not finite:
-        raise InputError("weight holds NaN or infinity; expected finite numbers")
-    return W.dtype.type(pruned / W.size)
-
-
-def sparsity_rate_integral(threshold: float, samples: ArrayLike, bandwidth: float) -> Scalar:
-    """Equation 10 in closed form, as ``fcpts_ref.spec.equations.sparsity_rate_integral``."""
-    w, h = _samples(samples, bandwidth)
-    total = sweeps.integral(float(w.dtype.type(_threshold(threshold))), w, h)
-    return w.dtype.type(total / w.size)
 
 
 def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
@@ -132,7 +55,7 @@ def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) ->
     w = _weight(samples).reshape(-1)
     low, high = (w.min(), w.max()) if w.size else (np.nan, np.nan)
     if not (np.isfinite(low) and np.isfinite(high)):
-        return twin.histogram_density(points, samples, bins)  # raises InputError
+        return specification.histogram_density(points, samples, bins)  # raises InputError
     x = finite_array(points, "points").astype(w.dtype, copy=False)
     whole_number(bins, "bins", 1)
     if low == high:
@@ -144,9 +67,6 @@ def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) ->
             count = sweeps.count_between(w, edges[k], edges[k + 1], bool(k == bins - 1))
             heights[i] = count / (w.size * width)
     return heights.reshape(x.shape)
-
-
-# Several equations in one sweep
 
 
 def masked_weight(
@@ -180,12 +100,9 @@ def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: Arra
             f"weight has shape {W.shape} and dsparse_weight {dW.shape}; expected the same"
         )
     t = _threshold(threshold)
-    sums = np.zeros(sweeps.LANES)
+    sums = np.zeros(PARALLEL_SUMS)
     total = sweeps.threshold_gradient(W.reshape(-1), dW.reshape(-1), t, SURROGATE_WIDTH, sums)
     return float(total)
-
-
-# What comes in, checked
 
 
 def _weight(values: ArrayLike) -> Array:
@@ -208,7 +125,7 @@ def _samples(samples: ArrayLike, bandwidth: float) -> tuple[Array, float]:
     w = _weight(samples).reshape(-1)
     h = _in_dtype(bandwidth, w.dtype)
     if w.size == 0 or not (np.isfinite(w).all() and 0 < h < math.inf):
-        twin.density(0.0, samples, bandwidth)  # raises InputError
+        specification.density(0.0, samples, bandwidth)  # raises InputError
     return w, h
 
 
@@ -223,38 +140,3 @@ def _in_dtype(value: Any, dtype: np.dtype[Any]) -> float:
         with np.errstate(over="ignore"):
             return float(dtype.type(number))
     return math.inf
-
-
-def _reconstruction(
-    dense_logits: ArrayLike, sparse_logits: ArrayLike, temperature: float
-) -> tuple[Scalar, Array]:
-    """The loss and its gradient."""
-    dense, sparse = _weight(dense_logits), _weight(sparse_logits)
-    if dense.ndim != 2 or sparse.shape != dense.shape or dense.size == 0:
-        twin.reconstruction_loss(dense, sparse, temperature=temperature)  # raises InputError
-    gradient = np.empty_like(sparse)
-    T = _in_dtype(temperature, sparse.dtype)
-    with np.errstate(over="ignore", invalid="ignore"):  # for the kernel as plain Python
-        loss = sweeps.kl(dense, sparse, T, gradient) if 0 < T < np.inf else np.nan
-        loss = sparse.dtype.type(loss)
-    if not (np.isfinite(gradient).all() and np.isfinite(loss)):  # most often raises InputError
-        given = {"temperature": temperature}
-        loss = twin.reconstruction_loss(dense, sparse, **given)
-        gradient = twin.reconstruction_loss_gradient(dense, sparse, **given)
-    return loss, gradient
-
-
-__all__ = [
-    "density",
-    "histogram_density",
-    "mask",
-    "mask_threshold_gradient",
-    "masked_weight",
-    "reconstruction_loss",
-    "reconstruction_loss_gradient",
-    "reconstruction_threshold_gradient",
-    "sparse_weight",
-    "sparsity_rate",
-    "sparsity_rate_integral",
-    "threshold_gradient",
-]

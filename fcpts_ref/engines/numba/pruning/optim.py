@@ -1,4 +1,4 @@
-"""The SGD update in one sweep: the twin of ``fcpts_ref.spec.optim.sgd_step``."""
+"""``fcpts_ref.spec.optim.sgd_step`` in one sweep."""
 
 from __future__ import annotations
 

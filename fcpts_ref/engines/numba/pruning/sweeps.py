@@ -1,7 +1,7 @@
-"""What the equations do to a layer's weights, one sweep each: flat arrays in, nothing checked.
+"""Sweeps over the weights of a layer: the kernels of ``equations``, on flat arrays, without checks.
 
-``equations`` says what the functions mean.  Sums are taken in float64, LANES of them side by
-side so that one addition need not wait for the last; the order depends on the size alone.
+Sums are taken in float64, PARALLEL_SUMS of them side by side so that one addition need not wait for
+the last; the order depends on the size alone.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.engines.numba.jit.compilation import compiled
-
-LANES = 8
+from fcpts_ref.engines.numba.tuning import PARALLEL_SUMS
 
 
 @compiled
@@ -39,19 +38,6 @@ def mask(W: Any, M: Any, sparse: Any, t: float, at_threshold: Any, strict: bool)
 
 
 @compiled
-def count(W: Any, t: Any, strict: bool) -> Any:
-    below: Any = 0
-    at: Any = 0
-    finite: Any = True
-    for i in range(W.size):
-        u = np.float64(abs(W[i]))
-        below += u < t
-        at += u == t
-        finite &= u < np.inf
-    return (below if strict else below + at), finite
-
-
-@compiled
 def count_between(w: Any, low: Any, high: Any, closed: bool) -> int:
     """How many lie in [low, high), or in [low, high]."""
     inside, top = 0, 0
@@ -62,36 +48,11 @@ def count_between(w: Any, low: Any, high: Any, closed: bool) -> int:
 
 
 @compiled
-def surrogate(W: Any, t: Any, result: Any, width: float) -> Any:
-    finite: Any = True
-    for i in range(W.size):
-        u = abs(W[i])
-        result[i] = -0.5 if abs(u - t) < width else 0.0
-        finite &= u < np.inf
-    return finite
-
-
-@compiled
-def product_sum(a: Any, b: Any, sums: Any) -> Any:
-    """Sum of a * b in float64; sums: LANES zeros."""
-    whole = a.size // LANES * LANES
-    for first in range(0, whole, LANES):
-        for lane in range(LANES):
-            sums[lane] += a[first + lane] * b[first + lane]
-    for i in range(whole, a.size):
-        sums[i - whole] += a[i] * b[i]
-    total = 0.0
-    for lane in range(LANES):
-        total += sums[lane]
-    return total
-
-
-@compiled
 def threshold_gradient(W: Any, dW: Any, t: Any, width: float, sums: Any) -> Any:
-    """-0.5 * sum of dW * W where the surrogate is not 0; sums: LANES zeros."""
-    whole = W.size // LANES * LANES
-    for first in range(0, whole, LANES):
-        for lane in range(LANES):
+    """-0.5 * sum of dW * W where the surrogate is not 0; sums: PARALLEL_SUMS zeros."""
+    whole = W.size // PARALLEL_SUMS * PARALLEL_SUMS
+    for first in range(0, whole, PARALLEL_SUMS):
+        for lane in range(PARALLEL_SUMS):
             w = W[first + lane]
             product = dW[first + lane] * w
             sums[lane] += product if abs(abs(w) - t) < width else 0
@@ -99,7 +60,7 @@ def threshold_gradient(W: Any, dW: Any, t: Any, width: float, sums: Any) -> Any:
         product = dW[i] * W[i]
         sums[i - whole] += product if abs(abs(W[i]) - t) < width else 0
     total = 0.0
-    for lane in range(LANES):
+    for lane in range(PARALLEL_SUMS):
         total += sums[lane]
     return -0.5 * total
 
@@ -112,36 +73,3 @@ def density(points: Any, samples: Any, h: float, result: Any) -> None:
             z = (points[i] - samples[j]) / h
             total += math.exp(-0.5 * z * z)
         result[i] = total / (samples.size * h * math.sqrt(2 * math.pi))
-
-
-@compiled
-def integral(t: float, samples: Any, h: float) -> float:
-    """Sum of Phi((t - |w|) / h) - Phi((-t - |w|) / h): both in the lower tail of Phi."""
-    total = 0.0
-    root = h * math.sqrt(2.0)
-    for j in range(samples.size):
-        centre = abs(samples[j])
-        total += 0.5 * (math.erfc((centre - t) / root) - math.erfc((centre + t) / root))
-    return total
-
-
-@compiled
-def kl(dense: Any, sparse: Any, T: float, gradient: Any) -> Any:
-    """Equation 4, and gradient = (T / B) (q - p)."""
-    B, K = dense.shape
-    loss = 0.0
-    for n in range(B):
-        top_p, top_q = dense[n, 0] / T, sparse[n, 0] / T
-        for k in range(1, K):
-            top_p, top_q = max(top_p, dense[n, k] / T), max(top_q, sparse[n, k] / T)
-        sum_p, sum_q = 0.0, 0.0
-        for k in range(K):
-            sum_p += math.exp(dense[n, k] / T - top_p)
-            sum_q += math.exp(sparse[n, k] / T - top_q)
-        log_p, log_q = top_p + math.log(sum_p), top_q + math.log(sum_q)
-        for k in range(K):
-            a, b = dense[n, k] / T - log_p, sparse[n, k] / T - log_q
-            p, q = math.exp(a), math.exp(b)
-            loss += p * (a - b)
-            gradient[n, k] = (q - p) * (T / B)
-    return loss / B * T * T

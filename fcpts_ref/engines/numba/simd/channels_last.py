@@ -1,4 +1,4 @@
-"""Images turned round: from planes of pixels to rows of channels.
+"""Images copied to channels last: from planes of pixels to rows of channels.
 
 Where every output channel meets every input channel of the same pixel, lanes that are channels
 need no neighbours: any width of image fills them, and nothing is summed across lanes.
@@ -13,16 +13,11 @@ from numba import types
 from numba.extending import intrinsic
 
 from fcpts_ref.engines.numba.jit.compilation import compiled_part
+from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
 from fcpts_ref.engines.numba.memory.layout import ALIGNMENT
-from fcpts_ref.engines.numba.simd.vectors import (
-    VECTOR_BYTES,
-    VectorType,
-    _constant,
-    _load,
-    _shuffle,
-    _store,
-    itemsize,
-)
+from fcpts_ref.engines.numba.simd.emit import constant, emit_load, emit_shuffle, emit_store
+from fcpts_ref.engines.numba.simd.types import VectorType
+from fcpts_ref.engines.numba.simd.vectors import itemsize
 
 
 @compiled_part
@@ -34,23 +29,25 @@ def aligned_rows(rows: int, columns: int, like: Any) -> Any:
 
 
 @compiled_part
-def turn_planes(buffer: Any, n: int, start: int, turned: Any) -> None:
-    """turned[i, c] = element start + i of plane (n, c), as far as the plane goes.
+def to_channels_last(buffer: Any, n: int, start: int, transposed: Any) -> None:
+    """transposed[i, c] = element start + i of plane (n, c), as far as the plane goes.
 
     buffer: (N, C, PLANE); start: a multiple of ALIGNMENT, negative for the zeros above.  The
-    rows of turned are whole vectors, whose lanes beyond C repeat the last channel.
+    rows of transposed are whole vectors, whose lanes beyond C repeat the last channel.
     """
     _, channels, plane = buffer.shape
-    row, L = turned.shape[1], VECTOR_BYTES // itemsize(buffer)
+    row, L = transposed.shape[1], VECTOR_BYTES // itemsize(buffer)
     for c in range(0, row, L):
         first = min(c, channels - 1)
         for p in range(start, plane, L):
             at = (n * channels + first) * plane + p
-            turn_square(buffer, at, plane, channels - first, turned, (p - start) * row + c, row)
+            transpose_block(
+                buffer, at, plane, channels - first, transposed, (p - start) * row + c, row
+            )
 
 
 @intrinsic
-def turn_square(
+def transpose_block(
     typing: Any, a: Any, at_a: Any, step: Any, rows: Any, b: Any, at_b: Any, pace: Any
 ) -> Any:
     """b[at_b + j * pace + i] = a[at_a + i * step + j], i and j up to the lanes of a vector.
@@ -60,23 +57,23 @@ def turn_square(
     vector = VectorType(a.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        last = builder.sub(args[3], _constant(1))
+        last = builder.sub(args[3], constant(1))
         values = []
         for i in range(vector.lanes):
-            inside = builder.icmp_signed("<", _constant(i), last)
-            row = builder.select(inside, _constant(i), last)
+            inside = builder.icmp_signed("<", constant(i), last)
+            row = builder.select(inside, constant(i), last)
             at = builder.add(args[1], builder.mul(row, args[2]))
-            values.append(_load(context, builder, a, args[0], at))
-        for j, value in enumerate(_turned(builder, values)):
-            at = builder.add(args[5], builder.mul(args[6], _constant(j)))
-            _store(context, builder, b, args[4], at, value)
+            values.append(emit_load(context, builder, a, args[0], at))
+        for j, value in enumerate(_transposed(builder, values)):
+            at = builder.add(args[5], builder.mul(args[6], constant(j)))
+            emit_store(context, builder, b, args[4], at, value)
         return context.get_dummy_value()
 
     index = types.intp
     return types.void(a, index, index, index, b, index, index), generate
 
 
-def _turned(builder: Any, values: list[Any]) -> list[Any]:
+def _transposed(builder: Any, values: list[Any]) -> list[Any]:
     """Rows to columns: zip the first half of the vectors with the second, log2(lanes) times."""
     lanes = len(values)
     picks = [i // 2 + i % 2 * lanes for i in range(2 * lanes)]
@@ -84,7 +81,7 @@ def _turned(builder: Any, values: list[Any]) -> list[Any]:
     while size < lanes:
         zipped = []
         for a, b in zip(values[: lanes // 2], values[lanes // 2 :], strict=True):
-            zipped.append(_shuffle(builder, a, b, picks[:lanes]))
-            zipped.append(_shuffle(builder, a, b, picks[lanes:]))
+            zipped.append(emit_shuffle(builder, a, b, picks[:lanes]))
+            zipped.append(emit_shuffle(builder, a, b, picks[lanes:]))
         values, size = zipped, 2 * size
     return values

@@ -1,115 +1,32 @@
-"""Explicit vectors for Numba: what one instruction of the processor holds and does.
+"""One vector: the instructions of the processor as functions that kernels call.
 
-A compiler that vectorises loops by itself must prove that nothing overlaps, and may not
-reorder a sum.  These primitives say which lanes are meant, so the kernels are quick without
-``fastmath`` and add in a fixed order.  Two levels:
+A compiler that vectorises loops by itself must prove that nothing overlaps, and may not reorder a
+sum.  These functions state which lanes are meant, so kernels are fast without ``fastmath`` and add
+in a fixed order.
 
-* ``load``, ``store``, ``broadcast``, ``splat``, ``add``, ``subtract``, ``multiply``,
-  ``multiply_add``, ``keep`` and ``sum_lanes`` work on one vector;
-* a *tile* is a tuple of vectors that stays in registers while a loop runs:
-  ``zero_tile``, ``outer_product`` and ``dot_products`` are the inner steps of the kernels.
-
-Indices are element numbers in a C-contiguous array of any shape, unchecked; they may be
-negative or pass the end where the array has slack around it (``layout.allocate``).
+Indices are element numbers in a C-contiguous array of any shape, unchecked; they may be negative or
+pass the end where the array has slack around it (``layout.allocate``).
 """
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
-import llvmlite.binding as llvm
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic
 
-
-def _host() -> tuple[int, int]:
-    """Bytes in a vector register of this processor and how many registers it has."""
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 64, 32
-    if features.get("avx") and features.get("fma"):
-        return 32, 16
-    return 16, 32 if platform.machine().lower() in ("arm64", "aarch64") else 16
-
-
-# The only place that knows the host: vector length, and how large a tile may be.
-VECTOR_BYTES, REGISTERS = _host()
-TILE_ROWS = 4  # output channels in a tile
-TILE_VECTORS = 6 if REGISTERS >= 32 else 3  # 4 x 6 sums + 6 inputs + 1 weight = 31 registers
-TILE = TILE_ROWS * TILE_VECTORS
-
-Length = tuple[None, ...]  # a size that the compiler knows; its items say nothing and cost nothing
-
-
-def lanes(dtype: Any) -> int:
-    """Numbers of this dtype in one vector."""
-    return VECTOR_BYTES // int(np.dtype(dtype).itemsize)
-
-
-class VectorType(types.Type):
-    """Numba type of one vector of float32 or float64, by default of a whole register."""
-
-    def __init__(self, dtype: types.Float, lanes: int | None = None) -> None:
-        self.dtype = dtype
-        self.lanes = lanes or VECTOR_BYTES * 8 // dtype.bitwidth
-        super().__init__(name=f"Vector({dtype}, {self.lanes})")
-
-
-@register_model(VectorType)
-class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, vector: VectorType) -> None:
-        element = manager.lookup(vector.dtype).get_value_type()
-        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
-
-
-# ---- LLVM building blocks -----------------------------------------------------------------
-
-
-def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(data, [index])
-
-
-def _load(
-    context: Any, builder: Any, array_type: Any, array: Any, index: Any, lanes: int | None = None
-) -> Any:
-    vector = context.get_value_type(VectorType(array_type.dtype, lanes))
-    address = _address(context, builder, array_type, array, index)
-    value = builder.load(builder.bitcast(address, vector.as_pointer()))
-    value.align = array_type.dtype.bitwidth // 8
-    return value
-
-
-def _store(context: Any, builder: Any, array_type: Any, array: Any, index: Any, value: Any) -> None:
-    address = _address(context, builder, array_type, array, index)
-    pointer = builder.bitcast(address, value.type.as_pointer())
-    builder.store(value, pointer).align = array_type.dtype.bitwidth // 8
-
-
-def _shuffle(builder: Any, a: Any, b: Any, picks: list[int]) -> Any:
-    index = ir.Constant(ir.VectorType(ir.IntType(32), len(picks)), picks)
-    return builder.shuffle_vector(a, b, index)
-
-
-def _broadcast(builder: Any, scalar: Any, vector: Any) -> Any:
-    undefined = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-    return _shuffle(builder, first, undefined, [0] * vector.count)
-
-
-def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    kind = "f32" if isinstance(a.type.element, ir.FloatType) else "f64"
-    signature = ir.FunctionType(a.type, [a.type] * 3)
-    name = f"llvm.fma.v{a.type.count}{kind}"
-    return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), [a, b, c])
-
-
-def _constant(value: int) -> Any:
-    return ir.Constant(ir.IntType(64), value)
+from fcpts_ref.engines.numba.simd.emit import (
+    constant,
+    emit_address,
+    emit_broadcast,
+    emit_load,
+    emit_multiply_add,
+    emit_shuffle,
+    emit_store,
+)
+from fcpts_ref.engines.numba.simd.types import VectorType
 
 
 @intrinsic
@@ -118,12 +35,9 @@ def itemsize(typing: Any, array: Any) -> Any:
     size = array.dtype.bitwidth // 8
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _constant(size)
+        return constant(size)
 
     return types.intp(array), generate
-
-
-# ---- one vector ---------------------------------------------------------------------------
 
 
 @intrinsic
@@ -131,7 +45,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
     """The vector array[index], array[index + 1], ..."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _load(context, builder, array, *args)
+        return emit_load(context, builder, array, *args)
 
     return VectorType(array.dtype)(array, types.intp), generate
 
@@ -141,7 +55,7 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
     """array[index], array[index + 1], ... = vector"""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _store(context, builder, array, *args)
+        emit_store(context, builder, array, *args)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), generate
@@ -153,8 +67,8 @@ def broadcast(typing: Any, array: Any, index: Any) -> Any:
     result = VectorType(array.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        scalar = builder.load(_address(context, builder, array, *args))
-        return _broadcast(builder, scalar, context.get_value_type(result))
+        scalar = builder.load(emit_address(context, builder, array, *args))
+        return emit_broadcast(builder, scalar, context.get_value_type(result))
 
     return result(array, types.intp), generate
 
@@ -165,7 +79,7 @@ def splat(typing: Any, scalar: Any) -> Any:
     result = VectorType(scalar)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _broadcast(builder, args[0], context.get_value_type(result))
+        return emit_broadcast(builder, args[0], context.get_value_type(result))
 
     return result(scalar), generate
 
@@ -205,13 +119,13 @@ def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """a * b + c, rounded once"""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _multiply_add(builder, *args)
+        return emit_multiply_add(builder, *args)
 
     return a(a, b, c), generate
 
 
 @intrinsic
-def keep(typing: Any, vector: Any, mask: Any, index: Any) -> Any:
+def apply_mask(typing: Any, vector: Any, mask: Any, index: Any) -> Any:
     """The vector where mask[index + lane] is -1, zero where it is 0 (also instead of NaN).
 
     mask: integers as wide as the floats.
@@ -219,7 +133,7 @@ def keep(typing: Any, vector: Any, mask: Any, index: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         integers = ir.VectorType(ir.IntType(vector.dtype.bitwidth), vector.lanes)
-        address = _address(context, builder, mask, args[1], args[2])
+        address = emit_address(context, builder, mask, args[1], args[2])
         bits = builder.load(builder.bitcast(address, integers.as_pointer()))
         bits.align = vector.dtype.bitwidth // 8
         kept = builder.and_(builder.bitcast(args[0], integers), bits)
@@ -233,7 +147,7 @@ def prefetch(typing: Any, array: Any, index: Any) -> Any:
     """Ask for the cache line of array[index], to be read or written soon."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = builder.bitcast(_address(context, builder, array, *args), cgutils.voidptr_t)
+        pointer = builder.bitcast(emit_address(context, builder, array, *args), cgutils.voidptr_t)
         integer = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, integer, integer, integer])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
@@ -252,204 +166,9 @@ def sum_lanes(typing: Any, vector: Any) -> Any:
         value, width = args[0], vector.lanes
         while width > 1:
             width //= 2
-            low = _shuffle(builder, value, value, list(range(width)))
-            high = _shuffle(builder, value, value, list(range(width, 2 * width)))
+            low = emit_shuffle(builder, value, value, list(range(width)))
+            high = emit_shuffle(builder, value, value, list(range(width, 2 * width)))
             value = builder.fadd(low, high)
         return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
     return vector.dtype(vector), generate
-
-
-# ---- tiles --------------------------------------------------------------------------------
-# Vectors of a tile may be shorter than a register: lane_shape is a tuple (Length) as long as
-# a vector has lanes.
-
-
-@intrinsic
-def load_as(typing: Any, vector: Any, array: Any, index: Any) -> Any:
-    """The vector array[index], array[index + 1], ... with the lanes of the first argument."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _load(context, builder, array, args[1], args[2], vector.lanes)
-
-    return vector(vector, array, types.intp), generate
-
-
-@intrinsic
-def broadcast_as(typing: Any, vector: Any, array: Any, index: Any) -> Any:
-    """array[index] in every lane of a vector like the first argument."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        scalar = builder.load(_address(context, builder, array, args[1], args[2]))
-        return _broadcast(builder, scalar, context.get_value_type(vector))
-
-    return vector(vector, array, types.intp), generate
-
-
-@intrinsic
-def splat_as(typing: Any, vector: Any, scalar: Any) -> Any:
-    """The scalar, rounded to the vector's dtype, in every lane of a vector like the first."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        number = context.cast(builder, args[1], scalar, vector.dtype)
-        return _broadcast(builder, number, context.get_value_type(vector))
-
-    return vector(vector, scalar), generate
-
-
-@intrinsic(prefer_literal=True)
-def zero_tile(typing: Any, array: Any, shape: Any, rows: Any, lane_shape: Any) -> Any:
-    """rows x len(shape) vectors of zeros of the array's dtype; rows is a constant."""
-    if not isinstance(rows, types.IntegerLiteral):
-        return None
-    vector = VectorType(array.dtype, lane_shape.count)
-    tile = types.UniTuple(vector, rows.literal_value * shape.count)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        zero = ir.Constant(context.get_value_type(vector), None)
-        return context.make_tuple(builder, tile, [zero] * tile.count)
-
-    return tile(array, shape, rows, lane_shape), generate
-
-
-@intrinsic
-def load_lanes(typing: Any, array: Any, index: Any, lane_shape: Any) -> Any:
-    """The vector array[index], array[index + 1], ... of len(lane_shape) lanes."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _load(context, builder, array, args[0], args[1], lane_shape.count)
-
-    return VectorType(array.dtype, lane_shape.count)(array, types.intp, lane_shape), generate
-
-
-@intrinsic
-def load_pairs(typing: Any, array: Any, index: Any, lane_shape: Any) -> Any:
-    """Vectors of array[index], array[index + 2], ... and of array[index + 1], ..."""
-    lanes = lane_shape.count
-    result = types.UniTuple(VectorType(array.dtype, lanes), 2)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        low = _load(context, builder, array, args[0], args[1], lanes)
-        behind = builder.add(args[1], _constant(lanes))
-        high = _load(context, builder, array, args[0], behind, lanes)
-        halves = [_shuffle(builder, low, high, list(range(b, 2 * lanes, 2))) for b in (0, 1)]
-        return context.make_tuple(builder, result, halves)
-
-    return result(array, types.intp, lane_shape), generate
-
-
-@intrinsic
-def zip_lanes(typing: Any, a: Any, b: Any) -> Any:
-    """Vectors a0, b0, a1, b1, ...: the first half of the lanes, and the second."""
-    result = types.UniTuple(a, 2)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        picks = [i // 2 + i % 2 * a.lanes for i in range(2 * a.lanes)]
-        halves = [
-            _shuffle(builder, args[0], args[1], picks[: a.lanes]),
-            _shuffle(builder, args[0], args[1], picks[a.lanes :]),
-        ]
-        return context.make_tuple(builder, result, halves)
-
-    return result(a, b), generate
-
-
-@intrinsic
-def take(typing: Any, numbers: Any, index: Any, shape: Any) -> Any:
-    """The tuple numbers[index], numbers[index + 1], ... of len(shape) integers."""
-    result = types.UniTuple(types.int64, shape.count)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        at = [builder.add(args[1], _constant(i)) for i in range(shape.count)]
-        loaded = [builder.load(_address(context, builder, numbers, args[0], i)) for i in at]
-        values = [context.cast(builder, v, numbers.dtype, types.int64) for v in loaded]
-        return context.make_tuple(builder, result, values)
-
-    return result(numbers, types.intp, shape), generate
-
-
-@intrinsic
-def outer_product(
-    typing: Any, tile: Any, shape: Any, w: Any, at_w: Any, x: Any, at_x: Any, step: Any
-) -> Any:
-    """tile[m, v] += w[at_w + m] * x[at_x + v * step :], for every row m and vector v.
-
-    Each vector of x is loaded once and meets every row's weight.  step None: the vectors follow
-    each other.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        tile, _, w, at_w, x, at_x, step = args
-        rows = [builder.add(at_w, _constant(m)) for m in range(signature.return_type.count)]
-        return _outer_product(context, builder, signature, tile, w, rows, x, at_x, step)
-
-    kind = step if isinstance(step, types.NoneType) else types.intp
-    return tile(tile, shape, w, types.intp, x, types.intp, kind), generate
-
-
-@intrinsic
-def outer_product_apart(
-    typing: Any, tile: Any, shape: Any, w: Any, at_w: Any, pace: Any, x: Any, at_x: Any, step: Any
-) -> Any:
-    """The same with weights that are apart: tile[m, v] += w[at_w + m * pace] * ..."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        tile, _, w, at_w, pace, x, at_x, step = args
-        count = signature.return_type.count
-        rows = [builder.add(at_w, builder.mul(pace, _constant(m))) for m in range(count)]
-        return _outer_product(context, builder, signature, tile, w, rows, x, at_x, step)
-
-    kind = step if isinstance(step, types.NoneType) else types.intp
-    return tile(tile, shape, w, types.intp, types.intp, x, types.intp, kind), generate
-
-
-def _outer_product(
-    context: Any, builder: Any, signature: Any, tile: Any, w: Any, rows: list[Any], x: Any,
-    at_x: Any, step: Any,
-) -> Any:  # fmt: skip
-    kind, shape, w_kind = signature.args[:3]
-    x_kind, step_kind = signature.args[-3], signature.args[-1]
-    columns, vector = shape.count, kind.dtype
-    sums = cgutils.unpack_tuple(builder, tile, kind.count)
-    inputs = []
-    for v in range(columns):
-        shift = _constant(v * vector.lanes)
-        if not isinstance(step_kind, types.NoneType):
-            shift = builder.mul(step, _constant(v))
-        index = builder.add(at_x, shift)
-        inputs.append(_load(context, builder, x_kind, x, index, vector.lanes))
-    for m in range(kind.count // columns):
-        scalar = builder.load(_address(context, builder, w_kind, w, rows[m]))
-        weight = _broadcast(builder, scalar, context.get_value_type(vector))
-        for v in range(columns):
-            i = m * columns + v
-            sums[i] = _multiply_add(builder, weight, inputs[v], sums[i])
-    return context.make_tuple(builder, kind, sums)
-
-
-@intrinsic
-def dot_products(
-    typing: Any, tile: Any, a: Any, at_a: Any, step: Any, b: Any, at_b: Any, offsets: Any
-) -> Any:
-    """tile[m, j] += a[at_a + m * step :] * b[at_b + offsets[j] :], lane by lane.
-
-    The lanes of a tile's vectors are summed at the end, with ``sum_lanes``.
-    """
-    columns = offsets.count
-    rows = tile.count // columns
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        sums = cgutils.unpack_tuple(builder, args[0], tile.count)
-        shifts = cgutils.unpack_tuple(builder, args[6], columns)
-        at = [builder.add(args[5], shift) for shift in shifts]
-        lanes = tile.dtype.lanes
-        right = [_load(context, builder, b, args[4], index, lanes) for index in at]
-        for m in range(rows):
-            index = builder.add(args[2], builder.mul(args[3], _constant(m)))
-            left = _load(context, builder, a, args[1], index, lanes)
-            for j in range(columns):
-                i = m * columns + j
-                sums[i] = _multiply_add(builder, left, right[j], sums[i])
-        return context.make_tuple(builder, tile, sums)
-
-    return tile(tile, a, types.intp, types.intp, b, types.intp, offsets), generate

@@ -1,33 +1,9 @@
-"""3 x 3 convolution with 4 times fewer multiplications: Winograd's F(4 x 4, 3 x 3).
+"""The correlation by Winograd's algorithm (see ``winograd``).
 
-Multiplying polynomials costs one product per point at which both are known.  Four outputs of a
-filter (g0, g1, g2) over inputs d0 ... d5 are four coefficients of such a product, turned round:
-six points are enough where the plain sum has twelve products.  With the points 0, 1, -1, 1/2,
--2 and infinity
-
-    y = A^T ((G g) * (B^T d)),
-
-    A^T = 1  1  1   1   1  0    G =   1      0      0      B^T = 1 -3/2   -2  3/2   1   0
-          0  1 -1 1/2  -2  0         1/3    1/3    1/3          0   -1  1/2  5/2   1   0
-          0  1  1 1/4   4  0        -1/3    1/3   -1/3          0    1 -5/2  1/2   1   0
-          0  1 -1 1/8  -8  1      -16/15  -8/15  -4/15          0   -2   -1    2   1   0
-                                    1/15  -2/15   4/15          0  1/2   -1 -1/2   1   0
-                                     0      0      1            0    1 -3/2   -2 3/2   1
-
-Done along rows and along columns, a *square* of 6 x 6 inputs and the 3 x 3 filter turn into 36
-*parts* each, and their 36 products into 4 x 4 outputs, where the plain sum has 144.  (S. Winograd
-1980; A. Lavin and S. Gray 2015, arXiv:1509.09308.)  Points close to 1 in size keep the rounding
-small (B. Barabasz et al. 2018, arXiv:1803.10986): in float32, of random numbers, the errors are
-about three times those of the plain sum.
-
-Each part is the product of two matrices, (planes, channels) and (channels, squares).  Lanes are
-squares (``winograd_squares``).  The parts of a vector of them stay in the second-level cache; a row
-of parts stays in the first one while the products for all planes are made, which are turned into
-outputs along that row before they leave the registers.
-
-The products of a square that cancel in exact arithmetic leave rounding errors.  So an infinite
-pixel may give NaN where the direct sum gives infinity, or where it is not even seen, as far as
-the other pixels of its square; what is finite there and has no infinite neighbour is finite here.
+Each transformed coefficient is the product of two matrices, (K, C) and (C, tiles).  Lanes are
+tiles.  The coefficients of a vector of tiles stay in the second-level cache; a row of them stays in
+the first one while the products for all output channels are made, which are transformed back along
+that row before they leave the registers.
 """
 
 from __future__ import annotations
@@ -37,169 +13,162 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.engines.numba.convolution.winograd.tiles import (
-    PARTS,
-    PIECES,
+    COEFFICIENTS,
     SIZE,
     SPAN,
-    join_row,
-    join_squares,
-    load_pieces,
+    STRIPS,
+    invert_columns,
+    invert_row,
+    load_strips,
     multiply_row,
-    split_squares,
-    store_pieces,
+    store_strips,
+    transform_inputs,
 )
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.memory.layout import ALIGNMENT
-from fcpts_ref.engines.numba.pointwise.activation import cut
-from fcpts_ref.engines.numba.pointwise.moments import CHUNK, add_rows, flush, write_counts
+from fcpts_ref.engines.numba.pointwise.activation import clamp
+from fcpts_ref.engines.numba.pointwise.partial_sums import add_rows, flush, write_counts
 from fcpts_ref.engines.numba.simd.channels_last import aligned_rows
-from fcpts_ref.engines.numba.simd.vectors import (
-    REGISTERS,
-    add,
-    broadcast_as,
-    itemsize,
-    prefetch,
-    zero_tile,
+from fcpts_ref.engines.numba.simd.register_tiles import broadcast_as, zero_tile
+from fcpts_ref.engines.numba.simd.types import static_size
+from fcpts_ref.engines.numba.simd.vectors import add, itemsize, prefetch
+from fcpts_ref.engines.numba.tuning import (
+    FLOAT_SUM_VECTORS,
+    WINOGRAD_BLOCK_ROWS,
+    WINOGRAD_FILTER_CHANNELS,
+    WINOGRAD_TILE_ROWS,
 )
 
-ROWS = 4 if REGISTERS >= 32 else 2  # output planes whose row of parts is summed in registers
-SHARE = 8  # channels whose filters are turned into parts at a time
-PLANES = 8 * ROWS  # output planes that are made at a time
+ROWS, SHARE = WINOGRAD_TILE_ROWS, WINOGRAD_FILTER_CHANNELS
 CACHE_LINE = 64  # bytes
-ROW_SHAPE = (None,) * SPAN
-GAP = ALIGNMENT  # elements between parts, else all of them would share a few sets of the cache
+ROW_VECTORS = static_size(SPAN)
+GAP = ALIGNMENT  # elements between coefficients, else they would share a few sets of the cache
 
 
 @compiled
-def pack_parts(weight: Any, positions: Any, packed: Any) -> None:
-    """packed[k // ROWS, i, c, j, k % ROWS] = part (i, j) of the filter from channel c to plane k.
+def pack_filters(weight: Any, positions: Any, packed: Any) -> None:
+    """packed[k // ROWS, i, c, j, k % ROWS] = coefficient (i, j) of the filter from channel c to k.
 
-    weight: flat; positions (PLANES, CHANNELS, 3, 3): where its elements are; packed (BLOCKS,
-    SPAN, CHANNELS, SPAN, ROWS).  The parts are worked out in float64 and rounded once.
+    weight: flat; positions (K, C, 3, 3): where its elements are; packed (BLOCKS, SPAN, C, SPAN,
+    ROWS).  The coefficients are computed in float64 and rounded once.
     """
-    for_each(len(positions), _pack_plane, weight, positions, packed)
+    for_each(len(positions), _pack_channel, weight, positions, packed)
 
 
 @compiled_part
-def _pack_plane(k: int, weight: Any, positions: Any, packed: Any) -> None:
+def _pack_channel(k: int, weight: Any, positions: Any, packed: Any) -> None:
     channels = positions.shape[1]
     filters, rows = np.zeros((3, 3 * SHARE)), np.empty((SPAN, 3 * SHARE))
-    columns, parts = np.empty((3, SPAN * SHARE)), np.empty((SPAN, SPAN * SHARE))
+    columns, coeffs = np.empty((3, SPAN * SHARE)), np.empty((SPAN, SPAN * SHARE))
     for first in range(0, channels, SHARE):
         share = min(SHARE, channels - first)
         for c in range(share):
             for r in range(3):
                 for s in range(3):
                     filters[r, s * SHARE + c] = weight[positions[k, first + c, r, s]]
-        filter_parts(filters, rows)
+        transform_filters(filters, rows)
         for i in range(SPAN):
             for s in range(3):
                 for c in range(SHARE):
                     columns[s, i * SHARE + c] = rows[i, s * SHARE + c]
-        filter_parts(columns, parts)
+        transform_filters(columns, coeffs)
         for i in range(SPAN):
             for c in range(share):
                 for j in range(SPAN):
-                    packed[k // ROWS, i, first + c, j, k % ROWS] = parts[j, i * SHARE + c]
+                    packed[k // ROWS, i, first + c, j, k % ROWS] = coeffs[j, i * SHARE + c]
 
 
 @compiled_part
-def filter_parts(g: Any, parts: Any) -> None:
-    """parts = G g for every column."""
+def transform_filters(g: Any, coeffs: Any) -> None:
+    """coeffs = G g for every column."""
     for i in range(g.shape[1]):
         g0, g1, g2 = g[0, i], g[1, i], g[2, i]
         sides, middle = (g0 + g2) * (1 / 3), g1 * (1 / 3)
-        parts[0, i] = g0
-        parts[1, i] = middle + sides
-        parts[2, i] = middle - sides
-        parts[3, i] = (4 * g0 + 2 * g1 + g2) * (-4 / 15)
-        parts[4, i] = (g0 - 2 * g1 + 4 * g2) * (1 / 15)
-        parts[5, i] = g2
+        coeffs[0, i] = g0
+        coeffs[1, i] = middle + sides
+        coeffs[2, i] = middle - sides
+        coeffs[3, i] = (4 * g0 + 2 * g1 + g2) * (-4 / 15)
+        coeffs[4, i] = (g0 - 2 * g1 + 4 * g2) * (1 / 15)
+        coeffs[5, i] = g2
 
 
 @compiled
 def winograd_correlation(
-    source: Any, target: Any, packed: Any, pieces: Any, group: int, pitch: int, shift: int,
-    bias: Any, lane_shape: Any, piece_shape: Any, accumulate: bool, side: Any, limits: Any,
-    moments: Any,
-) -> None:  # fmt: skip
-    """target (+)= the correlation, as ``sparse_convolution.masked_correlation``.
+    source: Any, target: Any, packed: Any, grid: Any, epilogue: Any, sums: Any
+) -> None:
+    """target = the correlation, as ``sparse.masked_correlation``.
 
-    packed: see ``pack_parts``; pieces (vectors * PIECES, 2): the image within a group and the
-    first element of every piece of the output; pitch: of source and target; shift: elements from
-    an output pixel back to the first input pixel of its filter; moments: of the target (see
-    ``moments``), or of none.
+    packed: see ``pack_filters``; grid: see ``plan.Grid``; sums: of the target (see
+    ``partial_sums``), or of none.
 
-    Threads share the groups of images.  For a vector of squares: the input parts of all channels;
-    for PLANES planes at a time their products with those of the filters, and the outputs.
+    Threads share the groups of images.  For a vector of tiles: the coefficients of all input
+    channels; then for WINOGRAD_BLOCK_ROWS output channels at a time their products with those of
+    the filters, and the outputs.
     """
     for_each(
-        (len(source) + group - 1) // group, _correlate_group,
-        source, target, packed, pieces, group, pitch, shift, bias, lane_shape, piece_shape,
-        accumulate, side, limits, moments,
+        (len(source) + grid.group - 1) // grid.group, _correlate_group,
+        source, target, packed, grid, epilogue, sums,
     )  # fmt: skip
 
 
 @compiled_part
 def _correlate_group(
-    item: int, source: Any, target: Any, packed: Any, pieces: Any, group: int, pitch: int,
-    shift: int, bias: Any, lane_shape: Any, piece_shape: Any, accumulate: bool, side: Any,
-    limits: Any, moments: Any,
-) -> None:  # fmt: skip
+    item: int, source: Any, target: Any, packed: Any, grid: Any, epilogue: Any, sums: Any
+) -> None:
+    strips, group, pitch, shift = grid.strips, grid.group, grid.pitch, grid.shift
     images, channels, plane = source.shape
-    _, planes, target_plane = target.shape
-    L = len(lane_shape)
-    vectors = len(pieces) // PIECES
-    full = CHUNK // (SIZE * PIECES)  # vectors of squares whose moments are added in float lanes
+    _, K, target_plane = target.shape
+    L = len(grid.LANES)
+    vectors = len(strips) // STRIPS
+    full = FLOAT_SUM_VECTORS // (SIZE * STRIPS)  # vectors of tiles that are summed in float lanes
     source_share = group * plane // vectors  # elements of the next group for each of our channels
-    target_share = group * planes * target_plane // (vectors * channels)
+    target_share = group * K * target_plane // (vectors * channels)
     first = item * group
-    x_parts = aligned_rows(PARTS, channels * L + GAP, source)
-    y_rows = aligned_rows(PLANES, SPAN * SIZE * L, source)
-    read, written = np.empty(PIECES, np.int64), np.empty(PIECES, np.int64)
-    counted, values = planes if len(moments) else 0, 0
-    lanes = aligned_rows(2 * counted, len(piece_shape), source)
+    x_coeffs = aligned_rows(COEFFICIENTS, channels * L + GAP, source)
+    y_rows = aligned_rows(WINOGRAD_BLOCK_ROWS, SPAN * SIZE * L, source)
+    read, written = np.empty(STRIPS, np.int64), np.empty(STRIPS, np.int64)
+    summed, values = K if len(sums) else 0, 0
+    lanes = aligned_rows(2 * summed, len(grid.HALF_LANES), source)
     for v in range(vectors):
-        count = 0  # of pieces; the last group may lack some images
-        for i in range(PIECES):
-            n, at = first + pieces[v * PIECES + i, 0], pieces[v * PIECES + i, 1]
+        count = 0  # of strips; the last group may lack some images
+        for i in range(STRIPS):
+            n, at = first + strips[v * STRIPS + i, 0], strips[v * STRIPS + i, 1]
             count += n < images
             n = min(n, images - 1)
             read[i] = n * channels * plane + at - shift
-            written[i] = n * planes * target_plane + at
+            written[i] = n * K * target_plane + at
         values += count * SIZE * L // 2
         for c in range(channels):
             turn = v * channels + c
             prefetch_share(source, (first + group) * channels * plane, turn, source_share)
-            prefetch_share(target, (first + group) * planes * target_plane, turn, target_share)
-            split_squares(source, read, c * plane, pitch, x_parts, c * L)
-        for begin in range(0, planes, PLANES):
-            end = min(begin + PLANES, planes)
-            multiply_parts(x_parts, packed, begin, end, y_rows, lane_shape)
+            prefetch_share(target, (first + group) * K * target_plane, turn, target_share)
+            transform_inputs(source, read, c * plane, pitch, x_coeffs, c * L)
+        for begin in range(0, K, WINOGRAD_BLOCK_ROWS):
+            end = min(begin + WINOGRAD_BLOCK_ROWS, K)
+            multiply_coefficients(x_coeffs, packed, begin, end, y_rows, grid.LANES)
             for k in range(begin, end):
-                write_squares(
-                    y_rows, k - begin, target, written, count, k * target_plane, pitch,
-                    bias, k, accumulate, side, limits,
-                )  # fmt: skip
-        for k in range(counted):
+                write_tiles(
+                    y_rows, k - begin, target, written, count, k * target_plane, pitch, k, epilogue
+                )
+        for k in range(summed):
             add_rows(
-                target, written, count, k * target_plane, SIZE, 1, pitch, v == 0, moments, first,
-                k, lanes, piece_shape,
+                target, written, count, k * target_plane, SIZE, 1, pitch, v == 0, sums, first,
+                k, lanes, grid.HALF_LANES,
             )  # fmt: skip
-        if counted and (v + 1 == vectors or (v + 1) % full == 0):
-            flush(lanes, moments, first, piece_shape)
-    if counted:
-        write_counts(moments, first, min(group, images - first), values)
+        if summed and (v + 1 == vectors or (v + 1) % full == 0):
+            flush(lanes, sums, first, grid.HALF_LANES)
+    if summed:
+        write_counts(sums, first, min(group, images - first), values)
 
 
 @compiled_part
 def prefetch_share(buffer: Any, start: int, turn: int, size: int) -> None:
-    """Ask for ``size`` elements behind start + turn * size, if there are any.
+    """Prefetch ``size`` elements from start + turn * size on, if there are any.
 
-    While work is on some images: the next ones, bit by bit, for processors keep few requests at a
-    time.  Squares are read from short rows of many planes, which they do not foresee; but the
-    planes of an image follow each other in memory.
+    While some images are computed, the next ones are fetched in small shares, for processors keep
+    few requests at a time.  Tiles are read from short rows of many channels, a pattern that the
+    hardware does not predict; but the channels of an image follow each other in memory.
     """
     first = start + turn * size
     for at in range(first, min(first + size, buffer.size), CACHE_LINE // itemsize(buffer)):
@@ -207,35 +176,36 @@ def prefetch_share(buffer: Any, start: int, turn: int, size: int) -> None:
 
 
 @compiled_part
-def multiply_parts(
-    x_parts: Any, packed: Any, begin: int, end: int, y_rows: Any, lane_shape: Any
+def multiply_coefficients(
+    x_coeffs: Any, packed: Any, begin: int, end: int, y_rows: Any, LANES: Any
 ) -> None:
-    """y_rows[k - begin] = the outputs of each row of parts of plane k."""
-    channels, L, pace = packed.shape[2], len(lane_shape), x_parts.shape[1]
+    """y_rows[k - begin] = the outputs of each row of coefficients of channel k."""
+    channels, L, pace = packed.shape[2], len(LANES), x_coeffs.shape[1]
     for i in range(SPAN):
         for block in range(begin // ROWS, (end + ROWS - 1) // ROWS):
-            tile = zero_tile(x_parts, ROW_SHAPE, ROWS, lane_shape)
+            tile = zero_tile(x_coeffs, ROW_VECTORS, ROWS, LANES)
             at = (block * SPAN + i) * channels * SPAN * ROWS
             for c in range(channels):
                 tile = multiply_row(
-                    tile, packed, at + c * SPAN * ROWS, x_parts, i * SPAN * pace + c * L, pace
+                    tile, packed, at + c * SPAN * ROWS, x_coeffs, i * SPAN * pace + c * L, pace
                 )
             at = ((block * ROWS - begin) * SPAN + i) * SIZE * L
-            join_row(tile, y_rows, at, y_rows.shape[1])
+            invert_row(tile, y_rows, at, y_rows.shape[1])
 
 
 @compiled_part
-def write_squares(
-    y_rows: Any, row: int, target: Any, places: Any, count: int, plane: int, pitch: int,
-    bias: Any, k: int, accumulate: bool, side: Any, limits: Any,
+def write_tiles(
+    y_rows: Any, row: int, target: Any, places: Any, count: int, plane: int, pitch: int, k: int,
+    epilogue: Any,
 ) -> None:  # fmt: skip
-    """The first ``count`` pieces of one output plane, finished as ``store_tile`` does."""
-    y = join_squares(y_rows, row * y_rows.shape[1])
-    shift = broadcast_as(y[0], bias, k)
-    low, high = broadcast_as(y[0], limits, 0), broadcast_as(y[0], limits, 1)
+    """The first ``count`` strips of one output channel, finished as by ``dense.store_tile``."""
+    y = invert_columns(y_rows, row * y_rows.shape[1])
+    residual, bounds, has_residual = epilogue.residual, epilogue.bounds, epilogue.has_residual
+    bias = broadcast_as(y[0], epilogue.bias, k)
+    low, high = broadcast_as(y[0], bounds, 0), broadcast_as(y[0], bounds, 1)
     for i, value in enumerate(y):
-        piece = 2 * i % PIECES
-        down = plane + 2 * i // PIECES * pitch
-        if accumulate:
-            value = add(value, load_pieces(value, side, places, piece, down))
-        store_pieces(target, places, piece, down, cut(add(value, shift), low, high), count)
+        strip = 2 * i % STRIPS
+        down = plane + 2 * i // STRIPS * pitch
+        if has_residual:
+            value = add(value, load_strips(value, residual, places, strip, down))
+        store_strips(target, places, strip, down, clamp(add(value, bias), low, high), count)

@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.engines.numba.convolution.taps import Scheme, Taps
+from fcpts_ref.engines.numba.convolution.tiling import Epilogue
 from fcpts_ref.engines.numba.convolution.winograd.correlation import (
-    ROWS,
-    pack_parts,
+    pack_filters,
     winograd_correlation,
 )
-from fcpts_ref.engines.numba.convolution.winograd.gradient import ROWS as GRADIENT_ROWS
 from fcpts_ref.engines.numba.convolution.winograd.gradient import (
-    combine_parts,
+    combine_sums,
     winograd_weight_gradient,
 )
-from fcpts_ref.engines.numba.convolution.winograd.tiles import PARTS, PIECES, SIZE, SPAN, lane_order
+from fcpts_ref.engines.numba.convolution.winograd.tiles import (
+    COEFFICIENTS,
+    SIZE,
+    SPAN,
+    STRIPS,
+    lane_order,
+)
 from fcpts_ref.engines.numba.memory.layout import Geometry, Scratch, round_up
-from fcpts_ref.engines.numba.simd.vectors import lanes
+from fcpts_ref.engines.numba.simd.types import StaticSize, lanes, static_size
+from fcpts_ref.engines.numba.tuning import (
+    WINOGRAD_GRADIENT_PARTS,
+    WINOGRAD_GRADIENT_ROWS,
+    WINOGRAD_GRADIENT_TILES,
+    WINOGRAD_MIN_CHANNELS,
+    WINOGRAD_TILE_ROWS,
+)
 
 Array = NDArray[Any]
-
-CHUNKS = 4  # of images at most, for threads to share: their weight gradients are summed apart
-FEW_PLANES = 8  # below this, squares are turned into parts for too little
-SQUARES = 32  # whose parts a weight gradient holds at a time
 
 
 def suits_winograd(scheme: Scheme, geometry: Geometry, dtype: DTypeLike) -> bool:
     """Whether the kernels apply, and pay.
 
-    3 x 3 without stride, dilation or groups, channels enough to fill tiles, and images in this
-    geometry of the target (of the weight gradient: of dy) whose rows can be cut into squares, and
-    into pieces of half a vector.
+    3 x 3 without stride, dilation or groups, channels enough to fill register tiles, and images in
+    this geometry of the target (of the weight gradient: of dy) whose rows divide into tiles, and
+    into strips of half a vector.
     """
     full = lanes(dtype)
     return (
@@ -43,84 +52,102 @@ def suits_winograd(scheme: Scheme, geometry: Geometry, dtype: DTypeLike) -> bool
         and not scheme.split
         and scheme.walk.dilation == (1, 1)
         and scheme.walk.groups == 1
-        and min(scheme.weight_shape[:2]) >= FEW_PLANES
+        and min(scheme.weight_shape[:2]) >= WINOGRAD_MIN_CHANNELS
         and full >= 4  # shuffles are within fours of lanes
         and geometry.height % SIZE == 0
         and geometry.width % max(SIZE, full // 2) == 0
     )
 
 
+class Grid(NamedTuple):
+    """The tiles of images, as kernels take it.
+
+    strips (vectors * STRIPS, 2): the image within a group and the first element of every strip of
+    the output; group: images that give whole vectors of tiles; pitch: of source and target; shift:
+    elements from an output pixel back to the first input pixel of its filter.  Static sizes: LANES
+    of a vector, HALF_LANES of a strip.
+    """
+
+    strips: NDArray[np.int64]
+    group: int
+    pitch: int
+    shift: int
+    LANES: StaticSize
+    HALF_LANES: StaticSize
+
+
+@dataclass
+class PackedWeights:
+    """A place for transformed filters, for passes whose weights stay the same."""
+
+    filters: Array | None = None
+
+
 class WinogradCorrelation:
-    """``Correlation`` by squares of pixels."""
+    """``Correlation`` by tiles of pixels."""
 
     def __init__(self, taps: Taps, geometry: Geometry, dtype: DTypeLike, backward: bool) -> None:
         """geometry: of the target."""
-        planes, J = taps.positions.shape[1:]
-        positions = taps.positions.reshape(planes, J // 9, 3, 3)
-        offsets = taps.offsets
-        if backward:  # the filter is turned round: its last element meets the first pixel
+        outputs, J = taps.positions.shape[1:]
+        positions = taps.positions.reshape(outputs, J // 9, 3, 3)
+        if backward:  # the filter is rotated: its last element meets the first pixel
             positions = positions[:, :, ::-1, ::-1]
         self.positions = np.ascontiguousarray(positions)
-        self.shift = -int(offsets.min())  # of channel 0, which comes first
-        self.pitch = geometry.pitch
-        self.pieces, self.group = _pieces(geometry, lanes(dtype) // 2)
-        self.lane_shape, self.piece_shape = (None,) * lanes(dtype), (None,) * (lanes(dtype) // 2)
-        self.packed = np.zeros((-(-planes // ROWS), SPAN, J // 9, SPAN, ROWS), dtype)
-        self.packed_from = b""  # the weights: those of a dense network stay the same for long
-        self.no_bias = np.zeros(planes, dtype)
+        shift = -int(taps.offsets.min())  # of channel 0, which comes first
+        self.grid = _grid(geometry, shift, dtype)
+        shape = -(-outputs // WINOGRAD_TILE_ROWS), SPAN, J // 9, SPAN, WINOGRAD_TILE_ROWS
+        self.packed = np.zeros(shape, dtype)
 
     def run(
-        self, weight: Array, source: Array, target: Array, bias: Array | None,
-        side: Array | None, limits: Array, moments: Array,
-    ) -> None:  # fmt: skip
+        self,
+        weight: Array,
+        source: Array,
+        target: Array,
+        epilogue: Epilogue,
+        sums: Array,
+        packed: PackedWeights | None,
+    ) -> None:
         """As ``Correlation.dense``."""
-        if (content := weight.tobytes()) != self.packed_from:
-            pack_parts(weight.reshape(-1), self.positions, self.packed)
-            self.packed_from = content
-        winograd_correlation(
-            source, target, self.packed, self.pieces, self.group, self.pitch, self.shift,
-            self.no_bias if bias is None else bias, self.lane_shape, self.piece_shape,
-            side is not None,
-            target if side is None else side, limits, moments,
-        )  # fmt: skip
+        filters = packed.filters if packed else None
+        if filters is None:
+            filters = np.zeros_like(self.packed) if packed else self.packed
+            pack_filters(weight.reshape(-1), self.positions, filters)
+        if packed:
+            packed.filters = filters
+        winograd_correlation(source, target, filters, self.grid, epilogue, sums)
 
 
 class WinogradGradient:
-    """The dense weight gradient by squares of pixels."""
+    """The dense weight gradient by tiles of pixels."""
 
     def __init__(self, scheme: Scheme, dtype: DTypeLike) -> None:
         target, padding = scheme.target, scheme.walk.padding
         full, (K, C) = lanes(dtype), scheme.weight_shape[:2]
-        self.pieces, self.group = _pieces(target, full // 2)
+        self.grid = _grid(target, padding[0] * target.pitch + padding[1], dtype)
         order = np.array(lane_order(full))
-        table = self.pieces.reshape(-1, PIECES, 2)[:, order[:, 0]]
+        table = self.grid.strips.reshape(-1, STRIPS, 2)[:, order[:, 0]]
         table[:, :, 1] += order[:, 1]
         self.corners = table.reshape(-1, 2)
-        self.pitch = target.pitch
-        self.shift = padding[0] * target.pitch + padding[1]
-        self.lane_shape = (None,) * full
-        self.sums = PARTS, round_up(C, max(GRADIENT_ROWS, full)), round_up(K, full)
+        self.sums = COEFFICIENTS, round_up(C, max(WINOGRAD_GRADIENT_ROWS, full)), round_up(K, full)
 
     def run(self, dy: Array, x: Array, dweight: Array, scratch: Scratch) -> None:
         """Fill dweight (K, C, 3, 3); the chunks depend on the number of images alone."""
-        chunk = round_up(max(1, -(-len(dy) // CHUNKS)), self.group)
-        vectors = chunk // self.group * len(self.corners) // len(self.lane_shape)
-        batch = min(vectors, max(1, SQUARES // len(self.lane_shape)))
+        group, full = self.grid.group, len(self.grid.LANES)
+        chunk = round_up(max(1, -(-len(dy) // WINOGRAD_GRADIENT_PARTS)), group)
+        vectors = chunk // group * len(self.corners) // full
+        batch = min(vectors, max(1, WINOGRAD_GRADIENT_TILES // full))
         sums = scratch.take((-(-len(dy) // chunk), *self.sums), dweight.dtype)
-        winograd_weight_gradient(
-            dy, x, self.pieces, self.corners, self.group, self.pitch, self.shift, chunk, batch,
-            sums, self.lane_shape,
-        )  # fmt: skip
-        combine_parts(sums, dweight)
+        winograd_weight_gradient(dy, x, self.grid, self.corners, chunk, batch, sums)
+        combine_sums(sums, dweight)
 
 
-def _pieces(geometry: Geometry, length: int) -> tuple[NDArray[np.int64], int]:
-    """Image within a group and first element of every piece of the first rows of squares.
-
-    A group has as many images as give whole vectors of pieces.
-    """
+def _grid(geometry: Geometry, shift: int, dtype: DTypeLike) -> Grid:
+    """The strips of the first rows of tiles of a group of images."""
+    full = lanes(dtype)
     rows = np.arange(0, geometry.height, SIZE)[:, np.newaxis] * geometry.pitch
-    starts = (rows + np.arange(0, geometry.width, length)).reshape(-1)
-    group = PIECES // math.gcd(len(starts), PIECES)
+    starts = (rows + np.arange(0, geometry.width, full // 2)).reshape(-1)
+    group = STRIPS // math.gcd(len(starts), STRIPS)
     table = [(image, start) for image in range(group) for start in starts]
-    return np.array(table, np.int64), group
+    strips = np.array(table, np.int64)
+    sizes = static_size(full), static_size(full // 2)
+    return Grid(strips, group, geometry.pitch, shift, *sizes)

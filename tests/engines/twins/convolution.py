@@ -1,7 +1,6 @@
-"""The twins of ``fcpts_ref.layers.convolution`` by the fast kernels.
+"""The functions of ``fcpts_ref.layers.convolution`` on the kernels of the fast engine.
 
-They take ordinary (N, C, H, W) arrays of float32 or float64 and pack them into buffers, which
-an engine does once; they are for use on their own and for tests, not for an inner loop.
+They take plain (N, C, H, W) arrays of float32 or float64 and pack them into buffers at every call.
 
 The ``masked_`` functions skip the weights that are zero: such a weight contributes nothing,
 even against an infinite or NaN activation, and its gradient is zero.  Elsewhere what is not
@@ -19,11 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, prefer_sparse
-from fcpts_ref.engines.numba.convolution.sparse_index import density
+from fcpts_ref.engines.numba.convolution.choice import prefer_sparse
+from fcpts_ref.engines.numba.convolution.kept_weights import density
+from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, Operands
 from fcpts_ref.engines.numba.memory.layout import Geometry, allocate, interior, make_geometry
 from fcpts_ref.errors import InputError
-from fcpts_ref.layers.convolution import _check as check_shapes
+from fcpts_ref.layers.convolution import check_shapes
 from fcpts_ref.layers.convolution import geometry as make_walk
 
 Array = NDArray[Any]
@@ -63,7 +63,8 @@ def convolution_weight_gradient(
     """The adjoint by the weight, of shape weight_shape; dy: (N, K, P, Q); x: (N, C, H, W)."""
     plan = _plan(x, weight_shape, dy.dtype, walk)
     dweight = np.empty(weight_shape, dy.dtype)
-    plan.weight_gradient(_pack(dy, plan.output_geometry), _pack(x, plan.input_geometry), dweight)
+    operands = _operands(plan, x, dweight, 1.0)
+    plan.weight_gradient(_pack(dy, plan.output_geometry), operands, dweight)
     return dweight
 
 
@@ -95,9 +96,8 @@ def masked_convolution_weight_gradient(dy: Array, x: Array, weight: Array, **wal
     """``convolution_weight_gradient`` where weight is not zero; zero elsewhere."""
     plan = _plan(x, weight.shape, weight.dtype, walk, sparse=True)
     dweight = np.empty_like(weight, order="C")
-    dy, x = _pack(dy, plan.output_geometry), _pack(x, plan.input_geometry)
-    weight = np.ascontiguousarray(weight)
-    plan.kept_weight_gradient(dy, x, weight, dweight, density=density(weight))
+    operands = _operands(plan, x, weight, density(weight))
+    plan.kept_weight_gradient(_pack(dy, plan.output_geometry), operands, dweight)
     return dweight
 
 
@@ -106,9 +106,8 @@ def _forward(
 ) -> Array:
     plan = _plan(x, weight.shape, weight.dtype, walk, sparse)
     y = allocate(len(x), len(weight), plan.output_geometry, weight.dtype)
-    weight = np.ascontiguousarray(weight)
-    kept = density(weight) if sparse else 1.0
-    plan.forward(_pack(x, plan.input_geometry), weight, bias, y, density=kept)
+    operands = _operands(plan, x, weight, density(weight) if sparse else 1.0)
+    plan.forward(operands, bias, y)
     return interior(y, plan.output_geometry).copy()
 
 
@@ -136,6 +135,11 @@ def _plan(
     geometry = make_geometry(x.shape[2], x.shape[3], max(steps.padding))
     prefer = _always if sparse else prefer_sparse
     return ConvolutionPlan(geometry, weight_shape, len(x), dtype, prefer=prefer, **walk)
+
+
+def _operands(plan: ConvolutionPlan, x: Array, weight: Array, share: float) -> Operands:
+    packed = _pack(x, plan.input_geometry)
+    return plan.operands(packed, np.ascontiguousarray(weight), density=share)
 
 
 def _always(share: float, planes: int) -> bool:

@@ -1,8 +1,7 @@
-"""The layers on Numba kernels: the functions of ``fcpts_ref.layers`` by the same names.
+"""The other functions of ``fcpts_ref.layers`` on the steps of the fast engine.
 
-Arguments, results and errors are those of the NumPy twins, for float32 and float64.  Each
-packs its input into a buffer (see ``layout``), runs the step that the engine runs, and unpacks
-the result; the engine saves itself the packing.
+Arguments, results and errors are those of the NumPy layers, for float32 and float64.  Each function
+packs its input into a buffer, runs one step of a plan and unpacks the result.
 """
 
 from __future__ import annotations
@@ -14,23 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref import layers as twin
-from fcpts_ref.engines.numba.convolution.functions import (
-    convolution_backward,
-    convolution_forward,
-    convolution_input_gradient,
-    convolution_weight_gradient,
-)
-from fcpts_ref.engines.numba.convolution.linear import linear_backward, linear_forward
-from fcpts_ref.engines.numba.losses import (
-    cross_entropy_backward,
-    cross_entropy_forward,
-    kl_divergence_backward,
-    kl_divergence_forward,
-    log_softmax_backward,
-    log_softmax_forward,
-    softmax_backward,
-    softmax_forward,
-)
 from fcpts_ref.engines.numba.memory.buffers import Slot, rows
 from fcpts_ref.engines.numba.memory.layout import allocate, make_geometry
 from fcpts_ref.engines.numba.plan.fusion import Group
@@ -214,43 +196,3 @@ def _slot(shape: tuple[int, ...], dtype: Any) -> Slot:
         return Slot(rows(shape, dtype), None)
     geometry = make_geometry(shape[2], shape[3], 0)
     return Slot(allocate(shape[0], shape[1], geometry, dtype), geometry)
-
-
-__all__ = [
-    "add_backward",
-    "add_forward",
-    "average_pool_backward",
-    "average_pool_forward",
-    "batch_norm_backward",
-    "batch_norm_forward",
-    "convolution_backward",
-    "convolution_forward",
-    "convolution_input_gradient",
-    "convolution_weight_gradient",
-    "cross_entropy_backward",
-    "cross_entropy_forward",
-    "flatten_backward",
-    "flatten_forward",
-    "global_average_pool_backward",
-    "global_average_pool_forward",
-    "kl_divergence_backward",
-    "kl_divergence_forward",
-    "linear_backward",
-    "linear_forward",
-    "log_softmax_backward",
-    "log_softmax_forward",
-    "max_pool_backward",
-    "max_pool_forward",
-    "normalise_backward",
-    "normalise_forward",
-    "relu6_backward",
-    "relu6_forward",
-    "relu_backward",
-    "relu_forward",
-    "softmax_backward",
-    "softmax_forward",
-    "subsample_backward",
-    "subsample_forward",
-    "zero_pad_backward",
-    "zero_pad_forward",
-]

@@ -1,0 +1,110 @@
+"""One correlation over buffers, by whichever kernel its layer suits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fcpts_ref.engines.numba.convolution.dense import dense_correlation, pack_weights
+from fcpts_ref.engines.numba.convolution.kept_weights import KeptList, KeptWeights
+from fcpts_ref.engines.numba.convolution.row_plan import RowCorrelation, row_form
+from fcpts_ref.engines.numba.convolution.sparse import masked_correlation
+from fcpts_ref.engines.numba.convolution.taps import Scheme, Taps
+from fcpts_ref.engines.numba.convolution.tiling import Epilogue, make_tiling
+from fcpts_ref.engines.numba.convolution.winograd.plan import (
+    PackedWeights,
+    WinogradCorrelation,
+    suits_winograd,
+)
+from fcpts_ref.engines.numba.memory.layout import Geometry
+from fcpts_ref.engines.numba.pointwise.partial_sums import plane_sums
+from fcpts_ref.engines.numba.tuning import TILE_ROWS
+
+Array = NDArray[Any]
+
+NO_SUMS = np.zeros((0, 0, 4))
+
+
+class Correlation:
+    """One table of taps over buffers: y from x, or dx from dy.
+
+    target (N, K, PLANE) = sum over taps of weight * source (N, C, PLANE) shifted.
+
+    winograd: the dense kernels where they apply; rows: the masked kernels where they apply.
+    """
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        taps: Taps,
+        geometry: Geometry,
+        images: int,
+        dtype: DTypeLike,
+        *,
+        backward: bool,
+    ) -> None:
+        """geometry: of the target."""
+        self.taps = taps
+        self.winograd: WinogradCorrelation | None = None
+        if suits_winograd(scheme, geometry, dtype):
+            self.winograd = WinogradCorrelation(taps, geometry, dtype, backward)
+        self.tiling = make_tiling(geometry, dtype)
+        self.pixels = geometry.height * geometry.width
+        self.positions = np.zeros((0, 0), np.int64) if self.winograd else _packed_positions(taps)
+        self.packed = np.zeros(self.positions.shape, dtype)
+        form = row_form(scheme, geometry, images, dtype)
+        self.rows = RowCorrelation(scheme, geometry, form, dtype, backward) if form else None
+        self.kept = self.rows.kept if self.rows else KeptList(taps, dtype)
+
+    def dense(
+        self,
+        weight: Array,
+        source: Array,
+        target: Array,
+        epilogue: Epilogue,
+        sums: Array | None = None,
+        packed: PackedWeights | None = None,
+    ) -> None:
+        """target = the correlation with all weights, then the epilogue.
+
+        sums: takes the partial sums of the target (see ``partial_sums``).
+        packed: holds what is derived from the weight, for later passes with the same one.
+        """
+        if self.winograd is not None:
+            taken = NO_SUMS if sums is None else sums
+            self.winograd.run(weight, source, target, epilogue, taken, packed)
+            return
+        pack_weights(weight.reshape(-1), self.positions.reshape(-1), self.packed.reshape(-1))
+        dense_correlation(
+            source, target, self.packed, self.taps.offsets, self.taps.counts,
+            self.taps.rows, self.tiling, epilogue,
+        )  # fmt: skip
+        if sums is not None:
+            plane_sums(target, self.tiling.mask, self.pixels, sums)
+
+    def masked(
+        self,
+        kept: KeptWeights,
+        source: Array,
+        target: Array,
+        epilogue: Epilogue,
+        sums: Array | None = None,
+    ) -> None:
+        """The same with the listed weights alone (``self.kept`` makes the list)."""
+        taken = NO_SUMS if sums is None else sums
+        if self.rows is not None:
+            self.rows.run(kept, source, target, epilogue, taken)
+            return
+        pixels = 0 if sums is None else self.pixels
+        masked_correlation(source, target, kept, self.tiling, epilogue, pixels, taken)
+
+
+def _packed_positions(taps: Taps) -> NDArray[np.int64]:
+    """(G, BLOCKS, J, TILE_ROWS): positions of the weights in the order of the dense kernel."""
+    G, M, J = taps.positions.shape
+    blocks = -(-M // TILE_ROWS)
+    places = np.full((G, blocks * TILE_ROWS, J), -1)
+    places[:, :M] = taps.positions
+    return np.ascontiguousarray(places.reshape(G, blocks, TILE_ROWS, J).swapaxes(2, 3))

@@ -1,0 +1,84 @@
+"""How vectors cover the images of a buffer, and what is done to a sum before it is stored.
+
+Both are named tuples that kernels take as one argument.  Fields in capitals are static sizes
+(``vectors.StaticSize``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fcpts_ref.engines.numba.memory.layout import Geometry, pixel_mask
+from fcpts_ref.engines.numba.simd.types import StaticSize, lanes, static_size
+from fcpts_ref.engines.numba.tuning import HALF_TILE_VECTORS, TILE_VECTORS
+
+Array = NDArray[Any]
+
+# Vectors in a tile.  Few choices: each is compiled separately.
+WHOLE_WIDTHS = (TILE_VECTORS, 1)
+HALF_WIDTHS = (HALF_TILE_VECTORS, 1)
+
+
+class Tiling(NamedTuple):
+    """Vectors over the planes of an image.
+
+    vectors: how many; step: elements from one to the next, None if they are adjacent; mask: of the
+    pixels (``layout.pixel_mask``); N_VECTORS of a tile; LANES of a vector.
+    """
+
+    vectors: int
+    step: int | None
+    mask: Array
+    N_VECTORS: StaticSize
+    LANES: StaticSize
+
+
+class Epilogue(NamedTuple):
+    """The end of a sum: clamp(sum + bias[k] (+ residual), bounds), see ``activation``.
+
+    bias: (K,); residual: the target itself or a buffer like it; bounds: (2,).
+    """
+
+    bias: Array
+    has_residual: bool
+    residual: Array
+    bounds: Array
+
+
+def make_tiling(geometry: Geometry, dtype: DTypeLike) -> Tiling:
+    """Whole vectors along the planes, or half a vector for each row where that holds the row."""
+    flat = flat_tiling(geometry, dtype)
+    half = lanes(dtype) // 2
+    if geometry.width == half and geometry.height < 2 * flat.vectors:
+        width = _best_width(geometry.height, HALF_WIDTHS)
+        return Tiling(geometry.height, geometry.pitch, flat.mask, width, static_size(half))
+    return flat._replace(N_VECTORS=_best_width(flat.vectors, WHOLE_WIDTHS))
+
+
+def flat_tiling(geometry: Geometry, dtype: DTypeLike) -> Tiling:
+    """Whole vectors along the planes, also best for weight gradients of narrow images."""
+    full = lanes(dtype)
+    mask = pixel_mask(geometry, dtype)
+    width = static_size(TILE_VECTORS)
+    return Tiling(-(-geometry.row_span // full), None, mask, width, static_size(full))
+
+
+def make_epilogue(
+    target: Array, bias: Array | None, residual: Array | None, bounds: tuple[float, float]
+) -> Epilogue:
+    """The epilogue of a kernel that writes to target (N, K, PLANE)."""
+    dtype = target.dtype
+    return Epilogue(
+        np.zeros(target.shape[1], dtype) if bias is None else bias,
+        residual is not None,
+        target if residual is None else residual,
+        np.array(bounds, dtype),
+    )
+
+
+def _best_width(vectors: int, widths: tuple[int, ...]) -> StaticSize:
+    """The tile width with few vectors beyond the last and few tiles."""
+    return static_size(min(widths, key=lambda width: -(-vectors // width) * (width + 1)))

@@ -1,0 +1,194 @@
+"""The constants that were chosen by measuring, each with what it means and what to measure again.
+
+Kernels import them from here.  All are for one processor: on another they cost speed, but no result
+is wrong.  Most decide how much work is done at a time; where sums are taken in parts of that size,
+another value changes the last bits of a result.  Sizes that a method dictates, such as Winograd's
+tile, are beside their kernels.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any, get_type_hints
+
+from fcpts_ref.engines.numba.jit.host import REGISTERS
+
+ZEN4 = "AMD Zen 4 (AVX-512), 2 threads, float32"
+
+STEP = "python -m bench step"
+CONVOLUTION = "python -m bench convolution"
+CROSSOVER = "python -m bench crossover"
+PROFILE = "python -m bench profile"
+MANY = REGISTERS >= 32
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """About a constant.
+
+    bench: the command whose times decide it; processor: where that was measured.
+    """
+
+    unit: str
+    meaning: str
+    bench: str
+    processor: str = ZEN4
+
+
+# Which kernel runs
+
+SPARSE_BELOW: Annotated[
+    float,
+    Tuned(
+        "share of the weights that are not zero",
+        "density below which a masked kernel is faster than a dense one that sums product by "
+        "product; the time of masked kernels is nearly proportional to the density",
+        CROSSOVER,
+    ),
+] = 0.45
+WINOGRAD_GAIN: Annotated[
+    float,
+    Tuned(
+        "ratio of times",
+        "how much faster Winograd's kernels are than the other dense ones: with them the crossover "
+        "is at SPARSE_BELOW / WINOGRAD_GAIN = 0.28, the mean over 16, 32 and 64 channels of "
+        "crossovers between 0.20 and 0.37",
+        CROSSOVER,
+    ),
+] = 1.6
+WINOGRAD_MIN_CHANNELS: Annotated[
+    int,
+    Tuned(
+        "channels",
+        "least input and output channels for Winograd's kernels: with fewer the transforms of the "
+        "tiles are not repaid",
+        CONVOLUTION,
+    ),
+] = 8
+ROW_MIN_IMAGES: Annotated[
+    int,
+    Tuned(
+        "images",
+        "least batch for the row-packed kernels, whose threads share images",
+        STEP,
+    ),
+] = 8
+
+# Tiles of sums in registers
+
+TILE_ROWS: Annotated[
+    int, Tuned("output channels", "rows of a dense kernel's tile", CONVOLUTION)
+] = 4
+TILE_VECTORS: Annotated[
+    int,
+    Tuned(
+        "vectors",
+        "width of a dense kernel's tile; 4 x 6 sums, 6 inputs and 1 weight fill 31 registers",
+        CONVOLUTION,
+    ),
+] = 6 if MANY else 3
+HALF_TILE_VECTORS: Annotated[
+    int,
+    Tuned(
+        "vectors of half a register",
+        "width of a dense kernel's tile for images whose rows are half a vector",
+        CONVOLUTION,
+    ),
+] = 4
+ROW_TILE_VECTORS: Annotated[
+    int,
+    Tuned("vectors", "sums of a row-packed kernel; registers hold two such tiles", CONVOLUTION),
+] = 8 if MANY else 4
+GRADIENT_TILE_WEIGHTS: Annotated[
+    int,
+    Tuned("weights", "kept weights whose gradients are summed at the same time", CONVOLUTION),
+] = 6
+WINOGRAD_TILE_ROWS: Annotated[
+    int,
+    Tuned(
+        "output channels", "channels whose row of transformed coefficients is summed", CONVOLUTION
+    ),
+] = 4 if MANY else 2
+WINOGRAD_GRADIENT_ROWS: Annotated[
+    int, Tuned("input channels", "rows of a tile of Winograd's weight gradient", CONVOLUTION)
+] = 8 if MANY else 4
+
+# Work that is done at a time, so that it stays in a cache
+
+GRADIENT_CACHE_BYTES: Annotated[
+    int,
+    Tuned(
+        "bytes",
+        "images that a weight gradient reads at a time: half a level-2 cache",
+        CONVOLUTION,
+    ),
+] = 2**19
+WINOGRAD_BLOCK_ROWS: Annotated[
+    int,
+    Tuned(
+        "output channels",
+        "channels whose outputs are made from one vector of tiles before they are stored",
+        CONVOLUTION,
+    ),
+] = 8 * WINOGRAD_TILE_ROWS
+WINOGRAD_FILTER_CHANNELS: Annotated[
+    int, Tuned("input channels", "channels whose filters are transformed at a time", PROFILE)
+] = 8
+WINOGRAD_GRADIENT_TILES: Annotated[
+    int,
+    Tuned("tiles", "tiles whose transformed coefficients a weight gradient holds", CONVOLUTION),
+] = 32
+ACTIVATION_BLOCK: Annotated[
+    int, Tuned("elements", "share of an elementwise kernel that a thread takes", PROFILE)
+] = 2**12
+
+# How work is divided among threads and sums
+
+KEPT_GRADIENT_PARTS: Annotated[
+    int,
+    Tuned(
+        "parts of the batch",
+        "least number of parts of a masked weight gradient, if there are as many images",
+        STEP,
+    ),
+] = 8
+ROW_GRADIENT_PARTS: Annotated[
+    int,
+    Tuned("parts of the batch", "greatest number of parts of a row-packed weight gradient", STEP),
+] = 8
+WINOGRAD_GRADIENT_PARTS: Annotated[
+    int,
+    Tuned("parts of the batch", "greatest number of parts of Winograd's weight gradient", STEP),
+] = 4
+THREAD_RANGES: Annotated[
+    int,
+    Tuned(
+        "ranges",
+        "ranges of a loop that threads share: enough for many threads, few enough to cost nothing",
+        STEP,
+    ),
+] = 512
+FLOAT_SUM_VECTORS: Annotated[
+    int,
+    Tuned(
+        "vectors",
+        "vectors that are summed in the dtype of the data before the sum is added in float64",
+        PROFILE,
+    ),
+] = 128
+PARALLEL_SUMS: Annotated[
+    int,
+    Tuned(
+        "sums",
+        "independent float64 sums of a sweep over weights, so that additions do not wait",
+        STEP,
+    ),
+] = 8
+
+
+def table() -> dict[str, tuple[Any, Tuned]]:
+    """Value and description of every constant by name."""
+    module = sys.modules[__name__]
+    hints = get_type_hints(module, include_extras=True)
+    return {name: (getattr(module, name), hint.__metadata__[0]) for name, hint in hints.items()}
