@@ -13,9 +13,10 @@ from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.progress import Progress
 from fcpts_ref.experiments.statistics import re_estimate_batch_norm
 from fcpts_ref.experiments.training import accuracy
-from fcpts_ref.graphs.network import Network, global_rate
+from fcpts_ref.graphs.network import Network
 from fcpts_ref.pruning.names import NEW_STATISTICS
 from fcpts_ref.pruning.registry import make_method, sparsify
+from fcpts_ref.pruning.units import pruned_share
 
 BASELINES = ("l2norm", "erk")
 """The paper's two allocations."""
@@ -72,7 +73,7 @@ def evaluate(
             found = accuracy(one.network, test, labels, engine=engine, on_batch=on_batch)
             dense = rows[0].top1 if rows else found.top1
             drop = dense - found.top1 if job.baselines else None
-            rate = global_rate(one.network)
+            rate = pruned_share(one.network.graph, one.network.parameters, job.cost)
             rows.append(Row(one.name, one.requested, rate, found.top1, found.top5, drop))
     return rows
 
@@ -114,6 +115,8 @@ def _one_shots(
                 keep_dense=job.keep_dense,
                 max_rates=job.max_rates,
                 rates=job.rates,
+                granularity=job.granularity,
+                cost=job.cost,
             ).network
         except InputError as error:
             progress.note(f"no one-shot row: {error}")

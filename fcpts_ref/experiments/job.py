@@ -12,6 +12,7 @@ from fcpts_ref.pruning.common import Method
 from fcpts_ref.pruning.registry import METHODS, make_method
 from fcpts_ref.pruning.selection import Selection
 from fcpts_ref.pruning.settings import setting
+from fcpts_ref.pruning.units import UNITS
 from fcpts_ref.spec.budget import budget
 from fcpts_ref.storage.json_files import as_json
 from fcpts_ref.storage.records import check_record, record_from_json
@@ -31,7 +32,8 @@ class Job:
     calibration: how many training images, drawn by ``seed``; None for all, at most as many as the
         method asks for.
     keep_dense, max_rates, rates: layers that are left out, capped or fixed, by name or pattern, as
-        in ``Selection``.
+        in ``Selection``.  granularity, cost: what is pruned as a whole, and what the target is a
+        share of, as in ``make_problem``.
     baselines: also evaluate the dense network and one-shot pruning.  batch_norm: add rows with
         re-estimated batch-norm statistics.  label: the method's name in tables.
     Raises InputError for anything else, in one line.
@@ -114,6 +116,18 @@ class Job:
         option="layer-rate",
         metavar="LAYER=RATE",
         of=float,
+        group=PRUNING,
+    )
+    granularity: str = setting(
+        "weight",
+        "prune single weights, or all weights of a filter together (default: weight)",
+        choices=UNITS,
+        group=PRUNING,
+    )
+    cost: Literal["weights", "macs"] = setting(
+        "weights",
+        "what the target is a share of: weights, met exactly, or multiplications, reached by the "
+        "fewest weights or filters (default: weights)",
         group=PRUNING,
     )
     batch_norm: bool = setting(

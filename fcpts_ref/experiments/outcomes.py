@@ -72,7 +72,7 @@ def outcomes(summary: Summary, dense: Dense) -> list[Outcome]:
 def setup_of(pinned: PinnedJob) -> str:
     """A short checksum of everything that decides a run but data, rate and seed."""
     job = pinned.job
-    layers = (job.keep_dense, job.max_rates, job.rates)
+    layers = (job.keep_dense, job.max_rates, job.rates, job.granularity, job.cost)
     run = (pinned.settings, pinned.calibration, job.engine)
     parts = (pinned.network_sha256, job.method, *run, layers)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]

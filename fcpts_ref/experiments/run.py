@@ -125,6 +125,8 @@ def _continue(
         engine=job.engine,
         threads=threads,
         selection=job.selection,
+        granularity=job.granularity,
+        cost=job.cost,
     )
     with progress.steps(job.method) as show, _compiled_ahead(pinned, inputs, threads):
 

@@ -157,22 +157,23 @@ def make_problem(
     engine: str = "numba",
     threads: int | None = None,
     selection: Selection | None = None,
-    unit: str = "weight",
+    granularity: str = "weight",
     cost: str = "weights",
 ) -> Problem:
     """A checked problem.
 
     selection: layers that stay dense, and bounds on the rates of others.
-    unit: "weight" or "filter", what is kept or pruned as a whole (``units.UNITS``).
+    granularity: "weight" or "filter", what is kept or pruned as a whole (``units.UNITS``).
     cost: what the target is a share of, "weights" or the multiplications of an image, "macs".
-    Raises InputError for images, a target, a selection, unit, cost or engine that do not fit.
+    Raises InputError for images, a target, a selection, granularity, cost or engine
+    that do not fit.
     """
     images = check_images(network.graph, images).astype(network.dtype, copy=False)
     if network.masks:
         raise InputError(
             f"network {network.graph.name!r} is pruned already; start from the dense network"
         )
-    units = make_unit(unit)
+    units = make_unit(granularity)
     bounds = (selection or Selection()).bounds(unit_counts(network.graph, units))
     make = partial(make_engine, engine=engine, threads=threads)
     teacher, student = make(network.graph), make(network.graph)

@@ -72,7 +72,7 @@ def sparsify(
     keep_dense: tuple[str, ...] = (),
     max_rates: Mapping[str, float] | None = None,
     rates: Mapping[str, float] | None = None,
-    unit: str = "weight",
+    granularity: str = "weight",
     cost: str = "weights",
     on_step: OnStep = ignore_step,
     **settings: Any,
@@ -88,9 +88,9 @@ def sparsify(
     CIFAR, augmentation="crop-flip" does better (``Dataset.augmentation`` names a data set's own).
     keep_dense: layers, by name or pattern, that lose nothing and do not count in the target.
     max_rates, rates: by name or pattern the highest rate of a layer, or its rate, fixed.
-    unit: "weight", or "filter" to prune all weights of an output together.  cost: the target is a
-    share of the "weights" or of the multiplications, "macs"; then it is reached by the fewest
-    units, instead of met exactly.
+    granularity: "weight", or "filter" to prune all weights of an output together.
+    cost: what the target is a share of, "weights" or the multiplications, "macs".  Where units
+    differ in cost, the fewest that reach the target go, instead of an exact number.
     engine: "numba" or "numpy"; the same seed gives the same bits on any number of threads.
     Raises InputError for bad input, in one line.
     """
@@ -103,7 +103,7 @@ def sparsify(
         engine=engine,
         threads=threads,
         selection=selection,
-        unit=unit,
+        granularity=granularity,
         cost=cost,
     )
     return run_method(chosen, problem, np.random.default_rng(seed), on_step)

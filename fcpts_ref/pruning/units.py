@@ -97,7 +97,7 @@ UNITS: dict[str, Unit] = {unit.name: unit for unit in (SINGLE_WEIGHTS, Filters()
 def make_unit(name: str) -> Unit:
     """The unit of that name.  Raises InputError for an unknown one."""
     if name not in UNITS:
-        raise InputError(f"unit is {name!r}; expected one of {', '.join(UNITS)}")
+        raise InputError(f"granularity is {name!r}; expected one of {', '.join(UNITS)}")
     return UNITS[name]
 
 

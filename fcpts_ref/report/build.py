@@ -150,6 +150,7 @@ def _free(summary: Summary) -> tuple[bool, dict[str, Any]]:
     job = pinned.job
     settings |= {"calibration_images": pinned.calibration, "engine": job.engine}
     settings |= {"keep_dense": job.keep_dense, "max_rates": job.max_rates, "rates": job.rates}
+    settings |= {"granularity": job.granularity, "cost": job.cost}
     return learns, settings
 
 

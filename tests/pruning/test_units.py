@@ -40,7 +40,7 @@ def run(target: float = 0.5, method: str = "one-shot", **more: Any) -> Any:
 def test_every_method_reaches_the_cost_by_whole_units(
     method: str, unit: str, cost: str, engine: str
 ) -> None:
-    result = run(method=method, unit=unit, cost=cost, engine=engine)
+    result = run(method=method, granularity=unit, cost=cost, engine=engine)
     costs = unit_costs(NETWORK.graph, UNITS[unit], cost)
     saved, total = 0.0, 0.0
     for name, mask in result.network.masks.items():
@@ -60,13 +60,13 @@ def test_every_method_reaches_the_cost_by_whole_units(
 
 def test_single_weights_by_weights_is_the_default() -> None:
     for method in METHODS:
-        plain, named = run(method=method), run(method=method, unit="weight", cost="weights")
+        plain, named = run(method=method), run(method=method, granularity="weight", cost="weights")
         for name, mask in plain.network.masks.items():
             assert np.array_equal(mask, named.network.masks[name])
 
 
 def test_filters_with_bounds() -> None:
-    result = run(unit="filter", keep_dense=("linear",), max_rates={"layer3.*": 0.34})
+    result = run(granularity="filter", keep_dense=("linear",), max_rates={"layer3.*": 0.34})
     masks = result.network.masks
     assert masks["linear.weight"].all()
     for name in ("layer3.0.conv1.weight", "layer3.0.conv2.weight"):
@@ -112,11 +112,11 @@ def test_costs() -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"unit": "channel"}, "unit is 'channel'; expected one of weight, filter"),
+        ({"granularity": "channel"}, "granularity is 'channel'; expected one of weight, filter"),
         ({"cost": "flops"}, "cost is 'flops'; expected 'weights' or 'macs'"),
         ({"target": 1.0, "cost": "macs"}, r"expected a sparsity rate in \[0, 1\)"),
-        ({"target": 0.999, "cost": "macs", "unit": "filter"}, "without emptying a layer"),
-        ({"target": 0.99, "unit": "filter"}, "use a lower target"),
+        ({"target": 0.999, "cost": "macs", "granularity": "filter"}, "without emptying a layer"),
+        ({"target": 0.99, "granularity": "filter"}, "use a lower target"),
         ({"target": 0.9, "cost": "macs", "max_rates": {"*": 0.5}}, "use a lower target"),
     ],
 )

@@ -38,6 +38,7 @@ from fcpts_ref.pruning.fcpts.step import (
 )
 from fcpts_ref.pruning.fcpts.views import Seen, seen_in
 from fcpts_ref.pruning.settings import setting
+from fcpts_ref.pruning.units import SINGLE_WEIGHTS
 from fcpts_ref.spec import equations
 from fcpts_ref.spec.allocation import ALLOCATIONS, Allocation
 from fcpts_ref.spec.budget import OutOfReach
@@ -219,6 +220,10 @@ class FCPTS(MethodBase):
         units = problem.magnitudes(problem.network.parameters)
         first = allocation if self.learn_rates else self._allocation(aimed)
         t = np.array(thresholds_at(units, first.rates))
+        if problem.costs is not None or problem.unit is not SINGLE_WEIGHTS:
+            # Few units or unequal costs leave layers at threshold 0, which no factor can raise.
+            smallest = [float(np.abs(u[u != 0]).min(initial=np.inf)) for u in units.values()]
+            t = np.where((t == 0) & np.isfinite(smallest), np.array(smallest) / 2, t)
         if self.learn_rates and aimed is not problem:
             t = projected(aimed, units, t)
         return State(
