@@ -24,7 +24,8 @@ from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network, check_images
 from fcpts_ref.pruning.arithmetic import NUMPY, Arithmetic, arithmetic
 from fcpts_ref.pruning.selection import Selection
-from fcpts_ref.spec.allocation import Allocation, allocate
+from fcpts_ref.pruning.units import SINGLE_WEIGHTS, Unit, make_unit, unit_costs
+from fcpts_ref.spec.allocation import SCORES, Allocation, allocate
 from fcpts_ref.spec.bounds import Bounds, check_bounds, free_bounds, shares_within
 from fcpts_ref.spec.budget import budget, exact_masks
 
@@ -55,8 +56,8 @@ class Problem:
     images: (n, C, H, W) in [0, 1], of the network's dtype; labels are never given.
     ``teacher`` runs the dense network, ``student`` the sparse one; ``make_engine`` makes an engine
     of their kind for another graph; ``teacher_cache`` is for passes of the dense network.
-    target: of the weights of the layers in ``bounds``, which says how many each may lose; default
-    all prunable layers, all but one weight of each.
+    target: of the cost of the layers in ``bounds``, which says how many units each may lose;
+    default all prunable layers, all but one unit of each.
     """
 
     network: Network
@@ -67,11 +68,14 @@ class Problem:
     make_engine: Callable[[Graph], Engine] = NumpyEngine
     arithmetic: Arithmetic = NUMPY
     bounds: Bounds = field(default_factory=dict)
+    unit: Unit = SINGLE_WEIGHTS
+    cost: str = "weights"
     teacher_cache: WeightCache = field(default_factory=WeightCache, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.bounds:
-            object.__setattr__(self, "bounds", free_bounds(self.network.sizes))
+            sizes = unit_counts(self.network.graph, self.unit)
+            object.__setattr__(self, "bounds", free_bounds(sizes))
 
     @property
     def prunable(self) -> tuple[str, ...]:
@@ -80,18 +84,38 @@ class Problem:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """How many weights each of them has."""
-        return {name: self.network.parameters[name].size for name in self.prunable}
+        """How many units each of them has."""
+        counts = unit_counts(self.network.graph, self.unit)
+        return {name: counts[name] for name in self.prunable}
 
     @property
     def narrow(self) -> bool:
         """Whether any layer is capped or fixed."""
         return dict(self.bounds) != free_bounds(self.sizes)
 
+    @cached_property
+    def unit_costs(self) -> dict[str, float]:
+        """The cost of one unit of each of them."""
+        costs = unit_costs(self.network.graph, self.unit, self.cost)
+        return {name: costs[name] for name in self.prunable}
+
     @property
-    def count(self) -> int:
-        """The exact budget: how many weights are pruned."""
-        return budget(self.target, sum(self.sizes.values()))
+    def costs(self) -> dict[str, float] | None:
+        """The same, or None if one unit costs as much as another: then units are counted."""
+        return None if len(set(self.unit_costs.values())) == 1 else self.unit_costs
+
+    @property
+    def totals(self) -> Array:
+        """(L,) the cost of each layer: N of Equation 3."""
+        sizes, costs = self.sizes, self.unit_costs
+        return np.array([sizes[name] * costs[name] for name in self.prunable])
+
+    @property
+    def count(self) -> int | float:
+        """The exact budget: how many units are pruned, or if their ``costs`` differ, the cost."""
+        if self.costs is None:
+            return budget(self.target, sum(self.sizes.values()))
+        return self.target * float(self.totals.sum())
 
     def aiming(self, target: float) -> Problem:
         """The problem at a lower target, on the way to its own: lower bounds shrink with it."""
@@ -119,6 +143,11 @@ class Problem:
         """The dense network's weights that are pruned, by name."""
         return {name: self.network.parameters[name] for name in self.prunable}
 
+    def magnitudes(self, parameters: Mapping[str, Array]) -> dict[str, Array]:
+        """For each of them the numbers by which its units are pruned: the weights themselves, or
+        one number for each unit."""
+        return {name: self.unit.magnitudes(parameters[name]) for name in self.prunable}
+
 
 def make_problem(
     network: Network,
@@ -128,29 +157,49 @@ def make_problem(
     engine: str = "numba",
     threads: int | None = None,
     selection: Selection | None = None,
+    unit: str = "weight",
+    cost: str = "weights",
 ) -> Problem:
     """A checked problem.
 
     selection: layers that stay dense, and bounds on the rates of others.
-    Raises InputError for images, a target, a selection or an engine that do not fit.
+    unit: "weight" or "filter", what is kept or pruned as a whole (``units.UNITS``).
+    cost: what the target is a share of, "weights" or the multiplications of an image, "macs".
+    Raises InputError for images, a target, a selection, unit, cost or engine that do not fit.
     """
     images = check_images(network.graph, images).astype(network.dtype, copy=False)
     if network.masks:
         raise InputError(
             f"network {network.graph.name!r} is pruned already; start from the dense network"
         )
-    bounds = (selection or Selection()).bounds(network.sizes)
-    sizes = {name: network.sizes[name] for name in bounds}
-    count = budget(target, sum(sizes.values()))
-    if count > sum(sizes.values()) - len(sizes):
-        raise InputError(
-            f"target {target} prunes {count} of {sum(sizes.values())} weights and would empty one "
-            f"of the {len(sizes)} layers; use a lower target"
-        )
-    check_bounds(bounds, count)
+    units = make_unit(unit)
+    bounds = (selection or Selection()).bounds(unit_counts(network.graph, units))
     make = partial(make_engine, engine=engine, threads=threads)
     teacher, student = make(network.graph), make(network.graph)
-    return Problem(network, images, target, teacher, student, make, arithmetic(engine), bounds)
+    problem = Problem(
+        network, images, target, teacher, student, make, arithmetic(engine), bounds, units, cost
+    )
+    _check_target(problem)
+    return problem
+
+
+def _check_target(problem: Problem) -> None:
+    sizes, count = problem.sizes, problem.count
+    if problem.costs is not None:
+        budget(problem.target, 1)  # refuses a rate outside [0, 1)
+        most = sum(problem.unit_costs[n] * high for n, (_, high) in problem.bounds.items())
+        if count > most:
+            raise InputError(
+                f"target {problem.target} is more than the {most / problem.totals.sum():.4f} that "
+                "can go without emptying a layer or exceeding its bound; use a lower target"
+            )
+        return
+    if count > sum(sizes.values()) - len(sizes):
+        raise InputError(
+            f"target {problem.target} prunes {count} of {sum(sizes.values())} {problem.unit.name}s "
+            f"and would empty one of the {len(sizes)} layers; use a lower target"
+        )
+    check_bounds(problem.bounds, int(count))
 
 
 @dataclass(frozen=True)
@@ -258,36 +307,54 @@ def allocate_within(name: str, problem: Problem) -> Allocation:
     The largest weight of a layer stays, and the next weights of other layers go in its place.
     Raises InputError as ``allocate`` does.
     """
+    units = problem.weights
+    if name in SCORES:  # the others look at the shapes of the weights alone
+        units = problem.magnitudes(problem.network.parameters)
     if not problem.narrow:
-        return allocate(name, problem.weights, problem.target, keep_largest=True)
+        return allocate(name, units, problem.target, keep_largest=True)
     dense: set[str] = set()
+    sizes = problem.sizes
 
     def share(layers: tuple[str, ...], count: int) -> dict[str, float]:
-        weights = {layer: problem.weights[layer] for layer in layers}
-        size = sum(w.size for w in weights.values())
-        found = allocate(name, weights, max(count, 0) / size, keep_largest=True)
+        some = {layer: units[layer] for layer in layers}
+        size = sum(sizes[layer] for layer in layers)
+        found = allocate(name, some, max(count, 0) / size, keep_largest=True)
         dense.update(found.dense)
-        return {layer: rate * weights[layer].size for layer, rate in found.rates.items()}
+        return {layer: rate * sizes[layer] for layer, rate in found.rates.items()}
 
-    counts = shares_within(share, problem.bounds, problem.count)
+    count = budget(problem.target, sum(sizes.values()))
+    lowest, highest = (sum(bound[i] for bound in problem.bounds.values()) for i in (0, 1))
+    counts = shares_within(share, problem.bounds, min(max(count, lowest), highest))
     rates = {layer: count / problem.sizes[layer] for layer, count in counts.items()}
     return Allocation(rates, tuple(n for n in counts if n in dense and counts[n] == 0))
 
 
 def final_masks(
-    problem: Problem, weights: Mapping[str, Array], thresholds: Mapping[str, float]
-) -> dict[str, NDArray[np.bool_]]:
-    """Masks of all prunable layers that meet the budget exactly; layers that stay dense keep all.
+    problem: Problem, parameters: Mapping[str, Array], thresholds: Mapping[str, float]
+) -> tuple[dict[str, NDArray[np.bool_]], dict[str, float]]:
+    """Masks of all prunable layers that meet the budget, and the threshold that each comes to.
 
-    weights, thresholds: of the layers that are pruned.
+    thresholds: of the layers that are pruned; those that stay dense keep all, at threshold 0.  A
+    layer's new threshold is its largest pruned magnitude.
+    The budget is met exactly; where costs differ, by the fewest units that reach it.
     """
+    units = problem.magnitudes(parameters)
     bounds = problem.bounds if problem.narrow else None
-    masks = exact_masks(weights, thresholds, problem.count, bounds)
-    graph, parameters = problem.network.graph, problem.network.parameters
-    return {
-        name: masks[name] if name in masks else np.ones(parameters[name].shape, np.bool_)
-        for name in graph.prunable
-    }
+    kept = exact_masks(units, thresholds, problem.count, bounds, problem.costs)
+    masks, reached = {}, {}
+    for name in problem.network.graph.prunable:
+        shape = parameters[name].shape
+        masks[name] = np.ones(shape, np.bool_)
+        reached[name] = 0.0
+        if name in kept:
+            masks[name] = problem.unit.expand(kept[name], shape)
+            reached[name] = float(np.abs(units[name][~kept[name]]).max(initial=0))
+    return masks, reached
+
+
+def unit_counts(graph: Graph, unit: Unit) -> dict[str, int]:
+    """The number of units of every prunable weight, by name."""
+    return {name: unit.count(graph.parameter_shapes[name]) for name in graph.prunable}
 
 
 def left_out(problem: Problem) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from fcpts_ref.pruning.common import (
     final_masks,
     left_out,
     mask_rates,
-    mask_thresholds,
     masked_network,
 )
 from fcpts_ref.pruning.names import ALLOCATION_LABELS
@@ -72,17 +71,19 @@ class OneShot(MethodBase):
         return Allocation(dict(notes["rates"]), tuple(notes["dense"]))
 
     def finish(self, problem: Problem, state: Allocation) -> Result:
-        """The smallest weights of every layer masked, exactly round(target * N) in all."""
-        weights = problem.weights
-        counts = {name: round(rate * weights[name].size) for name, rate in state.rates.items()}
-        thresholds = {name: threshold_of_count(weights[name], n) for name, n in counts.items()}
-        masks = final_masks(problem, weights, thresholds)
+        """Mask the smallest units of every layer, so that the budget is met in all."""
+        parameters, sizes = problem.network.parameters, problem.sizes
+        counts = {name: round(rate * sizes[name]) for name, rate in state.rates.items()}
+        units = problem.magnitudes(parameters)
+        thresholds = {name: threshold_of_count(units[name], n) for name, n in counts.items()}
+        masks, reached = final_masks(problem, parameters, thresholds)
+        pruned = sum(n * problem.unit_costs[name] for name, n in counts.items())
         return Result(
             network=masked_network(problem.network, masks),
-            thresholds=mask_thresholds(problem.network.parameters, masks),
+            thresholds=reached,
             rates=mask_rates(masks),
             initial_rates=dict(state.rates),
-            rate_before_projection=sum(counts.values()) / sum(problem.sizes.values()),
+            rate_before_projection=float(pruned / problem.totals.sum()),
             dense_layers=state.dense,
             left_out=left_out(problem),
         )

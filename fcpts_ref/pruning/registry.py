@@ -72,6 +72,8 @@ def sparsify(
     keep_dense: tuple[str, ...] = (),
     max_rates: Mapping[str, float] | None = None,
     rates: Mapping[str, float] | None = None,
+    unit: str = "weight",
+    cost: str = "weights",
     on_step: OnStep = ignore_step,
     **settings: Any,
 ) -> Result:
@@ -86,13 +88,23 @@ def sparsify(
     CIFAR, augmentation="crop-flip" does better (``Dataset.augmentation`` names a data set's own).
     keep_dense: layers, by name or pattern, that lose nothing and do not count in the target.
     max_rates, rates: by name or pattern the highest rate of a layer, or its rate, fixed.
+    unit: "weight", or "filter" to prune all weights of an output together.  cost: the target is a
+    share of the "weights" or of the multiplications, "macs"; then it is reached by the fewest
+    units, instead of met exactly.
     engine: "numba" or "numpy"; the same seed gives the same bits on any number of threads.
     Raises InputError for bad input, in one line.
     """
     chosen = make_method(method, **settings)
     selection = Selection(keep_dense, max_rates or {}, rates or {})
     problem = make_problem(
-        network, images, target, engine=engine, threads=threads, selection=selection
+        network,
+        images,
+        target,
+        engine=engine,
+        threads=threads,
+        selection=selection,
+        unit=unit,
+        cost=cost,
     )
     return run_method(chosen, problem, np.random.default_rng(seed), on_step)
 

@@ -58,12 +58,17 @@ def shares_within(
 
 
 def bounded_thresholds(
-    weights: Mapping[str, Array], thresholds: Array, count: int, bounds: Bounds
+    weights: Mapping[str, Array],
+    thresholds: Array,
+    count: float,
+    bounds: Bounds,
+    costs: Mapping[str, float] | None = None,
 ) -> Array:
     """The thresholds scaled by one factor and kept within the bounds, so that ``count`` go in all.
 
     As ``projection_factor``: t becomes f t, or the threshold at the bound that f t is beyond.
     weights: by layer; thresholds: (L,) at least 0.  Returns (L,) float64.
+    costs: of one weight by layer; ``count`` is then a cost, which the fewest weights reach.
     Raises InputError if the thresholds leave fewer than ``count`` weights to prune.
     """
     order = {name: np.sort(np.abs(w.astype(np.float64)), axis=None) for name, w in weights.items()}
@@ -74,7 +79,12 @@ def bounded_thresholds(
             ratio = np.where(magnitudes > 0, magnitudes / t, 0.0)
         ratio[:low], ratio[high:] = 0.0, np.inf
         ratios.append(ratio)
-    factor = factor_between(np.concatenate(ratios), count)
+    together = np.concatenate(ratios)
+    if costs is not None:
+        each = np.repeat([costs[name] for name in order], [len(m) for m in order.values()])
+        total = np.cumsum(each[np.argsort(together, kind="stable")])
+        count = int(np.searchsorted(total, count * (1 - 1e-12))) + 1 if count > 0 else 0
+    factor = factor_between(together, int(count))
     return clip_thresholds(order, factor * np.asarray(thresholds, np.float64), bounds)
 
 

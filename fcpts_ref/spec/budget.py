@@ -101,8 +101,9 @@ def factor_between(ratios: Array, count: int) -> float:
 def exact_masks(
     weights: Mapping[str, Array],
     thresholds: Mapping[str, float],
-    count: int,
+    count: float,
     bounds: Mapping[str, tuple[int, int]] | None = None,
+    costs: Mapping[str, float] | None = None,
 ) -> dict[str, NDArray[np.bool_]]:
     """Masks (True = kept) that prune exactly ``count`` weights, those of the smallest |w| / t.
 
@@ -110,10 +111,12 @@ def exact_masks(
     infinite); other ties go in the order of the layers, then row-major.  The largest weight of
     every layer, the first of equals, is kept, so that no layer is emptied.
     bounds: by layer the fewest and most weights that go (``bounds.Bounds``), which come first.
+    costs: of one weight by layer; ``count`` is then a cost, and the fewest weights go, in the same
+    order, that reach it.
     Raises InputError if ``count`` leaves less than one weight to every layer.
     """
     sizes = [w.size for w in weights.values()]
-    if count > sum(sizes) - len(sizes):
+    if costs is None and count > sum(sizes) - len(sizes):
         raise InputError(
             f"pruning {count} of {sum(sizes)} weights would empty one of the {len(sizes)} layers; "
             "use a lower target"
@@ -131,11 +134,29 @@ def exact_masks(
             turn[start + rank[high:]] = 1
     order = np.lexsort((magnitudes, ratios, turn))  # stable; the last key counts most
     kept = np.ones(order.size, dtype=np.bool_)
-    kept[order[:count]] = False
+    kept[
+        order[: int(count) if costs is None else _reaching(costs, weights, order, turn, count)]
+    ] = False
     parts = np.split(kept, ends[:-1])
     return {
         name: part.reshape(w.shape) for (name, w), part in zip(weights.items(), parts, strict=True)
     }
+
+
+def _reaching(
+    costs: Mapping[str, float], weights: Mapping[str, Array], order: Array, turn: Array, cost: float
+) -> int:
+    """How many weights in this order reach the cost.  Raises InputError if those that may go do
+    not."""
+    each = np.repeat([costs[name] for name in weights], [w.size for w in weights.values()])
+    total = np.cumsum(each[order])
+    count = int(np.searchsorted(total, cost * (1 - 1e-12))) + 1 if cost > 0 else 0
+    if count > np.count_nonzero(turn < 1):
+        raise InputError(
+            f"a cost of {cost:g} of {total[-1]:g} is to be pruned, and that would empty a layer or "
+            "exceed its bound; use a lower target"
+        )
+    return count
 
 
 def _ratios(weight: Array, threshold: float) -> Array:

@@ -22,7 +22,6 @@ from fcpts_ref.pruning.common import (
     final_masks,
     left_out,
     mask_rates,
-    mask_thresholds,
     masked_network,
 )
 from fcpts_ref.pruning.fcpts.step import (
@@ -217,10 +216,11 @@ class FCPTS(MethodBase):
         """Thresholds at the initial allocation (convention 8), velocities at 0."""
         conventions = self.conventions
         allocation, aimed = self._allocation(problem), self._aimed(problem, 0)
+        units = problem.magnitudes(problem.network.parameters)
         first = allocation if self.learn_rates else self._allocation(aimed)
-        t = np.array(thresholds_at(problem.weights, first.rates))
+        t = np.array(thresholds_at(units, first.rates))
         if self.learn_rates and aimed is not problem:
-            t = projected(aimed, problem.weights, t)
+            t = projected(aimed, units, t)
         return State(
             step=0,
             parameters=dict(problem.network.parameters),
@@ -275,22 +275,21 @@ class FCPTS(MethodBase):
         return target - (target - RAMP_START) * left**3
 
     def finish(self, problem: Problem, state: State) -> Result:
-        """The last projection: exactly round(target * N) weights go (convention 18)."""
+        """The last projection onto the exact budget (convention 18)."""
         conventions = self.conventions
         names = problem.prunable
         t = thresholds_of(state.threshold_parameters, conventions)
-        weights = {name: state.parameters[name] for name in names}
-        before = _rates(weights, t, conventions)
+        before = _rates(problem.magnitudes(state.parameters), t, conventions)
         thresholds = dict(zip(names, t.tolist(), strict=True))
-        masks = final_masks(problem, weights, thresholds)
+        masks, reached = final_masks(problem, state.parameters, thresholds)
         trained = Network(problem.network.graph, state.parameters, state.buffers)
-        sizes = np.array([w.size for w in weights.values()])
+        N = problem.totals
         return Result(
             network=masked_network(trained, masks),
-            thresholds=mask_thresholds(state.parameters, masks),
+            thresholds=reached,
             rates=mask_rates(masks),
             initial_rates=dict(state.allocation.rates),
-            rate_before_projection=float((before * sizes).sum() / sizes.sum()),
+            rate_before_projection=float((before * N).sum() / N.sum()),
             dense_layers=state.allocation.dense,
             left_out=left_out(problem),
             history=dict(state.history),
@@ -357,7 +356,7 @@ class FCPTS(MethodBase):
         steps = self.steps(problem)
         warmup = min(conventions.warmup_epochs * (steps // max(self.epochs, 1)), steps)
         factor = warmup_cosine(state.step, steps, warmup) * len(images) / LEARNING_RATE_BATCH
-        sizes = [w.size for w in problem.weights.values()]
+        sizes = list(problem.sizes.values())
         samples = draw_samples(sizes, conventions, generator)
         aimed = self._aimed(problem, state.step)
         given = state

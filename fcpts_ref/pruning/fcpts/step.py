@@ -17,6 +17,7 @@ from scipy.special import expit
 from fcpts_ref.errors import InputError
 from fcpts_ref.objectives.make import make_objective
 from fcpts_ref.pruning.common import Problem
+from fcpts_ref.pruning.units import SINGLE_WEIGHTS
 from fcpts_ref.spec import equations
 from fcpts_ref.spec.allocation import Allocation
 from fcpts_ref.spec.bounds import bounded_thresholds, clip_thresholds
@@ -77,15 +78,14 @@ def step(
     see = observe or _see_nothing
     names = problem.prunable
     W = {name: state.parameters[name] for name in names}
-    N = np.array([w.size for w in W.values()])
+    U = {name: problem.unit.magnitudes(w) for name, w in W.items()}  # the units' magnitudes
+    N = problem.totals
     t = thresholds_of(state.threshold_parameters, conventions)  # (L,)
 
     # 1. Forward propagation
     sparse, M, r = {}, {}, np.empty_like(t)
     for i, name in enumerate(names):  # Equations 2, 1 and 10
-        sparse[name], M[name], r[i] = problem.arithmetic.masked_weight(
-            W[name], t[i], tie=conventions.tie, strict=conventions.strict_rate
-        )
+        sparse[name], M[name], r[i] = _masked_weight(problem, W[name], U[name], t[i], conventions)
         see(f"mask/{name}", M[name])
         see(f"sparse_weight/{name}", sparse[name])
     if dense is None:
@@ -121,9 +121,9 @@ def step(
     dt = np.zeros_like(t)
     if learn_rates:
         if control == "loss":
-            dt = dt + _control_part(problem, W, t, r, N, samples, conventions, see)
+            dt = dt + _control_part(problem, U, t, r, N, samples, conventions, see)
         if conventions.reconstruction_moves_thresholds:  # convention 3
-            dt = dt + _reconstruction_part(problem, W, t, gradients, observe)
+            dt = dt + _reconstruction_part(problem, W, U, t, gradients, observe)
         see("dthreshold", dt)
     gradients |= _weight_gradients(W, t, M, gradients, names, conventions, see)
 
@@ -170,6 +170,19 @@ def thresholds_at(weights: Arrays, rates: Mapping[str, float]) -> list[float]:
     return [threshold_of_count(w, round(rates[name] * w.size)) for name, w in weights.items()]
 
 
+def _masked_weight(
+    problem: Problem, W: Array, U: Array, t: float, conventions: Conventions
+) -> tuple[Array, Array, float]:
+    """Equations 2, 1 and 10 for a layer; where units are groups, their mask spreads over them."""
+    masked = problem.arithmetic.masked_weight
+    given = {"tie": conventions.tie, "strict": conventions.strict_rate}
+    if problem.unit is SINGLE_WEIGHTS:
+        return masked(W, t, **given)
+    _, kept, r = masked(U, t, **given)
+    M = problem.unit.expand(kept, W.shape)
+    return equations.sparse_weight(W, M), M, r
+
+
 def _dense_outputs(problem: Problem, images: Array, conventions: Conventions) -> Arrays:
     """f(X, W) of the dense network on this batch (convention 15)."""
     network = problem.network
@@ -185,7 +198,7 @@ def _dense_outputs(problem: Problem, images: Array, conventions: Conventions) ->
 
 def _control_part(
     problem: Problem,
-    W: Arrays,
+    U: Arrays,
     t: Array,
     r: Array,
     N: Array,
@@ -195,7 +208,7 @@ def _control_part(
 ) -> Array:
     """dL_c/dt (L,), Equation 13: Equation 8 times Equation 11, weighted (convention 13)."""
     p = np.array(
-        [densities(problem, w, t[i], samples[i], conventions) for i, w in enumerate(W.values())]
+        [densities(problem, w, t[i], samples[i], conventions) for i, w in enumerate(U.values())]
     )
     dr_dt = equations.rate_threshold_gradient(p[:, 0], p[:, 1])
     dLc_dr = equations.control_loss_gradient(r, N, problem.target, at_target=conventions.at_target)
@@ -208,12 +221,22 @@ def _control_part(
 
 
 def _reconstruction_part(
-    problem: Problem, W: Arrays, t: Array, gradients: Arrays, observe: Observe | None
+    problem: Problem,
+    W: Arrays,
+    U: Arrays,
+    t: Array,
+    gradients: Arrays,
+    observe: Observe | None,
 ) -> Array:
-    """dL_rec/dt (L,), Equation 14, over all weights of each layer."""
+    """dL_rec/dt (L,), Equation 14, over all weights of each layer, or over its units."""
     dLrec_dt = np.empty_like(t)
     for i, (name, w) in enumerate(W.items()):
-        dLrec_dt[i] = problem.arithmetic.threshold_gradient(w, t[i], gradients[name])
+        if problem.unit is SINGLE_WEIGHTS:
+            dLrec_dt[i] = problem.arithmetic.threshold_gradient(w, t[i], gradients[name])
+        else:
+            dM = problem.unit.total(gradients[name] * w)  # (units,)
+            dM_dt = equations.mask_threshold_gradient(U[name], t[i])
+            dLrec_dt[i] = equations.reconstruction_threshold_gradient(dM, dM_dt)
         if observe is not None:  # its factors, which the sum alone does not need
             observe(f"dmask/{name}", gradients[name] * w)
             observe(f"dmask_dthreshold/{name}", equations.mask_threshold_gradient(w, t[i]))
@@ -325,7 +348,7 @@ def _controlled(
     state: State, problem: Problem, conventions: Conventions, control: Control, learn_rates: bool
 ) -> State:
     """The thresholds put back onto the budget, where the control or fixed rates ask for it."""
-    weights = {name: state.parameters[name] for name in problem.prunable}
+    weights = problem.magnitudes(state.parameters)
     t = thresholds_of(state.threshold_parameters, conventions)
     if not learn_rates:
         t = np.array(thresholds_at(weights, state.allocation.rates))
@@ -340,8 +363,8 @@ def _controlled(
 
 def projected(problem: Problem, weights: Arrays, t: Array) -> Array:
     """The thresholds (L,) scaled by one factor onto the budget, within the layers' bounds."""
-    if problem.narrow:
-        return bounded_thresholds(weights, t, problem.count, problem.bounds)
+    if problem.narrow or problem.costs is not None:
+        return bounded_thresholds(weights, t, problem.count, problem.bounds, problem.costs)
     return t * problem.arithmetic.projection_factor(list(weights.values()), t, problem.count)
 
 

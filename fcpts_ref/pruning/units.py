@@ -1,0 +1,122 @@
+"""Units of pruning: the weights that are kept or pruned together, and their cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.graph import Graph, macs
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+Shape = tuple[int, ...]
+Cost = Literal["weights", "macs"]
+
+
+class Unit(Protocol):
+    """A partition of every layer's weights into units of one size."""
+
+    @property
+    def name(self) -> str:
+        """The name in ``UNITS``."""
+
+    def count(self, shape: Shape) -> int:
+        """The number of units of a weight of this shape."""
+
+    def magnitudes(self, weight: Array) -> Array:
+        """An array of one number for each unit, whose magnitude is compared with the threshold."""
+
+    def expand(self, kept: Array, shape: Shape) -> Array:
+        """The mask of the weights from that of the units; dtype in, dtype out."""
+
+    def total(self, values: Array) -> Array:
+        """The sum over each unit of values in the shape of the weight."""
+
+
+@dataclass(frozen=True)
+class SingleWeights:
+    """Every weight is a unit, as in the paper."""
+
+    name: str = "weight"
+
+    def count(self, shape: Shape) -> int:
+        """The number of weights."""
+        return math.prod(shape)
+
+    def magnitudes(self, weight: Array) -> Array:
+        """The weight itself."""
+        return weight
+
+    def expand(self, kept: Array, shape: Shape) -> Array:
+        """The mask itself."""
+        return kept
+
+    def total(self, values: Array) -> Array:
+        """The values themselves."""
+        return values
+
+
+@dataclass(frozen=True)
+class Filters:
+    """All weights of an output channel, or of an output of a linear layer, are a unit.
+
+    Its magnitude is the root mean square of its weights, so that layers of any size compare.
+    """
+
+    name: str = "filter"
+
+    def count(self, shape: Shape) -> int:
+        """The number of outputs."""
+        return shape[0]
+
+    def magnitudes(self, weight: Array) -> Array:
+        """(K,) from (K, ...), in the weight's dtype."""
+        rows = weight.reshape(len(weight), -1).astype(np.float64)
+        return np.asarray(np.sqrt((rows * rows).mean(axis=1)).astype(weight.dtype))
+
+    def expand(self, kept: Array, shape: Shape) -> Array:
+        """(K, ...) from (K,)."""
+        wide = kept.reshape(-1, *[1] * (len(shape) - 1))
+        return np.broadcast_to(wide, shape).copy()
+
+    def total(self, values: Array) -> Array:
+        """(K,) from (K, ...)."""
+        return np.asarray(values.reshape(len(values), -1).sum(axis=1))
+
+
+SINGLE_WEIGHTS = SingleWeights()
+UNITS: dict[str, Unit] = {unit.name: unit for unit in (SINGLE_WEIGHTS, Filters())}
+"""By the name that users give."""
+
+
+def make_unit(name: str) -> Unit:
+    """The unit of that name.  Raises InputError for an unknown one."""
+    if name not in UNITS:
+        raise InputError(f"unit is {name!r}; expected one of {', '.join(UNITS)}")
+    return UNITS[name]
+
+
+def unit_costs(graph: Graph, unit: Unit, cost: str) -> dict[str, float]:
+    """The cost of one unit of every prunable weight, by name.
+
+    cost: "weights" counts weights; "macs" the multiply-accumulates of one image.
+    Raises InputError for another cost.
+    """
+    if cost not in ("weights", "macs"):
+        raise InputError(f"cost is {cost!r}; expected 'weights' or 'macs'")
+    shapes = {name: graph.parameter_shapes[name] for name in graph.prunable}
+    whole = macs(graph) if cost == "macs" else {n: math.prod(s) for n, s in shapes.items()}
+    return {name: whole[name] / unit.count(shape) for name, shape in shapes.items()}
+
+
+def pruned_share(graph: Graph, parameters: Any, cost: str) -> float:
+    """The share of the cost that exact zeros save, over all prunable weights."""
+    costs = unit_costs(graph, SINGLE_WEIGHTS, cost)
+    weights = {name: parameters[name] for name in graph.prunable}
+    saved = sum(costs[n] * (w.size - np.count_nonzero(w)) for n, w in weights.items())
+    return float(saved / sum(costs[n] * w.size for n, w in weights.items()))

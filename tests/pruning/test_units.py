@@ -1,0 +1,141 @@
+"""Units of pruning and what they cost, in every method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_networks import make_images, make_network, small_plain, small_resnet
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.graph import macs
+from fcpts_ref.pruning.registry import sparsify
+from fcpts_ref.pruning.units import UNITS, pruned_share, unit_costs
+from fcpts_ref.spec.budget import exact_masks
+
+METHODS: dict[str, dict[str, Any]] = {
+    "one-shot": {"method": "one-shot"},
+    "POT": {"method": "pot", "steps": 2},
+    "paper": {"profile": "paper", "epochs": 2},
+    "released": {"profile": "released", "epochs": 2},
+    "extended": {"profile": "extended", "epochs": 2, "augmentation": "none"},
+    "fixed rates": {"profile": "paper", "epochs": 2, "learn_rates": False},
+}
+NETWORK = make_network(small_resnet())
+IMAGES = make_images(NETWORK.graph, 8)
+
+
+def run(target: float = 0.5, method: str = "one-shot", **more: Any) -> Any:
+    given = {**METHODS[method], **more}
+    return sparsify(NETWORK, IMAGES, target=target, **{"engine": "numpy", **given})
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("cost", ["weights", "macs"])
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_reaches_the_cost_by_whole_units(
+    method: str, unit: str, cost: str, engine: str
+) -> None:
+    result = run(method=method, unit=unit, cost=cost, engine=engine)
+    costs = unit_costs(NETWORK.graph, UNITS[unit], cost)
+    saved, total = 0.0, 0.0
+    for name, mask in result.network.masks.items():
+        rows = mask.reshape(len(mask), -1)
+        if unit == "filter":
+            assert (rows == rows[:, :1]).all()
+            gone = np.count_nonzero(~rows[:, 0])
+        else:
+            gone = np.count_nonzero(~rows)
+        assert rows.any()  # no layer is emptied
+        saved += gone * costs[name]
+        total += costs[name] * UNITS[unit].count(mask.shape)
+    aim = 0.5 * total
+    assert aim - 1e-9 <= saved if (unit, cost) != ("weight", "weights") else saved == round(aim)
+    assert saved < aim + max(costs.values()) + 1e-9
+
+
+def test_single_weights_by_weights_is_the_default() -> None:
+    for method in METHODS:
+        plain, named = run(method=method), run(method=method, unit="weight", cost="weights")
+        for name, mask in plain.network.masks.items():
+            assert np.array_equal(mask, named.network.masks[name])
+
+
+def test_filters_with_bounds() -> None:
+    result = run(unit="filter", keep_dense=("linear",), max_rates={"layer3.*": 0.34})
+    masks = result.network.masks
+    assert masks["linear.weight"].all()
+    for name in ("layer3.0.conv1.weight", "layer3.0.conv2.weight"):
+        assert np.count_nonzero(~masks[name].any(axis=(1, 2, 3))) <= 2  # of six
+
+
+def test_magnitudes_are_root_mean_squares() -> None:
+    weight = np.array([[3.0, -4.0], [0.0, 0.0]])
+    assert np.allclose(UNITS["filter"].magnitudes(weight), [np.sqrt(12.5), 0])
+    assert UNITS["filter"].magnitudes(weight.astype(np.float32)).dtype == np.float32
+    assert UNITS["weight"].magnitudes(weight) is weight
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("shape", [(4, 3, 2, 2), (5, 7), (1, 1)])
+def test_units_partition_the_weights(unit: str, shape: tuple[int, ...]) -> None:
+    part, generator = UNITS[unit], np.random.default_rng(0)
+    weight = generator.standard_normal(shape)
+    kept = generator.random(part.magnitudes(weight).shape) < 0.5
+    mask = part.expand(kept, shape)
+    assert kept.size == part.count(shape)
+    assert mask.shape == shape
+    assert mask.dtype == np.bool_
+    ones = part.total(np.ones(shape))
+    assert (ones == ones.flat[0]).all()
+    assert ones.sum() == weight.size
+    assert np.allclose(part.total(weight * mask).sum(), (weight * mask).sum())
+
+
+def test_costs() -> None:
+    graph = small_plain()
+    weights = unit_costs(graph, UNITS["filter"], "weights")
+    assert weights["conv1.weight"] == 2 * 9
+    assert unit_costs(graph, UNITS["weight"], "macs")["conv1.weight"] == 36  # 6 x 6 outputs
+    network = make_network(graph)
+    assert pruned_share(graph, network.parameters, "macs") == 0
+    gone = dict(network.parameters) | {"conv1.weight": np.zeros((3, 2, 3, 3))}
+    counts = macs(graph)
+    want = counts["conv1.weight"] / sum(counts.values())
+    assert pruned_share(graph, gone, "macs") == pytest.approx(want)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"unit": "channel"}, "unit is 'channel'; expected one of weight, filter"),
+        ({"cost": "flops"}, "cost is 'flops'; expected 'weights' or 'macs'"),
+        ({"target": 1.0, "cost": "macs"}, r"expected a sparsity rate in \[0, 1\)"),
+        ({"target": 0.999, "cost": "macs", "unit": "filter"}, "without emptying a layer"),
+        ({"target": 0.99, "unit": "filter"}, "use a lower target"),
+        ({"target": 0.9, "cost": "macs", "max_rates": {"*": 0.5}}, "use a lower target"),
+    ],
+)
+def test_refused(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        run(**{"target": 0.5, **more})
+    assert "\n" not in str(caught.value)
+
+
+@given(st.integers(0, 2**16), st.floats(0, 0.8))
+def test_the_fewest_weights_reach_a_cost(seed: int, share: float) -> None:
+    generator = np.random.default_rng(seed)
+    weights = {name: generator.standard_normal(6) for name in "abc"}
+    costs = dict(zip("abc", generator.uniform(1, 5, 3).tolist(), strict=True))
+    budget = share * 5 * sum(costs.values())
+    masks = exact_masks(weights, dict.fromkeys("abc", 1.0), budget, None, costs)
+    gone = {name: np.abs(weights[name][~mask]) for name, mask in masks.items()}
+    saved = sum(costs[name] * len(values) for name, values in gone.items())
+    assert saved >= budget * (1 - 1e-9)
+    if saved:  # without the largest of those that went, the cost is missed
+        last = max((values.max(), name) for name, values in gone.items() if len(values))[1]
+        assert saved - costs[last] < budget
