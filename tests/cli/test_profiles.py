@@ -20,8 +20,8 @@ def test_a_profile_is_what_fcpts_makes_of_it(
     short = ("--quiet", "--epochs=1", "--batch-size=20", "--out", tmp_path / "run")
     result = run("sparsify", *place.options, *words, *short)
     assert result.code == 0, result.err
-    resolved = json.loads((tmp_path / "run" / "job.json").read_text())["settings"]
+    settings = json.loads((tmp_path / "run" / "job.json").read_text())["settings"]
     said = {} if profile is None else {"profile": profile}
     method = FCPTS(**said, epochs=1, batch_size=20)
     for name in ("profile", *PROFILE_SETTINGS["extended"]):
-        assert resolved[name] == getattr(method, name), name
+        assert settings[name] == getattr(method, name), name
