@@ -6,9 +6,10 @@ import argparse
 from typing import Any
 
 from fcpts_ref.data.dataset import Dataset
+from fcpts_ref.data.sources import EMBEDDED, SOURCES, find_dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments import inputs
-from fcpts_ref.experiments.inputs import EMBEDDED_DATA, find_dataset, network_path
+from fcpts_ref.experiments.inputs import network_path
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.importing import NORMALISATIONS, normalisation
 
@@ -68,10 +69,11 @@ def add_data_option(group: Any) -> None:
     """--data."""
     group.add_argument(
         "--data",
-        default=EMBEDDED_DATA,
+        default=EMBEDDED,
         metavar="NAME|FILE",
         help="digits (in the package), cifar10 or cifar100 once prepared by 'fcpts-ref data', or "
-        "an .h5 file (default: %(default)s)",
+        f"a file: {', '.join(f'{k}:PATH ({s.description})' for k, s in SOURCES.items())} (default: "
+        "%(default)s)",
     )
 
 
