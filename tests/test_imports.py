@@ -153,3 +153,31 @@ def test_importing_is_light(code, absent):
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_no_circle_of_folders():
+    """Also between folders on one floor, and inside the fast engine."""
+    graph: dict[str, set[str]] = {}
+    for where, imported in all_imports():
+        if not imported.startswith("fcpts_ref.") or where in ("__init__.py", "__main__.py"):
+            continue
+        name = imported.removeprefix("fcpts_ref.").replace(".", "/")
+        path = PACKAGE / f"{name}.py"
+        here = where.rpartition("/")[0]
+        there = (path if path.exists() else PACKAGE / name / "x").parent
+        other = there.relative_to(PACKAGE).as_posix()
+        related = here.startswith(f"{other}/") or other.startswith(f"{here}/")
+        if here and other not in (here, ".") and not related:
+            graph.setdefault(here, set()).add(other)
+    assert graph
+    assert circle(graph) == []
+
+
+def test_no_private_name_is_imported_from_another_module():
+    private = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                names = [alias.name for alias in node.names]
+                private += [f"{path.name}: {n}" for n in names if n.startswith("_") and n != "_"]
+    assert [name for name in private if "__" not in name] == []

@@ -1,7 +1,7 @@
 """Data sets as NumPy writes them with ``np.savez``.
 
-Arrays: ``images`` and ``labels`` of the training images, ``test_images`` and ``test_labels``. Images
-are uint8 (N, C, H, W), 0 to 255; labels are whole numbers (N,); ``label_names`` (K,), optional text.
+Arrays: ``images`` and ``labels`` for training, ``test_images`` and ``test_labels``.  Images are
+uint8 (N, C, H, W), 0 to 255; labels are whole numbers (N,); ``label_names`` (K,) are optional text.
 """
 
 from __future__ import annotations
