@@ -530,7 +530,7 @@ def test_not_finite(call, bad):
         (lambda: eq.sparsity_rate_integral(0.5, [], 0.5), "at least one weight"),
         (lambda: eq.sparsity_rate_integral(-0.5, [1.0], 0.5), "magnitude >= 0"),
         (lambda: eq.density([0.0], [], 0.5), "at least one weight"),
-        (lambda: eq.density([0.0], [1.0], 0), "all alike"),
+        (lambda: eq.density([0.0], [1.0], 0), "equal weights have no standard deviation"),
         (lambda: eq.density([0.0], [1.0], -1), "above 0"),
         (lambda: eq.histogram_density([0.0], []), "at least one weight"),
         (lambda: eq.histogram_density([0.0], [1.0], bins=0), "at least 1"),
