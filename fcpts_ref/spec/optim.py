@@ -82,8 +82,8 @@ def warmup_cosine(step: int, steps: int, warmup: int) -> float:
         whole_number(value, name)
     if not 0 <= step < steps or warmup < 0:
         raise InputError(
-            f"schedule got step {step} of {steps} with warm-up {warmup}; expected 0 <= step < steps "
-            "and a warm-up of at least 0"
+            f"schedule got step {step} of {steps} with warm-up {warmup}; "
+            "expected 0 <= step < steps and a warm-up of at least 0"
         )
     if step < warmup:
         return (step + 1) / warmup

@@ -248,7 +248,7 @@ def test_reconstruction_loss_edges():
 
 @given(seeds, thresholds)
 def test_mask_threshold_gradient_is_its_own_formula(seed, t):
-    """Convention 2: a declared surrogate, never compared with differences."""
+    """Convention 2 declares a surrogate, which is never compared with differences."""
     weight = draw(30, seed=seed, scale=2)
     u = np.abs(weight) - t
     dsign = np.where((u > -1) & (u < 1), 1.0, 0.0)
