@@ -61,14 +61,14 @@ def test_rejection_and_lack_of_support(tmp_path):
     ("program", "message"),
     [
         ("import sys; sys.exit('out of order')", "out of order"),
-        ("print('hello')", "no JSON"),
+        ("print('hello')", "did not answer with JSON"),
         ("print('[1]')", "JSON list"),
         ('print(\'{"status": "great"}\')', "great"),
         ('print(\'{"status": "ok"}\')', "outputs"),
         ('print(\'{"outputs": {"mask": {"shape": [2], "data": [1]}}}\')', "mask"),
         ('print(\'{"outputs": {"mask": "abc"}}\')', "mask"),
         ("import sys; sys.stdout.buffer.write(b'\\xff')", "UTF-8"),
-        ("", "no JSON"),
+        ("", "did not answer with JSON"),
     ],
 )
 def test_broken_programs_are_errors(tmp_path, program, message):
