@@ -92,7 +92,7 @@ class Evidence:
 
     @property
     def stored(self) -> dict[str, Array]:
-        """Parameters and buffers by name: the dense network's if ``dense``, else the sparse's."""
+        """Parameters and buffers by name, with sparse weights; the dense ones if ``dense``."""
         if self.dense:
             return {**self.setting.network.parameters, **self.setting.network.buffers}
         sparse = {name: self.expected[f"sparse_weight/{name}"] for name in self.weights}
