@@ -155,7 +155,7 @@ def test_importing_is_light(code, absent):
     assert done.stdout.strip() == "[]"
 
 
-def test_no_circle_of_folders():
+def test_no_cycle_of_folders():
     """Also between folders on one floor, and inside the fast engine."""
     graph: dict[str, set[str]] = {}
     for where, imported in all_imports():
@@ -170,7 +170,7 @@ def test_no_circle_of_folders():
         if here and other not in (here, ".") and not related:
             graph.setdefault(here, set()).add(other)
     assert graph
-    assert circle(graph) == []
+    assert cycle(graph) == []
 
 
 def test_no_private_name_is_imported_from_another_module():

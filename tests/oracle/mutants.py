@@ -780,7 +780,7 @@ UPDATE = [
         "no projection at the end",
         budget.exact_masks,
         lambda right: (
-            lambda weights, thresholds, count, bounds: {
+            lambda weights, thresholds, *_: {
                 name: np.abs(w) > thresholds[name] for name, w in weights.items()
             }
         ),
