@@ -181,7 +181,7 @@ def _explanations(
     if difference.problem != "value" and name != "initial_rates":
         return ()
     expected = stage.expected
-    if stage.inputs is not None:  # a second trace may lack some that the mistakes need
+    if stage.inputs is not None:  # a second trace may lack arrays that mistakes need
         expected = replay(stage.setting, stage.inputs)[0] | expected
     evidence = Evidence(name, values[name], expected, stage.setting, stage.inputs)
 

@@ -99,7 +99,7 @@ def explain(
 def _by_choice(
     evidence: Evidence, values: Mapping[str, Array], matches: Matches
 ) -> Iterator[Explanation]:
-    """Yield the other choices, of points that the quantity depends on, that give its value."""
+    """Yield the other choices of the quantity's open points that give the value found."""
     quantity = quantity_of(evidence.name)
     for point, text, setting in _other_settings(evidence):
         if quantity is None or point not in quantity.points:

@@ -1,4 +1,4 @@
-"""Read fields of an untrusted JSON object, each of a given type; all else is InputError."""
+"""Read fields of an untrusted JSON object, each of a given type; all else is an InputError."""
 
 from __future__ import annotations
 

@@ -87,9 +87,8 @@ class VectorPlugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
         """Fail the run if no case was executed."""
-        is_worker = hasattr(
-            session.config, "workerinput"
-        )  # of pytest-xdist; the main process decides
+        # In a worker of pytest-xdist the main process decides.
+        is_worker = hasattr(session.config, "workerinput")
         if not self.executed and not is_worker and not session.config.option.collectonly:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return (yield)

@@ -183,7 +183,8 @@ def read_inputs(setting: Setting, number: int, inputs: Arrays, carried: State | 
     has_state = any(name.partition("/")[0] in (*STATE, *THRESHOLDS) for name in inputs)
     if carried is None and number > 0 and not has_state:
         raise InputError(
-            f"step {number} has no state in its inputs; record at least its parameters"
+            f"step {number} has no state in its inputs; record its parameters, buffers, "
+            "velocities and thresholds"
         )
     if "images" not in inputs:
         raise InputError(f"step {number} has no inputs/images; record the images of the step")
