@@ -197,7 +197,7 @@ def main(reference, mine, *options):
     """Repeat every step of the reference's trace from its inputs."""
     with h5py.File(reference) as source, h5py.File(mine, "w") as out:
         out.attrs["format"] = np.bytes_("fcpts-ref trace")
-        out.attrs["version"] = 1
+        out.attrs["version"] = 2
         notes = json.loads(source["notes"][()].tobytes())
         dense = tensors(source["network/parameters"]) | tensors(source["network/buffers"])
         for number, group in source["steps"].items():

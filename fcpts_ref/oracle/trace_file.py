@@ -35,7 +35,7 @@ from fcpts_ref.storage.network_files import graph_from_json, graph_to_json
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 
-FORMAT, VERSION = "fcpts-ref trace", 1
+FORMAT, VERSION = "fcpts-ref trace", 2
 CONTROLS = ("loss", "projection")
 
 

@@ -168,7 +168,7 @@ def test_a_foreign_program_needs_only_names_and_arrays(tmp_path, path):
     mine = tmp_path / "mine.h5"
     with h5py.File(mine, "w") as file:
         file.attrs["format"] = np.bytes_("fcpts-ref trace")
-        file.attrs["version"] = 1
+        file.attrs["version"] = 2
         for name in ("rates", "mask/conv1.weight", "total_loss"):
             file[f"steps/0/quantities/{name}"] = TRACE.steps[0].quantities[name]
     trace = read_trace(mine)

@@ -99,7 +99,7 @@ def test_comparing_nothing_exits_with_1(capsys, tmp_path, reference):
     path = tmp_path / "mine.h5"
     with h5py.File(path, "w") as file:
         file.attrs["format"] = np.bytes_("fcpts-ref trace")
-        file.attrs["version"] = 1
+        file.attrs["version"] = 2
         file["steps/0/quantities/masks"] = np.ones(3)
     code, out, _ = run(capsys, "diverge", path, reference)
     assert code == 1
