@@ -105,7 +105,7 @@ def read_trace(path: Path | str) -> Trace:
     Raises InputError, one line, for a file that is absent, damaged, foreign, of a newer version,
     or that would take more memory than it has bytes.
     """
-    with open_hdf5(path, FORMAT, VERSION) as file:
+    with open_hdf5(path, FORMAT, VERSION, oldest=2) as file:
         notes = _read_notes(file)
         setting = _read_setting(file, notes)
         steps = {}
