@@ -30,7 +30,8 @@ class OneShot(MethodBase):
     """Nothing is learned; no image is looked at."""
 
     description: ClassVar[str] = (
-        "the smallest weights of every layer go, by an allocation of\nrates; nothing is learned"
+        "prune the smallest weights of every layer at the rates of an allocation;\n"
+        "nothing is learned"
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         f"one-shot-{name}": {"allocation": name} for name in ALLOCATION_LABELS

@@ -94,8 +94,8 @@ class FCPTS(MethodBase):
     """
 
     description: ClassVar[str] = (
-        "thresholds are learned or projected so that the global rate meets the\n"
-        "target, while the outputs are kept those of the dense network"
+        "learn pruning thresholds that meet the global rate, while the outputs\n"
+        "stay close to those of the dense network"
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "fcpts": {},
@@ -108,24 +108,24 @@ class FCPTS(MethodBase):
 
     profile: str = setting(
         DEFAULT_PROFILE,
-        "the paper as read literally, its authors' published code, or the one that does best "
+        "the paper read literally, its authors' code, or the settings that do best "
         "(default: extended)",
         choices=PROFILES,
     )
     choices: Mapping[str, Any] = setting(
         dict,
-        "replace one convention of the profile, such as temperature=4; may be repeated",
+        "override one convention of the profile, such as temperature=4; may be repeated",
         option="choose",
         metavar="NAME=VALUE",
         of=Conventions,
     )
     allocation: str | None = setting(
-        None, "where the rates start (default: as the profile says)", choices=ALLOCATIONS
+        None, "initial rates of the layers (default: from the profile)", choices=ALLOCATIONS
     )
     control: Control = setting(  # noqa: RUF009 - a field
         FROM_PROFILE,
-        "hold the global rate by the loss of Eq. 3, or exactly after every step (default: loss; "
-        "extended: projection)",
+        "steer the global rate by the loss of Equation 3, or project onto it after every step "
+        "(default: loss; extended: projection)",
     )
     epochs: int = setting(
         FROM_PROFILE, "passes over the calibration images (default: 10; extended: 12)"
@@ -133,22 +133,22 @@ class FCPTS(MethodBase):
     batch_size: int | None = setting(None, "images in a step (default: 64)")
     learn_rates: bool = setting(
         True,
-        "keep every layer at its initial rate (with a ramp: of each step's target)",
+        "keep every layer at its initial rate; with --ramp, at the one for each step's target",
         option="fixed-rates",
     )
     augmentation: str = setting(
         FROM_PROFILE,
-        "of the calibration images (default: none; extended: the one that the data allow)",
+        "augmentation of the images (default: none; extended: that of the data set)",
         choices=AUGMENTATIONS,
     )
     views: int = setting(
         FROM_PROFILE,
-        "augmented views of each image, which take turns; 0: new ones at every epoch (default: 0; "
+        "augmented views of each image, used in turn; 0: new ones in every epoch (default: 0; "
         "extended: 5)",
     )
     ramp: float = setting(
         FROM_PROFILE,
-        "share of the steps over which the rate grows from 50 % to the target (default: 0; "
+        "share of the steps in which the rate rises from 50 % to the target (default: 0; "
         "extended: 0.5)",
         metavar="SHARE",
     )

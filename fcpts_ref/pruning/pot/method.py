@@ -85,7 +85,7 @@ class POT(MethodBase):
     """
 
     description: ClassVar[str] = (
-        "layer-wise: masks are fixed, then every layer is tuned to give what\nits dense twin gives"
+        "fix the masks, then tune layer by layer to reproduce the outputs of the\ndense layers"
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "pot-l2norm": {"allocation": "l2norm"},
@@ -93,16 +93,16 @@ class POT(MethodBase):
     }
 
     allocation: str = setting("erk", "rates of the layers", choices=ALLOCATIONS)
-    steps: int = setting(200, "Adam steps for each layer")
+    steps: int = setting(200, "Adam steps per layer")
     batch_size: int = setting(64, "images in a step")
-    weight_learning_rate: float = setting(1e-3, "Adam's, of the weights", metavar="RATE")
-    bias_learning_rate: float = setting(1e-2, "Adam's, of the biases", metavar="RATE")
+    weight_learning_rate: float = setting(1e-3, "learning rate of the weights", metavar="RATE")
+    bias_learning_rate: float = setting(1e-2, "learning rate of the biases", metavar="RATE")
     unit: Literal["layer", "independent"] = setting(
-        "layer", "tune a layer with its ReLU, or without it"
+        "layer", "tune a layer with the ReLU that follows it, or alone"
     )
     dense_inputs: bool = setting(
         True,
-        "tune on the values that the pruned layers before give, not the dense ones",
+        "tune on the outputs of the pruned layers before, not of the dense ones",
         option="sparse-inputs",
     )
     correct_weights: bool = setting(
@@ -111,7 +111,9 @@ class POT(MethodBase):
     correct_biases: bool = setting(
         True, "do not correct biases before tuning", option="no-bias-correction"
     )
-    tolerance: float = setting(1e-5, "a layer whose loss falls below it is done", metavar="LOSS")
+    tolerance: float = setting(
+        1e-5, "stop tuning a layer when its loss falls below this", metavar="LOSS"
+    )
 
     @property
     def label(self) -> str:
