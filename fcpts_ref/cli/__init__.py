@@ -27,17 +27,17 @@ implementation against this one.
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, without the usage."""
+    """A parser whose errors are one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """Let a failure to write be noticed; argparse passes it over."""
+        """Write the message; a failure to do so raises, which argparse would ignore."""
         (file or sys.stderr).write(message)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """A command says itself that it does not know an option: its own help lists them."""
+        """Report an unknown option in the name of the command whose help lists the known ones."""
         found, rest = super().parse_known_args(args, namespace)
         if rest:
             self.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -45,7 +45,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser with all commands."""
+    """Return the parser with all commands."""
     from fcpts_ref.cli import (
         compare,
         data,
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(words)
     except KeyboardInterrupt:
         return _fail("fcpts-ref: stopped", 130)
-    except BrokenPipeError:  # the reader of our output has gone, as in "| head"
+    except BrokenPipeError:  # the reader of our output has ended, as in "| head"
         _discard_output()
         return 0
     except OSError as error:  # standard output, or a file that no command expected to fail
@@ -100,7 +100,7 @@ def _run(words: list[str]) -> int:
     finally:
         sys.stdout.flush()  # of --help and --version
     try:
-        # NumPy's warnings would stand before the one line that says what went wrong
+        # NumPy's warnings would precede the one-line message
         with _compile_notice(arguments), np.errstate(over="ignore", invalid="ignore"):
             code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -108,13 +108,13 @@ def _run(words: list[str]) -> int:
     except InputError as error:
         return _fail(f"fcpts-ref {arguments.command}: {error}", 2)
     except MemoryError as error:
-        reason = " ".join(str(error).split()) or "no more could be taken"
+        reason = " ".join(str(error).split()) or "an allocation failed"
         advice = "use fewer images, or a machine with more"
         return _fail(f"fcpts-ref {arguments.command}: too little memory ({reason}); {advice}", 2)
 
 
 def _prepare_streams() -> None:
-    """Let characters that the terminal lacks, and names that are no UTF-8, be written escaped."""
+    """Escape characters that the terminal lacks and names that are not UTF-8."""
     if sys.stderr is None:  # closed by the caller
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
@@ -129,7 +129,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def _discard_output() -> None:
-    """Let output that cannot be written go nowhere, so that closing it at the end does not fail."""
+    """Redirect output that cannot be written to the null device, so that closing it succeeds."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -140,7 +140,7 @@ def _discard_output() -> None:
 def _compile_notice(
     arguments: argparse.Namespace,
 ) -> contextlib.AbstractContextManager[None]:
-    """Says so while the fast engine's kernels are compiled, for commands that use it."""
+    """Report the compilation of the fast engine's kernels, for commands that use it."""
     if getattr(arguments, "engine", None) != "numba" or getattr(arguments, "quiet", False):
         return contextlib.nullcontext()
     from fcpts_ref.cli.progress import compile_notice

@@ -1,4 +1,4 @@
-"""fcpts-ref compare: networks x methods x rates x seeds, and the table of what came out."""
+"""fcpts-ref compare: networks x methods x rates x seeds, and the table of their results."""
 
 from __future__ import annotations
 
@@ -42,60 +42,71 @@ examples:
   fcpts-ref compare --networks resnet32 resnet56 --data cifar10 --out table2
   fcpts-ref compare --config grid.toml --out table2 --jobs 2
 
-A cell is one run of sparsify in its own folder under --out.  The same command
-again runs only what is missing, and continues what was stopped.  A
-configuration file holds lists (networks, methods, rates, seeds), tables of
-sparsify's options ([network.NAME], [method.NAME], the latter perhaps with
-preset = "fcpts"), and [options] for every cell.
+A cell is one run of sparsify, in its own folder under --out.  Running the same
+command again runs the cells that are missing and continues those that were
+stopped.  A configuration file holds the lists networks, methods, rates and
+seeds; tables of sparsify's options, [network.NAME] and [method.NAME], the
+latter optionally with preset = METHOD; and the table [options] for every cell.
 """
 
 
 def add_parser(subparsers: Any) -> None:
-    """Mounts the command."""
+    """Add the command to ``subparsers``."""
     parser = subparsers.add_parser(
         "compare",
-        help="prune by several methods, rates and seeds, and tabulate",
+        help="prune at several rates by several methods, and tabulate the results",
         description="Prune networks by several methods, at several rates, with several seeds.",
         epilog=EPILOG.format(methods=_listed(presets())),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     group = parser.add_argument_group("grid")
-    group.add_argument("--config", metavar="FILE", help="a TOML file; options count more than it")
-    group.add_argument("--networks", nargs="+", metavar="NAME|FILE", help="as in --weights")
-    group.add_argument("--methods", nargs="+", metavar="METHOD", help="default: fcpts and both POT")
-    group.add_argument("--rates", nargs="+", type=float, help="default: 0.7 0.8 0.9")
-    group.add_argument("--seeds", nargs="+", type=seed, help="default: 0 1 2")
-    group = parser.add_argument_group("of every cell")
-    for flag in ("--data", "--home", "--arch", "--engine"):
-        group.add_argument(flag, help="as in sparsify")
-    group.add_argument("--calibration", type=int, help="as in sparsify")
-    add_number_options(group)
-    group.add_argument("--threads", type=at_least_one, help="as in sparsify")
+    group.add_argument("--config", metavar="FILE", help="a TOML file; options override it")
+    group.add_argument("--networks", nargs="+", metavar="NAME|FILE", help="default: resnet8-digits")
     group.add_argument(
-        "--batch-norm",
-        action="store_const",
-        const=True,
-        help="as in sparsify: rows of their own",
+        "--methods", nargs="+", metavar="METHOD", help="default: fcpts pot-l2norm pot-erk"
     )
+    group.add_argument(
+        "--rates", nargs="+", type=float, metavar="RATE", help="default: 0.7 0.8 0.9"
+    )
+    group.add_argument("--seeds", nargs="+", type=seed, metavar="SEED", help="default: 0 1 2")
+    group = parser.add_argument_group("settings of every cell")
+    for flag, metavar in (
+        ("--data", "NAME|FILE"),
+        ("--home", "FOLDER"),
+        ("--arch", "NAME"),
+        ("--engine", "NAME"),
+    ):
+        group.add_argument(flag, metavar=metavar, help="as in sparsify")
+    group.add_argument("--calibration", type=int, metavar="N", help="as in sparsify")
+    add_number_options(group)
+    group.add_argument("--threads", type=at_least_one, metavar="N", help="as in sparsify")
+    group.add_argument("--batch-norm", action="store_const", const=True, help="as in sparsify")
     group = parser.add_argument_group("running and output")
-    group.add_argument("--out", metavar="FOLDER", required=True, help="where the cells lie")
+    group.add_argument("--out", metavar="FOLDER", required=True, help="for the cells and the table")
     group.add_argument(
         "--jobs",
         type=at_least_one,
         default=1,
-        help="cells at a time, fewer where cores or memory do not allow it (default: 1)",
+        metavar="N",
+        help="cells that run at a time, fewer if cores or memory do not allow it (default: 1)",
     )
     group.add_argument("--json", action="store_true", help="print the table as JSON")
-    group.add_argument("--quiet", action="store_true", help="no progress")
+    group.add_argument("--quiet", action="store_true", help="no progress bars")
     parser.set_defaults(run=run)
 
 
 def _listed(names: Sequence[str] | dict[str, Any]) -> str:
-    return textwrap.fill(", ".join(names), 78, initial_indent="  ", subsequent_indent="  ")
+    return textwrap.fill(
+        ", ".join(names),
+        78,
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_on_hyphens=False,
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs the cells that are missing, writes and prints the table."""
+    """Run the cells that are missing, write and print the table; return the exit code."""
     grid, out = _grid(arguments), Path(arguments.out)
     cells = cells_of(grid)
     progress = Bars(quiet=arguments.quiet)
@@ -121,13 +132,16 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"fcpts-ref: {name}: {message}", file=sys.stderr)
     if stopped:
         left = len(cells) - len(folders)
-        print(f"fcpts-ref: stopped, {left} cells left; run it again to go on", file=sys.stderr)
+        print(
+            f"fcpts-ref: stopped, {left} cells left; run the command again to continue",
+            file=sys.stderr,
+        )
         return 130
     return 2 if failures else 0
 
 
 def _grid(arguments: argparse.Namespace) -> Grid:
-    """The grid of the file, if there is one, and of the options, which count more."""
+    """Return the grid of the configuration file, if any, and of the options, which override it."""
     data: dict[str, Any] = {}
     if arguments.config:
         try:
@@ -139,7 +153,7 @@ def _grid(arguments: argparse.Namespace) -> Grid:
     for name in ("networks", "methods", "rates", "seeds"):
         if getattr(arguments, name) is not None:
             data[name] = getattr(arguments, name)
-            data.pop(name.removesuffix("s"), None)  # instead of the file's
+            data.pop(name.removesuffix("s"), None)  # the option replaces the table
     overrides = given_changes(arguments)
     try:
         return grid_of(data, overrides)
@@ -150,7 +164,7 @@ def _grid(arguments: argparse.Namespace) -> Grid:
 def _run(
     cells: Sequence[Cell], out: Path, arguments: argparse.Namespace, progress: Bars
 ) -> tuple[dict[str, str], bool]:
-    """Run the cells here, or with --jobs several at a time in processes of their own."""
+    """Run the cells in this process, or with --jobs in several processes."""
     jobs = allowed_jobs(arguments.jobs, progress.note)
     executor: Executor = Here(progress=progress)
     if jobs > 1:
@@ -163,7 +177,7 @@ def _run(
 
 
 def _write(out: Path, lines: Sequence[Line]) -> None:
-    """table.md, table.csv, table.json."""
+    """Write table.md, table.csv and table.json."""
     records = [dataclasses.asdict(line) for line in lines]
     text = io.StringIO()
     names = [field.name for field in dataclasses.fields(Line)]
@@ -181,15 +195,15 @@ def _show(arguments: argparse.Namespace, lines: Sequence[Line], out: Path) -> No
         return
     for heading, own in headed(lines):
         print(f"{heading}\n\n{table(*table_of(own))}\n")
-    print("rate, top-1, drop in percent; n: seeds; ±: their standard deviation")
-    print("time: pruning alone, one run")
+    print("rate, top-1, drop: in percent; n: seeds; ±: standard deviation over seeds")
+    print("time: of pruning alone, per run")
     if any(line.paper_top1 is not None for line in lines):
         print(f"paper's: {SOURCE}; its drop: against its own dense network")
     print(f"written to {out}: table.md, table.csv, table.json")
 
 
 def markdown(lines: Sequence[Line]) -> str:
-    """The table as Markdown, a section for every network."""
+    """Return the table as Markdown, one section per network."""
     parts = []
     for heading, own in headed(lines):
         header, cells = table_of(own)

@@ -1,4 +1,4 @@
-"""fcpts-ref data: bring CIFAR-10 and CIFAR-100 into this program's format."""
+"""fcpts-ref data: convert CIFAR-10 and CIFAR-100 to this program's format."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ examples:
   fcpts-ref data prepare cifar10 --from cifar-10-binary.tar.gz
   fcpts-ref data prepare cifar100 --from cifar-100-python/
 
-The file goes to the folder data of --home, where --data cifar10 finds it.
+The file is written to the folder data in --home, where --data cifar10 finds it.
 """
 
 
 def add_parser(subparsers: Any) -> None:
-    """Mounts the commands."""
+    """Add the commands to ``subparsers``."""
     parser = subparsers.add_parser(
         "data",
         help="prepare or download CIFAR-10 and CIFAR-100",
-        description="Bring CIFAR-10 and CIFAR-100 into one checked HDF5 file each.",
+        description="Convert CIFAR-10 and CIFAR-100 to one HDF5 file each.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -45,23 +45,25 @@ def add_parser(subparsers: Any) -> None:
         dest="source",
         required=True,
         metavar="PATH",
-        help="the archive, Python or binary version, .tar.gz or unpacked",
+        help="the official archive, Python or binary version, as .tar.gz or unpacked",
     )
-    prepare.add_argument("--sha256", help="what the archive's SHA-256 has to be")
-    download = _add_action(actions, "download", "fetch the official archive, then prepare", _fetch)
-    download.add_argument(
-        "--quiet", action="store_true", help="no progress bar (default: on standard error)"
+    prepare.add_argument(
+        "--sha256", metavar="DIGITS", help="the SHA-256 that the archive must have"
     )
+    download = _add_action(actions, "download", "fetch the official archive and prepare it", _fetch)
+    download.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def _add_action(actions: Any, name: str, text: str, run: Any) -> argparse.ArgumentParser:
-    action: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+    action: argparse.ArgumentParser = actions.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}."
+    )
     action.add_argument("name", choices=NAMES, help="the data set")
     action.add_argument(
         "--labels",
         choices=("fine", "coarse"),
         default="fine",
-        help="which of CIFAR-100's labels (default: fine, 100 classes)",
+        help="labels of CIFAR-100: 100 fine or 20 coarse classes (default: fine)",
     )
     action.add_argument("--out", metavar="FILE", help="default: data/NAME.h5 in --home")
     add_home_option(action)
@@ -74,8 +76,8 @@ def _prepare(arguments: argparse.Namespace) -> int:
     archive = read_cifar_archive(arguments.source, sha256=arguments.sha256)
     if archive.dataset != arguments.name:
         raise InputError(
-            f"{arguments.source} holds {archive.dataset}, not {arguments.name}; name the data set "
-            "that it holds"
+            f"{arguments.source} holds {archive.dataset}, not {arguments.name}; give the name of "
+            "the data set that it holds"
         )
     dataset = to_dataset(archive, arguments.labels)
     path = Path(arguments.out or home_folder(arguments.home) / "data" / f"{arguments.name}.h5")
@@ -87,7 +89,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 def _fetch(arguments: argparse.Namespace) -> int:
     official = official_archive(arguments.name)
-    assert official is not None  # of every name that the parser lets through
+    assert official is not None  # the parser admits only names that have one
     folder = home_folder(arguments.home) / "downloads"
     arguments.source = download_archive(official, folder, progress=not arguments.quiet)
     return _prepare(arguments)
@@ -106,7 +108,7 @@ def _show(arguments: argparse.Namespace, dataset: Dataset, path: Path, official:
     if arguments.json:
         print(json.dumps(summary, indent=2))
         return
-    known = "the official archive" if official else "not the official archive's checksum"
+    known = "the official archive" if official else "not the official archive, by its checksum"
     print(
         f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test images in "
         f"{len(dataset.label_names)} classes ({known})\nwritten to {path}"

@@ -1,4 +1,4 @@
-"""fcpts-ref diverge: the first quantity in which an implementation leaves the reference."""
+"""fcpts-ref diverge: the first quantity in which an implementation differs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ examples:
   fcpts-ref diverge mine.h5 reference.h5   two traces of the same steps
 
 Exit codes: 0 everything compared agrees, 1 something differs or nothing could
-be compared, 2 a file that cannot be used.  docs/oracle.md describes the file
-and the names.
+be compared, 2 bad input.  docs/oracle.md describes the file and the names.
 """
 
 
 def add_parser(subparsers: Any) -> None:
-    """Mounts the command."""
+    """Add the command to ``subparsers``."""
     parser = subparsers.add_parser(
         "diverge",
-        help="find the first quantity in which an implementation leaves the reference",
-        description="Find the first quantity, in the order of computation, that differs.",
+        help="find the first quantity in which an implementation differs",
+        description="Find the first quantity, in the order of computation, in which a trace of\n"
+        "another implementation differs from the reference.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -44,16 +44,18 @@ def add_parser(subparsers: Any) -> None:
         "--precision",
         choices=("auto", "float32"),
         default="auto",
-        help="what was computed in; auto looks at the arrays (default)",
+        help="dtype that MINE.h5 was computed in; auto: that of its arrays (default: auto)",
     )
-    parser.add_argument("--scale", type=float, default=1.0, help="on all tolerances (default: 1)")
-    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, metavar="FACTOR", help="on all tolerances (default: 1)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compares and prints; returns the exit code."""
+    """Compare, print the report, and return the exit code."""
 
     mine = read_trace(arguments.mine)
     reference = None if arguments.reference is None else read_trace(arguments.reference)

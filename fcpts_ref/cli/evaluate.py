@@ -1,4 +1,4 @@
-"""fcpts-ref evaluate: accuracy of a network on the test images of a data set."""
+"""fcpts-ref evaluate: the accuracy of a network on the test images of a data set."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fcpts_ref.graphs.network import global_rate
 
 
 def add_parser(subparsers: Any) -> None:
-    """Mounts the command."""
+    """Add the command to ``subparsers``."""
     parser = subparsers.add_parser(
         "evaluate",
-        help="top-1 and top-5 accuracy of a network, dense or sparse",
-        description="Top-1 and top-5 accuracy on the test images of a data set.",
+        help="measure the top-1 and top-5 accuracy of a network, dense or sparse",
+        description="Measure top-1 and top-5 accuracy on the test images of a data set.",
     )
     add_source_options(parser)
     add_engine_options(parser)
@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluates and prints."""
+    """Evaluate the network, print the result, and return the exit code."""
     dataset = find_dataset(arguments.data, arguments.home)
     network = find_network(arguments, dataset)
     engine = make_engine(network.graph, arguments.engine, threads=arguments.threads)

@@ -1,4 +1,4 @@
-"""fcpts-ref inspect: what is in a network's file."""
+"""fcpts-ref inspect: the contents of a network's file."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from fcpts_ref.storage.network_files import read_network
 
 
 def add_parser(subparsers: Any) -> None:
-    """Mounts the command."""
+    """Add the command to ``subparsers``."""
     parser = subparsers.add_parser(
         "inspect",
-        help="what is in a network's file: architecture, shapes, rates",
-        description="Architecture, per-layer shapes and sparsity rates of a network's file.",
+        help="show a network's architecture, shapes and sparsity rates",
+        description="Show the architecture, and the shape and sparsity rate of every layer.",
     )
     parser.add_argument("file", metavar="FILE", help="a network's name, .h5 file or run folder")
     add_home_option(parser)
-    parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Reads and prints."""
+    """Read the network, print its tables, and return the exit code."""
     network, provenance = read_network(network_path(arguments.file, arguments.home))
     summary = describe(network) | {"provenance": provenance}
     if arguments.json:
@@ -56,14 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
             ", ".join(f"{number:.4g}" for number in summary["normalisation"][key])
             for key in ("mean", "std")
         )
-        print(f"\nimages are normalised by mean {mean} and deviation {std}")
+        print(f"\nimages are normalised by mean {mean} and standard deviation {std}")
     if provenance.get("made_by"):
         print(f"\nmade by {printable(str(provenance['made_by'])[:200])}")
     return 0
 
 
 def describe(network: Network) -> dict[str, Any]:
-    """What the tables show, as plain data."""
+    """Return the contents of the tables as plain data."""
     rates, costs = sparsity_rates(network), macs(network.graph)
     return {
         "network": network.graph.name,

@@ -1,4 +1,4 @@
-"""fcpts-ref models: networks from other programs' checkpoints, and back."""
+"""fcpts-ref models: import and export checkpoints of other programs."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ examples:
   fcpts-ref models export runs/NAME/network.h5 sparse.safetensors
   fcpts-ref models export resnet32-cifar10 resnet32.pt
 
-Nothing in a checkpoint is ever run, and neither direction needs PyTorch.
+Nothing in a checkpoint is ever executed, and PyTorch is not needed.
 """
 
 
 def add_parser(subparsers: Any) -> None:
-    """Mounts the commands."""
+    """Add the commands to ``subparsers``."""
     parser = subparsers.add_parser(
         "models",
         help="import and export PyTorch and safetensors checkpoints",
-        description="Networks from PyTorch and safetensors checkpoints, and back.",
+        description="Import and export PyTorch and safetensors checkpoints.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     text = "read a checkpoint (.pth, .pt, .th, .safetensors) into an .h5 file"
-    importing = actions.add_parser("import", help=text, description=text)
+    importing = actions.add_parser("import", help=text, description=_sentence(text))
     importing.add_argument("file", metavar="FILE", help="the checkpoint")
     add_arch_options(importing, required=True)
     importing.add_argument(
-        "--classes", type=int, help="of the last layer (default: as many as in the checkpoint)"
+        "--classes", type=int, metavar="N", help="classes (default: as many as in the checkpoint)"
     )
     importing.add_argument(
         "--input",
@@ -61,13 +61,15 @@ def add_parser(subparsers: Any) -> None:
     )
     place = importing.add_mutually_exclusive_group()
     place.add_argument("--out", metavar="FILE", help="default: models/NAME.h5 in --home")
-    place.add_argument("--name", help="for --weights to find it by (default: the file's name)")
+    place.add_argument(
+        "--name", help="the network's name for --weights (default: from the file's name)"
+    )
     add_home_option(importing)
     importing.add_argument("--json", action="store_true", help="print the result as JSON")
     importing.set_defaults(run=_import)
 
-    text = "write a network as .safetensors or, for .pt, .pth and .th, in PyTorch's format"
-    exporting = actions.add_parser("export", help=text, description=text)
+    text = "write a network as safetensors, or in PyTorch's format for .pt, .pth and .th"
+    exporting = actions.add_parser("export", help=text, description=_sentence(text))
     exporting.add_argument(
         "network", metavar="NAME|FILE", help="a network's name, .h5 file or run folder"
     )
@@ -75,6 +77,10 @@ def add_parser(subparsers: Any) -> None:
     add_home_option(exporting)
     exporting.add_argument("--json", action="store_true", help="print the result as JSON")
     exporting.set_defaults(run=_export)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _import(arguments: argparse.Namespace) -> int:
@@ -113,7 +119,7 @@ def _import(arguments: argparse.Namespace) -> int:
     }
     text = (
         f"{graph.name}, {graph.classes} classes: {weights:,} prunable weights; {report.summary()}, "
-        f"{len(report.renamed)} under other names, {len(report.ignored)} counters left out\n"
+        f"{len(report.renamed)} under other names, {len(report.ignored)} counters ignored\n"
         f"written to {path}"
     )
     print(json.dumps(summary, indent=2) if arguments.json else text)
@@ -134,7 +140,7 @@ def _export(arguments: argparse.Namespace) -> int:
     }
     text = (
         f"{network.graph.name}: {percent(rate)} of the weights are zero, "
-        f"{summary['masks']} masks as arrays of their own\nwritten to {out}"
+        f"{summary['masks']} masks stored as separate arrays\nwritten to {out}"
     )
     print(json.dumps(summary, indent=2) if arguments.json else text)
     return 0

@@ -12,32 +12,35 @@ from fcpts_ref.pruning.settings import Setting
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
-    """--seed, --engine, --threads."""
+    """Add --seed, --engine and --threads."""
     group = parser.add_argument_group("computing")
     add_seed_option(group)
     group.add_argument(
         "--engine",
         choices=("numba", "numpy"),
         default="numba",
-        help="fast kernels, or the plain specification (default: numba)",
+        help="compiled kernels, or the plain NumPy specification (default: numba)",
     )
     add_threads_option(group)
 
 
 def add_threads_option(group: Any) -> None:
-    """--threads."""
+    """Add --threads."""
     group.add_argument(
-        "--threads", type=int, help="for numba; the results do not depend on it (default: all)"
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads to use; results of the numba engine do not depend on it (default: all)",
     )
 
 
 def add_seed_option(group: Any) -> None:
-    """--seed."""
-    group.add_argument("--seed", type=seed, default=0, help="of all randomness (default: 0)")
+    """Add --seed."""
+    group.add_argument("--seed", type=seed, default=0, help="seed of all randomness (default: 0)")
 
 
 def seed(text: str) -> int:
-    """A whole number that is not negative, as NumPy's generators want it, for ``argparse``."""
+    """Parse a whole number of at least 0, as NumPy's generators need it, for ``argparse``."""
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{number} is negative; expected 0 or more")
@@ -45,7 +48,7 @@ def seed(text: str) -> int:
 
 
 def at_least_one(text: str) -> int:
-    """A whole number from 1 on, for ``argparse``."""
+    """Parse a whole number of at least 1, for ``argparse``."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is too few; expected 1 or more")
@@ -53,7 +56,7 @@ def at_least_one(text: str) -> int:
 
 
 def choices_of(pairs: list[str]) -> dict[str, Any]:
-    """Return NAME=VALUE texts as conventions, each in the type of its field.
+    """Return NAME=VALUE texts as conventions, each of the type of its field.
 
     Raises InputError for an unknown name or a value of another type.
     """
@@ -61,7 +64,7 @@ def choices_of(pairs: list[str]) -> dict[str, Any]:
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
-    """Add every option of ``sparsify`` that makes a job; the methods' come from their settings."""
+    """Add every option of ``sparsify`` that is part of a job, settings of methods included."""
     headings = {one.shown.group: None for one in job_options().values()}
     groups = {heading: parser.add_argument_group(heading) for heading in headings}
     for one in job_options().values():
@@ -70,7 +73,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_method_options(parser: argparse.ArgumentParser) -> None:
-    """Add the settings of all methods under their names; a shared one stands with the first."""
+    """Add the settings of every method in a group; a shared one appears with the first method."""
     seen: set[str] = set()
     for method, cls in METHODS.items():
         group = parser.add_argument_group(f"method {method}", cls.description)
@@ -81,28 +84,32 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_number_options(group: Any) -> None:
-    """Add the settings of methods that are numbers."""
+    """Add the settings of methods whose values are numbers."""
     for name, one in method_options().items():
         if one.kind in (int, float):
-            first = next(method for method in METHODS if name in method_settings(method))
-            add_option(group, one, f"of {first}{_also_of(name, first)}; as in sparsify")
+            having = [method for method in METHODS if name in method_settings(method)]
+            add_option(group, one, f"of {' and '.join(having)}, as in sparsify")
 
 
 def _also_of(name: str, method: str) -> str:
-    others = [m for m in METHODS if m != method and name in method_settings(m)]
-    return f" (also of {', '.join(others)})" if others else ""
+    """Return a note on other methods with the setting, each with its own default."""
+    others = {m: method_settings(m) for m in METHODS if m != method}
+    notes = [f"{m} (default: {own[name].default})" for m, own in others.items() if name in own]
+    return f"; also of {' and '.join(notes)}" if notes else ""
 
 
 def add_option(group: Any, one: Setting, help: str) -> None:
-    """Add one option, which leaves no trace in the namespace unless it is given."""
+    """Add one option, which is absent from the namespace unless it is given."""
     shown = isinstance(one.default, int | float | str) and not isinstance(one.default, bool)
     if shown and "default:" not in help:
-        help += f" (default: {one.default})"
+        help += (
+            f" (default: {one.default:g})" if one.kind is float else f" (default: {one.default})"
+        )
     words: dict[str, Any] = {"default": argparse.SUPPRESS, "help": help.replace("%", "%%")}
     if one.kind is bool:
         words["action"] = "store_true"
     else:
-        words["metavar"] = one.shown.metavar
+        words["metavar"] = one.shown.metavar or ("N" if one.kind is int else None)
         if one.kind in (Mapping, tuple):
             words["action"] = "append"
         else:
@@ -111,7 +118,7 @@ def add_option(group: Any, one: Setting, help: str) -> None:
 
 
 def given_changes(arguments: argparse.Namespace) -> Changes:
-    """Return what the command line sets of a job.  Raises InputError for a bad value."""
+    """Return the settings given on the command line.  Raises InputError for a bad value."""
     known = (*job_options().values(), *method_options().values())
     names = {one.option.replace("-", "_") for one in known}
     return changes_of({k: v for k, v in vars(arguments).items() if k in names and v is not None})

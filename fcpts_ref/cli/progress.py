@@ -12,7 +12,7 @@ from tqdm import tqdm
 from fcpts_ref.experiments.progress import Progress
 from fcpts_ref.pruning.common import OnStep, StepReport
 
-COMPILING = "compiling kernels, once on this machine (up to half a minute)"
+COMPILING = "compiling kernels, once per machine (up to half a minute)"
 
 
 class Bars(Progress):
@@ -38,7 +38,7 @@ class Bars(Progress):
 
 @contextlib.contextmanager
 def step_bar(description: str, *, quiet: bool = False) -> Iterator[Callable[[StepReport], None]]:
-    """An ``on_step`` that shows rate, losses, images/s and the time left.
+    """Yield an ``on_step`` that shows the rate, the losses, images/s and the time left.
 
     The bar opens with the first step, when the number of steps is known.
     """
@@ -60,7 +60,7 @@ def step_bar(description: str, *, quiet: bool = False) -> Iterator[Callable[[Ste
                 )
             )
         bars[0].set_postfix_str(_numbers(report), refresh=False)
-        bars[0].update(report.step * report.images - bars[0].n)  # some steps may be left out
+        bars[0].update(report.step * report.images - bars[0].n)  # some steps may be skipped
 
     try:
         yield on_step
@@ -73,7 +73,7 @@ def step_bar(description: str, *, quiet: bool = False) -> Iterator[Callable[[Ste
 def counting_bar(
     description: str, total: int, *, unit: str = "img", quiet: bool = False
 ) -> Iterator[Callable[[int], None]]:
-    """A function that takes how many more are done; shown only after a second."""
+    """Yield a function that advances a bar by a count; the bar appears after a second."""
     with tqdm(
         desc=description,
         total=total,
@@ -94,9 +94,9 @@ def counting_bar(
 
 @contextlib.contextmanager
 def compile_notice(*, quiet: bool = False) -> Iterator[None]:
-    """Counts kernels on standard error while they are compiled, once on a machine.
+    """Count kernels on standard error while they are compiled, once per machine.
 
-    A line of its own, not a bar, so that the bar of the work itself can take its place.
+    The count is a plain line, not a bar, so that the bar of the work itself can replace it.
     """
     if quiet:
         yield

@@ -19,30 +19,32 @@ from fcpts_ref.storage.files import lock_folder
 EPILOG = """\
 examples:
   fcpts-ref report runs/resnet8-digits-digits-fcpts-0.9-seed0
-  fcpts-ref report table2 --out table2-report   the folder of fcpts-ref compare
+  fcpts-ref report table2 --out table2-report   the --out of fcpts-ref compare
 """
 
 
 def add_parser(subparsers: Any) -> None:
-    """Mounts the command."""
+    """Add the command to ``subparsers``."""
     parser = subparsers.add_parser(
         "report",
-        help="figures and one HTML page from finished runs",
-        description="Figures (PNG and SVG) and one self-contained HTML page from finished\n"
+        help="make figures and an HTML page from finished runs",
+        description="Make figures (PNG and SVG) and a self-contained HTML page from finished\n"
         "runs.  Needs matplotlib (the extra 'plot').",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="a run's folder, or one with runs in it"
+        "runs", nargs="+", metavar="RUN", help="the folder of a run, or a folder that contains runs"
     )
-    parser.add_argument("--out", default="report", metavar="FOLDER", help="default: report")
-    parser.add_argument("--json", action="store_true", help="print the files as JSON")
+    parser.add_argument(
+        "--out", default="report", metavar="FOLDER", help="for the files (default: report)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the names of the files as JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Reads the runs, writes the report."""
+    """Read the runs, write the report, and return the exit code."""
     require_plot()
     places = [Path(name) for name in arguments.runs]
     folders = run_folders(places)
@@ -53,12 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([str(path) for path in written], indent=2))
     else:
-        print(f"{len(written) - 1} figures and the page {written[-1]}")
+        print(f"{len(written) - 1} files of figures and the page {written[-1]}")
     return 0
 
 
 def _dense(places: Sequence[Path], summaries: Sequence[Summary]) -> Dense:
-    """The accuracy of the dense networks: what comparisons noted, and what runs measured."""
+    """Return the accuracy of the dense networks, from comparisons and from runs."""
     dense: dict[tuple[str, str], tuple[float, float]] = {}
     for place in places:
         dense |= read_dense(place)

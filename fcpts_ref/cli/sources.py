@@ -1,4 +1,4 @@
-"""From names on the command line to networks and data."""
+"""Options that name networks and data, and the values they name."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import argparse
 from typing import Any
 
 from fcpts_ref.data.dataset import Dataset
-from fcpts_ref.data.sources import EMBEDDED, SOURCES, find_dataset
+from fcpts_ref.data.sources import EMBEDDED, find_dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments import inputs
 from fcpts_ref.experiments.inputs import network_path
+from fcpts_ref.experiments.options import job_options
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.interchange.importing import NORMALISATIONS, normalisation
+from fcpts_ref.interchange.importing import normalisation
 
 __all__ = ["find_dataset", "find_network", "network_path"]
 
@@ -19,14 +20,13 @@ EMBEDDED_NETWORK = "resnet8-digits"
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """--weights, --arch, --normalise, --data, --home."""
+    """Add --weights, --arch, --shortcut, --normalise, --data and --home."""
     group = parser.add_argument_group("network and data")
     group.add_argument(
         "--weights",
         default=EMBEDDED_NETWORK,
         metavar="NAME|FILE",
-        help="the trained network: a name (in models/ of the package or of --home), an .h5 file of "
-        "this program, or with --arch a PyTorch or safetensors checkpoint (default: %(default)s)",
+        help=_help("network"),
     )
     add_arch_options(group)
     add_data_option(group)
@@ -34,30 +34,30 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_arch_options(group: Any, *, required: bool = False) -> None:
-    """--arch, --shortcut, --normalise: what a foreign checkpoint does not say itself."""
+    """Add --arch, --shortcut and --normalise, which describe another program's checkpoint."""
     group.add_argument(
         "--arch",
         metavar="NAME",
         required=required,
-        help="what a foreign checkpoint holds: resnet20, resnet32, resnet56, any resnetN with "
-        "N = 6n + 2, or plainN",
+        help=_help("arch"),
     )
-    group.add_argument(
-        "--shortcut", choices=("A", "B"), default="A", help="of a foreign resnet (default: A)"
-    )
+    group.add_argument("--shortcut", choices=("A", "B"), default="A", help=_help("shortcut"))
     group.add_argument(
         "--normalise",
         type=_normalisation,
         metavar="NAME|MEAN/STD",
         default="imagenet",
-        help="mean and deviation a foreign checkpoint was trained with, unless it holds them: "
-        f"{', '.join(NORMALISATIONS)}, or numbers such as 0.49,0.48,0.45/0.2023,0.1994,0.2010 "
-        "(default: %(default)s, for three channels; use none for one)",
+        help=_help("normalise"),
     )
 
 
+def _help(field: str) -> str:
+    """Return the help of the option for a field of a job, the same in every command."""
+    return job_options()[field].shown.help.replace("%", "%%")
+
+
 def _normalisation(text: str) -> str:
-    """The text itself, checked."""
+    """Check the text and return it, for ``argparse``."""
     try:
         normalisation(text)
     except InputError as error:
@@ -66,28 +66,26 @@ def _normalisation(text: str) -> str:
 
 
 def add_data_option(group: Any) -> None:
-    """--data."""
+    """Add --data."""
     group.add_argument(
         "--data",
         default=EMBEDDED,
         metavar="NAME|FILE",
-        help="digits (in the package), cifar10 or cifar100 once prepared by 'fcpts-ref data', or "
-        f"a file: {', '.join(f'{k}:PATH ({s.description})' for k, s in SOURCES.items())} (default: "
-        "%(default)s)",
+        help=_help("data"),
     )
 
 
 def add_home_option(group: Any) -> None:
-    """--home."""
+    """Add --home."""
     group.add_argument(
         "--home",
         metavar="FOLDER",
-        help="where data and models are kept (default: $FCPTS_REF_HOME or the user's cache folder)",
+        help=_help("home"),
     )
 
 
 def find_network(arguments: argparse.Namespace, dataset: Dataset) -> Network:
-    """The network that --weights and --arch name, checked against the data's shape and classes."""
+    """Return the network that the options name.  Raises InputError if it does not fit the data."""
     return inputs.find_network(
         arguments.weights,
         dataset,

@@ -1,4 +1,4 @@
-"""fcpts-ref sparsify: prune a trained network to a global rate, and show what that did."""
+"""fcpts-ref sparsify: prune a trained network to a global rate and show the result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fcpts_ref.pruning.names import NEW_STATISTICS
 from fcpts_ref.spec.budget import budget
 
 FAR_OFF = 0.01
-"""A miss of the target, before the last projection, that is worth a warning."""
+"""The distance from the target, before the last projection, that is worth a warning."""
 
 EPILOG = """\
 examples:
@@ -40,7 +40,7 @@ arithmetic are as large and as slow as before.
 
 
 def add_parser(subparsers: Any) -> None:
-    """Mounts the command."""
+    """Add the command to ``subparsers``."""
     parser = subparsers.add_parser(
         "sparsify",
         help="prune a trained network to a global sparsity rate",
@@ -49,17 +49,19 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_job_options(parser)
-    group = parser.add_argument_group("output")
+    group = parser.add_argument_group("running and output")
     add_threads_option(group)
     group.add_argument("--out", metavar="FOLDER", help="the run's folder (default: runs/NAME)")
     group.add_argument("--resume", metavar="FOLDER", help="continue the run in this folder")
-    group.add_argument("--json", action="store_true", help="print the summary as JSON, no tables")
+    group.add_argument(
+        "--json", action="store_true", help="print the summary as JSON instead of tables"
+    )
     group.add_argument("--quiet", action="store_true", help="no progress bars")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs the job or resumes it, and prints the tables."""
+    """Run the job or resume it, print the tables, and return the exit code."""
     changes = given_changes(arguments)
     threads, progress = arguments.threads, Bars(quiet=arguments.quiet)
     if arguments.resume is not None:
@@ -79,30 +81,30 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _resumed_folder(arguments: argparse.Namespace) -> Path:
     if arguments.out:
-        raise InputError("--out beside --resume: a run continues in its own folder; omit --out")
+        raise InputError("--out with --resume: a run continues in its own folder; omit --out")
     if not arguments.resume:
         raise InputError("--resume is empty; give the folder of a run")
     return Path(arguments.resume)
 
 
 def _check_same(changes: Changes, job: Job, folder: Path) -> None:
-    """Raises InputError for an option that contradicts the job that is resumed."""
+    """Raise InputError for an option that contradicts the job to resume."""
     for option, value, before in changes.against(job):
-        begun = "without it" if before is None else f"with {before}"
+        started = "without it" if before is None else f"with {before}"
         raise InputError(
-            f"--{option} {value}: {folder} was begun {begun}; omit it to continue, or start again "
-            "in a new folder with --out"
+            f"--{option} {value}: {folder} was started {started}; omit it to continue, or start "
+            "again in a new folder with --out"
         )
 
 
 def _default_folder(job: Job) -> Path:
-    """runs/NETWORK-DATA-METHOD-RATE-seedN."""
+    """Return runs/NETWORK-DATA-METHOD-RATE-seedN."""
     parts = (Path(job.network).stem, Path(job.data).name, job.method, f"{job.target:g}")
     return Path("runs") / f"{'-'.join(parts)}-seed{job.seed}"
 
 
 def _fresh(folder: Path) -> Path:
-    """The folder itself, or the first of folder-2, folder-3, ... that does not exist."""
+    """Return the folder, or the first of folder-2, folder-3, ... that does not exist."""
     number, fresh = 1, folder
     while fresh.exists():
         number += 1
@@ -122,11 +124,18 @@ def _show(arguments: argparse.Namespace, folder: Path, summary: Summary) -> None
     missed = summary.rate_before_projection - target
     if abs(missed) > FAR_OFF and summary.complete and not arguments.json:
         _say(
-            f"the method itself MISSED the target by {points(missed)} points, which the last "
-            "projection made up for; try a lower threshold_learning_rate or --control projection"
+            f"the method MISSED the target by {points(missed)} points before the last projection, "
+            f"which meets it{_advice(summary)}"
         )
     if budget(target, summary.weights) == 0:
         _say(f"NOTHING WAS PRUNED: at a target of {target} no weight is set to zero")
+
+
+def _advice(summary: Summary) -> str:
+    """Return how to miss the target by less, for a method that has the settings."""
+    if summary.pinned.settings.get("control") != "loss":
+        return ""
+    return "; try --control projection, or a lower --choose threshold_learning_rate=RATE"
 
 
 def _progress_of(summary: Summary) -> str:
@@ -134,15 +143,16 @@ def _progress_of(summary: Summary) -> str:
 
 
 def run_tables(summary: Summary) -> str:
-    """Everything that a run prints: inputs, accuracy of every network, rates by layer."""
+    """Return the text of a run: inputs, accuracy of every network, rates by layer."""
+    of_cost = "" if summary.pinned.job.cost == "weights" else " of the multiplications"
     heading = (
         f"{summary.network} on {summary.data}: {summary.weights:,} weights, "
-        f"{percent(summary.pinned.job.target)} to be pruned\n"
+        f"{percent(summary.pinned.job.target)}{of_cost} to be pruned\n"
         f"calibration: {summary.pinned.calibration:,} of the training images, without labels\n"
         f"evaluation:  the {summary.evaluation_images:,} test images"
     )
     if not summary.complete:
-        heading += f"\nUNFINISHED:  {_progress_of(summary)}; the tables show that stage"
+        heading += f"\nUNFINISHED:  {_progress_of(summary)}, which the tables show"
     if summary.left_out:
         names = ", ".join(name.removesuffix(".weight") for name in summary.left_out)
         heading += f"\nleft out:    {names}; the target counts the other layers"
@@ -156,7 +166,7 @@ def run_tables(summary: Summary) -> str:
 
 
 def accuracy_table(rows: Sequence[Row]) -> str:
-    """Requested and achieved rate, and accuracy, of every network."""
+    """Return the table of the rates and the accuracy of every network."""
     return table(
         ("network", "requested", "achieved", "top-1", "top-5", "change"),
         [
@@ -174,7 +184,7 @@ def accuracy_table(rows: Sequence[Row]) -> str:
 
 
 def layer_table(layers: Sequence[Layer], left_out: Sequence[str] = ()) -> str:
-    """Shape, size and rate of every layer, before (the initial allocation) and after."""
+    """Return the table of every layer's shape, size and rates: initial and final."""
     return table(
         ("layer", "shape", "weights", "before", "after", "change"),
         [

@@ -8,7 +8,7 @@ from fcpts_ref.errors import printable
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """Columns as wide as their widest cell; the first ``left`` flush left, the others right."""
+    """Return a table whose first ``left`` columns are flush left and the others flush right."""
     lines = [list(header), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     rule = ["-" * width for width in widths]
@@ -22,10 +22,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
 
 
 def percent(share: float, digits: int = 2) -> str:
-    """0.9 as "90.00 %"."""
+    """Format a share as a percentage: 0.9 is "90.00 %"."""
     return f"{100 * share:.{digits}f} %"
 
 
 def points(difference: float) -> str:
-    """A difference of two shares in percentage points, with its sign."""
+    """Format a difference of two shares in percentage points, with its sign."""
     return f"{round(100 * difference, 2) + 0.0:+.2f}"  # never -0.00

@@ -27,57 +27,76 @@ examples:
   fcpts-ref trace            the first step on the embedded digits, 90 %
   fcpts-ref trace --steps 0-2,15 --profile released --out released.h5
   fcpts-ref trace --arch resnet20 --weights resnet20.th --data cifar10 \\
-      --calibration 640 --batch-size 16 --without activation --without dactivation
+      --calibration 640 --batch-size 16 \\
+      --without activation --without dactivation
 
 The trace holds the inputs of every step (images, drawn samples, the state
-before it), so that another implementation can make the same step, and
-'fcpts-ref diverge' can repeat it.
+before it), so that another implementation and 'fcpts-ref diverge' can repeat
+the step.
 """
 
 
 def add_parser(subparsers: Any) -> None:
-    """Mounts the command."""
+    """Add the command to ``subparsers``."""
 
     parser = subparsers.add_parser(
         "trace",
-        help="record every quantity of chosen steps, to compare another implementation with",
+        help="record every quantity of chosen steps, for comparison",
         description="Run FCPTS in NumPy and float64 and record chosen steps as HDF5.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_source_options(parser)
     group = parser.add_argument_group("the run")
-    group.add_argument("--sparsity", type=float, default=0.9, metavar="RATE", help="default: 0.9")
     group.add_argument(
-        "--profile", choices=("paper", "released"), default="paper", help="default: paper"
+        "--sparsity", type=float, default=0.9, metavar="RATE", help="target (default: 0.9)"
     )
     group.add_argument(
-        "--choose", action="append", default=[], metavar="NAME=VALUE", help="replace a convention"
+        "--profile",
+        choices=("paper", "released"),
+        default="paper",
+        help="conventions (default: paper)",
     )
-    group.add_argument("--allocation", choices=tuple(ALLOCATIONS), help="where the rates start")
-    group.add_argument("--control", choices=("loss", "projection"), default="loss")
-    group.add_argument("--fixed-rates", action="store_true", help="keep the initial rates")
-    group.add_argument("--epochs", type=int, default=10, help="default: 10")
-    group.add_argument("--batch-size", type=int, help="images in a step (default: 64)")
-    group.add_argument("--calibration", type=int, metavar="N", help="calibration images")
-    group.add_argument("--augmentation", choices=("none", "crop", "crop-flip"), default="none")
+    group.add_argument(
+        "--choose", action="append", default=[], metavar="NAME=VALUE", help="as in sparsify"
+    )
+    group.add_argument("--allocation", choices=tuple(ALLOCATIONS), help="as in sparsify")
+    group.add_argument(
+        "--control", choices=("loss", "projection"), default="loss", help="default: loss"
+    )
+    group.add_argument(
+        "--fixed-rates", action="store_true", help="keep every layer at its initial rate"
+    )
+    group.add_argument("--epochs", type=int, default=10, metavar="N", help="default: 10")
+    group.add_argument("--batch-size", type=int, metavar="N", help="images in a step (default: 64)")
+    group.add_argument("--calibration", type=int, metavar="N", help="as in sparsify")
+    group.add_argument(
+        "--augmentation",
+        choices=("none", "crop", "crop-flip"),
+        default="none",
+        help="default: none",
+    )
     add_seed_option(group)
     group = parser.add_argument_group("the trace")
-    group.add_argument("--steps", default="0", metavar="LIST", help="such as 0,1,2 or 0-3,15")
+    group.add_argument(
+        "--steps", default="0", metavar="LIST", help="such as 0,1,2 or 0-3,15 (default: 0)"
+    )
     group.add_argument(
         "--without",
         action="append",
         default=[],
         metavar="NAME",
-        help="a quantity to leave out, such as activation, or a pattern (may be repeated)",
+        help="omit a quantity, such as activation, or a pattern of names; may be repeated",
     )
-    group.add_argument("--out", type=Path, default=Path("trace.h5"), help="default: trace.h5")
+    group.add_argument(
+        "--out", type=Path, default=Path("trace.h5"), metavar="FILE", help="default: trace.h5"
+    )
     group.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Records the trace; returns the exit code."""
+    """Record the trace and return the exit code."""
 
     check_writable(arguments.out)
     steps = parse_steps(arguments.steps)
@@ -126,7 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def parse_steps(text: str) -> list[int]:
-    """ "0,2-4" as [0, 2, 3, 4].  Raises InputError for anything else, or more than 10,000 steps."""
+    """Parse "0,2-4" as [0, 2, 3, 4].  Raises InputError for anything else or over 10,000 steps."""
     steps: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")

@@ -1,4 +1,4 @@
-"""fcpts-ref train: make a dense network."""
+"""fcpts-ref train: train a dense network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ example:
 
 
 def add_parser(subparsers: Any) -> None:
-    """Mounts the command."""
+    """Add the command to ``subparsers``."""
     default = Recipe()
     parser = subparsers.add_parser(
         "train",
@@ -41,23 +41,34 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     group = parser.add_argument_group("network and data")
-    group.add_argument("--arch", default="resnet8", help="resnetN or plainN (default: resnet8)")
-    group.add_argument("--shortcut", choices=("A", "B"), default="A", help="default: A")
+    group.add_argument(
+        "--arch", default="resnet8", metavar="NAME", help="resnetN or plainN (default: resnet8)"
+    )
+    group.add_argument(
+        "--shortcut",
+        choices=("A", "B"),
+        default="A",
+        help="zero padding or 1x1 convolutions (default: A)",
+    )
     add_data_option(group)
     add_home_option(group)
     group = parser.add_argument_group("recipe")
     for name, meaning in (
         ("epochs", "passes over the training images"),
         ("batch_size", "images in a step"),
-        ("learning_rate", "at its height"),
-        ("momentum", "Nesterov's"),
-        ("weight_decay", "on convolution and linear weights"),
-        ("warmup_epochs", "of growing learning rate"),
+        ("learning_rate", "highest learning rate"),
+        ("momentum", "Nesterov momentum"),
+        ("weight_decay", "of convolution and linear weights"),
+        ("warmup_epochs", "epochs in which the learning rate rises"),
     ):
         value = getattr(default, name)
         flag = f"--{name.replace('_', '-')}"
         group.add_argument(
-            flag, type=type(value), default=value, help=f"{meaning} (default: {value})"
+            flag,
+            type=type(value),
+            default=value,
+            metavar="N" if type(value) is int else "VALUE",
+            help=f"{meaning} (default: {value})",
         )
     group.add_argument(
         "--augmentation",
@@ -67,14 +78,14 @@ def add_parser(subparsers: Any) -> None:
     )
     add_engine_options(parser)
     group = parser.add_argument_group("output")
-    group.add_argument("--out", metavar="FILE", help="default: ARCH-DATA.h5 in this folder")
+    group.add_argument("--out", metavar="FILE", help="default: ARCH-DATA.h5")
     group.add_argument("--json", action="store_true", help="print the result as JSON")
     group.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Trains, writes the network, prints its accuracy."""
+    """Train, write the network, print its accuracy, and return the exit code."""
     dataset = find_dataset(arguments.data, arguments.home)
     graph = architecture(
         arguments.arch,

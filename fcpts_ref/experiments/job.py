@@ -57,11 +57,13 @@ class Job:
         group=INPUTS,
     )
     shortcut: Literal["A", "B"] = setting(
-        "A", "of such a resnet's checkpoint (default: A)", group=INPUTS
+        "A",
+        "shortcuts of that resnet: A, zero padding, or B, 1x1 convolutions (default: A)",
+        group=INPUTS,
     )
     normalise: str = setting(
         "imagenet",
-        "mean and deviation that such a checkpoint was trained with, unless it holds them: "
+        "mean and standard deviation that this checkpoint was trained with, unless it holds them: "
         f"{', '.join(NORMALISATIONS)}, or numbers such as 0.49,0.48,0.45/0.2023,0.1994,0.2010 "
         "(default: imagenet, for three channels; use none for one)",
         metavar="NAME|MEAN/STD",
@@ -83,17 +85,19 @@ class Job:
     )
     target: float = setting(
         0.9,
-        "share of all convolution and linear weights set to zero (default: 0.9)",
+        "share of all convolution and linear weights to set to zero (default: 0.9)",
         option="sparsity",
         metavar="RATE",
         group=PRUNING,
     )
-    method: str = setting("fcpts", "default: fcpts", choices=METHODS, group=PRUNING)
+    method: str = setting(
+        "fcpts", "pruning method (default: fcpts)", choices=METHODS, group=PRUNING
+    )
     settings: Mapping[str, Any] = setting(dict, "of the method")
     calibration: int | None = setting(
         None,
-        "calibration images, drawn from the training images without their labels (default: all, "
-        "at most as many as the method asks for)",
+        "number of calibration images, drawn from the training images without their labels "
+        "(default: all, up to the number that the method asks for)",
         metavar="N",
         group=PRUNING,
     )
@@ -106,7 +110,7 @@ class Job:
     )
     max_rates: Mapping[str, float] = setting(
         dict,
-        "the highest rate of a layer, by name or pattern; may be repeated",
+        "cap the rate of a layer, by name or pattern; may be repeated",
         option="max-rate",
         metavar="LAYER=RATE",
         of=float,
@@ -114,7 +118,7 @@ class Job:
     )
     rates: Mapping[str, float] = setting(
         dict,
-        "the rate of a layer, fixed, by name or pattern; may be repeated",
+        "fix the rate of a layer, by name or pattern; may be repeated",
         option="layer-rate",
         metavar="LAYER=RATE",
         of=float,
@@ -128,25 +132,27 @@ class Job:
     )
     cost: Literal["weights", "macs"] = setting(
         "weights",
-        "what the target is a share of: weights, met exactly, or multiplications, reached by the "
-        "fewest weights or filters (default: weights)",
+        "what the rate is a share of: weights, met exactly, or multiply-accumulates, reached by "
+        "pruning as few weights or filters as possible (default: weights)",
         group=PRUNING,
     )
     batch_norm: bool = setting(
         False, "add rows with batch-norm statistics re-estimated after pruning", group=PRUNING
     )
     label: str | None = setting(
-        None, "the method's name in tables and figures", metavar="NAME", group=PRUNING
+        None, "name of the method in tables and figures", metavar="NAME", group=PRUNING
     )
     baselines: bool = setting(
         True,
-        "only the method's own row: no dense and one-shot networks beside it",
+        "show the method alone, without the dense and the one-shot networks",
         option="no-baselines",
         group=PRUNING,
     )
-    seed: int = setting(0, "of all randomness (default: 0)", group=COMPUTING)
+    seed: int = setting(0, "seed of all randomness (default: 0)", group=COMPUTING)
     engine: Literal["numba", "numpy"] = setting(
-        "numba", "fast kernels, or the plain specification (default: numba)", group=COMPUTING
+        "numba",
+        "compiled kernels, or the plain NumPy specification (default: numba)",
+        group=COMPUTING,
     )
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
-"""What a step of FCPTS computes over whole layers, by engine: NumPy says what, Numba is quick.
+"""Functions of FCPTS over the weights of a layer, in NumPy and in Numba.
 
-The NumPy functions are compositions of ``spec.equations``; the Numba ones of the same names
-(``fcpts_ref.engines.numba``) go over the weights once.
+The NumPy functions compose ``spec.equations``; the Numba functions of the same names
+(``fcpts_ref.engines.numba``) read the weights once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """The functions by name; see the NumPy ones for their arguments."""
+    """The functions by name; the NumPy ones document the arguments."""
 
     masked_weight: Callable[..., tuple[Array, Array, float]]
     threshold_gradient: Callable[..., float]
@@ -36,14 +36,14 @@ class Arithmetic:
 def masked_weight(
     weight: Array, threshold: float, *, tie: Tie = "pruned", strict: bool = False
 ) -> tuple[Array, Array, float]:
-    """Equations 2, 1 and 10: the sparse weight M * W, the mask M, and the exact rate r."""
+    """Return the sparse weight M * W, the mask M and the exact rate r (Equations 2, 1 and 10)."""
     M = specification.mask(weight, threshold, tie=tie)
     r = specification.sparsity_rate(weight.astype(np.float64), threshold, strict=strict)
     return specification.sparse_weight(weight, M), M, float(r)
 
 
 def threshold_gradient(weight: Array, threshold: float, dsparse_weight: Array) -> float:
-    """Equation 14 from the gradient of the sparse weight: dM = dW_sparse * W (Equation 2)."""
+    """Return Equation 14 from the sparse weight's gradient: dM = dW_sparse * W (Equation 2)."""
     dM_dt = specification.mask_threshold_gradient(weight, threshold)
     return float(specification.reconstruction_threshold_gradient(dsparse_weight * weight, dM_dt))
 
@@ -59,10 +59,10 @@ NUMPY = Arithmetic(
 
 
 def arithmetic(engine: str) -> Arithmetic:
-    """The functions of an engine, "numpy" or "numba"."""
+    """Return the functions of an engine, "numpy" or "numba"."""
     if engine == "numpy":
         return NUMPY
-    from fcpts_ref.engines.numba.pruning import (  # compiles: only when asked for
+    from fcpts_ref.engines.numba.pruning import (  # compiles on import: only on demand
         equations,
         optim,
         projection,

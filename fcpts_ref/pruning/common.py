@@ -1,6 +1,6 @@
-"""The one shape that all pruning methods have, and what a run gives back.
+"""The interface of all pruning methods, their input and their result.
 
-A method is a frozen dataclass of its settings.  It works in stages (epochs, or layers): between
+A method is a frozen dataclass of its settings.  It works in stages (epochs, or layers).  Between
 two stages everything it knows is its state, a dataclass of arrays, so that a run can be stored
 and continued after any stage.
 """
@@ -34,7 +34,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a step has to say: its number, of how many, its images, and numbers by name."""
+    """The report of a step: its number out of ``steps``, its images, and numbers by name."""
 
     step: int
     steps: int
@@ -51,13 +51,13 @@ def ignore_step(report: StepReport) -> None:
 
 @dataclass(frozen=True)
 class Problem:
-    """What every method is given: the dense network, calibration images, target, and engines.
+    """The input of every method: the dense network, calibration images, target and engines.
 
-    images: (n, C, H, W) in [0, 1], of the network's dtype; labels are never given.
+    images: (n, C, H, W) in [0, 1], of the network's dtype; there are no labels.
     ``teacher`` runs the dense network, ``student`` the sparse one; ``make_engine`` makes an engine
-    of their kind for another graph; ``teacher_cache`` is for passes of the dense network.
-    target: of the cost of the layers in ``bounds``, which says how many units each may lose;
-    default all prunable layers, all but one unit of each.
+    of the same kind for another graph; ``teacher_cache`` is for passes of the dense network.
+    target: share of the cost of the layers in ``bounds``, the fewest and most units that each may
+    lose; by default all prunable layers, and all but one unit of each.
     """
 
     network: Network
@@ -79,12 +79,12 @@ class Problem:
 
     @property
     def prunable(self) -> tuple[str, ...]:
-        """The weights that are pruned, by name: all but those of layers that stay dense."""
+        """The names of the weights to prune: all but those of layers that stay dense."""
         return tuple(name for name in self.network.graph.prunable if name in self.bounds)
 
     @property
     def sizes(self) -> dict[str, int]:
-        """How many units each of them has."""
+        """The number of units of every weight in ``prunable``."""
         counts = unit_counts(self.network.graph, self.unit)
         return {name: counts[name] for name in self.prunable}
 
@@ -95,30 +95,30 @@ class Problem:
 
     @cached_property
     def unit_costs(self) -> dict[str, float]:
-        """The cost of one unit of each of them."""
+        """The cost of one unit of every weight in ``prunable``."""
         costs = unit_costs(self.network.graph, self.unit, self.cost)
         return {name: costs[name] for name in self.prunable}
 
     @property
     def costs(self) -> dict[str, float] | None:
-        """The same, or None if one unit costs as much as another: then units are counted."""
+        """``unit_costs``, or None if all units cost the same: then units are counted."""
         return None if len(set(self.unit_costs.values())) == 1 else self.unit_costs
 
     @property
     def totals(self) -> Array:
-        """(L,) the cost of each layer: N of Equation 3."""
+        """The cost of each layer, (L,): N of Equation 3."""
         sizes, costs = self.sizes, self.unit_costs
         return np.array([sizes[name] * costs[name] for name in self.prunable])
 
     @property
     def count(self) -> int | float:
-        """The exact budget: how many units are pruned, or if their ``costs`` differ, the cost."""
+        """The exact budget: the number of units to prune or, if ``costs`` differ, the cost."""
         if self.costs is None:
             return budget(self.target, sum(self.sizes.values()))
         return self.target * float(self.totals.sum())
 
     def aiming(self, target: float) -> Problem:
-        """The problem at a lower target, on the way to its own: lower bounds shrink with it."""
+        """Return the problem at a lower target; lower bounds shrink in proportion."""
         if target == self.target:
             return self
         share = target / self.target
@@ -127,11 +127,11 @@ class Problem:
 
     @cached_property
     def dense_outputs(self) -> dict[str, Array]:
-        """The dense network's outputs (n, ...) for all images, batch norm evaluating: once."""
+        """The dense network's outputs (n, ...) for all images, batch norm in evaluation mode."""
         return predict_outputs(self.network, self.images, engine=self.teacher)
 
     def comparing(self, outputs: Mapping[str, str]) -> Problem:
-        """The problem with engines that give these outputs too, values of the graph by name."""
+        """Return the problem with engines that also give these outputs, values by name."""
         graph = self.network.graph
         if outputs.items() <= graph.outputs.items():
             return self
@@ -140,12 +140,12 @@ class Problem:
 
     @property
     def weights(self) -> dict[str, Array]:
-        """The dense network's weights that are pruned, by name."""
+        """The dense network's weights to prune, by name."""
         return {name: self.network.parameters[name] for name in self.prunable}
 
     def magnitudes(self, parameters: Mapping[str, Array]) -> dict[str, Array]:
-        """For each of them the numbers by which its units are pruned: the weights themselves, or
-        one number for each unit."""
+        """Return, by name, the numbers that are compared with the threshold: the weights, or one
+        number per unit."""
         return {name: self.unit.magnitudes(parameters[name]) for name in self.prunable}
 
 
@@ -160,11 +160,11 @@ def make_problem(
     granularity: str = "weight",
     cost: str = "weights",
 ) -> Problem:
-    """A checked problem.
+    """Return a checked problem.
 
     selection: layers that stay dense, and bounds on the rates of others.
-    granularity: "weight" or "filter", what is kept or pruned as a whole (``units.UNITS``).
-    cost: what the target is a share of, "weights" or the multiplications of an image, "macs".
+    granularity: the unit that is kept or pruned as a whole, "weight" or "filter" (``units.UNITS``).
+    cost: the quantity that the target is a share of, "weights" or "macs" (multiply-accumulates).
     Raises InputError for images, a target, a selection, granularity, cost or engine
     that do not fit.
     """
@@ -192,7 +192,7 @@ def _check_target(problem: Problem) -> None:
         if count > most:
             raise InputError(
                 f"target {problem.target} is more than the {most / problem.totals.sum():.4f} that "
-                "can go without emptying a layer or exceeding its bound; use a lower target"
+                "can be pruned without emptying a layer or exceeding its bound; use a lower target"
             )
         return
     if count > sum(sizes.values()) - len(sizes):
@@ -205,18 +205,18 @@ def _check_target(problem: Problem) -> None:
 
 @dataclass(frozen=True)
 class Result:
-    """A sparse network and how it came about.
+    """A sparse network and the history of its pruning.
 
-    network: its pruned weights are exactly 0, ``network.masks`` says which are kept; exactly
+    network: its pruned weights are exactly 0 and ``network.masks`` marks the kept ones; exactly
         round(target * N) are pruned.
-    thresholds, rates: by the name of the weight, of the returned network: a layer's threshold is
-        its largest pruned magnitude, so Equation 1 gives its mask again (but for ties).
+    thresholds, rates: of the returned network, by the name of the weight.  A layer's threshold is
+        its largest pruned magnitude, so that Equation 1 reproduces its mask, except for ties.
     initial_rates: the allocation that the method started from.
     rate_before_projection: the global rate that the method itself reached, before the last
         projection onto the exact budget.
     dense_layers: layers that the initial allocation left dense.
-    left_out: layers that were to stay dense, and do not count in the target.
-    history: arrays by name, the first axis counts steps.
+    left_out: layers that the selection keeps dense; they do not count in the target.
+    history: arrays by name whose first axis is the step.
     """
 
     network: Network
@@ -230,33 +230,33 @@ class Result:
 
 
 class MethodBase:
-    """What a method tells the command line, comparisons and reports about itself.
+    """What the command line, comparisons and reports know about a method.
 
-    A method inherits it and sets what differs.
+    A method inherits from it and overrides what differs.
     """
 
     description: ClassVar[str] = ""
     """Two lines at most, for ``fcpts-ref sparsify --help``."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Settings by the names that ``fcpts-ref compare`` gives them; none: the method's own name."""
+    """Settings by their name in ``fcpts-ref compare``; if empty, only the method's own name."""
     is_random: ClassVar[bool] = True
-    """Whether the result depends on the seed: if not, a comparison runs one seed only."""
+    """Whether the result depends on the seed; if not, a comparison runs one seed only."""
     runs_backward: ClassVar[bool] = False
-    """Whether it runs backward through the whole network, whose kernels compile ahead then."""
+    """Whether it runs backward through the whole network, so that its kernels compile ahead."""
 
     @property
     def label(self) -> str:
-        """The name in tables and figures, with the settings that tell two runs apart."""
+        """The name in tables and figures, with the settings that distinguish two runs."""
         return type(self).__name__
 
     @property
     def calibration_images(self) -> int:
-        """How many calibration images are used at most, unless a run asks for a number."""
+        """The most calibration images that are used, unless a run sets a number."""
         return 10_240
 
 
 class Method(Protocol):
-    """A method is its settings and these functions; it inherits the rest from ``MethodBase``."""
+    """A method: its settings and these functions; the rest comes from ``MethodBase``."""
 
     description: ClassVar[str]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
@@ -269,33 +269,33 @@ class Method(Protocol):
 
     @property
     def calibration_images(self) -> int:
-        """How many calibration images are used at most, unless a run asks for a number."""
+        """The most calibration images that are used, unless a run sets a number."""
 
     def begin(self, problem: Problem) -> Any:
-        """The state before the first stage."""
+        """Return the state before the first stage."""
 
     def stages(self, problem: Problem) -> int:
-        """How many stages there are; 0 for a method that is done when it has begun."""
+        """Return the number of stages; 0 for a method that is finished after ``begin``."""
 
     def advance(
         self, problem: Problem, state: Any, generator: np.random.Generator, on_step: OnStep
     ) -> Any:
-        """The state after one more stage."""
+        """Return the state after one more stage."""
 
     def finish(self, problem: Problem, state: Any) -> Result:
-        """The sparse network of a state."""
+        """Return the result for a state, with its sparse network."""
 
     def pack(self, state: Any) -> tuple[dict[str, Array], dict[str, Any]]:
-        """The state as named arrays, and notes that JSON can hold."""
+        """Return the state as named arrays, and notes that JSON can hold."""
 
     def unpack(self, arrays: Mapping[str, Array], notes: Mapping[str, Any]) -> Any:
-        """The state that ``pack`` was given."""
+        """Return the state that ``pack`` was given."""
 
 
 def run_method(
     method: Method, problem: Problem, generator: np.random.Generator, on_step: OnStep = ignore_step
 ) -> Result:
-    """All stages of a method, from its beginning to its result."""
+    """Run all stages of a method and return its result."""
     state = method.begin(problem)
     for _ in range(method.stages(problem)):
         state = method.advance(problem, state, generator, on_step)
@@ -303,13 +303,13 @@ def run_method(
 
 
 def allocate_within(name: str, problem: Problem) -> Allocation:
-    """The allocation of that name at the problem's target, within the layers' bounds.
+    """Return the allocation of that name at the problem's target, within the layers' bounds.
 
-    The largest weight of a layer stays, and the next weights of other layers go in its place.
+    The largest weight of every layer is kept; the next weights of other layers are pruned instead.
     Raises InputError as ``allocate`` does.
     """
     units = problem.weights
-    if name in SCORES:  # the others look at the shapes of the weights alone
+    if name in SCORES:  # the others use only the shapes of the weights
         units = problem.magnitudes(problem.network.parameters)
     if not problem.narrow:
         return allocate(name, units, problem.target, keep_largest=True)
@@ -333,11 +333,11 @@ def allocate_within(name: str, problem: Problem) -> Allocation:
 def final_masks(
     problem: Problem, parameters: Mapping[str, Array], thresholds: Mapping[str, float]
 ) -> tuple[dict[str, NDArray[np.bool_]], dict[str, float]]:
-    """Masks of all prunable layers that meet the budget, and the threshold that each comes to.
+    """Return masks of all prunable layers that meet the budget, and each layer's new threshold.
 
-    thresholds: of the layers that are pruned; those that stay dense keep all, at threshold 0.  A
-    layer's new threshold is its largest pruned magnitude.
-    The budget is met exactly; where costs differ, by the fewest units that reach it.
+    thresholds: of the layers to prune; those that stay dense keep every weight, at threshold 0.
+    A layer's new threshold is its largest pruned magnitude.
+    The budget is met exactly; if costs differ, by the fewest units that reach it.
     """
     units = problem.magnitudes(parameters)
     bounds = problem.bounds if problem.narrow else None
@@ -354,17 +354,17 @@ def final_masks(
 
 
 def unit_counts(graph: Graph, unit: Unit) -> dict[str, int]:
-    """The number of units of every prunable weight, by name."""
+    """Return the number of units of every prunable weight, by name."""
     return {name: unit.count(graph.parameter_shapes[name]) for name in graph.prunable}
 
 
 def left_out(problem: Problem) -> tuple[str, ...]:
-    """The prunable layers that stay dense."""
+    """Return the names of the prunable weights that stay dense."""
     return tuple(name for name in problem.network.graph.prunable if name not in problem.bounds)
 
 
 def masked_network(network: Network, masks: Mapping[str, NDArray[np.bool_]]) -> Network:
-    """The network with its pruned weights set to exactly 0 and the masks attached."""
+    """Return the network with its pruned weights set to exactly 0 and the masks attached."""
     weights = {
         name: np.where(mask, network.parameters[name], network.dtype.type(0))
         for name, mask in masks.items()
@@ -377,12 +377,12 @@ def masked_network(network: Network, masks: Mapping[str, NDArray[np.bool_]]) -> 
 def mask_thresholds(
     weights: Mapping[str, Array], masks: Mapping[str, NDArray[np.bool_]]
 ) -> dict[str, float]:
-    """The largest pruned magnitude of every layer; 0 for a layer that lost nothing."""
+    """Return the largest pruned magnitude of every layer; 0 for a layer without pruned weights."""
     return {
         name: float(np.abs(weights[name][~mask]).max(initial=0)) for name, mask in masks.items()
     }
 
 
 def mask_rates(masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, float]:
-    """The share of pruned weights of every layer."""
+    """Return the share of pruned weights of every layer."""
     return {name: 1 - np.count_nonzero(mask) / mask.size for name, mask in masks.items()}

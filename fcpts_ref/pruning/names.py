@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 NEW_STATISTICS = " + BN"
-"""Ends the name of a row whose batch-norm statistics were re-estimated."""
+"""The end of the name of a row whose batch-norm statistics were re-estimated."""
 
 ALLOCATION_LABELS = {
     "uniform": "uniform",

@@ -1,4 +1,4 @@
-"""One-shot magnitude pruning: an allocation, then the smallest weights of every layer go."""
+"""One-shot magnitude pruning: an allocation, then the smallest weights of every layer."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ from fcpts_ref.spec.budget import threshold_of_count
 
 @dataclass(frozen=True)
 class OneShot(MethodBase):
-    """Nothing is learned; no image is looked at."""
+    """One-shot pruning: nothing is learned, and no image is used."""
 
     description: ClassVar[str] = (
-        "the smallest weights of every layer go, by an allocation of\nrates; nothing is learned"
+        "prune the smallest weights of every layer at the rates of an allocation;\n"
+        "nothing is learned"
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         f"one-shot-{name}": {"allocation": name} for name in ALLOCATION_LABELS
@@ -41,15 +42,15 @@ class OneShot(MethodBase):
 
     @property
     def label(self) -> str:
-        """Such as "one-shot LAMP"."""
+        """A name such as "one-shot LAMP"."""
         return f"one-shot {ALLOCATION_LABELS.get(self.allocation, self.allocation)}"
 
     def begin(self, problem: Problem) -> Allocation:
-        """The allocation: all there is to know."""
+        """Return the allocation, which is the whole state."""
         return allocate_within(self.allocation, problem)
 
     def stages(self, problem: Problem) -> int:
-        """None: done when begun."""
+        """Return 0: the method is finished after ``begin``."""
         return 0
 
     def advance(
@@ -59,19 +60,19 @@ class OneShot(MethodBase):
         generator: np.random.Generator,
         on_step: OnStep,
     ) -> Allocation:
-        """Never called: there are no stages."""
+        """Return the state; never called, as there are no stages."""
         return state
 
     def pack(self, state: Allocation) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The allocation as notes; no arrays."""
+        """Return the allocation as notes, without arrays."""
         return {}, asdict(state)
 
     def unpack(self, arrays: Mapping[str, Any], notes: Mapping[str, Any]) -> Allocation:
-        """The allocation that ``pack`` was given."""
+        """Return the allocation that ``pack`` was given."""
         return Allocation(dict(notes["rates"]), tuple(notes["dense"]))
 
     def finish(self, problem: Problem, state: Allocation) -> Result:
-        """Mask the smallest units of every layer, so that the budget is met in all."""
+        """Mask the smallest units of every layer and meet the global budget."""
         parameters, sizes = problem.network.parameters, problem.sizes
         counts = {name: round(rate * sizes[name]) for name, rate in state.rates.items()}
         units = problem.magnitudes(parameters)

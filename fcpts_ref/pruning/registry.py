@@ -28,18 +28,18 @@ from fcpts_ref.pruning.settings import Setting, settings_of
 from fcpts_ref.storage.records import check_names
 
 METHODS: dict[str, type[Any]] = {"fcpts": FCPTS, "one-shot": OneShot, "pot": POT}
-"""Every method by its name; the command line, comparisons and reports are derived from it."""
+"""Every method by name; the command line, comparisons and reports are derived from this table."""
 
 
 def method_settings(method: str) -> dict[str, Setting]:
-    """The settings of a method by name.  Raises InputError for an unknown method."""
+    """Return the settings of a method by name.  Raises InputError for an unknown method."""
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}; expected one of {', '.join(METHODS)}")
     return settings_of(METHODS[method])
 
 
 def presets() -> dict[str, tuple[str, dict[str, Any]]]:
-    """Method and settings by the names that a comparison gives them."""
+    """Return method and settings by their name in a comparison."""
     return {
         name: (method, dict(settings))
         for method, cls in METHODS.items()
@@ -48,7 +48,7 @@ def presets() -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def make_method(method: str, **settings: Any) -> Method:
-    """The method of that name with its settings.
+    """Return the method of that name with these settings.
 
     Raises InputError for an unknown method or a setting that it does not have.
     """
@@ -84,13 +84,13 @@ def sparsify(
     method: a name of ``METHODS``; ``settings`` are the fields of its class, for "fcpts" among
     others profile (default "extended"), allocation, control, epochs and batch_size
     (``fcpts_ref.pruning.fcpts.method.FCPTS``).
-    The default profile shifts the images ("crop"); where mirror images are of the same class, as on
-    CIFAR, augmentation="crop-flip" does better (``Dataset.augmentation`` names a data set's own).
-    keep_dense: layers, by name or pattern, that lose nothing and do not count in the target.
-    max_rates, rates: by name or pattern the highest rate of a layer, or its rate, fixed.
+    The default profile shifts the images ("crop"); if mirror images have the same class, as on
+    CIFAR, augmentation="crop-flip" does better (``Dataset.augmentation`` is a data set's own).
+    keep_dense: layers, by name or pattern, that stay dense and do not count in the target.
+    max_rates, rates: the highest or the fixed rate of a layer, by name or pattern.
     granularity: "weight", or "filter" to prune all weights of an output together.
-    cost: what the target is a share of, "weights" or the multiplications, "macs".  Where units
-    differ in cost, the fewest that reach the target go, instead of an exact number.
+    cost: the quantity that the target is a share of, "weights" or "macs" (multiply-accumulates).
+    If units differ in cost, the fewest that reach the target are pruned.
     engine: "numba" or "numpy"; the same seed gives the same bits on any number of threads.
     Raises InputError for bad input, in one line.
     """

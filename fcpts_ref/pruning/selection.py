@@ -1,4 +1,4 @@
-"""Which layers are pruned, and within which rates."""
+"""The layers to prune, and bounds on their rates."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fcpts_ref.spec.bounds import free_bounds
 
 @dataclass(frozen=True)
 class Selection:
-    """Layers that are treated apart, by name or pattern ("conv1", "layer1.*", "*.conv2").
+    """Layers with rules of their own, by name or pattern ("conv1", "layer1.*", "*.conv2").
 
-    keep_dense: layers that lose nothing and do not count in the target.
-    max_rates: the highest rate of a layer.  rates: the rate of a layer, fixed.
-    Of several patterns that fit a layer the last one counts.
+    keep_dense: layers that stay dense and do not count in the target.
+    max_rates: the highest rate of a layer.  rates: the fixed rate of a layer.
+    If several patterns match a layer, the last one counts.
     Raises InputError for a rate outside [0, 1).
     """
 
@@ -33,24 +33,27 @@ class Selection:
                     )
 
     def bounds(self, sizes: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-        """By weight the fewest and most weights that go; layers that stay dense are left out.
+        """Return the fewest and most units to prune by weight, without layers that stay dense.
 
-        sizes: the number of weights by the weight's name ("conv1.weight").
+        sizes: the number of units by the weight's name ("conv1.weight").
         Raises InputError for a pattern that fits no layer, or if every layer stays dense.
         """
         result: dict[str, tuple[int, int]] = free_bounds(sizes)
         for pattern in self.keep_dense:
             for name in _matching(pattern, sizes):
                 result.pop(name, None)
-        for pattern, rate in self.max_rates.items():
-            for name in _matching(pattern, sizes):
-                _narrow(result, name, 0, round(rate * sizes[name]))
-        for pattern, rate in self.rates.items():
-            for name in _matching(pattern, sizes):
-                _narrow(result, name, *(2 * [round(rate * sizes[name])]))
+        for name, rate in _by_layer(self.max_rates, sizes).items():
+            _narrow(result, name, 0, round(rate * sizes[name]))
+        for name, rate in _by_layer(self.rates, sizes).items():
+            _narrow(result, name, *(2 * [round(rate * sizes[name])]))
         if not result:
             raise InputError("every layer is kept dense; leave at least one to be pruned")
         return result
+
+
+def _by_layer(rates: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str, float]:
+    """Return the rate of every layer that a pattern matches; later patterns override earlier."""
+    return {name: rate for pattern, rate in rates.items() for name in _matching(pattern, sizes)}
 
 
 def _narrow(bounds: dict[str, tuple[int, int]], name: str, low: int, high: int) -> None:

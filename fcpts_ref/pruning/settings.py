@@ -18,7 +18,7 @@ SETTING = "setting"  # the key of ``Shown`` in a field's metadata
 
 @dataclass(frozen=True)
 class Shown:
-    """What the command line shows of a field; see ``setting``."""
+    """The presentation of a field on the command line; see ``setting``."""
 
     help: str = ""
     option: str | None = None
@@ -41,8 +41,8 @@ def setting(
     """Return a dataclass field with help for the command line.
 
     default: of the field; ``dict`` for a mapping.  option: the option's name without its dashes,
-    if it is not the field's.  The option of a truth value is a switch that sets the opposite of
-    the default.  choices: the allowed texts.  of: for a mapping, the dataclass whose fields name
+    if it differs from the field's.  The option of a truth value is a switch that sets the opposite
+    of the default.  choices: the allowed texts.  of: for a mapping, the dataclass whose fields name
     its keys and give their types, or the type of its values, such as ``float``, under any key.
     group: the heading in the command's help.
     """
@@ -99,7 +99,7 @@ class Setting:
 
 
 def settings_of(cls: type[Any]) -> dict[str, Setting]:
-    """The settings of a dataclass by name."""
+    """Return the settings of a dataclass by name."""
     hints = get_type_hints(cls)
     found = {}
     for f in fields(cls):
@@ -119,7 +119,7 @@ def _kind(hint: Any) -> Any:
 
 
 def _mapping(pairs: tuple[str, ...], of: Any, what: str) -> dict[str, Any]:
-    """NAME=VALUE texts as values of the types of the fields of ``of``, or of that type."""
+    """Convert NAME=VALUE texts to the types of the fields of ``of``, or to the type ``of``."""
     result: dict[str, Any] = {}
     for pair in pairs:
         name, found, text = pair.partition("=")

@@ -26,16 +26,16 @@ class Unit(Protocol):
         """The name in ``UNITS``."""
 
     def count(self, shape: Shape) -> int:
-        """The number of units of a weight of this shape."""
+        """Return the number of units of a weight of this shape."""
 
     def magnitudes(self, weight: Array) -> Array:
-        """An array of one number for each unit, whose magnitude is compared with the threshold."""
+        """Return one number per unit, whose magnitude is compared with the threshold."""
 
     def expand(self, kept: Array, shape: Shape) -> Array:
-        """The mask of the weights from that of the units; dtype in, dtype out."""
+        """Return the mask of the weights from that of the units; dtype in, dtype out."""
 
     def total(self, values: Array) -> Array:
-        """The sum over each unit of values in the shape of the weight."""
+        """Return the sum over each unit of values in the shape of the weight."""
 
 
 @dataclass(frozen=True)
@@ -45,64 +45,64 @@ class SingleWeights:
     name: str = "weight"
 
     def count(self, shape: Shape) -> int:
-        """The number of weights."""
+        """Return the number of weights."""
         return math.prod(shape)
 
     def magnitudes(self, weight: Array) -> Array:
-        """The weight itself."""
+        """Return the weight itself."""
         return weight
 
     def expand(self, kept: Array, shape: Shape) -> Array:
-        """The mask itself."""
+        """Return the mask itself."""
         return kept
 
     def total(self, values: Array) -> Array:
-        """The values themselves."""
+        """Return the values themselves."""
         return values
 
 
 @dataclass(frozen=True)
 class Filters:
-    """All weights of an output channel, or of an output of a linear layer, are a unit.
+    """All weights of an output channel, or of an output of a linear layer, form a unit.
 
-    Its magnitude is the root mean square of its weights, so that layers of any size compare.
+    Its magnitude is the root mean square of its weights, which is comparable across layer sizes.
     """
 
     name: str = "filter"
 
     def count(self, shape: Shape) -> int:
-        """The number of outputs."""
+        """Return the number of outputs."""
         return shape[0]
 
     def magnitudes(self, weight: Array) -> Array:
-        """(K,) from (K, ...), in the weight's dtype."""
+        """Return (K,) from (K, ...), in the weight's dtype."""
         rows = weight.reshape(len(weight), -1).astype(np.float64)
         return np.asarray(np.sqrt((rows * rows).mean(axis=1)).astype(weight.dtype))
 
     def expand(self, kept: Array, shape: Shape) -> Array:
-        """(K, ...) from (K,)."""
+        """Return (K, ...) from (K,)."""
         wide = kept.reshape(-1, *[1] * (len(shape) - 1))
         return np.broadcast_to(wide, shape).copy()
 
     def total(self, values: Array) -> Array:
-        """(K,) from (K, ...)."""
+        """Return (K,) from (K, ...)."""
         return np.asarray(values.reshape(len(values), -1).sum(axis=1))
 
 
 SINGLE_WEIGHTS = SingleWeights()
 UNITS: dict[str, Unit] = {unit.name: unit for unit in (SINGLE_WEIGHTS, Filters())}
-"""By the name that users give."""
+"""Units by their name in the settings."""
 
 
 def make_unit(name: str) -> Unit:
-    """The unit of that name.  Raises InputError for an unknown one."""
+    """Return the unit of that name.  Raises InputError for an unknown one."""
     if name not in UNITS:
         raise InputError(f"granularity is {name!r}; expected one of {', '.join(UNITS)}")
     return UNITS[name]
 
 
 def unit_costs(graph: Graph, unit: Unit, cost: str) -> dict[str, float]:
-    """The cost of one unit of every prunable weight, by name.
+    """Return the cost of one unit of every prunable weight, by name.
 
     cost: "weights" counts weights; "macs" the multiply-accumulates of one image.
     Raises InputError for another cost.
@@ -115,7 +115,7 @@ def unit_costs(graph: Graph, unit: Unit, cost: str) -> dict[str, float]:
 
 
 def pruned_share(graph: Graph, parameters: Any, cost: str) -> float:
-    """The share of the cost that exact zeros save, over all prunable weights."""
+    """Return the share of the cost that exact zeros save, over all prunable weights."""
     costs = unit_costs(graph, SINGLE_WEIGHTS, cost)
     weights = {name: parameters[name] for name in graph.prunable}
     saved = sum(costs[n] * (w.size - np.count_nonzero(w)) for n, w in weights.items())

@@ -249,7 +249,7 @@ def test_ctrl_c_stops_cleanly_and_the_rest_follows(place: Place, tmp_path: Path)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 130, said
         assert "Traceback" not in said
-        assert "stopped, 2 cells left; run it again to go on" in said
+        assert "stopped, 2 cells left; run the command again to continue" in said
         assert stages_done(tmp_path) > done
         done = stages_done(tmp_path)
 

@@ -253,6 +253,22 @@ def test_weights_of_the_wrong_kind(run: Run, words: tuple[str, ...], advice: str
     assert one_line(result.err)
 
 
+def test_a_miss_names_only_options_that_the_method_has(
+    run: Run, place: Place, tmp_path: Path
+) -> None:
+    words = ("--granularity=filter", "--cost=macs", "--sparsity=0.5", "--quiet")
+    result = run(
+        "sparsify", *place.options, "--method=one-shot", *words, "--out", tmp_path / "one-shot"
+    )
+    assert "50.00 % of the multiplications to be pruned" in result.out
+    assert "MISSED the target" in result.err
+    assert "--" not in result.err
+    learning = ("--profile=paper", "--choose=threshold_learning_rate=100", *SHORT)
+    result = run("sparsify", *place.options, *learning, "--out", tmp_path / "learned")
+    assert "MISSED the target" in result.err
+    assert "--control projection" in result.err
+
+
 def test_weights_that_are_not_numbers(run: Run, place: Place, tmp_path: Path) -> None:
     network, _ = read_network(place.network)
     name = network.graph.prunable[2]
@@ -411,7 +427,7 @@ def test_resuming_elsewhere_is_refused(run: Run, place: Place, tmp_path: Path) -
     assert run("sparsify", *place.options, *SHORT, "--out", tmp_path / "r").code == 0
     result = run("sparsify", "--resume", tmp_path / "r", "--out", tmp_path / "s", "--quiet")
     assert result.code == 2
-    assert "--out beside --resume" in result.err
+    assert "--out with --resume" in result.err
     assert not (tmp_path / "s").exists()
 
 

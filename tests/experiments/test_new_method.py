@@ -100,7 +100,7 @@ def test_its_options_and_description_are_in_the_help(capsys: pytest.CaptureFixtu
     for words in (
         "{fcpts,one-shot,pot,lottery}",
         "method lottery: which weights go is drawn by lot",
-        "--rounds ROUNDS draws that are added up (default: 3)",
+        "--rounds N draws that are added up (default: 3)",
         "--fair give every weight the same chance",
         "--drawn {uniform,normal}",
     ):

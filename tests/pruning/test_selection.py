@@ -79,6 +79,12 @@ def test_later_patterns_count() -> None:
     sizes = {"a.weight": 100, "b.weight": 10}
     bounds = Selection(max_rates={"*": 0.5, "a": 0.2}).bounds(sizes)
     assert bounds == {"a.weight": (0, 20), "b.weight": (0, 5)}
+    bounds = Selection(max_rates={"*": 0.2, "a": 0.5}).bounds(sizes)
+    assert bounds == {"a.weight": (0, 50), "b.weight": (0, 2)}
+    bounds = Selection(rates={"*": 0.2, "a": 0.5}).bounds(sizes)
+    assert bounds == {"a.weight": (50, 50), "b.weight": (2, 2)}
+    bounds = Selection(max_rates={"a": 0.5}, rates={"a": 0.8}).bounds(sizes)
+    assert bounds["a.weight"] == (50, 50)  # a cap holds for a fixed rate
     assert Selection(("a",), {}, {"a": 0.5}).bounds(sizes) == {"b.weight": (0, 9)}
     assert Selection(rates={"b": 0.99}).bounds(sizes)["b.weight"] == (9, 9)  # one stays
 

@@ -58,12 +58,12 @@ PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
         "ramp": 0.5,
     },
 }
-"""The settings that a profile fixes beside its conventions: fields of ``FCPTS``."""
+"""The settings that a profile fixes in addition to its conventions: fields of ``FCPTS``."""
 
 DEFAULT_PROFILE = "extended"
 
 RAMP_START = 0.5
-"""Where the target of a ramp begins: magnitude pruning alone costs little up to there."""
+"""The first target of a ramp: up to it, magnitude pruning alone costs little accuracy."""
 
 
 FROM_PROFILE: Any = None
@@ -74,28 +74,28 @@ FROM_PROFILE: Any = None
 class FCPTS(MethodBase):
     """The settings of a run.
 
-    Settings that are not given (None) are those of the profile (``PROFILE_SETTINGS``); every
-    field of an instance holds its final value.  Without augmentation the profile's views are left
-    out, and with control "loss" its ramp.
+    Settings that are None are taken from the profile (``PROFILE_SETTINGS``); every
+    field of an instance holds its final value.  The profile's views need augmentation, and its ramp
+    needs control "projection"; otherwise they are 0.
 
     profile: "paper", "released" or "extended"; ``choices`` replaces single conventions by name.
     allocation: where the thresholds start; default the profile's (convention 8).  Allocations
         by score keep the largest weight of every layer, as the last projection does.
-    control: "loss" steers the global rate by L_c (Eq. 3, 13); "projection" leaves L_c away and
-        scales all thresholds by one factor after every step so that the budget is met exactly.
+    control: "loss" steers the global rate by L_c (Eq. 3, 13); "projection" omits L_c and scales
+        all thresholds by one factor after every step so that the budget is met exactly.
     epochs, batch_size: passes over the calibration images; an incomplete last batch is left out.
     learn_rates: False keeps every layer at its initial rate (the paper's Figure 4); with a ramp,
         at its rate in the allocation of each step's target.
-    augmentation: "none", "crop" or "crop-flip" of the calibration images, drawn anew every epoch.
-    views: if not 0, how many augmented views of each image are drawn in all; they take turns, so
-        that the dense network (if its batch norm evaluates) runs on each but once.
+    augmentation: "none", "crop" or "crop-flip" of the calibration images, drawn again every epoch.
+    views: if not 0, the number of augmented views of each image, used in turn, so that the dense
+        network (if its batch norm evaluates) runs on each of them only once.
     ramp: the share of the steps over which the target grows from RAMP_START to its value, with
         control "projection"; 0 for the target itself from the first step on.
     """
 
     description: ClassVar[str] = (
-        "thresholds are learned or projected so that the global rate meets the\n"
-        "target, while the outputs are kept those of the dense network"
+        "learn pruning thresholds that meet the global rate, while the outputs\n"
+        "stay close to those of the dense network"
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "fcpts": {},
@@ -108,24 +108,24 @@ class FCPTS(MethodBase):
 
     profile: str = setting(
         DEFAULT_PROFILE,
-        "the paper as read literally, its authors' published code, or the one that does best "
+        "the paper read literally, its authors' code, or the settings that do best "
         "(default: extended)",
         choices=PROFILES,
     )
     choices: Mapping[str, Any] = setting(
         dict,
-        "replace one convention of the profile, such as temperature=4; may be repeated",
+        "override one convention of the profile, such as temperature=4; may be repeated",
         option="choose",
         metavar="NAME=VALUE",
         of=Conventions,
     )
     allocation: str | None = setting(
-        None, "where the rates start (default: as the profile says)", choices=ALLOCATIONS
+        None, "initial rates of the layers (default: from the profile)", choices=ALLOCATIONS
     )
     control: Control = setting(  # noqa: RUF009 - a field
         FROM_PROFILE,
-        "hold the global rate by the loss of Eq. 3, or exactly after every step (default: loss; "
-        "extended: projection)",
+        "steer the global rate by the loss of Equation 3, or project onto it after every step "
+        "(default: loss; extended: projection)",
     )
     epochs: int = setting(
         FROM_PROFILE, "passes over the calibration images (default: 10; extended: 12)"
@@ -133,29 +133,29 @@ class FCPTS(MethodBase):
     batch_size: int | None = setting(None, "images in a step (default: 64)")
     learn_rates: bool = setting(
         True,
-        "keep every layer at its initial rate (with a ramp: of each step's target)",
+        "keep every layer at its initial rate; with --ramp, at the one for each step's target",
         option="fixed-rates",
     )
     augmentation: str = setting(
         FROM_PROFILE,
-        "of the calibration images (default: none; extended: the one that the data allow)",
+        "augmentation of the images (default: none; extended: that of the data set)",
         choices=AUGMENTATIONS,
     )
     views: int = setting(
         FROM_PROFILE,
-        "augmented views of each image, which take turns; 0: new ones at every epoch (default: 0; "
+        "augmented views of each image, used in turn; 0: new ones in every epoch (default: 0; "
         "extended: 5)",
     )
     ramp: float = setting(
         FROM_PROFILE,
-        "share of the steps over which the rate grows from 50 % to the target (default: 0; "
+        "share of the steps in which the rate rises from 50 % to the target (default: 0; "
         "extended: 0.5)",
         metavar="SHARE",
     )
 
     @property
     def label(self) -> str:
-        """Such as "FCPTS (extended)" or "FCPTS (paper, projected)"."""
+        """A name such as "FCPTS (extended)" or "FCPTS (paper, projected)"."""
         parts, usual = [self.profile], PROFILE_SETTINGS[self.profile]["control"]
         if not self.learn_rates:
             parts.append("fixed")
@@ -165,7 +165,7 @@ class FCPTS(MethodBase):
 
     @property
     def calibration_images(self) -> int:
-        """How many calibration images the conventions ask for (convention 17)."""
+        """The number of calibration images of the conventions (convention 17)."""
         return self.conventions.calibration_images
 
     def __post_init__(self) -> None:
@@ -196,7 +196,7 @@ class FCPTS(MethodBase):
             )
 
     def _fill_in(self, defaults: Mapping[str, Any]) -> None:
-        """Replace the fields that are None."""
+        """Replace the fields that are None by the profile's settings."""
         given = {name: getattr(self, name) for name in defaults}
         settings = {**defaults} | {name: v for name, v in given.items() if v is not None}
         for name, needs, without in (
@@ -210,11 +210,11 @@ class FCPTS(MethodBase):
 
     @property
     def conventions(self) -> Conventions:
-        """The profile's conventions with ``choices`` applied."""
+        """The conventions of the profile with ``choices`` applied."""
         return profile(self.profile).with_choices(self.choices)
 
     def begin(self, problem: Problem) -> State:
-        """Thresholds at the initial allocation (convention 8), velocities at 0."""
+        """Return thresholds at the initial allocation (convention 8) and velocities of 0."""
         conventions = self.conventions
         allocation, aimed = self._allocation(problem), self._aimed(problem, 0)
         units = problem.magnitudes(problem.network.parameters)
@@ -237,13 +237,13 @@ class FCPTS(MethodBase):
         )
 
     def stages(self, problem: Problem) -> int:
-        """One stage an epoch."""
+        """Return the number of epochs: each is a stage."""
         return self.epochs
 
     def advance(
         self, problem: Problem, state: State, generator: np.random.Generator, on_step: OnStep
     ) -> State:
-        """One epoch: the images in a new order, batch after batch."""
+        """Run one epoch: every batch of the images in a new random order."""
         n, batch = len(problem.images), self._batch(problem)
         problem = problem.comparing(make_objective(self.conventions).outputs(problem.network.graph))
         seen, remembered = seen_in(
@@ -267,20 +267,23 @@ class FCPTS(MethodBase):
         return replace(state, history=_extended(state.history, records))
 
     def steps(self, problem: Problem) -> int:
-        """The number of steps of the whole run."""
+        """Return the number of steps of the whole run."""
         return self.epochs * (len(problem.images) // self._batch(problem))
 
     def target_at(self, step: int, steps: int, target: float) -> float:
-        """The rate that a step aims at: 1 - (1 - x)^3 of the way from RAMP_START to the target,
-        x being the share of the ramp that is behind (Zhu and Gupta, 2017, section 3).  The last
-        step aims at the target itself."""
+        """Return the target rate of a step.
+
+        It has covered 1 - (1 - x)^3 of the distance from RAMP_START to the target, where x is the
+        completed share of the ramp (Zhu and Gupta, 2017, section 3).  The last step's is the
+        target itself.
+        """
         if step >= min(self.ramp * steps, steps - 1) or target <= RAMP_START:
             return target
         left = 1 - step / (self.ramp * steps)
         return target - (target - RAMP_START) * left**3
 
     def finish(self, problem: Problem, state: State) -> Result:
-        """The last projection onto the exact budget (convention 18)."""
+        """Project onto the exact budget (convention 18) and return the result."""
         conventions = self.conventions
         names = problem.prunable
         t = thresholds_of(state.threshold_parameters, conventions)
@@ -301,7 +304,7 @@ class FCPTS(MethodBase):
         )
 
     def pack(self, state: State) -> tuple[dict[str, Array], dict[str, Any]]:
-        """The state as named arrays and notes that JSON can hold, to be stored."""
+        """Return the state as named arrays and notes that JSON can hold."""
         groups = {
             "parameters": state.parameters,
             "buffers": state.buffers,
@@ -315,7 +318,7 @@ class FCPTS(MethodBase):
         return arrays, {"step": state.step, "allocation": asdict(state.allocation)}
 
     def unpack(self, arrays: Arrays, notes: Mapping[str, Any]) -> State:
-        """The state that ``pack`` was given."""
+        """Return the state that ``pack`` was given."""
         groups: dict[str, dict[str, Array]] = {
             "parameters": {},
             "buffers": {},
@@ -344,7 +347,7 @@ class FCPTS(MethodBase):
         return min(self.batch_size or self.conventions.batch_size, len(problem.images))
 
     def _aimed(self, problem: Problem, step: int) -> Problem:
-        """The problem with the target of a step."""
+        """Return the problem at the target of a step."""
         target = self.target_at(step, self.steps(problem), problem.target)
         return problem.aiming(target)
 
@@ -391,7 +394,7 @@ class FCPTS(MethodBase):
 
 
 def _rates(weights: Arrays, t: Array, conventions: Conventions) -> Array:
-    """Eq. 10, the exact r of every layer, float64."""
+    """Return the exact rate r of every layer, (L,) float64 (Equation 10)."""
     return np.array(
         [
             equations.sparsity_rate(w.astype(np.float64), t[i], strict=conventions.strict_rate)

@@ -32,7 +32,7 @@ Observe = Callable[[str, Any], None]
 
 @dataclass(frozen=True)
 class State:
-    """Everything that a step changes.  Parameters, buffers and velocities by name."""
+    """Everything that a step changes; parameters, buffers and velocities by name."""
 
     step: int
     parameters: Arrays
@@ -42,13 +42,13 @@ class State:
     threshold_velocities: Array  # (L,) float64
     allocation: Allocation
     history: Mapping[str, Array] = field(default_factory=dict)
-    views: Mapping[str, Array] = field(default_factory=dict)  # augmented, that will be seen again
+    views: Mapping[str, Array] = field(default_factory=dict)  # cached views and dense outputs
 
 
 def draw_samples(
     sizes: list[int], conventions: Conventions, generator: np.random.Generator
 ) -> list[Array]:
-    """Indices of the weights that stand for their layer in Eq. 12, with replacement, per layer."""
+    """Draw the indices of each layer's sample for Equation 12, with replacement."""
     if conventions.density == "histogram":  # uses all weights
         return [np.arange(0) for _ in sizes]
     return [generator.integers(0, size, conventions.density_samples) for size in sizes]
@@ -67,11 +67,10 @@ def step(
     dense: Arrays | None = None,
     observe: Observe | None = None,
 ) -> tuple[State, dict[str, Any]]:
-    """One step of Algorithm 1 on a batch of images (B, C, H, W).
+    """Compute one step of Algorithm 1 on a batch of images (B, C, H, W).
 
     samples: the weights drawn for Eq. 12 (``draw_samples``); rate_factor: on both learning rates;
-    dense: the dense network's outputs (B, ...) if they are known already, which needs a teacher
-    that evaluates.
+    dense: the dense network's outputs (B, ...) if known, for which its batch norm must evaluate.
     ``observe(name, value)`` is called with every quantity in the order in which it is computed.
     Returns the new state and the step's numbers.
     """
@@ -146,14 +145,17 @@ def step(
 
 
 def thresholds_of(parameters: Array, conventions: Conventions) -> Array:
-    """t from what is learned (convention 7): itself, or sigmoid(s)."""
+    """Return the thresholds t (L,) of the learned parameters: t, or sigmoid(s) (convention 7)."""
     if conventions.threshold_parameter == "sigmoid":
         return np.asarray(expit(parameters))
     return parameters
 
 
 def parameter_of(t: Array, conventions: Conventions) -> Array:
-    """What is learned for thresholds t; s = logit(t), at least SIGMOID_FLOOR."""
+    """Return the learned parameters of thresholds t: t, or s = logit(t), at least SIGMOID_FLOOR.
+
+    Raises InputError for a threshold that no sigmoid reaches.
+    """
     if conventions.threshold_parameter == "threshold":
         return t
     if (t >= 1).any():
@@ -166,14 +168,14 @@ def parameter_of(t: Array, conventions: Conventions) -> Array:
 
 
 def thresholds_at(weights: Arrays, rates: Mapping[str, float]) -> list[float]:
-    """The threshold of every layer at its rate: its largest pruned magnitude (convention 8)."""
+    """Return every layer's threshold at its rate: its largest pruned magnitude (convention 8)."""
     return [threshold_of_count(w, round(rates[name] * w.size)) for name, w in weights.items()]
 
 
 def _masked_weight(
     problem: Problem, W: Array, U: Array, t: float, conventions: Conventions
 ) -> tuple[Array, Array, float]:
-    """Equations 2, 1 and 10 for a layer; where units are groups, their mask spreads over them."""
+    """Return Equations 2, 1 and 10 for a layer; the mask of a unit covers all its weights."""
     masked = problem.arithmetic.masked_weight
     given = {"tie": conventions.tie, "strict": conventions.strict_rate}
     if problem.unit is SINGLE_WEIGHTS:
@@ -184,7 +186,7 @@ def _masked_weight(
 
 
 def _dense_outputs(problem: Problem, images: Array, conventions: Conventions) -> Arrays:
-    """f(X, W) of the dense network on this batch (convention 15)."""
+    """Return f(X, W) of the dense network on this batch (convention 15)."""
     network = problem.network
     return problem.teacher.forward(
         network.parameters,
@@ -206,7 +208,7 @@ def _control_part(
     conventions: Conventions,
     see: Observe,
 ) -> Array:
-    """dL_c/dt (L,), Equation 13: Equation 8 times Equation 11, weighted (convention 13)."""
+    """Return dL_c/dt (L,), Equation 13: Equation 8 times Equation 11, weighted (convention 13)."""
     p = np.array(
         [densities(problem, w, t[i], samples[i], conventions) for i, w in enumerate(U.values())]
     )
@@ -228,7 +230,7 @@ def _reconstruction_part(
     gradients: Arrays,
     observe: Observe | None,
 ) -> Array:
-    """dL_rec/dt (L,), Equation 14, over all weights of each layer, or over its units."""
+    """Return dL_rec/dt (L,), Equation 14, summed over the units of each layer."""
     dLrec_dt = np.empty_like(t)
     for i, (name, w) in enumerate(W.items()):
         if problem.unit is SINGLE_WEIGHTS:
@@ -248,7 +250,7 @@ def _reconstruction_part(
 def densities(
     problem: Problem, weight: Array, threshold: float, sample: Array, conventions: Conventions
 ) -> tuple[float, float]:
-    """p(t) and p(-t) of Equation 12 (conventions 10 and 11)."""
+    """Return p(t) and p(-t) of Equation 12 (conventions 10 and 11)."""
     points = np.array([threshold, -threshold])
     if conventions.density == "histogram":
         p = problem.arithmetic.histogram_density(points, weight, bins=conventions.histogram_bins)
@@ -259,14 +261,14 @@ def densities(
 
 
 def bandwidth_of(weight: Array, conventions: Conventions) -> float:
-    """h of Equation 12 in the weights' unit (convention 11).
+    """Return the bandwidth h of Equation 12 in the unit of the weights (convention 11).
 
-    "absolute": the factor itself; "relative": times the layer's standard deviation, unbiased, the
-    meaning that a scalar ``bw_method`` has in ``scipy.stats.gaussian_kde``.
+    "absolute": the factor itself; "relative": the factor times the layer's unbiased standard
+    deviation, as a scalar ``bw_method`` of ``scipy.stats.gaussian_kde``.
     """
     if conventions.bandwidth == "absolute":
         return conventions.bandwidth_factor
-    if weight.min() == weight.max():  # else rounding could leave a spread that is none
+    if weight.min() == weight.max():  # else rounding could give a spread above 0
         return 0.0
     spread = float(weight.std(ddof=1))
     return conventions.bandwidth_factor * spread
@@ -281,7 +283,7 @@ def _weight_gradients(
     conventions: Conventions,
     see: Observe,
 ) -> dict[str, Array]:
-    """dL/dW = M * dL/dW_sparse; through the mask too if convention 4 says so."""
+    """Return dL/dW = M * dL/dW_sparse, plus the gradient through the mask if convention 4 asks."""
     result = {}
     for i, name in enumerate(names):
         see(f"dsparse_weight/{name}", gradients[name])
@@ -304,7 +306,7 @@ def _descend(
     factor: float,
     see: Observe,
 ) -> State:
-    """SGD on weights and batch norm with weight decay, and on the thresholds without."""
+    """Apply SGD: with weight decay to weights and batch norm, without to the thresholds."""
     parameters, velocities = {}, {}
     for name, parameter in state.parameters.items():
         see(f"dparameter/{name}", gradients[name])
@@ -347,7 +349,7 @@ def _descend(
 def _controlled(
     state: State, problem: Problem, conventions: Conventions, control: Control, learn_rates: bool
 ) -> State:
-    """The thresholds put back onto the budget, where the control or fixed rates ask for it."""
+    """Move the thresholds onto the budget if the control, fixed rates or bounds require it."""
     weights = problem.magnitudes(state.parameters)
     t = thresholds_of(state.threshold_parameters, conventions)
     if not learn_rates:
@@ -362,7 +364,7 @@ def _controlled(
 
 
 def projected(problem: Problem, weights: Arrays, t: Array) -> Array:
-    """The thresholds (L,) scaled by one factor onto the budget, within the layers' bounds."""
+    """Scale the thresholds (L,) by one factor onto the budget, within the layers' bounds."""
     if problem.narrow or problem.costs is not None:
         return bounded_thresholds(weights, t, problem.count, problem.bounds, problem.costs)
     return t * problem.arithmetic.projection_factor(list(weights.values()), t, problem.count)

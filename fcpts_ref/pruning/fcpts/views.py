@@ -1,8 +1,8 @@
-"""How the calibration images are seen in an epoch, and what the dense network makes of them.
+"""The views of the calibration images in an epoch, and the dense network's outputs for them.
 
-Without augmentation they are the same in every epoch.  With it they are seen anew each time, or
-in a number of *views* that take turns: those are remembered, with the dense network's outputs, so
-that it runs on every view but once.
+Without augmentation the images are the same in every epoch.  With it, every epoch draws new views,
+or a fixed number of *views* is used in turn.  Those are cached with the dense network's outputs, so
+that it runs only once on each.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 
 AT_ONCE = 1024
-"""Images that are augmented at a time."""
+"""Images that are augmented at once."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The views (n, 3) of the n images (``draw_views``); the dense network's outputs, if known."""
+    """The views (n, 3) of n images (``draw_views``), and the dense network's outputs if known."""
 
     views: Array
     dense: Arrays | None
 
     def batch(self, images: Array, chosen: Array) -> tuple[Array, Arrays | None]:
-        """The chosen images as they are seen, and their dense outputs."""
+        """Return the views of the chosen images, and their dense outputs if known."""
         known = self.dense and {name: output[chosen] for name, output in self.dense.items()}
         return view(images[chosen], self.views[chosen]), known
 
@@ -48,10 +48,10 @@ def seen_in(
     *,
     remember: bool,
 ) -> tuple[Seen, Arrays]:
-    """How the images are seen in an epoch, and all that is now remembered.
+    """Return the views of an epoch, and the updated cache.
 
-    count: of views that take turns; 0 for new ones at every epoch.  remember: dense outputs
-    belong to an image, not to the batch it is in, and are small: they can be known beforehand.
+    count: the number of views used in turn; 0 for new ones in every epoch.  remember: cache the
+    dense outputs, which must depend on the image alone, not on its batch, and be small.
     """
     views, remembered = views_in(epoch, problem.images, augmentation, count, remembered, generator)
     if not remember:
@@ -75,7 +75,7 @@ def views_in(
     remembered: Arrays,
     generator: np.random.Generator,
 ) -> tuple[Array, Arrays]:
-    """The views (n, 3) of all images in an epoch, and what is now remembered: as ``seen_in``."""
+    """Return the views (n, 3) of all images in an epoch and the updated cache, as ``seen_in``."""
     name = f"drawn{epoch % count}" if count else ""
     if name in remembered:
         return remembered[name], remembered
@@ -84,7 +84,7 @@ def views_in(
 
 
 def _dense_outputs(problem: Problem, views: Array) -> dict[str, Array]:
-    """The dense network's outputs (n, ...) for views of all images, some at a time."""
+    """Return the dense network's outputs (n, ...) for views of all images, in chunks."""
     parts = []
     for first in range(0, len(views), AT_ONCE):
         part = slice(first, first + AT_ONCE)

@@ -1,8 +1,8 @@
 """POT: layer-wise post-training pruning (Lazarevich, Kozlov and Malinin, 2021).
 
 The pipeline of the FCPTS paper's baseline: fold batch norm, allocate rates on the folded weights,
-fix the masks, correct weights and biases, then tune every unit alone so that it gives what its
-dense twin gives.  Batch norm being folded, the sparse network has none.
+fix the masks, correct weights and biases, then tune every unit by itself to reproduce the output
+of the dense unit.  As batch norm is folded, the sparse network has none.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 
 SPREAD_FLOOR = 1e-9
-"""Added to the spread of a pruned channel, so that an empty one can be divided by."""
+"""Added to the spread of a pruned channel, to avoid dividing by 0 for an empty one."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What is known between two units.
+    """The state between two units.
 
-    units_done: units tuned so far.  parameters: of the folded network, pruned weights at 0.
-    dense, sparse: how far the dense and the sparse network have run; not stored but computed
-    again, to the same bits, when a run is resumed.
+    units_done: the number of units tuned.  parameters: of the folded network, pruned weights at 0.
+    dense, sparse: the values that the dense and the sparse network have reached; not stored, but
+    recomputed to the same bits when a run is resumed.
     """
 
     units_done: int
@@ -77,7 +77,7 @@ class POT(MethodBase):
         20,000 steps at 1e-5 and 1e-4.  A step of Adam moves a weight by about its learning rate,
         so a hundredth of the steps at a hundred times the rate reaches as far; at the published
         rates so few steps would leave the weights where they are.
-    unit: "layer" compares after what follows a layer (its ReLU), "independent" right behind it.
+    unit: "layer" compares after the layer and its ReLU, "independent" right after the layer.
     dense_inputs: True tunes a unit on what the dense network gives it, so that units do not
         depend on one another; False on what the sparse network, tuned up to there, gives it.
     correct_weights, correct_biases: the corrections before the tuning.
@@ -85,7 +85,7 @@ class POT(MethodBase):
     """
 
     description: ClassVar[str] = (
-        "layer-wise: masks are fixed, then every layer is tuned to give what\nits dense twin gives"
+        "fix the masks, then tune layer by layer to reproduce the outputs of the\ndense layers"
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "pot-l2norm": {"allocation": "l2norm"},
@@ -93,16 +93,16 @@ class POT(MethodBase):
     }
 
     allocation: str = setting("erk", "rates of the layers", choices=ALLOCATIONS)
-    steps: int = setting(200, "Adam steps for each layer")
+    steps: int = setting(200, "Adam steps per layer")
     batch_size: int = setting(64, "images in a step")
-    weight_learning_rate: float = setting(1e-3, "Adam's, of the weights", metavar="RATE")
-    bias_learning_rate: float = setting(1e-2, "Adam's, of the biases", metavar="RATE")
+    weight_learning_rate: float = setting(1e-3, "learning rate of the weights", metavar="RATE")
+    bias_learning_rate: float = setting(1e-2, "learning rate of the biases", metavar="RATE")
     unit: Literal["layer", "independent"] = setting(
-        "layer", "tune a layer with its ReLU, or without it"
+        "layer", "tune a layer with the ReLU that follows it, or alone"
     )
     dense_inputs: bool = setting(
         True,
-        "tune on the values that the pruned layers before give, not the dense ones",
+        "tune on the outputs of the pruned layers before, not of the dense ones",
         option="sparse-inputs",
     )
     correct_weights: bool = setting(
@@ -111,11 +111,13 @@ class POT(MethodBase):
     correct_biases: bool = setting(
         True, "do not correct biases before tuning", option="no-bias-correction"
     )
-    tolerance: float = setting(1e-5, "a layer whose loss falls below it is done", metavar="LOSS")
+    tolerance: float = setting(
+        1e-5, "stop tuning a layer when its loss falls below this", metavar="LOSS"
+    )
 
     @property
     def label(self) -> str:
-        """Such as "POT (ERK)"."""
+        """A name such as "POT (ERK)"."""
         return f"POT ({ALLOCATION_LABELS.get(self.allocation, self.allocation)})"
 
     def __post_init__(self) -> None:
@@ -129,7 +131,7 @@ class POT(MethodBase):
             )
 
     def begin(self, problem: Problem) -> State:
-        """Folded, allocated, masked, weights corrected."""
+        """Fold batch norm, allocate the rates, make the masks and correct the weights."""
         folded = replace(problem, network=fold_batch_norm(problem.network))
         allocation = allocate_within(self.allocation, folded)
         masks = OneShot(self.allocation).finish(folded, allocation).network.masks
@@ -141,13 +143,13 @@ class POT(MethodBase):
         return State(0, {**folded.network.parameters, **pruned}, masks, allocation)
 
     def stages(self, problem: Problem) -> int:
-        """One stage a unit, which is one for every convolution and linear layer."""
+        """Return the number of units: one per convolution or linear layer, each a stage."""
         return len(problem.network.graph.prunable)
 
     def advance(
         self, problem: Problem, state: State, generator: np.random.Generator, on_step: OnStep
     ) -> State:
-        """One more unit, in the order of the graph."""
+        """Tune the next unit, in the order of the graph."""
         dense = fold_batch_norm(problem.network)
         parts = parts_of(dense.graph, self.unit)
         index = [i for i, part in enumerate(parts) if is_unit(part)][state.units_done]
@@ -189,7 +191,7 @@ class POT(MethodBase):
         )
 
     def finish(self, problem: Problem, state: State) -> Result:
-        """The folded network; the masks have met the budget from the beginning."""
+        """Return the folded network; its masks have met the budget from the beginning."""
         folded = replace(problem, network=fold_batch_norm(problem.network))
         one_shot = OneShot(self.allocation).finish(folded, state.allocation)
         graph, buffers = folded.network.graph, folded.network.buffers
@@ -197,13 +199,13 @@ class POT(MethodBase):
         return replace(one_shot, network=network, history=dict(state.history))
 
     def pack(self, state: State) -> tuple[dict[str, Array], dict[str, Any]]:
-        """The state as named arrays and notes that JSON can hold, to be stored."""
+        """Return the state as named arrays and notes that JSON can hold."""
         groups = {"parameters": state.parameters, "masks": state.masks, "history": state.history}
         arrays = {f"{group}/{k}": v for group, held in groups.items() for k, v in held.items()}
         return arrays, {"units_done": state.units_done, "allocation": asdict(state.allocation)}
 
     def unpack(self, arrays: Arrays, notes: Mapping[str, Any]) -> State:
-        """The state that ``pack`` was given, without its walks."""
+        """Return the state that ``pack`` was given, without ``dense`` and ``sparse``."""
         groups: dict[str, dict[str, Array]] = {"parameters": {}, "masks": {}, "history": {}}
         for name, array in arrays.items():
             group, _, key = name.partition("/")
@@ -228,9 +230,9 @@ class POT(MethodBase):
         generator: np.random.Generator,
         on_step: OnStep,
     ) -> tuple[dict[str, Array], list[float]]:
-        """The unit's parameters after ``steps`` steps of Adam, and the losses on the way.
+        """Return the unit's parameters after ``steps`` steps of Adam, and the loss of each step.
 
-        x: (n, ...), what the unit reads; target: (n, ...), the dense unit's value.
+        x: (n, ...), the unit's input; target: (n, ...), the dense unit's output.
         """
         learned = {
             f"{unit.name}.weight": self.weight_learning_rate,
@@ -267,9 +269,9 @@ class POT(MethodBase):
 
 
 def reconstruction(value: Array, target: Array, positions: int) -> tuple[float, Array]:
-    """The loss of a unit and its gradient by the value.
+    """Return the loss of a unit and its gradient with respect to the value.
 
-    The mean over images and positions of the squared error summed over channels.
+    The loss is the mean over images and positions of the squared error summed over channels.
     value, target: (n, channels, ...).
     """
     difference = value - target
@@ -280,26 +282,26 @@ def reconstruction(value: Array, target: Array, positions: int) -> tuple[float, 
 
 
 def correct_weight(weight: Array, mask: NDArray[np.bool_]) -> Array:
-    """The pruned weight with the spread, and part of the mean, that its channels had.
+    """Return the pruned weight with the spread, and part of the mean, of its dense channels.
 
     For every output channel c: v = std(W_c) / std(M W_c), m = mean(W_c) - mean(v M W_c);
-    W_c becomes v W_c + m, to be masked afterwards.  m then reaches kept weights only, so that the
-    mean is restored in part.  weight: (K, ...).
+    W_c becomes v W_c + m and is masked afterwards.  As m reaches only kept weights, the mean is
+    restored in part.  weight: (K, ...).
     """
     rows = weight.reshape(len(weight), -1).astype(np.float64)
     masked = rows * mask.reshape(rows.shape)
     v = rows.std(axis=1, keepdims=True) / (masked.std(axis=1, keepdims=True) + SPREAD_FLOOR)
-    v = np.where(masked.any(axis=1, keepdims=True), v, 1.0)  # nothing is left to be scaled
+    v = np.where(masked.any(axis=1, keepdims=True), v, 1.0)  # no weight is left to scale
     m = rows.mean(axis=1, keepdims=True) - (v * masked).mean(axis=1, keepdims=True)
     return np.asarray((v * rows + m).reshape(weight.shape).astype(weight.dtype))
 
 
 def corrected_bias(unit: Graph, x: Array, dense: Arrays, sparse: Arrays) -> dict[str, Array]:
-    """The layer's bias with which its mean output on the dense inputs is the dense layer's.
+    """Return the bias for which the layer's mean output on the dense inputs is the dense layer's.
 
-    x: (n, ...) dense inputs.  A layer is linear in its input, so that the mean output is the
-    output at the mean input: bias + mean over positions of f(mean x; W - W_sparse).  One value
-    for each unit of a linear layer, too.  Nothing for a layer without bias.
+    x: (n, ...) dense inputs.  A layer is linear in its input, so the mean output is the output at
+    the mean input: bias + mean over positions of f(mean x; W - W_sparse), (K,).  Empty for a layer
+    without bias.
     """
     name = f"{unit.name}.bias"
     if name not in sparse:
@@ -313,7 +315,7 @@ def corrected_bias(unit: Graph, x: Array, dense: Arrays, sparse: Arrays) -> dict
 
 
 def _counted(on_step: OnStep, before: int, units: int) -> OnStep:
-    """Reports that count the steps of all units."""
+    """Return an ``on_step`` whose reports count the steps of all units."""
 
     def report(step: StepReport) -> None:
         on_step(replace(step, step=before + step.step, steps=units * step.steps))

@@ -1,4 +1,4 @@
-"""A network cut into parts, some of which POT reconstructs, and the values between them.
+"""The parts of a network, some of which POT reconstructs, and the values between them.
 
 A part is a graph of its own with one output (``Graph.between``).  A *unit* is a part with a weight
 to prune: a convolution or linear layer, and perhaps what follows it.
@@ -23,21 +23,21 @@ Arrays = Mapping[str, Array]
 Pattern = Literal["layer", "independent"]
 
 CHUNK = 256
-"""Images computed at a time between two stored values."""
+"""Images computed at once between two stored values."""
 
 
 def is_unit(part: Graph) -> bool:
-    """Whether the part has a weight to prune."""
+    """Return whether the part has a weight to prune."""
     return bool(part.prunable)
 
 
 def positions(unit: Graph) -> int:
-    """Places in an image at which the loss compares a vector of channels."""
+    """Return the number of positions at which the loss compares a vector of channels."""
     return int(np.prod(unit.output_shapes[unit.output][1:], dtype=int))
 
 
 def parts_of(graph: Graph, pattern: str) -> tuple[Graph, ...]:
-    """The parts of a graph in order; each prunable layer begins a unit, named as the layer is.
+    """Return the parts of a graph in order; each prunable layer begins a unit of its name.
 
     "independent": a unit is one convolution or linear layer.  "layer": also what follows it, up to
     the next convolution, linear layer, join, fork, flattening or output.
@@ -72,7 +72,7 @@ def _continues(readers: Sequence[Node]) -> bool:
 
 @dataclass(frozen=True)
 class Progress:
-    """Values of all calibration images at one place of the network, those still to be read."""
+    """The values for all calibration images, after some parts, that later parts read."""
 
     parts_done: int
     values: Arrays
@@ -86,9 +86,9 @@ def advance_to(
     buffers: Arrays,
     make_engine: Callable[[Graph], Engine],
 ) -> Progress:
-    """The progress with ``stop`` parts behind it; values that nobody reads any more are dropped.
+    """Return the progress after ``stop`` parts, without values that no later part reads.
 
-    Batch norm, where any is left, evaluates.
+    Batch norm, if any is left, is in evaluation mode.
     """
     values = dict(progress.values)
     for done in range(progress.parts_done, stop):
@@ -103,7 +103,7 @@ def advance_to(
 def run_part(
     part: Graph, values: Arrays, parameters: Arrays, buffers: Arrays, engine: Engine
 ) -> Array:
-    """The part's value (n, ...) for all images, some at a time."""
+    """Return the part's value (n, ...) for all images, in chunks."""
     n = len(next(iter(values.values())))
     chunks, cache = [], WeightCache()
     for start in range(0, n, CHUNK):
