@@ -73,7 +73,7 @@ def _shortcut(
     new = new_width - width
     if new < 0:
         raise InputError(
-            f"{name} goes from {width} to {new_width} channels; option A can only add channels: "
+            f"{name} maps {width} to {new_width} channels; option A can only add channels: "
             "use growing widths or shortcut='B'"
         )
     return [

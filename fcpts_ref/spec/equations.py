@@ -457,7 +457,7 @@ def _kernel_arguments(samples: ArrayLike, bandwidth: float) -> tuple[Array, Scal
     w = _samples(samples, "samples").ravel()
     expected = (
         "a finite number above 0 "
-        "(equal weights have no standard deviation to scale it by: use an absolute bandwidth)"
+        "(equal weights have no standard deviation to scale it by: use an absolute one)"
     )
     return w, _positive(bandwidth, "bandwidth", expected, w.dtype)
 

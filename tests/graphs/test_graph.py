@@ -1,4 +1,4 @@
-"""Graphs: shapes, names, multiply-accumulates, and what is refused."""
+"""Graphs: shapes, names, multiply-accumulates, and invalid graphs."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_attributes_are_in_canonical_form(operation):
     assert complete.keys() == row.attributes.keys()
     assert row.complete(complete) == complete
     for attribute in row.attributes.values():
-        assert attribute.check.__doc__  # messages say what is expected by it
+        assert attribute.check.__doc__  # error messages quote it
 
 
 @pytest.mark.parametrize("training", [True, False])

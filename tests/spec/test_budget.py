@@ -115,7 +115,7 @@ def test_projection_meets_the_count(seed, dtype, data):
 def test_projection_leaves_thresholds_of_0():
     weights = [np.array([0.1, 0.2, 0.3]), np.array([0.0, 5.0])]
     t = np.array([0.5, 0.0])
-    assert projection_factor(weights, t, 1) == pytest.approx(0.1)  # the zero goes
+    assert projection_factor(weights, t, 1) == pytest.approx(0.1)  # the zero is pruned
     assert projection_factor(weights, t, 3) == pytest.approx(0.5)
     assert projection_factor(weights, t, 4) == pytest.approx(1.2)  # nothing finite above
     with pytest.raises(InputError, match="only 4 weights lie in layers with a threshold above 0"):
@@ -125,7 +125,7 @@ def test_projection_leaves_thresholds_of_0():
 def test_projection_of_ties_and_of_nothing():
     weights, t = [np.array([1.0, -1.0, 1.0, 2.0])], np.array([0.5])
     assert projection_factor(weights, t, 0) == 1.0  # half of the smallest ratio, 2
-    assert projection_factor(weights, t, 2) == 2.0  # cannot be told apart: all three go
+    assert projection_factor(weights, t, 2) == 2.0  # equal ratios: all three are pruned
     assert projection_factor(weights, t, 3) == 3.0
     assert projection_factor(weights, np.array([0.0]), 0) == 1.0
 
