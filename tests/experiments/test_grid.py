@@ -339,11 +339,11 @@ def test_jobs_are_no_more_than_cores_and_memory(monkeypatch: pytest.MonkeyPatch)
     assert allowed_jobs(8, notes.append) == 4
 
 
-def test_a_cell_that_was_begun_with_other_options_is_refused(tmp_path: Path) -> None:
+def test_a_cell_that_was_started_with_other_options_is_refused(tmp_path: Path) -> None:
     (cell,) = small(1)
     check_unchanged(cell, tmp_path)
     run(cell.job, tmp_path / cell.folder)
     check_unchanged(cell, tmp_path)
     (other,) = small(1, calibration=11)
-    with pytest.raises(InputError, match="begun with other options"):
+    with pytest.raises(InputError, match="started with other options"):
         check_unchanged(other, tmp_path)
