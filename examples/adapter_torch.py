@@ -1,9 +1,9 @@
-"""An adapter that puts PyTorch's own operations through the conformance vectors.
+"""An adapter that checks PyTorch's own operations against the conformance vectors.
 
     fcpts-ref conform check --adapter examples/adapter_torch.py
 
-One function per operation, with the inputs of its cases as arguments; what is missing is reported
-as unsupported.  Take it as a pattern for an adapter of your own implementation.
+One function per operation, with the inputs of its cases as arguments; missing ones are reported as
+unsupported.  Use it as a template for an adapter of your own implementation.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ REJECTIONS = (RuntimeError, IndexError)  # how torch refuses bad shapes and labe
 
 
 def _tensors(*arrays: Any) -> list[Any]:
-    """Arrays as leaves of the graph; None stays None."""
+    """Convert arrays to leaves of the autograd graph; None stays None."""
     return [None if array is None else torch.from_numpy(array).requires_grad_() for array in arrays]
 
 
 def _gradients(output: Any, dy: Any, *leaves: Any) -> tuple[Any, ...]:
-    """What autograd sends back to the leaves for one cotangent."""
+    """Return the gradients of the leaves for one cotangent, by autograd."""
     given = [leaf for leaf in leaves if leaf is not None]
     found = torch.autograd.grad(output, given, torch.as_tensor(dy, dtype=output.dtype))
     return tuple(gradient.numpy() for gradient in found)

@@ -5,8 +5,8 @@
     fcpts-ref diverge mine.h5 reference.h5
 
 It reads the inputs of every step from ``reference.h5`` and shares no code with fcpts-ref.  With
-``--mistake`` it takes dL/dM from the gradient of W instead of that of M * W, as is easily done: the
-pruned weights then have no say in where the thresholds go.
+``--mistake`` it takes dL/dM from the gradient of W instead of that of M * W, an easy mistake: the
+pruned weights then have no effect on the thresholds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ torch.set_default_dtype(torch.float64)
 
 
 def forward(graph, p, images, training, see):
-    """Every node in turn; ``p`` holds parameters and buffers.  Returns logits and new buffers."""
+    """Run every node in order; ``p``: parameters and buffers.  Return logits and new buffers."""
     values, buffers = {"images": images}, {}
     for node in graph["nodes"]:
         name, operation, a = node["name"], node["operation"], node["attributes"]
@@ -60,7 +60,7 @@ def forward(graph, p, images, training, see):
 
 
 def density(points, w, sample, c):
-    """p at some points: Gaussian kernels, or the released code's histogram."""
+    """Estimate p at some points: Gaussian kernels, or the released code's histogram."""
     if c["density"] == "kernel":
         h = c["bandwidth_factor"] * (w.std() if c["bandwidth"] == "relative" else 1)
         z = (points[:, None] - w.flatten()[sample]) / h
@@ -74,7 +74,7 @@ def density(points, w, sample, c):
 
 
 def step(notes, dense, inputs, see, mistake):
-    """One step of Algorithm 1, with L_c as control."""
+    """Take one step of Algorithm 1, controlled by L_c."""
     c, graph = notes["conventions"], notes["graph"]
     p = {n.removeprefix("parameters/"): v for n, v in inputs.items() if n.startswith("parameters/")}
     s = inputs["threshold_parameters"]
@@ -99,7 +99,7 @@ def step(notes, dense, inputs, see, mistake):
 
 
 def reconstruct(notes, dense, inputs, parameters, see):
-    """L_rec forward and backward; the gradients stay with the tensors."""
+    """Compute L_rec forward and backward; the gradients are left on the tensors."""
     c = notes["conventions"]
     buffers = {n.removeprefix("buffers/"): v for n, v in inputs.items() if n.startswith("buffers/")}
     activations = {}
@@ -129,7 +129,7 @@ def reconstruct(notes, dense, inputs, parameters, see):
 
 
 def threshold_gradient(notes, inputs, W, t, dM, see):
-    """Equations 8 and 10 to 14."""
+    """Return dL/dt by Equations 8 and 10 to 14."""
     c = notes["conventions"]
     N = torch.tensor([float(w.numel()) for w in W.values()])
     below = torch.lt if c["strict_rate"] else torch.le
@@ -156,7 +156,7 @@ def threshold_gradient(notes, inputs, W, t, dM, see):
 
 
 def update(notes, inputs, leaves, t, dt, see):
-    """SGD with momentum on everything that is learned."""
+    """Update all learned parameters by SGD with momentum."""
     c, factor = notes["conventions"], schedule(notes, inputs)
     see("rate_factor", torch.tensor(factor))
     for n, w in leaves.items():
@@ -171,7 +171,7 @@ def update(notes, inputs, leaves, t, dt, see):
 
 
 def schedule(notes, inputs):
-    """Warm-up over the first epoch, then half a cosine; times batch / 64."""
+    """Return the learning-rate factor: linear warm-up, then half a cosine; times batch / 64."""
     s, number = notes["schedule"], inputs["step"]
     per_epoch = s["calibration_images"] // s["batch_size"]
     steps, warmup = s["epochs"] * per_epoch, notes["conventions"]["warmup_epochs"] * per_epoch
@@ -182,7 +182,7 @@ def schedule(notes, inputs):
 
 
 def tensors(group):
-    """All arrays of a group, by their path in it."""
+    """Return all arrays of a group by their path in it."""
     found = {}
 
     def visit(name, item):
@@ -194,10 +194,10 @@ def tensors(group):
 
 
 def main(reference, mine, *options):
-    """Every step of the reference's trace, from its inputs."""
+    """Repeat every step of the reference's trace from its inputs."""
     with h5py.File(reference) as source, h5py.File(mine, "w") as out:
         out.attrs["format"] = np.bytes_("fcpts-ref trace")
-        out.attrs["version"] = 1
+        out.attrs["version"] = 2
         notes = json.loads(source["notes"][()].tobytes())
         dense = tensors(source["network/parameters"]) | tensors(source["network/buffers"])
         for number, group in source["steps"].items():

@@ -50,7 +50,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is: every pytest run imports this package's plugin."""
+    """Import a public name on first use: every pytest run imports this package for its plugin."""
     for home, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(home), name)
@@ -58,5 +58,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Name what can be imported, loaded or not."""
+    """List the public names, loaded or not."""
     return sorted({*globals(), *__all__})

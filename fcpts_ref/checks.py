@@ -1,6 +1,6 @@
-"""Checks of the arguments of the specification: real arrays and single real numbers.
+"""Checks of the specification's arguments: arrays of real numbers and single numbers.
 
-Everything that is not a number raises InputError, whatever its type.
+Anything that is not a number raises InputError, whatever its type.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ MAXIMUM_BINS = 1 << 24
 
 
 def floating_array(values: Any, name: str = "the array") -> Array:
-    """``values`` as a floating array: in its own floating dtype, else in float64.
+    """Convert ``values`` to an array of its own floating dtype, or of float64 for other numbers.
 
     The array has the machine's byte order.
     Raises InputError for values that are not real numbers, ragged lists and masked elements.
     """
     if type(values) is np.ndarray and values.dtype.kind == "f" and values.dtype.isnative:
-        return values  # most often so
+        return values  # the common case
     try:
         array = np.asarray(values)
     except Exception as error:  # a ragged list, or an object that fails to convert itself
@@ -47,7 +47,7 @@ def floating_array(values: Any, name: str = "the array") -> Array:
 
 
 def finite_array(values: Any, name: str) -> Array:
-    """``floating_array`` without NaN or infinity."""
+    """``floating_array`` that also raises InputError for NaN or infinity."""
     array = floating_array(values, name)
     if not np.isfinite(array).all():
         raise InputError(f"{name} holds NaN or infinity; expected finite numbers")
@@ -55,9 +55,9 @@ def finite_array(values: Any, name: str) -> Array:
 
 
 def real_number(value: Any, name: str, expected: str) -> float:
-    """One finite real number as a float: a Python or NumPy number, or an array without axes.
+    """Return a finite real number (a Python or NumPy number, or a 0-d array) as a float.
 
-    Raises InputError for anything else, truth values included.
+    Raises InputError for anything else, booleans included.
     """
     number = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
     if isinstance(number, bool | np.bool_) or not isinstance(number, Real):
@@ -72,7 +72,10 @@ def real_number(value: Any, name: str, expected: str) -> float:
 
 
 def whole_number(value: Any, name: str, least: int | None = None) -> int:
-    """One whole number, of at least ``least``, as an int.  Raises InputError for anything else."""
+    """Return a whole number of at least ``least`` as an int.
+
+    Raises InputError for anything else, booleans included.
+    """
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         kind = "a whole number" if least is None else f"a whole number of at least {least}"
         raise InputError(f"{name} is of type {type(value).__name__}; expected {kind}")
@@ -96,12 +99,12 @@ def check_result(result: Any, name: str, reason: str) -> None:
 
 
 def uniform_bins(low: Any, high: Any, bins: int, samples: int) -> tuple[Array, Any]:
-    """The edges (bins + 1,) of bins of one width from ``low`` to ``high``, and the width.
+    """Return the edges (bins + 1,) of bins of equal width from ``low`` to ``high``, and the width.
 
     low, high: NumPy scalars of one floating dtype, low < high; the results have it too.
-    samples: how many numbers are counted.
-    Raises InputError where the dtype cannot tell the edges apart, or cannot hold the width or a
-    density of samples per unit.
+    samples: the number of values that are counted.
+    Raises InputError if two edges are equal in the dtype, or it cannot hold the width or a density
+    of samples per unit.
     """
     if whole_number(bins, "bins", 1) > MAXIMUM_BINS:
         raise InputError(f"bins is above {MAXIMUM_BINS}; use fewer bins")
@@ -112,7 +115,7 @@ def uniform_bins(low: Any, high: Any, bins: int, samples: int) -> tuple[Array, A
         fits = fits and bool((edges[:-1] < edges[1:]).all())
     if not fits:
         raise InputError(
-            f"samples lie between {low!r} and {high!r}, too close together or too far apart for "
-            f"{bins} bins in {low.dtype}; use fewer bins or a wider dtype"
+            f"samples range from {low!r} to {high!r}, too narrow or too wide for {bins} bins in "
+            f"{low.dtype}; use fewer bins or a wider dtype"
         )
     return edges, width

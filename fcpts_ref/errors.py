@@ -1,6 +1,6 @@
-"""The one exception that means: the input was bad, not the program."""
+"""The exception for bad input, and descriptions of values from files for its messages."""
 
-MAX_SHOWN = 80  # letters of a text from a file in a message
+MAX_SHOWN = 80  # characters of a text from a file in a message
 
 
 class InputError(ValueError):
@@ -14,7 +14,7 @@ class InputError(ValueError):
 def shown(value: object) -> str:
     """Return a short printable description of a value from a file of unknown origin.
 
-    Containers are named by their type only: a small file can describe one that takes for ever to
+    Containers are named by their type only: a small file can describe one that takes forever to
     print.
     """
     if isinstance(value, str | bytes):

@@ -1,4 +1,4 @@
-"""Where the data and the networks that come with the package lie."""
+"""Locations of the data and networks that come with the package."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ FOLDERS = (
 
 
 def resource_path(name: str) -> Path:
-    """The path of a file or folder of ``data/`` or ``models/``, such as ``"vectors"``.
+    """Return the path of a file or folder of ``data/`` or ``models/``, such as ``"vectors"``.
 
-    Found in an installed wheel and in a checkout alike.  Raises ``InputError`` where there is no
-    such resource.
+    Works in an installed wheel and in a checkout.  Raises ``InputError`` if there is no such
+    resource.
     """
     for folder in FOLDERS:
         if (folder / name).exists():

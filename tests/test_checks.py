@@ -103,7 +103,7 @@ def test_single_numbers_are_single_numbers(name, bad):
         function(**{**arguments, name: bad})
 
 
-def test_networks_and_masks_that_are_none():
+def test_objects_that_are_not_networks_or_masks():
     network = make_network(small_resnet())
     with pytest.raises(InputError, match="masks is of type list"):
         equations.sparse_output(network, LOGITS, [])
@@ -171,7 +171,7 @@ DTYPE_CALLS = {
 
 @pytest.mark.parametrize("name", DTYPE_CALLS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.longdouble])
-def test_every_float_dtype_comes_out_as_it_went_in(name, dtype):
+def test_every_float_dtype_is_preserved(name, dtype):
     shares = np.array([[0.125, 0.75], [0.5, 0.25]])
     got = np.asarray(DTYPE_CALLS[name](shares.astype(dtype)))
     want = np.asarray(DTYPE_CALLS[name](shares))
@@ -221,12 +221,12 @@ def test_no_nan_from_finite_numbers(call, message):
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_bins_narrower_than_the_spacing_of_the_numbers(low, steps, bins, dtype):
-    """Refused by the specification itself, whatever ``np.histogram`` of this NumPy does."""
+    """The specification refuses them itself, whatever this NumPy's ``np.histogram`` does."""
     low = dtype(low)
     high = low
     for _ in range(steps):
         high = np.nextafter(high, dtype(np.inf))
-    with pytest.raises(InputError, match="too close together"):
+    with pytest.raises(InputError, match="too narrow or too wide"):
         equations.histogram_density([low], np.array([low, high]), bins=bins)
     if low > 0:
         got = equations.histogram_density([low], np.array([low, high, high]), bins=1)

@@ -1,4 +1,4 @@
-"""How values from files of unknown origin are shown."""
+"""Descriptions of values from files of unknown origin."""
 
 from fcpts_ref.errors import printable, shown
 

@@ -110,7 +110,7 @@ def test_changing_an_input_in_place_is_found():
 
 
 def test_changing_the_cotangent_in_place_is_found():
-    """At a join dvalue is also the other branch's; a mask gives the same the second time."""
+    """An addition passes dvalue to both branches; here a second backward gives the same result."""
 
     def backward(dy, x):
         dy *= x > 0
@@ -190,7 +190,7 @@ def test_a_surrogate_without_elements_fails():
         )
 
 
-def test_a_cache_that_is_used_up_is_found():
+def test_a_cache_that_backward_consumes_is_found():
     def backward(dy, x):
         gradient = 2 * x * dy
         x *= 0
@@ -200,7 +200,7 @@ def test_a_cache_that_is_used_up_is_found():
         assert_gradients_match(lambda x: (x * x, x.copy()), backward, {"x": draw(3)})
 
 
-def test_declared_kinks_are_kept_away_from():
+def test_declared_kinks_are_avoided():
     x = np.array([-1.0, 0.0, 1e-6, 2.0])
     inputs = {"x": x}
     for method in ("adjoint", "jacobian"):

@@ -1,4 +1,4 @@
-"""The one direction of dependencies, as docs/architecture.md draws it, and what an import costs."""
+"""The direction of dependencies that docs/architecture.md draws, and the cost of an import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]  # the checkout: an installed package has no docs
 PACKAGE = ROOT / "fcpts_ref"
-HOUSE = ROOT / "docs" / "architecture.md"
+PAGE = ROOT / "docs" / "architecture.md"
 
 RUN_TIME = {
     "numpy",
@@ -55,11 +55,11 @@ def all_imports() -> list[Found]:
     return [found for path in sorted(PACKAGE.rglob("*.py")) for found in imports_of(path)]
 
 
-def floors() -> dict[str, int]:
-    """The floor of every part of the package, counted from the ground, from the page's drawing."""
-    drawing = HOUSE.read_text(encoding="utf-8").split("```")[1]
+def levels() -> dict[str, int]:
+    """The level of every part of the package, counted from the bottom, in the page's drawing."""
+    drawing = PAGE.read_text(encoding="utf-8").split("```")[1]
     rows = [line[:35].replace("/", " ").replace(",", " ").split() for line in drawing.splitlines()]
-    return {name: floor for floor, names in enumerate(rows) for name in names}
+    return {name: level for level, names in enumerate(rows) for name in names}
 
 
 def part_of(path: str) -> str:
@@ -68,24 +68,24 @@ def part_of(path: str) -> str:
 
 def test_the_drawing_has_every_part():
     parts = {part_of(path.relative_to(PACKAGE).as_posix()) for path in PACKAGE.rglob("*.py")}
-    assert parts - {"__init__", "__main__"} <= set(floors())
+    assert parts - {"__init__", "__main__"} <= set(levels())
 
 
 def test_imports_go_one_way():
-    floor = floors()
+    level = levels()
     upwards = []
     for where, imported in all_imports():
         part = part_of(where)
         if not imported.startswith("fcpts_ref.") or part in ("__init__", "__main__"):
             continue
         other = imported.split(".")[1]
-        if not other.startswith("__") and floor[other] > floor[part]:
+        if not other.startswith("__") and level[other] > level[part]:
             upwards.append(f"{where} imports {imported}")
     assert not upwards
 
 
-def circle(graph: dict[str, set[str]]) -> list[str]:
-    """A circle of the graph, or nothing."""
+def cycle(graph: dict[str, set[str]]) -> list[str]:
+    """A cycle of the graph, or an empty list."""
     done: set[str] = set()
     path: list[str] = []
 
@@ -103,12 +103,12 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
     return next((found for name in sorted(graph) if (found := walk(name))), [])
 
 
-def test_a_circle_is_found():
-    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
-    assert circle({"a": {"b", "c"}, "b": {"c"}}) == []
+def test_a_cycle_is_found():
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert cycle({"a": {"b", "c"}, "b": {"c"}}) == []
 
 
-def test_no_circle_of_files():
+def test_no_cycle_of_files():
     """Imports inside functions count as well."""
     modules = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
     graph: dict[str, set[str]] = {}
@@ -120,7 +120,7 @@ def test_no_circle_of_files():
             if module in modules and module != where:
                 graph.setdefault(where, set()).add(module)
     assert graph
-    assert circle(graph) == []
+    assert cycle(graph) == []
 
 
 def test_foreign_packages_are_those_that_are_declared():
@@ -146,10 +146,38 @@ def test_foreign_packages_are_those_that_are_declared():
     ],
 )
 def test_importing_is_light(code, absent):
-    """No optional package is ever imported by importing; Numba only when its engine is made."""
+    """Imports load no optional package, and Numba only when its engine is made."""
     unwanted = ("torch", "matplotlib", "mpmath", "sklearn", *absent)
     script = f"{code}; import sys; print([m for m in {unwanted!r} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_no_cycle_of_folders():
+    """Also between folders on one floor, and inside the fast engine."""
+    graph: dict[str, set[str]] = {}
+    for where, imported in all_imports():
+        if not imported.startswith("fcpts_ref.") or where in ("__init__.py", "__main__.py"):
+            continue
+        name = imported.removeprefix("fcpts_ref.").replace(".", "/")
+        path = PACKAGE / f"{name}.py"
+        here = where.rpartition("/")[0]
+        there = (path if path.exists() else PACKAGE / name / "x").parent
+        other = there.relative_to(PACKAGE).as_posix()
+        related = here.startswith(f"{other}/") or other.startswith(f"{here}/")
+        if here and other not in (here, ".") and not related:
+            graph.setdefault(here, set()).add(other)
+    assert graph
+    assert cycle(graph) == []
+
+
+def test_no_private_name_is_imported_from_another_module():
+    private = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                names = [alias.name for alias in node.names]
+                private += [f"{path.name}: {n}" for n in names if n.startswith("_") and n != "_"]
+    assert [name for name in private if "__" not in name] == []

@@ -58,8 +58,8 @@ def test_slow_tests_need_the_option(suite: Path) -> None:
     assert run(suite, "--slow", mended=True)["passed"] == 3
 
 
-def test_remaining_leaves_out_what_passed(suite: Path) -> None:
-    """Neither what failed nor what was skipped, and runs of the remaining tests add up."""
+def test_remaining_skips_passed_tests(suite: Path) -> None:
+    """Failed and skipped tests remain; runs of the remaining tests accumulate."""
     run(suite)
     assert (
         run(suite, "--remaining", "--slow").items()

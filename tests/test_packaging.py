@@ -1,4 +1,4 @@
-"""Facts that stand in several files agree."""
+"""Facts that several files state agree."""
 
 from __future__ import annotations
 

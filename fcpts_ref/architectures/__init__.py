@@ -1,1 +1,1 @@
-"""Architectures by name; each is a function that returns a graph."""
+"""Architectures; each is a function that returns a graph."""

@@ -13,7 +13,7 @@ def plain(
     batch_norm: bool = True,
     input_shape: tuple[int, int, int] = (3, 32, 32),
 ) -> Graph:
-    """For every width a 3x3 convolution, batch norm, ReLU and 2x2 max pooling; then linear.
+    """Build the graph: per width 3x3 convolution, batch norm, ReLU, 2x2 max pooling; then linear.
 
     Without ``batch_norm`` the convolutions have a bias instead.
     Raises InputError if the images are too small to be halved that often.

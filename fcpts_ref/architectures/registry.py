@@ -18,7 +18,7 @@ def architecture(
     input_shape: tuple[int, int, int] = (3, 32, 32),
     shortcut: str = "A",
 ) -> Graph:
-    """The graph of that name: resnetN for a depth N = 6n + 2, or plainN for N convolutions.
+    """Return the named graph: resnetN for a depth N = 6n + 2, or plainN for N convolutions.
 
     Raises InputError for another name.
     """

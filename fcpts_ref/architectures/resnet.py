@@ -18,10 +18,10 @@ def resnet(
     shortcut: Shortcut = "A",
     input_shape: tuple[int, int, int] = (3, 32, 32),
 ) -> Graph:
-    """Three stages of n basic blocks each, depth = 6n + 2; the images are halved twice.
+    """Build the graph: three stages of n basic blocks, depth = 6n + 2; images are halved twice.
 
-    shortcut: where the width grows, "A" subsamples and pads with zero channels (half in front, half
-    behind) and has no parameters; "B" is a 1x1 convolution of stride 2 with batch norm.
+    shortcut: where the width grows, "A" subsamples and pads with zero channels (half before, half
+    after) and has no parameters; "B" is a 1x1 convolution of stride 2 with batch norm.
     Names follow the PyTorch checkpoints of these networks: conv1, layer1.0.conv1, ..., linear.
     Raises InputError for another depth or widths that cannot be padded.
     """
@@ -54,11 +54,11 @@ def _block(
     nodes = _conv_norm(f"{name}.conv1", f"{name}.bn1", source, width, new_width, stride)
     nodes.append(Node(f"{name}.relu1", "relu", (f"{name}.bn1",)))
     nodes += _conv_norm(f"{name}.conv2", f"{name}.bn2", f"{name}.relu1", new_width, new_width)
-    side = source
+    residual = source
     if stride != 1 or width != new_width:
         nodes += _shortcut(f"{name}.shortcut", source, width, new_width, stride, shortcut)
-        side = nodes[-1].name
-    nodes.append(Node(f"{name}.add", "add", (f"{name}.bn2", side)))
+        residual = nodes[-1].name
+    nodes.append(Node(f"{name}.add", "add", (f"{name}.bn2", residual)))
     nodes.append(Node(f"{name}.relu2", "relu", (f"{name}.add",)))
     return nodes
 
@@ -73,7 +73,7 @@ def _shortcut(
     new = new_width - width
     if new < 0:
         raise InputError(
-            f"{name} goes from {width} to {new_width} channels; option A can only add channels: "
+            f"{name} maps {width} to {new_width} channels; option A can only add channels: "
             "use growing widths or shortcut='B'"
         )
     return [

@@ -6,9 +6,10 @@ import argparse
 from typing import Any
 
 from fcpts_ref.data.dataset import Dataset
+from fcpts_ref.data.sources import EMBEDDED, find_dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments import inputs
-from fcpts_ref.experiments.inputs import EMBEDDED_DATA, find_dataset, network_path
+from fcpts_ref.experiments.inputs import network_path
 from fcpts_ref.experiments.options import job_options
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.importing import normalisation
@@ -68,7 +69,7 @@ def add_data_option(group: Any) -> None:
     """Add --data."""
     group.add_argument(
         "--data",
-        default=EMBEDDED_DATA,
+        default=EMBEDDED,
         metavar="NAME|FILE",
         help=_help("data"),
     )

@@ -11,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.architectures.registry import architecture
-from fcpts_ref.data.dataset import Dataset, read_dataset
+from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.data.locations import home_folder
+from fcpts_ref.data.sources import find_dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.importing import import_network, normalisation, strip_endings
 from fcpts_ref.resources import resource_path
 from fcpts_ref.storage.network_files import read_network
-
-EMBEDDED_DATA = "digits"
 
 
 @dataclass(frozen=True)
@@ -68,21 +67,6 @@ def draw_calibration(
     if not 1 <= count <= n:
         raise InputError(f"{count} calibration images were asked for; there are {n}")
     return np.sort(generator.choice(n, size=count, replace=False))
-
-
-def find_dataset(name: str, home: str | None) -> Dataset:
-    """Read the data set of a name or a file.  Raises InputError if there is none."""
-    if name.endswith((".h5", ".hdf5")):
-        return read_dataset(name)
-    if name == EMBEDDED_DATA:
-        return read_dataset(resource_path(f"{name}.h5"))
-    path = home_folder(home) / "data" / f"{name}.h5"
-    if not path.is_file():
-        raise InputError(
-            f"there is no data set {name!r} in {path.parent}; make it with 'fcpts-ref data prepare "
-            f"{name} --from ARCHIVE', or give the path of an .h5 file"
-        )
-    return read_dataset(path)
 
 
 def find_network(

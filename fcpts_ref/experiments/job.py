@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from fcpts_ref.data.sources import SOURCES
 from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.importing import NORMALISATIONS, normalisation
 from fcpts_ref.pruning.common import Method
@@ -17,7 +18,7 @@ from fcpts_ref.spec.budget import budget
 from fcpts_ref.storage.json_files import as_json
 from fcpts_ref.storage.records import check_record, record_from_json
 
-SOURCES, PRUNING, COMPUTING = "network and data", "pruning", "computing"
+INPUTS, PRUNING, COMPUTING = "network and data", "pruning", "computing"
 
 
 @dataclass(frozen=True)
@@ -46,19 +47,19 @@ class Job:
         "(default: resnet8-digits)",
         option="weights",
         metavar="NAME|FILE",
-        group=SOURCES,
+        group=INPUTS,
     )
     arch: str | None = setting(
         None,
         "architecture of another program's checkpoint: resnet20, resnet32, resnet56, any resnetN "
         "with N = 6n + 2, or plainN",
         metavar="NAME",
-        group=SOURCES,
+        group=INPUTS,
     )
     shortcut: Literal["A", "B"] = setting(
         "A",
         "shortcuts of that resnet: A, zero padding, or B, 1x1 convolutions (default: A)",
-        group=SOURCES,
+        group=INPUTS,
     )
     normalise: str = setting(
         "imagenet",
@@ -66,20 +67,21 @@ class Job:
         f"{', '.join(NORMALISATIONS)}, or numbers such as 0.49,0.48,0.45/0.2023,0.1994,0.2010 "
         "(default: imagenet, for three channels; use none for one)",
         metavar="NAME|MEAN/STD",
-        group=SOURCES,
+        group=INPUTS,
     )
     data: str = setting(
         "digits",
         "digits (in the package), cifar10 or cifar100 once prepared by 'fcpts-ref data', or "
-        "an .h5 file (default: digits)",
+        f"a file: {', '.join(f'{k}:PATH ({s.description})' for k, s in SOURCES.items())} (default: "
+        "digits)",
         metavar="NAME|FILE",
-        group=SOURCES,
+        group=INPUTS,
     )
     home: str | None = setting(
         None,
         "where data and models are kept (default: $FCPTS_REF_HOME or the user's cache folder)",
         metavar="FOLDER",
-        group=SOURCES,
+        group=INPUTS,
     )
     target: float = setting(
         0.9,

@@ -1,14 +1,14 @@
-"""Checking a hand-written derivative against the values of its function.
+"""Checks of a hand-written derivative against the values of its function.
 
 Three independent checks, all with seeded random cotangents u, never a plain sum:
 
 - adjoint: <u, J v> from central differences in float64 against <J'u, v>, along random v;
-- complex: the same with a complex step, exact to the last digits, for analytic functions;
-- jacobian: every element of J, one column by central differences, one row by ``backward``.
+- complex: the same with a complex step, accurate to rounding, for analytic functions;
+- jacobian: every element of J, columns by central differences, rows by ``backward``.
 
 A function pair follows the layers' contract: ``forward(*inputs, **settings) -> (value, cache)``
-and ``backward(dvalue, cache) -> gradients in input order``.  Kinks are declared and kept away
-from; a declared surrogate is compared with its own formula, never with differences.
+and ``backward(dvalue, cache) -> gradients in input order``.  Elements at declared kinks are
+skipped; a declared surrogate is compared with its own formula, never with differences.
 """
 
 from fcpts_ref.gradcheck.layers import check_all_layers, format_json, format_table

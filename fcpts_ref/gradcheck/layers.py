@@ -1,4 +1,4 @@
-"""Every layer of the package through the gradient checks, as a table."""
+"""Gradient checks of every layer of the package, and their table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _pair(name: str, inputs: tuple[str, ...], *, mode: str = "", **details: Any)
 
 
 def make_examples(seed: int = 0) -> list[Example]:
-    """A small example of every layer: the pair, its inputs, and the methods that apply."""
+    """Return a small example of every layer: the pair, its inputs, the methods that apply."""
     draw = np.random.default_rng(seed).standard_normal
     return [
         *_weighted(draw),
@@ -105,7 +105,7 @@ def _losses(draw: Any, generator: np.random.Generator) -> list[Example]:
 
 
 def check_all_layers(*, seed: int = 0, directions: int = 3) -> list[Finding]:
-    """Every check of every layer that applies to it."""
+    """Run every applicable check of every layer."""
     findings: list[Finding] = []
     for pair, inputs, methods in make_examples(seed):
         findings += check_gradients(pair, inputs, methods=methods, directions=directions, seed=seed)
@@ -113,7 +113,7 @@ def check_all_layers(*, seed: int = 0, directions: int = 3) -> list[Finding]:
 
 
 def format_json(findings: Sequence[Finding]) -> str:
-    """Every comparison as JSON; numbers that are not finite as "nan", "inf" and "-inf"."""
+    """Format every comparison as JSON; numbers that are not finite are "nan", "inf" and "-inf"."""
     entries = [
         {k: _encode(v) for k, v in vars(finding).items()} | {"ok": finding.ok}
         for finding in findings
@@ -130,7 +130,7 @@ def _encode(value: Any) -> Any:
 
 
 def format_table(findings: Sequence[Finding]) -> str:
-    """One row per layer, input and method with the worst relative error; then the failures."""
+    """Format one row per layer, input and method with the worst relative error; then failures."""
     rows: dict[tuple[str, str, str], Finding] = {}
     for finding in findings:
         if finding.method == "form" and finding.ok:

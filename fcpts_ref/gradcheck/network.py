@@ -18,7 +18,7 @@ def make_network_pair(
     *,
     training: bool,
 ) -> tuple[Pair, list[Array]]:
-    """The pair and its inputs, images first, for ``check_gradients(..., methods=("complex",))``.
+    """Return the pair and its inputs, images first, for ``check_gradients`` by complex step.
 
     A complex step is so small that it crosses no kink of ReLU or max pooling.
     """

@@ -1,4 +1,4 @@
-"""Derivatives against the values of their functions: adjoint, complex step, full Jacobian."""
+"""Checks of derivatives against their functions: adjoint, complex step, full Jacobian."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from fcpts_ref.gradcheck.pair import (
 )
 
 METHODS = ("adjoint", "complex", "jacobian")
-COMPLEX_STEP = 1e-30  # no subtraction, so no cancellation: any step that underflows nothing
+COMPLEX_STEP = 1e-30  # no subtraction, so no cancellation: any step that does not underflow
 MAXIMUM_JACOBIAN = 1 << 22  # elements; checked before it is filled
 
 
@@ -38,10 +38,10 @@ def check_gradients(
     directions: int = 3,
     seed: int = 0,
 ) -> list[Finding]:
-    """Every comparison of every differentiable input; ``Finding.ok`` says how it went.
+    """Check every differentiable input; ``Finding.ok`` tells whether a comparison succeeded.
 
-    inputs: arrays in the order of ``pair.names``, on whose shapes and dtype ``backward`` runs;
-    the function's values are taken in float64.
+    inputs: arrays in the order of ``pair.names``; ``backward`` runs in their dtype, the function's
+    values are computed in float64.
     Raises InputError for unknown methods or inputs that do not fit.
     """
     unknown = [method for method in methods if method not in METHODS]
@@ -82,7 +82,7 @@ def assert_gradients_match(
 ) -> None:
     """Raise ``AssertionError`` naming input, direction, error and tolerance unless all match.
 
-    For other people's tests: ``inputs`` by name in the order of ``forward``; the rest as in
+    For use in tests.  inputs: by name, in the order of ``forward``; the other arguments as in
     ``Pair`` and ``check_gradients``.
     """
     pair = Pair(
@@ -103,7 +103,7 @@ def assert_gradients_match(
 
 
 def _check_form(pair: Pair, inputs: Sequence[Any], cotangent: Array) -> list[Finding]:
-    """Shapes, dtypes, inputs and cotangent left alone, and the same answer twice."""
+    """Check shapes and dtypes, that inputs and cotangent are unchanged, and repeatability."""
     before = [np.array(value, copy=True) for value in inputs]
     _, cache = pair.run(inputs)
     given_cotangent = cotangent.copy()
@@ -194,7 +194,7 @@ def _widened(inputs: Sequence[Any], dtype: Any) -> list[Any]:
 
 
 def _push(pair: Pair, inputs: Sequence[Any], i: int, tangent: Array, method: str) -> Array:
-    """J v: how the value changes when input i moves along the tangent."""
+    """J v: the derivative of the value with respect to input i along the tangent."""
     if method == "complex":
         moved = _widened(inputs, np.float64)
         moved[i] = moved[i] + 1j * COMPLEX_STEP * tangent
@@ -264,7 +264,7 @@ def _compare_jacobians(
 
 
 def _check_surrogates(pair: Pair, inputs: Sequence[Any], cotangent: Array) -> list[Finding]:
-    """Declared surrogates against their own formula, element by element."""
+    """Compare declared surrogates with their own formula, element by element."""
     findings = []
     _, gradients = pair.gradients(inputs, cotangent)
     for name, formula in pair.surrogates.items():
@@ -273,7 +273,7 @@ def _check_surrogates(pair: Pair, inputs: Sequence[Any], cotangent: Array) -> li
         got = np.asarray(gradients[i], dtype=np.float64).ravel()
         where = (pair.name, name, "surrogate")
         if want.shape != got.shape:
-            message = f"{got.size} elements; its formula {want.size}"
+            message = f"it has {got.size} elements; expected {want.size} as in its formula"
             findings.append(make_fault(pair.name, name, message))
         else:
             findings.append(

@@ -1,4 +1,4 @@
-"""A function with its derivative, and what came of comparing them."""
+"""A function with its derivative, and the findings of comparing them."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ SCALES = {
     "surrogate": "the largest element",
     "torch": "the largest element",
 }
-"""What errors of a method are relative to."""
+"""The scale that the errors of a method are relative to."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A function and its derivative, with what is known about where it may be differentiated.
+    """A function and its derivative, with declarations of where it is not differentiable.
 
     names: of the inputs; only floating inputs are differentiated.  settings: keyword arguments of
-    ``forward``.  output: which of several values ``backward`` belongs to (None: the only one).
+    ``forward``.  output: the index of the value that ``backward`` differentiates (None: the only).
     kinks: by input, the values at which the derivative jumps, or a function that marks elements.
-    surrogates: by input, ``formula(dvalue, *inputs)``, what ``backward`` must return there.
-    constant: inputs that have no derivative by declaration.
+    surrogates: by input, ``formula(dvalue, *inputs)``, the gradient that ``backward`` must return.
+    constant: inputs that are declared to have no derivative.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Pair:
         return self.run(inputs)[0]
 
     def run(self, inputs: Sequence[Any]) -> tuple[Array, Any]:
-        """The value and the cache for ``backward``."""
+        """Return the value and the cache for ``backward``.  Raises InputError for another form."""
         returned = self.forward(*inputs, **self.settings)
         if not isinstance(returned, tuple | list) or len(returned) != 2:
             raise InputError(
@@ -76,12 +76,12 @@ class Pair:
         return np.asarray(value if self.output is None else value[self.output]), cache
 
     def gradients(self, inputs: Sequence[Any], cotangent: Array) -> tuple[Array, tuple[Any, ...]]:
-        """The value, and the gradients of the inputs in order."""
+        """Return the value, and the gradients of the inputs in order."""
         value, cache = self.run(inputs)
         return value, self.pull(cotangent, cache)
 
     def pull(self, cotangent: Array, cache: Any) -> tuple[Any, ...]:
-        """The gradients of the inputs in order; ``backward`` gets the cotangent itself.
+        """Return the gradients of the inputs in order; the cotangent is passed without a copy.
 
         A list of gradients is read as a tuple of them.
         """
@@ -91,7 +91,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison: which input and direction, how far off, and how far it may be.
+    """One comparison: the input and direction, both values, the error and its tolerance.
 
     ``error`` and ``tolerance`` are relative.  NaN is never ok.
     """
@@ -133,7 +133,7 @@ def is_differentiable(pair: Pair, name: str, value: Any) -> bool:
 
 
 def near_kinks(pair: Pair, name: str, given: Array) -> NDArray[np.bool_]:
-    """The elements of an input that a step would carry over, or off, a declared kink."""
+    """Mark the elements of an input that a step could carry across or off a declared kink."""
     kink = pair.kinks.get(name, ())
     if callable(kink):
         return np.asarray(kink(given), dtype=np.bool_)
@@ -144,13 +144,13 @@ def near_kinks(pair: Pair, name: str, given: Array) -> NDArray[np.bool_]:
 
 
 def precision_of(inputs: Sequence[Any]) -> str:
-    """float32 as soon as one input is: its rounding limits the comparison."""
+    """Return "float32" if any input is, as its rounding limits the comparison; else "float64"."""
     names = {value.dtype.name for value in inputs if isinstance(value, np.ndarray)}
     return "float32" if "float32" in names else "float64"
 
 
 def make_fault(pair: str, name: str, message: str, method: str = "form") -> Finding:
-    """A finding that no tolerance can excuse: a wrong form, or nothing to compare."""
+    """Return a finding that always fails: a wrong form, or nothing to compare."""
     nan = float("nan")
     return Finding(pair, name, method, "", nan, nan, float("inf"), 0.0, message)
 
@@ -158,7 +158,7 @@ def make_fault(pair: str, name: str, message: str, method: str = "form") -> Find
 def compare_sums(
     where: tuple[str, str, str, str], expected: Array, got: Array, tolerance: float
 ) -> Finding:
-    """Two sums that must agree, measured against the absolute sizes of their terms."""
+    """Compare two sums; the error is relative to the sum of the absolute terms."""
     scale = max(float(np.abs(expected).sum()), float(np.abs(got).sum()), np.finfo(float).tiny)
     error = abs(float(expected.sum()) - float(got.sum())) / scale
     return Finding(*where, float(expected.sum()), float(got.sum()), error, tolerance)
@@ -167,7 +167,7 @@ def compare_sums(
 def compare_arrays(
     where: tuple[str, str, str], want: Array, got: Array, tolerance: float
 ) -> Finding:
-    """The worst element of two gradients, relative to the largest of the expected one."""
+    """Compare two gradients: the worst element, relative to the largest expected one."""
     pair, name, method = where
     if want.size == 0:
         return make_fault(pair, name, "it has no elements: nothing was compared", method)

@@ -1,4 +1,4 @@
-"""A function pair against PyTorch's automatic differentiation, where torch is installed."""
+"""Comparison of a function pair with PyTorch's automatic differentiation, if it is installed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from fcpts_ref.gradcheck.pair import (
 def compare_with_torch(
     pair: Pair, function: Callable[..., Any], inputs: Sequence[Any], *, seed: int = 0
 ) -> list[Finding]:
-    """Value and gradients of a ``torch.nn.Module`` or an autograd function against a pair.
+    """Compare value and gradients of a ``torch.nn.Module`` or an autograd function with a pair's.
 
     ``function`` gets the inputs as tensors, in the order of the pair (arrays only), and returns
     the tensor that the pair's value is compared with.  Surrogates are compared like all others.
-    Raises ``ImportError`` where torch is not installed.
+    Raises ``ImportError`` if torch is not installed.
     """
     import torch
 

@@ -1,1 +1,1 @@
-"""Networks as static lists of named nodes, and how they run in NumPy."""
+"""Networks as static lists of named nodes, and their execution in NumPy."""

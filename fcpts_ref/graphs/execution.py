@@ -1,7 +1,6 @@
-"""Running a graph in NumPy: forward visits the nodes in order, backward in reverse.
+"""Execution of a graph in NumPy: forward visits the nodes in order, backward in reverse.
 
-No tape and no tracing: the graph is the program.  This is the specification that the fast engine
-is checked against.
+No tape and no tracing: the graph is the program.  The fast engine is checked against this module.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Observe = Callable[[str, Array], None]
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass: the outputs, the buffers after it, and what backward needs."""
+    """One forward pass: its outputs, the buffers after it, and the caches that backward reads."""
 
     outputs: Arrays  # (N, ...) by the outputs' names
     buffers: Arrays
@@ -41,9 +40,9 @@ def forward(
 ) -> Pass:
     """Run every node in turn.
 
-    inputs: (N, ...) by name.  ``training`` is batch norm's; the new running statistics are in
-    ``Pass.buffers``, the given ones stay as they are.  ``observe(name, value)`` is called with
-    every node's value in the order in which it is computed.
+    inputs: (N, ...) by name.  training: the mode of batch norm; the new running statistics are in
+    ``Pass.buffers``, and ``buffers`` is not changed.  ``observe(name, value)`` is called with every
+    node's value in the order of computation.
     """
     values: dict[str, Array] = {name: inputs[name] for name in graph.inputs}
     caches: dict[str, Any] = {}
@@ -66,8 +65,8 @@ def backward(
     """Return the gradients of the parameters and those of the inputs, by name.
 
     doutputs: (N, ...) by the outputs' names; an output that is left out has no gradient.
-    Where a value fans out, its own gradient comes first, then its readers' are added in the reverse
-    order of the nodes.  ``observe(name, dvalue)`` is called for every node, last to first.
+    If a value has several readers, its gradient as an output comes first, then its readers' are
+    added in reverse order.  ``observe(name, dvalue)`` is called for every node, last to first.
     Raises InputError for an output that the graph does not have.
     """
     dvalues = {value_of(graph, name): doutput for name, doutput in doutputs.items()}
@@ -86,7 +85,7 @@ def backward(
 
 
 def value_of(graph: Graph, output: str) -> str:
-    """The value behind an output.  Raises InputError for an unknown output."""
+    """The name of the value that an output returns.  Raises InputError for an unknown output."""
     if output not in graph.outputs:
         raise InputError(
             f"network {graph.name!r} has no output {output!r}; expected one of "

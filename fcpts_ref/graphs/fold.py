@@ -1,4 +1,4 @@
-"""Batch norm folded into the convolutions before it: the same function, one layer fewer."""
+"""Folding of batch norm into the convolution before it: the same function, one layer fewer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Array = NDArray[Any]
 
 
 def fold_batch_norm(network: Network) -> Network:
-    """The network with every batch norm that directly follows a convolution folded into it.
+    """Fold every batch norm that directly follows a convolution into it.
 
     With batch norm's running statistics, scale = gamma / sqrt(running_var + epsilon):
     weight' = scale * weight and bias' = (bias - running_mean) * scale + beta for each output
-    channel.  Convolutions keep their names and gain a bias.  A batch norm behind anything else, or
-    behind a convolution that others read too, stays.  Masks stay as they are.
-    Evaluates as before, up to rounding; training statistics are gone.
+    channel.  Convolutions keep their names and gain a bias.  A batch norm after anything else, or
+    after a convolution with other readers, is not folded.  Masks are unchanged.
+    The result evaluates as before, up to rounding; it cannot be trained with batch statistics.
     """
     norms = _foldable(network.graph)
     folded = {f"{c}.{s}": a for c, n in norms.items() for s, a in _folded(network, c, n).items()}
@@ -37,7 +37,7 @@ def fold_batch_norm(network: Network) -> Network:
 
 
 def _foldable(graph: Graph) -> dict[str, Node]:
-    """The batch norm of every convolution that nobody else reads, by the convolution's name."""
+    """The batch norms that can be folded, by the name of the convolution."""
     outputs = set(graph.outputs.values())
     return {
         node.name: graph.readers[node.name][0]
@@ -63,14 +63,14 @@ def _folded(network: Network, convolution: str, norm: Node) -> dict[str, Array]:
 
 
 def _without(graph: Graph, norms: Mapping[str, Node]) -> Graph:
-    """The graph without these nodes; who read them reads the convolutions."""
-    stands_for = {norm.name: convolution for convolution, norm in norms.items()}
+    """The graph without these nodes; their readers read the convolutions instead."""
+    replacement = {norm.name: convolution for convolution, norm in norms.items()}
     nodes = []
     for node in graph.nodes:
-        if node.name in stands_for:
+        if node.name in replacement:
             continue
-        inputs = tuple(stands_for.get(name, name) for name in node.inputs)
-        more = {"bias": True} if node.name in norms else {}
-        nodes.append(Node(node.name, node.operation, inputs, {**node.attributes, **more}))
-    outputs = {name: stands_for.get(value, value) for name, value in graph.outputs.items()}
+        inputs = tuple(replacement.get(name, name) for name in node.inputs)
+        bias = {"bias": True} if node.name in norms else {}
+        nodes.append(Node(node.name, node.operation, inputs, {**node.attributes, **bias}))
+    outputs = {name: replacement.get(value, value) for name, value in graph.outputs.items()}
     return replace(graph, nodes=tuple(nodes), outputs=outputs)

@@ -21,11 +21,11 @@ LOGITS = "logits"
 
 @dataclass(frozen=True)
 class Node:
-    """One operation: its name, what it does, the values it reads, its attributes.
+    """One node: its name, its operation, the values it reads, its attributes.
 
-    Its arrays are called ``name.weight``, ``name.running_mean`` and so on.  ``attributes`` holds
-    all of the operation's, defaults included.
-    Raises InputError for an unknown operation or attributes that it does not have.
+    Its arrays are named ``name.weight``, ``name.running_mean`` and so on.  ``attributes`` holds
+    every attribute of the operation, defaults included.
+    Raises InputError for an unknown operation or invalid attributes.
     """
 
     name: str
@@ -62,11 +62,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Values by name: the inputs', and one for each node, called as the node is.
+    """A network's structure.  Its values are the inputs and one per node, with the node's name.
 
-    inputs: shapes without the batch, by name.  outputs: the name of a value for each output's.
-    Checked when made: every name once, every input known and earlier, every value read or an
-    output, every shape fitting.  Raises InputError otherwise.
+    inputs: shapes without the batch, by name.  outputs: the name of a value by the output's name.
+    Checked when made: names are unique, nodes read earlier values, every value is read or an
+    output, and shapes fit.  Raises InputError otherwise.
     """
 
     name: str
@@ -92,13 +92,13 @@ class Graph:
         if not values or unknown or len(set(values)) < len(values):
             raise InputError(
                 f"network {self.name!r} has outputs {dict(self.outputs)}; expected at least one, "
-                "each the name of a value of its own"
+                "each the name of a different value"
             )
         unread = known - {name for node in self.nodes for name in node.inputs} - set(values)
         if unread:
             raise InputError(
-                f"nobody reads {', '.join(sorted(unread))} in network {self.name!r}; expected "
-                f"every value but the outputs ({', '.join(values)}) to be read"
+                f"network {self.name!r} never reads {', '.join(sorted(unread))}; expected every "
+                f"value but the outputs ({', '.join(values)}) to be read"
             )
 
     def __reduce__(self) -> tuple[type[Graph], tuple[Any, ...]]:
@@ -124,17 +124,17 @@ class Graph:
 
     @cached_property
     def parameter_shapes(self) -> dict[str, Shape]:
-        """Shapes of what is learned, by name, in the order of the nodes."""
+        """Shapes of the learned arrays, by name, in the order of the nodes."""
         return {name: array.shape for name, array in self.stored.items() if array.learned}
 
     @cached_property
     def buffer_shapes(self) -> dict[str, Shape]:
-        """Shapes of what is stored but not learned (running statistics, constants)."""
+        """Shapes of the stored arrays that are not learned (running statistics, constants)."""
         return {name: array.shape for name, array in self.stored.items() if not array.learned}
 
     @cached_property
     def prunable(self) -> tuple[str, ...]:
-        """Names of the weights that pruning applies to (convention 14).
+        """Names of the weights that can be pruned (convention 14).
 
         The weight of every convolution and linear layer, first and last included, in the order of
         the nodes; never a bias, never batch norm.
@@ -143,7 +143,7 @@ class Graph:
 
     @cached_property
     def readers(self) -> dict[str, tuple[Node, ...]]:
-        """The nodes that read each value, in order; a node that reads it twice stands once."""
+        """The nodes that read each value, in order; a node that reads it twice is listed once."""
         readers: dict[str, list[Node]] = {name: [] for name in self.shapes}
         for node in self.nodes:
             for name in dict.fromkeys(node.inputs):
@@ -176,7 +176,7 @@ class Graph:
         shape = self.shapes[self.outputs[self.output]]
         if len(shape) != 1:
             raise InputError(
-                f"network {self.name!r} gives values of shape {shape}; expected one row of logits"
+                f"network {self.name!r} has an output of shape {shape}; expected one row of logits"
             )
         return shape[0]
 
@@ -185,7 +185,7 @@ class Graph:
     ) -> Graph:
         """The part that computes the values ``targets`` from the values ``sources``.
 
-        Inputs and outputs of the part are called as the values are.
+        The inputs and outputs of the part have the names of the values.
         Raises InputError for unknown values, or if a target needs an input that is no source.
         """
         sources, targets = tuple(sources), tuple(targets)
@@ -213,7 +213,7 @@ class Graph:
         )
 
     def with_outputs(self, outputs: Mapping[str, str]) -> Graph:
-        """The same nodes with these outputs beside the present ones, by name and value."""
+        """The same nodes with additional outputs: names of values by the outputs' names."""
         return Graph(self.name, self.inputs, self.nodes, {**self.outputs, **outputs})
 
     def _only(self, kind: str, names: Mapping[str, Any]) -> str:
@@ -236,7 +236,7 @@ def _check_names(node: Node, known: set[str]) -> None:
 
 
 def macs(graph: Graph) -> dict[str, int]:
-    """Multiply-accumulates for one image of every prunable weight, by its name."""
+    """Multiply-accumulates per image of every prunable weight, by its name."""
     result = {}
     for node in graph.nodes:
         weights = [name for name, array in node.stored.items() if array.role == "weight"]

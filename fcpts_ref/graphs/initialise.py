@@ -1,4 +1,4 @@
-"""Parameters and buffers of a network before training."""
+"""Initial parameters and buffers of a network."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ def initialise(
 ) -> Network:
     """A network with random weights.
 
-    Convolution and linear weights: normal, variance 2 / (inputs of a unit) (He et al., 2015,
-    "Delving deep into rectifiers", equation 10); biases 0; batch norm's scale 1, shift 0, running
-    mean 0 and variance 1.  ``mean`` and ``std``: the input normalisation per channel, in units of
-    the images ([0, 1]); default 0 and 1.
+    Convolution and linear weights: normal, variance 2 / fan-in (He et al., 2015, "Delving deep
+    into rectifiers", equation 10); biases 0; batch norm's scale 1, shift 0, running mean 0 and
+    variance 1.
+
+    mean, std: the input normalisation per channel, in units of the images ([0, 1]); default 0, 1.
     """
     given = {"mean": mean, "std": std}
     arrays: dict[str, Array] = {}

@@ -18,8 +18,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Network:
-    """Checked when made: every array there, of its shape, finite and of one floating dtype.
+    """A graph with its arrays.
 
+    Checked when made: all arrays are present, have their shape, are finite and share one floating
+    dtype.  Raises InputError otherwise.
     ``masks`` (bool, True where a weight is kept) is empty for a dense network.
     """
 
@@ -34,9 +36,9 @@ class Network:
         for name, stored in self.graph.stored.items():
             array = (self.parameters if stored.learned else self.buffers)[name]
             if stored.positive == "weakly" and (array < 0).any():
-                raise InputError(f"buffer {name!r} goes down to {array.min()}; expected variances")
+                raise InputError(f"buffer {name!r} has minimum {array.min()}; expected at least 0")
             if stored.positive == "strictly" and (array <= 0).any():
-                raise InputError(f"buffer {name!r} goes down to {array.min()}; expected above 0")
+                raise InputError(f"buffer {name!r} has minimum {array.min()}; expected above 0")
         dtypes = {a.dtype for a in (*self.parameters.values(), *self.buffers.values())}
         if len(dtypes) > 1:
             raise InputError(
@@ -65,7 +67,7 @@ class Network:
         return replace(self, parameters=parameters)
 
     def astype(self, dtype: Any) -> Network:
-        """The same network with all its numbers in another floating dtype."""
+        """The same network with all arrays in another floating dtype."""
         cast = {name: a.astype(dtype) for name, a in self.parameters.items()}
         return replace(
             self,
@@ -74,9 +76,11 @@ class Network:
         )
 
     def __call__(self, images: Array) -> Array:
-        """The logits (N, classes) for images (N, C, H, W) in [0, 1]; batch norm evaluates.
+        """Return the logits (N, classes) of images (N, C, H, W) in [0, 1].
 
-        For networks with one input and one output; ``graphs.execution.forward`` runs any.
+        Batch norm uses its running statistics.  For networks with one input and one output;
+        ``graphs.execution.forward`` runs any.
+        Raises InputError as in ``check_images``.
         """
         images = check_images(self.graph, images).astype(self.dtype, copy=False)
         inputs = {self.graph.input: images}
@@ -102,10 +106,10 @@ def global_rate(network: Network) -> float:
 
 
 def check_images(graph: Graph, images: Any) -> Array:
-    """``images`` if they are floats (N, C, H, W) in [0, 1], at least one.
+    """Return ``images`` if they are floats (N, C, H, W) in [0, 1], at least one.
 
-    Raises InputError otherwise: images in 0..255, or normalised before the network does it, give
-    logits that mean nothing.
+    Raises InputError otherwise: images in 0..255, or normalised before the network does it, would
+    give meaningless logits.
     """
     array = np.asarray(images)
     if array.ndim < 2 or array.shape[1:] != graph.input_shape or array.dtype.kind != "f":

@@ -26,9 +26,9 @@ def batch_norm_forward(
 ) -> tuple[tuple[Array, Array, Array], tuple[Any, ...]]:
     """y = gamma (x - mean) / sqrt(var + epsilon) + beta.
 
-    Training: mean and the biased variance of the batch, and new running statistics,
-    running = (1 - momentum) running + momentum batch, where the batch's variance is the unbiased
-    one (the field's convention).  Evaluation: the running statistics, which stay.
+    Training: the batch's mean and biased variance; the new running statistics are
+    (1 - momentum) running + momentum batch, with the batch's unbiased variance (as in PyTorch).
+    Evaluation: the running statistics, unchanged.
 
     x: (N, C, H, W); all others (C,).  Returns (y, running_mean, running_var) and the cache.
     Raises InputError for shapes that do not fit, or training on one value per channel.
@@ -60,10 +60,10 @@ def batch_norm_forward(
 
 
 def batch_norm_backward(dy: Array, cache: tuple[Any, ...]) -> tuple[Array, Array, Array]:
-    """dy: (N, C, H, W).  Returns dx (N, C, H, W), dgamma (C,), dbeta (C,).
+    """Return dx (N, C, H, W), dgamma (C,) and dbeta (C,).  dy: (N, C, H, W).
 
-    In training the batch's mean and variance depend on x too: their two paths subtract from dy
-    its mean and its projection on the normalised x.
+    In training the batch's mean and variance depend on x too: these two paths subtract from dy
+    its mean and its projection onto the normalised x (derived in docs/derivations.md).
     """
     normalised, inverse, gamma, training = cache
     dgamma = (dy * normalised).sum(axis=AXES)
@@ -75,4 +75,4 @@ def batch_norm_backward(dy: Array, cache: tuple[Any, ...]) -> tuple[Array, Array
 
 
 def _wide(per_channel: Array) -> Array:
-    return per_channel[:, np.newaxis, np.newaxis]  # (C, 1, 1) spreads over (N, C, H, W)
+    return per_channel[:, np.newaxis, np.newaxis]  # (C, 1, 1) broadcasts over (N, C, H, W)

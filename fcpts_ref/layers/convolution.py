@@ -5,7 +5,7 @@ G groups.  With one group, stride (u, v), dilation (d, e) and x padded with zero
 
     y[n, k, p, q] = bias[k] + sum over c, r, s of x[n, c, u p + d r, v q + e s] weight[k, c, r, s]
 
-Each function lays out the pixels that every tap reads ("columns") and multiplies matrices.
+Each function lays out the pixels that every tap reads as columns (im2col) and multiplies matrices.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Geometry(NamedTuple):
 
 
 def geometry(stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1, groups: int = 1) -> Geometry:
-    """The four settings as pairs, checked.  Raises InputError for one that makes no sense."""
+    """Check the four settings and return them as pairs.  Raises InputError if one is too small."""
     result = Geometry(as_pair(stride), as_pair(padding), as_pair(dilation), index(groups))
     if min(*result.stride, *result.dilation, groups) < 1 or min(result.padding) < 0:
         raise InputError(
@@ -44,13 +44,13 @@ def geometry(stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1, groups: in
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
-    """How many places a kernel has along one side.  Raises InputError if it has none."""
+    """The number of outputs along one side.  Raises InputError if the kernel does not fit."""
     reach = dilation * (kernel - 1) + 1
     if kernel < 1:
         raise InputError(f"a kernel has {kernel} taps along one side; expected at least 1")
     if size + 2 * padding < reach:
         raise InputError(
-            f"a side of {size} pixels with padding {padding} is shorter than a kernel of reach "
+            f"a side of {size} pixels with padding {padding} is shorter than a kernel that spans "
             f"{reach}; use a larger image, more padding or a smaller kernel"
         )
     return (size + 2 * padding - reach) // stride + 1
@@ -66,7 +66,7 @@ def convolution_forward(
     dilation: Pair = 1,
     groups: int = 1,
 ) -> tuple[Array, tuple[Any, ...]]:
-    """Convolution.
+    """Convolve x with the weight and add the bias.
 
     x: (N, C, H, W); weight: (K, C / groups, R, S); bias: (K,) or None.
     Returns y (N, K, P, Q) and the cache for ``convolution_backward``.
@@ -84,7 +84,7 @@ def convolution_forward(
 
 
 def convolution_backward(dy: Array, cache: tuple[Any, ...]) -> tuple[Array, Array, Array | None]:
-    """dy: (N, K, P, Q).  Returns dx, dweight, dbias, each like its input; None for no bias."""
+    """Return dx, dweight, dbias, each like its input; None for no bias.  dy: (N, K, P, Q)."""
     x, weight, has_bias, walk = cache
     dx = convolution_input_gradient(dy, weight, x.shape, **walk._asdict())
     dweight = convolution_weight_gradient(dy, x, weight.shape, **walk._asdict())
@@ -101,7 +101,7 @@ def convolution_input_gradient(
     dilation: Pair = 1,
     groups: int = 1,
 ) -> Array:
-    """The adjoint by x: every tap sends its share of dy back to the pixel it read.
+    """The gradient with respect to x: every tap adds its share of dy to the pixel that it read.
 
     dy: (N, K, P, Q); weight: (K, C/groups, R, S); input_shape: (N, C, H, W), also of the result.
     Raises InputError for shapes that do not fit.
@@ -133,7 +133,7 @@ def convolution_weight_gradient(
     dilation: Pair = 1,
     groups: int = 1,
 ) -> Array:
-    """The adjoint by the weight: dy against the pixels that every tap read.
+    """The gradient with respect to the weight: dy times the pixels that every tap read.
 
     dy: (N, K, P, Q); x: (N, C, H, W); weight_shape: (K, C/groups, R, S), also of the result.
     Raises InputError for shapes that do not fit.
@@ -147,7 +147,7 @@ def convolution_weight_gradient(
 
 
 def _columns(x: Array, weight_shape: tuple[int, ...], walk: Geometry) -> Array:
-    """The pixel that each tap reads at each place: (N, G, C/G R S, P Q)."""
+    """The pixel that each tap reads for each output: (N, G, C/G R S, P Q)."""
     (top, left), (down, right), (d, e) = walk.padding, walk.stride, walk.dilation
     R, S = weight_shape[2:]
     reach = (d * (R - 1) + 1, e * (S - 1) + 1)
@@ -160,7 +160,7 @@ def _columns(x: Array, weight_shape: tuple[int, ...], walk: Geometry) -> Array:
 
 
 def _matrices(weight: Array, groups: int) -> Array:
-    """(K, C/G, R, S) as one matrix a group: (G, K/G, C/G R S)."""
+    """(K, C/G, R, S) as one matrix per group: (G, K/G, C/G R S)."""
     K, features = weight.shape[0], math.prod(weight.shape[1:])
     return weight.reshape(groups, K // groups, features)
 
@@ -168,7 +168,7 @@ def _matrices(weight: Array, groups: int) -> Array:
 def check_shapes(
     x_shape: tuple[int, ...], weight_shape: tuple[int, ...], walk: Geometry
 ) -> tuple[int, int, int, int]:
-    """(N, K, P, Q).  Raises InputError for shapes that do not fit."""
+    """The output's shape (N, K, P, Q).  Raises InputError for shapes that do not fit."""
     if len(x_shape) != 4 or len(weight_shape) != 4:
         raise InputError(
             f"convolution got x {x_shape} and weight {weight_shape}; expected (N, C, H, W) and "
@@ -196,7 +196,7 @@ def _check_gradient(dy: Array, shape: tuple[int, int, int, int]) -> tuple[int, i
 
 
 def as_pair(value: Pair) -> tuple[int, int]:
-    """One number for both sides, or (vertical, horizontal).  Raises InputError for another."""
+    """Return (vertical, horizontal), both the same for one number.  Raises InputError otherwise."""
     try:
         vertical, horizontal = value if isinstance(value, (tuple, list)) else (value, value)
         return index(vertical), index(horizontal)

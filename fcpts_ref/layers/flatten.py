@@ -1,4 +1,4 @@
-"""Images to rows."""
+"""Flattening of images to rows."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def flatten_forward(x: Array) -> tuple[Array, tuple[Any, ...]]:
 
 
 def flatten_backward(dy: Array, cache: tuple[Any, ...]) -> Array:
-    """Rows back to images."""
+    """Return dy in the shape of x."""
     (x_shape,) = cache
     return dy.reshape(x_shape)

@@ -14,8 +14,9 @@ Array = NDArray[Any]
 def linear_forward(
     x: Array, weight: Array, bias: Array | None = None
 ) -> tuple[Array, tuple[Any, ...]]:
-    """x: (N, C); weight: (K, C); bias: (K,) or None.  Returns y (N, K) and the cache.
+    """y = x W' + b.
 
+    x: (N, C); weight: (K, C); bias: (K,) or None.  Returns y (N, K) and the cache.
     Raises InputError for shapes that do not fit.
     """
     if x.ndim != 2 or weight.ndim != 2 or x.shape[1] != weight.shape[1]:
@@ -29,6 +30,6 @@ def linear_forward(
 
 
 def linear_backward(dy: Array, cache: tuple[Any, ...]) -> tuple[Array, Array, Array | None]:
-    """dy: (N, K).  Returns dx (N, C), dweight (K, C), dbias (K,) or None."""
+    """Return dx (N, C), dweight (K, C), dbias (K,) or None.  dy: (N, K)."""
     x, weight, has_bias = cache
     return dy @ weight, dy.T @ x, dy.sum(axis=0) if has_bias else None

@@ -35,7 +35,7 @@ def cross_entropy_forward(
 
 
 def cross_entropy_backward(dloss: float, cache: tuple[Any, ...]) -> Array:
-    """dlogits (N, K): (p - one-hot) / N times dloss."""
+    """Return dlogits (N, K), dloss (p - one-hot) / N."""
     labels, (N, K), inner = cache
     dlog_p = np.zeros((N, K), dtype=inner[0].dtype)
     dlog_p[np.arange(N), labels] = -dloss / N
@@ -47,8 +47,10 @@ def kl_divergence_forward(
 ) -> tuple[Any, tuple[Any, ...]]:
     """KL(softmax(dense / T) || softmax(sparse / T)) T^2, the mean over the batch, in nats.
 
-    Equation 4 as a layer, differentiable by both logits; ``spec.equations`` states it once
-    more as a formula.  Both (N, K).  Returns the loss and the cache.
+    Equation 4 as a layer, differentiable with respect to both logits; ``spec.equations`` has the
+    same loss as a single formula.
+
+    Both (N, K).  Returns the loss and the cache.
     Raises InputError for shapes that do not fit.
     """
     if dense_logits.ndim != 2 or dense_logits.shape != sparse_logits.shape:
@@ -64,7 +66,7 @@ def kl_divergence_forward(
 
 
 def kl_divergence_backward(dloss: float, cache: tuple[Any, ...]) -> tuple[Array, Array]:
-    """ddense_logits, dsparse_logits, both (N, K)."""
+    """Return ddense_logits and dsparse_logits, both (N, K) (derived in docs/derivations.md)."""
     log_p, log_q, p_cache, q_cache, T = cache
     p = np.exp(log_p)
     scale = dloss * T / log_p.shape[0]  # T^2 from the loss, 1/T from logits / T

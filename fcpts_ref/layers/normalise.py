@@ -13,8 +13,9 @@ Array = NDArray[Any]
 
 
 def normalise_forward(x: Array, mean: Array, std: Array) -> tuple[Array, tuple[Any, ...]]:
-    """x: (N, C, H, W); mean, std: (C,).  Returns y and the cache.
+    """y = (x - mean) / std.
 
+    x: (N, C, H, W); mean, std: (C,).  Returns y and the cache.
     Raises InputError for shapes that do not fit.
     """
     if x.ndim != 4 or not (mean.shape == std.shape == (x.shape[1],)):
@@ -27,6 +28,6 @@ def normalise_forward(x: Array, mean: Array, std: Array) -> tuple[Array, tuple[A
 
 
 def normalise_backward(dy: Array, cache: tuple[Any, ...]) -> Array:
-    """dy / std."""
+    """Return dx = dy / std; mean and std are constants."""
     (scale,) = cache
     return np.asarray(dy * scale)

@@ -16,9 +16,9 @@ Array = NDArray[Any]
 def max_pool_forward(
     x: Array, *, kernel: Pair, stride: Pair | None = None, padding: Pair = 0
 ) -> tuple[Array, tuple[Any, ...]]:
-    """The greatest pixel of each window; stride defaults to the kernel; padding is -infinity.
+    """The maximum of each window; stride defaults to the kernel; padding is -infinity.
 
-    Ties go to the first pixel in row-major order; a NaN in a window wins.
+    Of equal pixels the first in row-major order counts as the maximum; NaN propagates.
     x: (N, C, H, W), real.  Returns y (N, C, P, Q) and the cache.
     Raises InputError for a window that does not fit, or padding above half the kernel.
     """
@@ -31,7 +31,7 @@ def max_pool_forward(
 
 
 def max_pool_backward(dy: Array, cache: tuple[Any, ...]) -> Array:
-    """dy: (N, C, P, Q).  Each dy goes back to the pixel that won its window."""
+    """Return dx: each dy is added to the pixel that was its window's maximum.  dy: (N, C, P, Q)."""
     x_shape, winner, walk = cache
     _, S = walk[0]
     taps = (
@@ -55,7 +55,7 @@ def average_pool_forward(
 
 
 def average_pool_backward(dy: Array, cache: tuple[Any, ...]) -> Array:
-    """dy: (N, C, P, Q).  Each dy is shared out evenly over its window."""
+    """Return dx: each dy is distributed evenly over its window.  dy: (N, C, P, Q)."""
     x_shape, walk = cache
     R, S = walk[0]
     share = dy / dy.dtype.type(R * S)
@@ -70,7 +70,7 @@ def global_average_pool_forward(x: Array) -> tuple[Array, tuple[Any, ...]]:
 
 
 def global_average_pool_backward(dy: Array, cache: tuple[Any, ...]) -> Array:
-    """dy: (N, C) -> dx (N, C, H, W)."""
+    """Return dx (N, C, H, W): each dy is distributed evenly over all pixels.  dy: (N, C)."""
     (x_shape,) = cache
     pixels = dy.dtype.type(x_shape[2] * x_shape[3])
     return np.broadcast_to((dy / pixels)[:, :, np.newaxis, np.newaxis], x_shape).copy()
@@ -98,7 +98,7 @@ def _windows(
 def _scatter(
     taps: Any, x_shape: tuple[int, ...], walk: tuple[tuple[int, int], ...], dy: Array
 ) -> Array:
-    """Adds up what each tap (r, s, its dy) sends back; the padding's share is dropped."""
+    """Sum the contributions (r, s, dy) of all taps to dx; those to the padding are dropped."""
     _, (down, right), (top, left) = walk
     (N, C, H, W), (P, Q) = x_shape, dy.shape[2:]
     dx = np.zeros((N, C, H + 2 * top, W + 2 * left), dtype=dy.dtype)

@@ -19,7 +19,7 @@ def relu_forward(x: Array) -> tuple[Array, tuple[Any, ...]]:
 
 
 def relu_backward(dy: Array, cache: tuple[Any, ...]) -> Array:
-    """dy where x > 0, else 0."""
+    """Return dy where x > 0, else 0."""
     (passed,) = cache
     return np.where(passed, dy, dy.dtype.type(0))
 
@@ -32,7 +32,7 @@ def relu6_forward(x: Array) -> tuple[Array, tuple[Any, ...]]:
 
 
 def relu6_backward(dy: Array, cache: tuple[Any, ...]) -> Array:
-    """dy where 0 < x < 6, else 0."""
+    """Return dy where 0 < x < 6, else 0."""
     return relu_backward(dy, cache)
 
 

@@ -26,7 +26,7 @@ def subsample_forward(x: Array, *, stride: int) -> tuple[Array, tuple[Any, ...]]
 
 
 def subsample_backward(dy: Array, cache: tuple[Any, ...]) -> Array:
-    """dy back to the pixels that were taken, 0 to the others."""
+    """Return dx: dy at the pixels that were taken, 0 at the others."""
     x_shape, stride = cache
     dx = np.zeros(x_shape, dtype=dy.dtype)
     dx[:, :, ::stride, ::stride] = dy
@@ -34,7 +34,10 @@ def subsample_backward(dy: Array, cache: tuple[Any, ...]) -> Array:
 
 
 def zero_pad_forward(x: Array, *, before: int, after: int) -> tuple[Array, tuple[Any, ...]]:
-    """Zero channels in front and behind: (N, C, H, W) -> (N, before + C + after, H, W)."""
+    """Pad with zero channels: (N, C, H, W) -> (N, before + C + after, H, W).
+
+    Returns y and the cache.
+    """
     if x.ndim != 4 or before < 0 or after < 0:
         raise InputError(
             f"zero_pad got x {x.shape}, before {before}, after {after}; expected (N, C, H, W) and "
@@ -44,6 +47,6 @@ def zero_pad_forward(x: Array, *, before: int, after: int) -> tuple[Array, tuple
 
 
 def zero_pad_backward(dy: Array, cache: tuple[Any, ...]) -> Array:
-    """The middle channels of dy."""
+    """Return dx, the channels of dy that are not padding."""
     before, C = cache
     return dy[:, before : before + C].copy()

@@ -18,7 +18,7 @@ def softmax_forward(x: Array) -> tuple[Array, tuple[Any, ...]]:
 
 
 def softmax_backward(dp: Array, cache: tuple[Any, ...]) -> Array:
-    """dx = p (dp - sum p dp)."""
+    """Return dx = p (dp - sum p dp)."""
     (p,) = cache
     return np.asarray(p * (dp - (p * dp).sum(axis=-1, keepdims=True)))
 
@@ -31,7 +31,7 @@ def log_softmax_forward(x: Array) -> tuple[Array, tuple[Any, ...]]:
 
 
 def log_softmax_backward(dlog_p: Array, cache: tuple[Any, ...]) -> Array:
-    """dx = dlog_p - p sum dlog_p."""
+    """Return dx = dlog_p - p sum dlog_p."""
     (log_p,) = cache
     return np.asarray(dlog_p - np.exp(log_p) * dlog_p.sum(axis=-1, keepdims=True))
 

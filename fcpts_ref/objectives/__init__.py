@@ -1,1 +1,1 @@
-"""Objectives: what the sparse network should keep of the dense one, with gradients."""
+"""Objectives: losses between the dense and the sparse network's outputs, with gradients."""

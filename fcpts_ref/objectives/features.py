@@ -14,16 +14,16 @@ from fcpts_ref.objectives.objective import Array, Arrays
 
 @dataclass(frozen=True)
 class Features:
-    """Sum over the chosen values of the mean squared error over batch, channels and pixels.
+    """The mean squared error over batch, channels and pixels, summed over the chosen values.
 
-    layers: names of nodes; none stands for every residual addition, the ends of the blocks.
+    layers: names of nodes; if empty, every residual addition, the end of each block.
     """
 
     layers: tuple[str, ...] = ()
     memorable = False  # feature maps of all calibration images do not fit in memory
 
     def outputs(self, graph: Graph) -> dict[str, str]:
-        """The values, under their own names.  Raises InputError for names that are not there."""
+        """The values, under their own names.  Raises InputError for unknown names."""
         names = self.layers or tuple(n.name for n in graph.nodes if n.operation == "add")
         known = {node.name for node in graph.nodes}
         unknown = [name for name in names if name not in known]
@@ -36,7 +36,7 @@ class Features:
         return {name: name for name in names}
 
     def loss_and_gradients(self, dense: Arrays, sparse: Arrays) -> tuple[Any, dict[str, Array]]:
-        """The loss, float64, and 2 (sparse - dense) / size by each value, in its dtype."""
+        """Return the loss, float64, and 2 (sparse - dense) / size for each value, in its dtype."""
         loss, gradients = 0.0, {}
         for name in dense:
             difference = sparse[name] - dense[name]

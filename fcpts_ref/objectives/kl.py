@@ -32,7 +32,7 @@ class KLDivergence:
         return {self.output: graph.outputs[self.output]}
 
     def loss_and_gradients(self, dense: Arrays, sparse: Arrays) -> tuple[Any, dict[str, Array]]:
-        """Equation 4 and its derivative by the sparse logits."""
+        """Return Equation 4 and its derivative with respect to the sparse logits."""
         logits = dense[self.output], sparse[self.output]
         loss = equations.reconstruction_loss(*logits, temperature=self.temperature)
         dlogits = equations.reconstruction_loss_gradient(*logits, temperature=self.temperature)

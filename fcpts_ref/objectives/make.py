@@ -9,7 +9,7 @@ from fcpts_ref.spec.conventions import Conventions
 
 
 def make_objective(conventions: Conventions) -> Objective:
-    """L_rec by conventions 5 and 6."""
+    """Return the objective L_rec of conventions 5 and 6."""
     if conventions.reconstructs == "features":
         return Features(tuple(filter(None, conventions.feature_layers.split(","))))
     return KLDivergence(conventions.temperature)

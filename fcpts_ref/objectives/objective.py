@@ -14,7 +14,7 @@ Arrays = Mapping[str, Array]
 
 
 class Objective(Protocol):
-    """L_rec of Equation 7: a loss of the dense and the sparse network's outputs."""
+    """L_rec of Equation 5: a loss between the dense and the sparse network's outputs."""
 
     @property
     def memorable(self) -> bool:
@@ -27,7 +27,7 @@ class Objective(Protocol):
         """
 
     def loss_and_gradients(self, dense: Arrays, sparse: Arrays) -> tuple[Any, dict[str, Array]]:
-        """Return the loss and its gradient by each of the sparse network's outputs.
+        """Return the loss and its gradient with respect to each of the sparse network's outputs.
 
         dense, sparse: (N, ...) by name, one shape and dtype.
         """

@@ -1,6 +1,6 @@
-"""What stands between the checker and an implementation: a Python module, or a program.
+"""Adapters between the checker and an implementation: a Python module or any program.
 
-An adapter answers one case with its outputs by name, or raises ``Unsupported``, ``Rejected`` or
+An adapter returns the outputs of one case by name, or raises ``Unsupported``, ``Rejected`` or
 ``AdapterError``.
 """
 
@@ -28,8 +28,8 @@ from fcpts_ref.oracle.vectors import Case, Expected, decode_array, export_case
 from fcpts_ref.storage.files import describe_failure
 
 REJECTIONS: tuple[type[BaseException], ...] = (ValueError, TypeError, AssertionError)
-EXCERPT = 300  # characters of somebody else's output shown in a message
-LONGEST = 86_400.0  # seconds: the largest time limit
+EXCERPT = 300  # characters of the implementation's output shown in a message
+LONGEST = 86_400.0  # seconds; the largest time limit accepted
 
 
 class Unsupported(Exception):
@@ -41,17 +41,17 @@ class Rejected(Exception):
 
 
 class AdapterError(Exception):
-    """The implementation broke, or broke the protocol."""
+    """The implementation crashed or violated the protocol."""
 
 
 class Adapter(Protocol):
     """One implementation under test."""
 
     name: str
-    argument: str  # the command-line option that selects it again
+    argument: str  # the command-line option that selects this adapter
 
     def run(self, case: Case) -> Mapping[str, Any]:
-        """The outputs of the case by name."""
+        """Return the outputs of the case by name."""
 
 
 class PythonAdapter:
@@ -73,7 +73,7 @@ class PythonAdapter:
         """Call the function of the case's operation on copies of the inputs."""
         try:
             function = getattr(self._module, case.operation, None)
-        except Exception as error:  # of the module's own __getattr__
+        except Exception as error:  # raised by the module's own __getattr__
             raise AdapterError(describe(error)) from error
         if function is None:
             raise Unsupported(f"{self.name} has no function {case.operation}")
@@ -103,7 +103,10 @@ def _copy_input(value: Any) -> Any:
 
 
 def _named_rejections(module: ModuleType) -> tuple[type[BaseException], ...]:
-    """The tuple ``REJECTIONS`` of a module, if it has one.  Raises InputError for anything else."""
+    """Return the tuple ``REJECTIONS`` of a module, empty if it has none.
+
+    Raises InputError if it is anything else.
+    """
     named = getattr(module, "REJECTIONS", ())
     classes = isinstance(named, tuple) and all(
         isinstance(item, type) and issubclass(item, BaseException) for item in named
@@ -128,7 +131,7 @@ def _check_signature(operation: str, function: Any, inputs: Mapping[str, Any]) -
 
 
 def describe(error: BaseException) -> str:
-    """The type of an exception and its text, which may fail itself."""
+    """Return the type and the text of an exception, even if its ``__str__`` fails."""
     if isinstance(error, SystemExit):
         return f"called sys.exit({str(error.code)[:EXCERPT]})"
     return f"{type(error).__name__}: {_text(error)}"
@@ -142,7 +145,7 @@ def _text(error: BaseException) -> str:
 
 
 def _as_arrays(outputs: Mapping[str, Any], case: Case) -> dict[str, Any]:
-    """The outputs of the case as arrays; those that the case does not have are left out."""
+    """Return the outputs as arrays, without those that the case does not have."""
     arrays = {}
     for name in case.outputs:
         value = None
@@ -150,7 +153,7 @@ def _as_arrays(outputs: Mapping[str, Any], case: Case) -> dict[str, Any]:
             if name in outputs:
                 value = outputs[name]
                 arrays[name] = np.asarray(value)
-        except Exception as error:  # of __array__: a tensor that requires grad, for instance
+        except Exception as error:  # raised by __array__, as of a tensor that requires grad
             raise AdapterError(
                 f"output {name!r} of type {type(value).__name__} does not convert to a "
                 f"NumPy array ({describe(error)}); return one, such as tensor.detach().numpy()"
@@ -159,11 +162,11 @@ def _as_arrays(outputs: Mapping[str, Any], case: Case) -> dict[str, Any]:
 
 
 def name_outputs(result: Any, names: tuple[str, ...]) -> Mapping[str, Any]:
-    """The outputs by name, from a dict, a tuple in order, or one value alone."""
+    """Return the outputs by name, from a dict, a tuple in order, or a single value."""
     if isinstance(result, Mapping):
         return result
     values = tuple(result) if isinstance(result, tuple) else (result,)
-    values = tuple(value for value in values if value is not None)  # a gradient of no bias
+    values = tuple(value for value in values if value is not None)  # the gradient of an absent bias
     if names and len(values) != len(names):
         raise AdapterError(
             f"returned {len(values)} outputs; expected {len(names)}: {', '.join(names)}"
@@ -204,7 +207,7 @@ class CommandAdapter:
             raise Rejected(message)
         if status != "ok" or not isinstance(answer.get("outputs"), dict):
             raise AdapterError(
-                f"answered status {str(status)[:EXCERPT]!r} with outputs of type "
+                f"answered with status {str(status)[:EXCERPT]!r} and outputs of type "
                 f"{type(answer.get('outputs')).__name__}; expected 'ok' and an object"
             )
         return {
@@ -219,7 +222,7 @@ class CommandAdapter:
         except FileNotFoundError:
             raise InputError(f"no program {program!r}; give its path") from None
         except PermissionError:
-            raise InputError(f"{program!r} may not be executed") from None
+            raise InputError(f"no permission to execute {program!r}") from None
         except subprocess.TimeoutExpired:
             raise AdapterError(f"no answer within {self._timeout:g} s") from None
         except OSError as error:
@@ -229,9 +232,9 @@ class CommandAdapter:
         if answer.too_long:
             raise AdapterError(f"wrote more than {MAXIMUM_OUTPUT >> 20} MiB; it was stopped")
         if answer.status != 0:
-            said = answer.errors.decode(errors="replace").strip()[-EXCERPT:]
+            errors = answer.errors.decode(errors="replace").strip()[-EXCERPT:]
             raise AdapterError(
-                f"exited with {answer.status}: {said or 'nothing on standard error'}"
+                f"exited with {answer.status}: {errors or 'nothing on standard error'}"
             )
         return _decode_answer(answer.output)
 
@@ -246,18 +249,18 @@ def _decode_answer(output: bytes) -> dict[str, Any]:
     try:
         text = output.decode()
     except UnicodeDecodeError as error:
-        raise AdapterError(f"answered bytes that are not UTF-8: {error}") from None
+        raise AdapterError(f"answered with bytes that are not UTF-8: {error}") from None
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise AdapterError(f"answered no JSON ({error}): {text[:EXCERPT]!r}") from None
+        raise AdapterError(f"did not answer with JSON ({error}): {text[:EXCERPT]!r}") from None
     if not isinstance(answer, dict):
-        raise AdapterError(f"answered a JSON {type(answer).__name__}; expected an object")
+        raise AdapterError(f"answered with a JSON {type(answer).__name__}; expected an object")
     return answer
 
 
 def _decode_output(name: str, entry: Any, expected: Expected | None) -> Any:
-    """An output; JSON numbers have no dtype, so one that is not named is the expected one."""
+    """Decode an output.  JSON numbers have no dtype: without one, the expected one is used."""
     dtype = "float64" if expected is None else expected.value.dtype.name
     try:
         if isinstance(entry, Mapping):
@@ -268,9 +271,10 @@ def _decode_output(name: str, entry: Any, expected: Expected | None) -> Any:
 
 
 def load_python_adapter(name: str) -> PythonAdapter:
-    """The adapter in a module (``my_package.my_module``) or a file (``my_adapter.py``).
+    """Load the adapter in a module (``my_package.my_module``) or a file (``my_adapter.py``).
 
-    ``reference`` is the package's own implementation.  Raises ``InputError`` where there is none.
+    ``reference`` is the package's own implementation.  Raises ``InputError`` if the
+    adapter does not exist or cannot be imported.
     """
     if name == "reference":
         name, argument = "fcpts_ref.oracle.reference", "--adapter reference"
@@ -280,10 +284,10 @@ def load_python_adapter(name: str) -> PythonAdapter:
         return PythonAdapter(_import_module(name), argument)
     except (InputError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # SystemExit too, the usual last line of a script
+    except BaseException as error:  # SystemExit too: scripts end with sys.exit()
         raise InputError(
             f"cannot import the adapter {name!r} ({describe(error)}); expected a module or a .py "
-            "file with one function per operation, and what runs as a script under "
+            "file with one function per operation, and script code under "
             'if __name__ == "__main__"'
         ) from error
 

@@ -1,4 +1,4 @@
-"""Running the vectors against an implementation, and what came of every case."""
+"""Run the vectors against an implementation and record the outcome of every case."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STATUSES = ("pass", "fail", "unsupported", "error", "skip")
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What came of one case."""
+    """The outcome of one case."""
 
     case: Case
     status: str  # one of STATUSES
@@ -27,31 +27,31 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What came of a run over many cases."""
+    """The outcomes of a run over many cases."""
 
     adapter: str
-    argument: str  # command-line option that selects the adapter again
+    argument: str  # command-line option that selects the adapter
     precision: str
     results: tuple[Result, ...]
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many cases ended in each status."""
+        """The number of cases in each status."""
         statuses = [result.status for result in self.results]
         return {status: statuses.count(status) for status in STATUSES}
 
     @property
     def executed(self) -> int:
-        """How many cases the implementation gave an answer to, right or wrong."""
+        """The number of cases that the implementation answered, right or wrong."""
         return self.counts["pass"] + self.counts["fail"]
 
     @property
     def ok(self) -> bool:
-        """Whether something ran and nothing failed.  Running nothing is no success."""
+        """Whether at least one case was executed, and none failed."""
         return self.executed > 0 and self.counts["fail"] == 0 and self.counts["error"] == 0
 
     def reproduce(self, result: Result) -> str:
-        """The one line that repeats one case."""
+        """Return the command that repeats one case."""
         precision = "" if self.precision == "float64" else f" --precision {self.precision}"
         return f"fcpts-ref conform check {self.argument} --only {result.case.id}{precision}"
 
@@ -68,9 +68,8 @@ def check(
 ) -> Report:
     """Run the chosen cases.  Patterns that match no case raise ``InputError``.
 
-    complete: what is unsupported fails, as in a test suite that must not lose an operation.
-
-    ``watch`` hands the cases on one by one; a progress bar may do that.
+    complete: unsupported operations fail, so that a test suite cannot lose one unnoticed.
+    watch: wraps the list of cases, for instance in a progress bar.
     """
     cases = list(cases)
     chosen, skipped = select_cases(cases, list(only), list(skip))
@@ -89,7 +88,7 @@ def check(
 def check_case(
     adapter: Adapter, case: Case, *, precision: str = "float64", complete: bool = False
 ) -> Result:
-    """Run one case; if it is unsupported it fails where everything has to be complete."""
+    """Run one case.  With ``complete`` an unsupported operation fails."""
     start = time.perf_counter()
     status, message, difference = _judge(adapter, case, precision)
     if complete and status == "unsupported":

@@ -1,7 +1,7 @@
 """The oracle's commands: ``conform list | check | explain`` and ``gradcheck``.
 
 ``add_parsers`` mounts them on the command line's subparsers; each sets ``run``, a function of the
-parsed arguments that returns the exit code: 0 fine, 1 a check failed, 2 bad input.
+parsed arguments that returns the exit code: 0 success, 1 a check failed, 2 bad input.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ def add_parsers(subparsers: Any) -> None:
 
 
 def _add_vectors_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--vectors", type=Path, metavar="FOLDER", help="another folder of vectors")
+    parser.add_argument(
+        "--vectors",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of vectors (default: the embedded ones)",
+    )
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +49,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_list(verbs: Any) -> None:
-    parser = verbs.add_parser("list", help="one line per case")
+    parser = verbs.add_parser("list", help="list the cases, one per line")
     _add_selection(parser)
     parser.set_defaults(run=run_list)
 
@@ -52,23 +57,26 @@ def _add_list(verbs: Any) -> None:
 def _add_check(verbs: Any) -> None:
     parser = verbs.add_parser("check", help="run the cases against an implementation")
     who = parser.add_mutually_exclusive_group(required=True)
-    who.add_argument("--adapter", metavar="MODULE", help="Python module or .py file; 'reference'")
+    who.add_argument("--adapter", metavar="MODULE", help="Python module, .py file, or 'reference'")
     who.add_argument(
-        "--command", dest="program", metavar="PROGRAM", help="a program: JSON in, JSON out"
+        "--command", dest="program", metavar="PROGRAM", help="program that reads and writes JSON"
     )
-    parser.add_argument("--timeout", type=float, default=10.0, help="seconds a program may take")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=10.0,
+        help="seconds allowed per case for a program (default: 10)",
+    )
     _add_selection(parser)
     parser.add_argument(
         "--skip", action="append", default=[], metavar="PATTERN", help="cases to leave out"
     )
-    parser.add_argument(
-        "--complete", action="store_true", help="operations that are missing fail, too"
-    )
+    parser.add_argument("--complete", action="store_true", help="let missing operations fail")
     parser.add_argument(
         "--precision",
         choices=("float64", "float32"),
         default="float64",
-        help="what the implementation computes in; float32 widens the tolerances accordingly",
+        help="precision of the implementation; float32 widens the tolerances (default: float64)",
     )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write a JSON report")
@@ -76,9 +84,9 @@ def _add_check(verbs: Any) -> None:
 
 
 def _add_explain(verbs: Any) -> None:
-    parser = verbs.add_parser("explain", help="everything about one case")
+    parser = verbs.add_parser("explain", help="show everything about one case")
     parser.add_argument("id")
-    parser.add_argument("--json", action="store_true", help="as a program would be given it")
+    parser.add_argument("--json", action="store_true", help="print it as a program receives it")
     _add_vectors_option(parser)
     parser.set_defaults(run=run_explain)
 
@@ -90,7 +98,7 @@ def _add_gradcheck(subparsers: Any) -> None:
         description="Compare the hand-written derivative of every layer with its values: along "
         "random directions, by complex steps, and element by element.",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of all randomness (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument(
         "--directions", type=int, default=3, help="random directions per input (default: 3)"
     )

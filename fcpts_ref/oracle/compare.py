@@ -1,4 +1,4 @@
-"""Comparing one output with its expected value.  NaN never passes for a number."""
+"""Compare one output with its expected value.  NaN never passes for a number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PRECISIONS = {"float64": np.float64, "float32": np.float32}
 class Difference:
     """Where and how far an output is wrong.
 
-    ``share`` is the error over its tolerance (infinite where nothing may differ, NaN never).
+    ``share`` is the worst error over its tolerance: infinite where nothing may differ, never NaN.
     """
 
     output: str
@@ -38,12 +38,15 @@ def compare_output(
     precision: str = "float64",
     check_dtype: bool = False,
 ) -> Difference | None:
-    """``None`` where ``actual`` meets the rule, else the difference: shape, dtype, then values."""
+    """Return ``None`` if ``actual`` meets the rule, else the first difference.
+
+    Shape is compared first, then dtype, then values.
+    """
     want = expected.value
     try:
         got = np.asarray(actual)
-    except Exception as error:  # whatever an __array__ of somebody else's raises
-        return Difference(name, "value", f" is no array: {type(error).__name__}: {error}")
+    except Exception as error:  # a foreign __array__ may raise anything
+        return Difference(name, "value", f" is not an array: {type(error).__name__}: {error}")
     if got.dtype.kind not in "biuf":
         return Difference(name, "dtype", f" holds {got.dtype.name}; expected real numbers")
     if got.shape != want.shape:
@@ -85,7 +88,7 @@ def _compare_values(
 
 
 def compute_tolerance(want: Array, rule: Rule, precision: str) -> NDArray[np.float64]:
-    """The error allowed for each element.
+    """Return the error allowed for each element.
 
     Rules are written for float64.  With ``precision="float32"`` units in the last place are
     float32's, and relative and absolute tolerances grow by the ratio of the two roundings, 2**29.

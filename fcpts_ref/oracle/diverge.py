@@ -1,7 +1,7 @@
-"""Where an implementation first leaves the reference: two traces, quantity by quantity.
+"""Find the first quantity at which an implementation diverges from the reference.
 
-The expected values are a second trace's, or the reference's own, computed anew from the inputs
-of the trace under test, so that every step is judged alone and rounding does not pile up.
+The expected values come from a second trace, or the reference computes them from the inputs of
+the trace under test, so that every step is judged alone and rounding does not accumulate.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.oracle.clue import Clue
 from fcpts_ref.oracle.compare import Difference
+from fcpts_ref.oracle.evidence import Evidence
 from fcpts_ref.oracle.explain import Explanation, explain
 from fcpts_ref.oracle.quantities import Quantity, quantity_of
 from fcpts_ref.oracle.replay import replay
@@ -29,7 +29,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """The first quantity that differs, and what follows it in the same step."""
+    """The first quantity that differs, and how many later ones of its step agree or differ."""
 
     step: int
     name: str
@@ -42,10 +42,10 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Divergence:
-    """What came of comparing two traces.
+    """The result of comparing two traces.
 
-    compared: how many quantities agree, by the first part of their names, up to the first
-    difference.  only_mine, only_reference, unknown: what was passed over, by the same.
+    compared: how many quantities agree up to the first difference, by the first part of their
+    names.  only_mine, only_reference, unknown: how many were not compared, by the same.
     """
 
     steps: tuple[int, ...]
@@ -58,18 +58,18 @@ class Divergence:
 
     @property
     def count(self) -> int:
-        """How many quantities agree."""
+        """The number of quantities that agree."""
         return self.compared.total()
 
     @property
     def ok(self) -> bool:
-        """Whether something was compared and nothing differed.  Comparing nothing is no success."""
+        """Whether at least one quantity was compared, and none differs."""
         return self.finding is None and self.count > 0
 
 
 @dataclass
 class _Tally:
-    """What the comparison has met so far."""
+    """The counts of a comparison in progress."""
 
     scale: float
     single: bool
@@ -94,13 +94,13 @@ def diverge(
     single: bool = False,
     on_step: Callable[[int], object] = lambda more: None,
 ) -> Divergence:
-    """Compares up to the first difference.
+    """Compare two traces up to the first difference.
 
-    reference: without it, it is computed from what ``mine`` brings along.  scale: on all
-    tolerances.  single: float32's tolerances; also if a quantity of either trace is of float32.
-    Quantities that only one side has are counted and passed over.  on_step: called with 1 when a
-    step is begun.
-    Raises InputError for traces that do not say enough or have no step in common.
+    reference: None to compute the expected values from the network and inputs in ``mine``.
+    scale: a factor on all tolerances.  single: use float32's tolerances; they are also used if
+    any quantity of either trace is float32.  on_step: called with 1 at the start of a step.
+    Quantities that only one trace has are counted but not compared.
+    Raises InputError for a bad scale, and for traces that hold too little or share no step.
     """
     if not (np.isfinite(scale) and scale > 0):
         raise InputError(f"the scale of the tolerances is {scale}; expected a number above 0")
@@ -130,13 +130,13 @@ def diverge(
 
 
 def _is_single(trace: Trace | None) -> bool:
-    """Whether something in the trace was computed in float32."""
+    """Whether any quantity of the trace is float32."""
     steps = trace.steps.values() if trace is not None else ()
     return any(a.dtype == np.float32 for step in steps for a in step.quantities.values())
 
 
 def _compare(stage: Stage, values: dict[str, Array], tally: _Tally) -> Finding | None:
-    """Adds up what agrees; at the first difference, all there is to say about it."""
+    """Count the quantities that agree; return the first that differs, with its explanations."""
     names = [n for n in stage.expected if n in values and quantity_of(n) is not None]
     for i, name in enumerate(names):
         want, got = _comparable(name, stage, values)
@@ -159,7 +159,7 @@ def _compare(stage: Stage, values: dict[str, Array], tally: _Tally) -> Finding |
 
 
 def _comparable(name: str, stage: Stage, values: dict[str, Array]) -> tuple[Array, Array]:
-    """Expected and found.  The gradient of pruned weights is compared only where it is used."""
+    """Return the expected and the found array, without gradients of pruned weights if unused."""
     want, got = stage.expected[name], values[name]
     kind, _, item = name.partition("/")
     if kind == "dsparse_weight" and stage.setting is not None and want.shape == got.shape:
@@ -174,24 +174,24 @@ def _comparable(name: str, stage: Stage, values: dict[str, Array]) -> tuple[Arra
 def _explanations(
     name: str, difference: Difference, stage: Stage, values: dict[str, Array], tally: _Tally
 ) -> tuple[Explanation, ...]:
-    """What is likely behind it, where there is something to compute it from."""
+    """Return the likely causes, if there is enough to compute them from."""
     before = is_before_a_step(name)
     if stage.setting is None or (stage.inputs is None and not before):
         return ()
     if difference.problem != "value" and name != "initial_rates":
         return ()
     expected = stage.expected
-    if stage.inputs is not None:  # a second trace need not have all that slips are made from
+    if stage.inputs is not None:  # a second trace may lack arrays that mistakes need
         expected = replay(stage.setting, stage.inputs)[0] | expected
-    clue = Clue(name, values[name], expected, stage.setting, stage.inputs)
+    evidence = Evidence(name, values[name], expected, stage.setting, stage.inputs)
 
     def matches(other: str, want: Array) -> bool:
         if other not in values or np.isnan(want).any():
             return False
         return tally.differ(other, want, values[other]) is None
 
-    with np.errstate(all="ignore"):  # what a slip makes of these numbers may be infinite
-        return explain(clue, values, matches)
+    with np.errstate(all="ignore"):  # a mistake may overflow or divide by 0
+        return explain(evidence, values, matches)
 
 
 def _kind(name: str) -> str:
@@ -199,7 +199,7 @@ def _kind(name: str) -> str:
 
 
 def _note_the_rest(mine: Trace, reference: Trace | None, tally: _Tally) -> None:
-    """Counts what was passed over: only on one side, or in no table."""
+    """Count the quantities that were not compared: on one side only, or unknown."""
     for number, step in mine.steps.items():
         other = reference.steps.get(number) if reference is not None else None
         for name in step.quantities:

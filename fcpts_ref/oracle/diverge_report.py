@@ -1,4 +1,4 @@
-"""What ``diverge`` found, as text for people and as JSON for machines."""
+"""The result of ``diverge`` as text for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN = 4  # names in a list
 
 
 def format_divergence(result: Divergence, mine: str, against: str) -> str:
-    """The whole report."""
+    """Return the whole report as text."""
     if result.finding is None and result.count == 0:
         lines = [f"{mine}: nothing to compare with {against}, which is a failure"]
     elif result.finding is None:
@@ -87,7 +87,7 @@ def _format_passed_over(result: Divergence, mine: str, against: str) -> list[str
 
 
 def make_json(result: Divergence, mine: str, against: str) -> str:
-    """The report as JSON."""
+    """Return the report as JSON."""
     content = {
         "format": "fcpts-diverge/1",
         "mine": mine,

@@ -1,8 +1,8 @@
-"""Why a quantity differs: the reference computes it again in the ways people get it wrong.
+"""Explain why a quantity differs: the reference recomputes it with each possible cause.
 
-Two kinds of ways: the other choice of an open point, with which the whole step is replayed; and
-single formulas, known slips among them (``fcpts_ref.oracle.slips``).  A way explains the
-difference if its value is the one that was found.
+There are two kinds of candidates: other choices of the open points, with which the whole step is
+replayed, and known mistakes in single formulas (``fcpts_ref.oracle.mistakes``).  A candidate
+explains the difference if it gives the value that was found.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.oracle import slips
-from fcpts_ref.oracle.clue import Array, Clue
+from fcpts_ref.oracle import mistakes
+from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.quantities import in_order, quantity_of
 from fcpts_ref.oracle.replay import begin, replay
 from fcpts_ref.oracle.trace_file import Setting
@@ -62,10 +62,10 @@ Matches = Callable[[str, Array], bool]
 
 @dataclass(frozen=True)
 class Explanation:
-    """One way that gives the value found.
+    """A candidate that gives the value found.
 
-    point: the open point, None for a plain slip.  rest: the quantities of the step that still
-    differ with that way, in order; None where it was not tried on the others.
+    point: the open point; None for a plain mistake.  rest: the quantities of the step that still
+    differ with this choice, in order; None for a mistake, which is tried on one quantity only.
     """
 
     point: int | None
@@ -74,54 +74,58 @@ class Explanation:
 
     @property
     def question(self) -> str:
-        """What the open point asks."""
+        """The question of the open point; empty without one."""
         return "" if self.point is None else OPEN_POINTS[self.point - 1].question
 
 
-def explain(clue: Clue, values: Mapping[str, Array], matches: Matches) -> tuple[Explanation, ...]:
-    """The ways that give the value found, the best first.
+def explain(
+    evidence: Evidence, values: Mapping[str, Array], matches: Matches
+) -> tuple[Explanation, ...]:
+    """Return the candidates that give the value found, the best first, at most ``SHOWN``.
 
-    values: all that was found in the step.  ``matches(name, expected)`` says whether what was
-    found under a name is ``expected``.
+    values: the arrays found in the step.  ``matches(name, expected)``: whether the array found
+    under a name agrees with ``expected``.
     """
-    choices = sorted(_by_choice(clue, values, matches), key=lambda one: len(one.rest or ()))
+    choices = sorted(_by_choice(evidence, values, matches), key=lambda one: len(one.rest or ()))
     whole = [one for one in choices if one.rest == ()]
     known: dict[str, Explanation] = {}
-    for point, text, value in slips.suspects(clue):
-        if text not in known and matches(clue.name, value):
+    for point, text, value in mistakes.candidates(evidence):
+        if text not in known and matches(evidence.name, value):
             known[text] = Explanation(point, text)
     partly = [] if whole else [one for one in choices if one.rest]
     return (*whole, *known.values(), *partly)[:SHOWN]
 
 
-def _by_choice(clue: Clue, values: Mapping[str, Array], matches: Matches) -> Iterator[Explanation]:
-    """Other choices of the open points that this quantity can depend on."""
-    quantity = quantity_of(clue.name)
-    for point, text, setting in _other_settings(clue):
+def _by_choice(
+    evidence: Evidence, values: Mapping[str, Array], matches: Matches
+) -> Iterator[Explanation]:
+    """Yield the other choices of the quantity's open points that give the value found."""
+    quantity = quantity_of(evidence.name)
+    for point, text, setting in _other_settings(evidence):
         if quantity is None or point not in quantity.points:
             continue
-        otherwise = _replayed(replace(clue, setting=setting))
-        if clue.name in otherwise and matches(clue.name, otherwise[clue.name]):
-            names = in_order(otherwise, clue.setting.network.graph)
+        otherwise = _replayed(replace(evidence, setting=setting))
+        if evidence.name in otherwise and matches(evidence.name, otherwise[evidence.name]):
+            names = in_order(otherwise, evidence.setting.network.graph)
             rest = [n for n in names if n in values and not matches(n, otherwise[n])]
             yield Explanation(point, text, tuple(rest))
 
 
-def _other_settings(clue: Clue) -> Iterator[tuple[int, str, Setting]]:
-    """Every choice but those already made, and the other control."""
+def _other_settings(evidence: Evidence) -> Iterator[tuple[int, str, Setting]]:
+    """Yield the setting with every choice not made already, and with the other control."""
     for point, choice in CHOICES:
         (name, value), *_ = choice.items()
-        if getattr(clue.conventions, name) != value:
-            yield point, f"{name}={value!r}", clue.with_choices(choice)
-    control = "projection" if clue.setting.control == "loss" else "loss"
-    yield 18, f"control={control!r}", replace(clue.setting, control=control)
+        if getattr(evidence.conventions, name) != value:
+            yield point, f"{name}={value!r}", evidence.with_choices(choice)
+    control = "projection" if evidence.setting.control == "loss" else "loss"
+    yield 18, f"control={control!r}", replace(evidence.setting, control=control)
 
 
-def _replayed(clue: Clue) -> Mapping[str, Array]:
-    """The step's quantities; those before the first step where the clue lies there."""
+def _replayed(evidence: Evidence) -> Mapping[str, Array]:
+    """Return the quantities of the step, or of the initial state if the difference lies there."""
     try:
-        if clue.inputs is None:
-            return begin(clue.setting)[0]
-        return replay(clue.setting, clue.inputs)[0]
-    except InputError:  # not possible with these inputs
+        if evidence.inputs is None:
+            return begin(evidence.setting)[0]
+        return replay(evidence.setting, evidence.inputs)[0]
+    except InputError:  # the choice is impossible with these inputs
         return {}

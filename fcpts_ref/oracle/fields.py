@@ -1,4 +1,4 @@
-"""Fields of a JSON object that a stranger wrote, each with its type: all else is InputError."""
+"""Read fields of an untrusted JSON object, each of a given type; all else is an InputError."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLAG = r"[A-Z-]+"
 
 
 def take_object(entry: Any, key: str, *, default: Any = ...) -> dict[str, Any]:
-    """The object at ``key``; ``default`` (if given) where there is none.
+    """Return the object at ``key``, or ``default`` (if given) without one.
 
     Raises InputError for anything else, as all functions here do.
     """
@@ -26,7 +26,7 @@ def take_object(entry: Any, key: str, *, default: Any = ...) -> dict[str, Any]:
 
 
 def take_list(entry: Any, key: str, *, default: Any = ...) -> list[Any]:
-    """The list at ``key``."""
+    """Return the list at ``key``."""
     found = _take(entry, key, default)
     if not isinstance(found, list | tuple):
         raise InputError(f"{key} is a JSON {type(found).__name__}; expected a list")
@@ -34,7 +34,7 @@ def take_list(entry: Any, key: str, *, default: Any = ...) -> list[Any]:
 
 
 def take_text(entry: Any, key: str, *, default: Any = ...) -> str:
-    """The text at ``key``: not empty, and safe to print on a terminal."""
+    """Return the text at ``key``: not empty, and safe to print on a terminal."""
     found = _take(entry, key, default)
     if not isinstance(found, str) or not found or not found.isprintable():
         raise InputError(f"{key} is not a text of printable characters")
@@ -42,19 +42,19 @@ def take_text(entry: Any, key: str, *, default: Any = ...) -> str:
 
 
 def take_name(entry: Any, key: str, pattern: str, *, default: Any = ...) -> str:
-    """The text at ``key`` if it matches ``pattern``."""
+    """Return the text at ``key`` if it matches ``pattern``."""
     return check_name(_take(entry, key, default), key, pattern)
 
 
-def check_name(found: Any, what: str, pattern: str) -> str:
-    """A text if it matches ``pattern``."""
+def check_name(found: Any, label: str, pattern: str) -> str:
+    """Return a text if it matches ``pattern``."""
     if not isinstance(found, str) or not re.fullmatch(pattern, found):
-        raise InputError(f"{what} is not a name of the form {pattern}")
+        raise InputError(f"{label} is not a name of the form {pattern}")
     return found
 
 
 def take_number(entry: Any, key: str, *, default: Any = ...) -> float:
-    """The finite number of at least 0 at ``key``."""
+    """Return the finite number of at least 0 at ``key``."""
     found = _take(entry, key, default)
     if type(found) not in (int, float) or not 0 <= found <= 1e300 or math.isnan(found):
         raise InputError(f"{key} is not a finite number of at least 0")
@@ -62,7 +62,7 @@ def take_number(entry: Any, key: str, *, default: Any = ...) -> float:
 
 
 def take_whole(entry: Any, key: str, *, default: Any = ...) -> int:
-    """The whole number of at least 0, at most 2**31, at ``key``."""
+    """Return the whole number of at least 0, at most 2**31, at ``key``."""
     found = _take(entry, key, default)
     if type(found) is not int or not 0 <= found <= 1 << 31:
         raise InputError(f"{key} is not a whole number of at least 0")

@@ -1,4 +1,4 @@
-"""Running somebody else's program once: limited in time and output, and nothing left behind."""
+"""Run an external program once, limited in time and output, leaving no process behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLOSING = 5.0  # seconds that a process outside the group may keep the output op
 
 @dataclass(frozen=True)
 class Answer:
-    """The exit status of a program and its output; ``too_long``: it was stopped at the limit."""
+    """The exit status and output of a program; ``too_long``: it was stopped at the limit."""
 
     status: int
     output: bytes
@@ -52,7 +52,7 @@ def run_program(arguments: Sequence[str], question: bytes, *, timeout: float) ->
 
 
 class _Reader(threading.Thread):
-    """Reads a stream to its end, or kills the program where it writes too much."""
+    """A thread that reads a stream to its end, or kills the program if it writes too much."""
 
     def __init__(self, process: subprocess.Popen[bytes], stream: IO[bytes] | None) -> None:
         super().__init__(daemon=True)
@@ -76,7 +76,7 @@ class _Reader(threading.Thread):
 
 
 def _write(stream: IO[bytes] | None, question: bytes) -> None:
-    """Write and close; a program that does not read its input is none of our business here."""
+    """Write and close; a program need not read its input."""
     assert stream is not None
     with contextlib.suppress(OSError, ValueError), stream:
         stream.write(question)

@@ -1,8 +1,8 @@
-"""``pytest --fcpts-adapter=my_module``: the conformance vectors inside one's own test suite.
+"""``pytest --fcpts-adapter=my_module``: run the conformance vectors in your own test suite.
 
-Off unless asked for: without the option nothing is imported and nothing collected.  With it every
-case becomes a test; what the adapter lacks is skipped, or with ``--fcpts-complete`` fails, and if
-nothing at all was executed the run fails.
+Without the option nothing is imported or collected.  With it every case becomes a test:
+unsupported operations are skipped, or fail with ``--fcpts-complete``, and a run that executes no
+case fails.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ PREFIX = "fcpts::"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options; all empty by default."""
+    """Add the options, all empty by default."""
     group = parser.getgroup("fcpts", "conformance with the FCPTS reference")
     group.addoption("--fcpts-adapter", metavar="MODULE", help="Python module or .py file to check")
-    group.addoption("--fcpts-command", metavar="PROGRAM", help="program to check: JSON in and out")
-    for name, what in (("only", "cases to run"), ("skip", "cases to leave out")):
+    group.addoption(
+        "--fcpts-command", metavar="PROGRAM", help="program to check, which reads and writes JSON"
+    )
+    for name, purpose in (("only", "cases to run"), ("skip", "cases to leave out")):
         group.addoption(
             f"--fcpts-{name}",
             action="append",
             default=[],
             metavar="PATTERN",
-            help=f"{what}: id, group, operation or flag, like 'eq08*'",
+            help=f"{purpose}: id, group, operation or flag, like 'eq08*'",
         )
-    group.addoption(
-        "--fcpts-complete", action="store_true", help="operations that are missing fail"
-    )
+    group.addoption("--fcpts-complete", action="store_true", help="let missing operations fail")
     group.addoption(
         "--fcpts-precision",
         choices=("float64", "float32"),
         default="float64",
-        help="what the implementation computes in",
+        help="precision of the implementation (default: float64)",
     )
 
 
@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class VectorPlugin:
-    """Adds one test per case and watches that at least one is executed."""
+    """Add one test per case and check that at least one is executed."""
 
     def __init__(self, config: pytest.Config) -> None:
         from fcpts_ref.errors import InputError
@@ -73,27 +73,28 @@ class VectorPlugin:
     def pytest_collection_modifyitems(
         self, session: pytest.Session, items: list[pytest.Item]
     ) -> None:
-        """Append the cases before pytest applies ``-k`` and its like."""
+        """Append the cases before pytest applies ``-k`` and similar options."""
         items += [
             VectorItem.from_parent(session, name=f"{PREFIX}{case.id}", plugin=self, case=case)
             for case in self.cases
         ]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count what was executed."""
+        """Count the executed cases."""
         if PREFIX in report.nodeid and report.when == "call" and report.outcome != "skipped":
             self.executed += 1
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
-        """Executing nothing is a failure."""
-        is_worker = hasattr(session.config, "workerinput")  # of pytest-xdist; the main run decides
+        """Fail the run if no case was executed."""
+        # In a worker of pytest-xdist the main process decides.
+        is_worker = hasattr(session.config, "workerinput")
         if not self.executed and not is_worker and not session.config.option.collectonly:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return (yield)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Say how many cases were executed."""
+        """Print how many cases were executed."""
         text = f"fcpts: {self.executed} of {len(self.cases)} cases executed"
         terminalreporter.write_line(text if self.executed else f"{text}, which is a failure")
 
@@ -107,7 +108,7 @@ class VectorItem(pytest.Item):
         self._case = case
 
     def runtest(self) -> None:
-        """Pass, skip what is unsupported, or fail with the checker's report."""
+        """Pass, skip if unsupported, or fail with the checker's report."""
         from fcpts_ref.oracle.check import Report, check_case
         from fcpts_ref.oracle.report import format_failure
 
@@ -122,13 +123,13 @@ class VectorItem(pytest.Item):
             raise VectorFailure("\n".join(format_failure(report, result)))
 
     def repr_failure(self, excinfo: Any, style: Any = None) -> Any:
-        """The report alone: a traceback through the checker helps nobody."""
+        """Return the report alone: a traceback through the checker does not help."""
         if isinstance(excinfo.value, VectorFailure):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        """Where the test is said to come from."""
+        """Return the location of the test that pytest shows."""
         return self.path, None, self.name
 
 

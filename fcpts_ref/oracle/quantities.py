@@ -1,7 +1,7 @@
-"""The quantities of a step by name: what each is, where it comes from, when it is computed.
+"""The quantities of a step by name: formula, source, tolerances and order of computation.
 
-A name is a quantity's alone (``rates``) or the quantity's and an item's (``mask/conv1.weight``).
-The rows stand in the order of computation; rows of one block take turns over the same items.
+A name is a quantity (``rates``) or a quantity and an item (``mask/conv1.weight``).
+Rows are in the order of computation; the rows of one block alternate over the same items.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 from fcpts_ref.graphs.graph import Graph
 
-LAST = 1 << 20  # where items stand that no graph knows
+LAST = 1 << 20  # sort key of items that are not in the graph
 
 
 @dataclass(frozen=True)
 class Quantity:
     """One row of the table.
 
-    per: what the name's second part counts: "layer" (a prunable weight), "node", "node, last
-    first", "parameter", "buffer"; empty for a name without one.
+    per: the kind of item in the name's second part: "layer" (a prunable weight), "node",
+    "node, last first", "parameter", "buffer"; empty for a name without one.
     tolerance, single_tolerance: the error allowed in float64 and in float32, as a share of the
     largest magnitude in the array; 0 where nothing may differ.
     points: the open points that can change the value.
@@ -185,13 +185,13 @@ PER = {row.per for _, _, row in QUANTITIES.values()}
 
 
 def quantity_of(name: str) -> Quantity | None:
-    """The row of ``"mask/conv1.weight"``; None for a name that the table does not have."""
+    """Return the row of a name such as ``"mask/conv1.weight"``; None if the table lacks it."""
     found = QUANTITIES.get(name.partition("/")[0])
     return None if found is None else found[2]
 
 
 def in_order(names: Iterable[str], graph: Graph | None) -> list[str]:
-    """The names in the order of computation; unknown ones last, items by name without a graph."""
+    """Sort names in the order of computation: unknown ones last, items by name without a graph."""
     positions = {per: _positions(graph, per) if graph is not None else {} for per in PER}
 
     def key(name: str) -> tuple[int, int, int, str]:
@@ -205,7 +205,7 @@ def in_order(names: Iterable[str], graph: Graph | None) -> list[str]:
 
 
 def _positions(graph: Graph, per: str) -> dict[str, int]:
-    """Where each item stands among its kind."""
+    """Return the position of each item among its kind."""
     nodes = [node.name for node in graph.nodes]
     names = {
         "layer": graph.prunable,

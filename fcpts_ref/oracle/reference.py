@@ -1,6 +1,6 @@
 """The reference as an adapter: one function per operation of the vectors.
 
-It is an example of an adapter, too: ``fcpts-ref conform check --adapter reference``.
+It also serves as an example of an adapter: ``fcpts-ref conform check --adapter reference``.
 """
 
 from __future__ import annotations
@@ -113,12 +113,12 @@ ALLOCATIONS = {
 
 
 def pruned_count(target: float, size: int) -> int:
-    """How many weights a target rate prunes."""
+    """The number of weights that a target rate prunes."""
     return budget.budget(target, size)
 
 
 def exact_masks(weights: list[Any], thresholds: Any, count: int) -> Any:
-    """The masks of all layers, flattened and one after the other."""
+    """The masks of all layers, flattened and concatenated."""
     names = [str(i) for i in range(len(weights))]
     masks = budget.exact_masks(
         dict(zip(names, weights, strict=True)),
@@ -156,7 +156,7 @@ def schedule(steps: int, warmup: int) -> Any:
 
 
 def __getattr__(operation: str) -> Callable[..., Any]:
-    """The layers' functions and the allocations, without one definition for each."""
+    """Return a layer's function or an allocation, which have no definitions of their own here."""
     if operation in ALLOCATIONS:
         return _make_allocation(ALLOCATIONS[operation])
     for suffix, make in (("_forward", _make_forward), ("_backward", _make_backward)):

@@ -1,4 +1,4 @@
-"""One step by the reference, from inputs that are written down, with every quantity by name."""
+"""Replay one step with the reference, from recorded inputs, with every quantity by name."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ THRESHOLDS = ("threshold_parameters", "threshold_velocities")
 
 @dataclass(frozen=True)
 class StepInputs:
-    """All that a step depends on beside the setting.
+    """Everything that a step depends on besides the setting.
 
-    images: (B, C, H, W); samples: indices (n,) per layer for Equation 12; rate_factor: on the
-    learning rates, where the setting has no schedule.
+    images: (B, C, H, W); samples: indices (n,) per layer for Equation 12; rate_factor: the factor
+    on the learning rates, used if the setting has no schedule.
     """
 
     state: State
@@ -46,10 +46,9 @@ class StepInputs:
 
 
 class RecordingEngine:
-    """NumPy's engine; reports every node's value, gradient and new running statistics.
+    """The NumPy engine; reports every node's value, gradient and new running statistics.
 
-    It always computes the gradient of all weights, pruned or not: what is not used later does no
-    harm, and can be compared.
+    It always computes the gradients of all weights, pruned or not, so that they can be compared.
     """
 
     def __init__(self, graph: Graph, see: Observe, prefix: str = "") -> None:
@@ -67,7 +66,7 @@ class RecordingEngine:
         sparse: bool = False,
         cache: WeightCache | None = None,
     ) -> Pass:
-        """As ``NumpyEngine.forward``; the new buffers are seen."""
+        """As ``NumpyEngine.forward``; also reports the new buffers."""
         passed = self.engine.forward(parameters, buffers, inputs, training=training, keep=keep)
         for name in self.graph.buffer_shapes:
             if not self.prefix and passed.buffers[name] is not buffers[name]:
@@ -75,7 +74,7 @@ class RecordingEngine:
         return passed
 
     def backward(self, passed: Pass, doutputs: Arrays, *, weight_gradient: Any = "all") -> Any:
-        """As ``NumpyEngine.backward``, for all weights; their gradients are seen."""
+        """As ``NumpyEngine.backward``, for all weights; also reports their gradients."""
         gradients = self.engine.backward(passed, doutputs, weight_gradient="all")
         for name in self.graph.prunable:
             self.see(f"dsparse_weight/{name}", gradients[name])
@@ -83,9 +82,9 @@ class RecordingEngine:
 
 
 def replay(setting: Setting, inputs: StepInputs) -> tuple[dict[str, Array], State]:
-    """Every quantity of the step in the order of computation, and the state after it.
+    """Return every quantity of the step in the order of computation, and the state after it.
 
-    Raises InputError where a step cannot be made from the inputs.
+    Raises InputError if the inputs do not make a step.
     """
     seen: dict[str, Array] = {}
 
@@ -121,7 +120,7 @@ def replay(setting: Setting, inputs: StepInputs) -> tuple[dict[str, Array], Stat
 
 
 def _check_work(graph: Graph, batch: int) -> None:
-    """Refuses graphs, perhaps from a file, whose values no ordinary machine can hold."""
+    """Refuse graphs, perhaps from a file, whose activations exceed the memory limit."""
     numbers = batch * sum(math.prod(shape) for shape in graph.shapes.values())
     if 8 * numbers > MAX_WORK:
         raise InputError(
@@ -131,7 +130,7 @@ def _check_work(graph: Graph, batch: int) -> None:
 
 
 def _see_the_end(problem: Problem, setting: Setting, state: State, see: Observe) -> None:
-    """What the last projection would return if the run ended here (convention 18)."""
+    """Report the result of the final projection if the run ended here (convention 18)."""
     try:
         result = _method(setting).finish(problem, state)
     except InputError:  # thresholds at which no projection is possible
@@ -142,7 +141,7 @@ def _see_the_end(problem: Problem, setting: Setting, state: State, see: Observe)
 
 
 def rate_factor(setting: Setting, number: int, batch: int, given: float) -> float:
-    """The factor on the learning rates at a step (convention 16); ``given`` without a schedule."""
+    """Return the factor on the learning rates at a step (convention 16), or ``given``."""
     schedule = setting.schedule
     if schedule is None:
         return given
@@ -153,7 +152,7 @@ def rate_factor(setting: Setting, number: int, batch: int, given: float) -> floa
 
 
 def begin(setting: Setting) -> tuple[dict[str, Array], State]:
-    """The state before step 0, and the rates that it starts from."""
+    """Return the quantities before step 0, by name, and the state."""
     images = np.zeros((1, *setting.network.graph.input_shape))
     engine = NumpyEngine(setting.network.graph)
     problem = Problem(setting.network, images, setting.target, engine, engine)
@@ -163,7 +162,7 @@ def begin(setting: Setting) -> tuple[dict[str, Array], State]:
 
 
 def state_inputs(state: State, prefix: str = "") -> dict[str, Array]:
-    """The state as arrays by name: "parameters/conv1.weight", "threshold_parameters"."""
+    """Return the state as arrays by name: "parameters/conv1.weight", "threshold_parameters"."""
     result = {
         f"{prefix}{kind}/{name}": array
         for kind in STATE
@@ -173,19 +172,22 @@ def state_inputs(state: State, prefix: str = "") -> dict[str, Array]:
 
 
 def read_inputs(setting: Setting, number: int, inputs: Arrays, carried: State | None) -> StepInputs:
-    """The inputs of a step from a trace; the state that it lacks is carried over.
+    """Return the inputs of a step from a trace, in float64; missing state is carried over.
 
-    carried: the state after the step before, by the reference.  In float64 throughout.
-    Raises InputError for what is missing or does not fit.
+    carried: the reference's state after the previous step.
+    Raises InputError for inputs that are missing or do not fit.
     """
     graph = setting.network.graph
     begun = begin(setting)[1]
     base = begun if carried is None else carried
     has_state = any(name.partition("/")[0] in (*STATE, *THRESHOLDS) for name in inputs)
     if carried is None and number > 0 and not has_state:
-        raise InputError(f"step {number} has no state in its inputs; write parameters and the rest")
+        raise InputError(
+            f"step {number} has no state in its inputs; record its parameters, buffers, "
+            "velocities and thresholds"
+        )
     if "images" not in inputs:
-        raise InputError(f"step {number} has no inputs/images; write what the step was given")
+        raise InputError(f"step {number} has no inputs/images; record the images of the step")
     given = float(inputs["rate_factor"]) if "rate_factor" in inputs else 1.0
     named: dict[str, Any] = {kind: _merged(kind, getattr(base, kind), inputs) for kind in STATE}
     named |= {name: _fitting(name, getattr(base, name), inputs) for name in THRESHOLDS}
@@ -217,7 +219,7 @@ def _samples(name: str, inputs: Arrays, setting: Setting, number: int) -> Array:
         return np.arange(0)  # it uses all weights
     if samples is None:
         raise InputError(
-            f"step {number} has no inputs/samples/{name}; write the indices drawn for Equation 12"
+            f"step {number} has no inputs/samples/{name}; record the indices drawn for Equation 12"
         )
     size = setting.network.parameters[name].size
     if (
@@ -233,7 +235,7 @@ def _samples(name: str, inputs: Arrays, setting: Setting, number: int) -> Array:
 
 
 def _method(setting: Setting) -> FCPTS:
-    """The method's settings; ``begin`` and ``finish`` know no others."""
+    """Return the method with the settings that ``begin`` and ``finish`` depend on."""
     return FCPTS(
         profile="paper",
         choices=asdict(setting.conventions),

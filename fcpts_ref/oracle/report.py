@@ -1,4 +1,4 @@
-"""A run of the checker as text for people, as JUnit XML and as JSON for machines."""
+"""A report of the checker as text for people, and as JUnit XML and JSON for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ XML_FORBIDDEN = dict.fromkeys(i for i in range(32) if i not in (9, 10, 13))
 
 
 def format_report(report: Report, *, failures_shown: int = 20) -> str:
-    """The whole report: failures and errors in full, what is unsupported by name, the counts."""
+    """Return the report as text: failures and errors in full, unsupported operations, counts."""
     bad = [r for r in report.results if r.status in ("fail", "error")]
     lines = [line for result in bad[:failures_shown] for line in format_failure(report, result)]
     if len(bad) > failures_shown:
@@ -28,7 +28,7 @@ def format_report(report: Report, *, failures_shown: int = 20) -> str:
 
 
 def format_failure(report: Report, result: Result) -> list[str]:
-    """One failure or error: what, where, how far off, what it breaks, and how to repeat it."""
+    """Format one failure or error: the case, the difference, its effect, how to repeat it."""
     case, difference = result.case, result.difference
     lines = [
         f"{result.status.upper()} {case.id} {case.operation} ({case.source}): {case.comment}",
@@ -43,7 +43,7 @@ def format_failure(report: Report, result: Result) -> list[str]:
 
 
 def format_counts(report: Report) -> str:
-    """The last line: every status counted, and the verdict."""
+    """Return the last line: the verdict and the number of cases in each status."""
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items())
     verdict = "conforms" if report.ok else "does not conform"
     if report.executed == 0:
@@ -54,7 +54,7 @@ def format_counts(report: Report) -> str:
 
 
 def make_json(report: Report) -> str:
-    """The report as JSON; everything in it can be compared from run to run but the seconds."""
+    """Return the report as JSON; between equal runs only the seconds differ."""
     content = {
         "format": "fcpts-conform/1",
         "adapter": report.adapter,
@@ -93,7 +93,7 @@ def _difference_entry(difference: Difference) -> dict[str, Any]:
 
 
 def make_junit(report: Report) -> str:
-    """The report as JUnit XML, one test case per vector, one class per operation."""
+    """Return the report as JUnit XML, one test case per vector, one class per operation."""
     counts = report.counts
     suite = ElementTree.Element(
         "testsuite",
@@ -134,7 +134,7 @@ def _clean(text: str) -> str:
 
 
 def format_case(case: Case) -> str:
-    """One case for people: what it tests, why, its inputs, and how each output is compared."""
+    """Format one case: its purpose, its inputs, and how each output is compared."""
     lines = [f"{case.id}  {case.operation}  ({case.source})", f"  {case.comment}"]
     if case.conventions:
         lines.append(f"  open points: {', '.join(map(str, case.conventions))}")
@@ -170,7 +170,7 @@ def _format_value(value: Any) -> str:
 
 
 def format_list(cases: list[Case]) -> str:
-    """Every case in 80 columns: id, operation, flags, and after a colon what it is about."""
+    """Format every case in 80 columns: id, operation, flags, and after a colon its comment."""
     lines = [
         textwrap.fill(
             f"{case.id:<18} {' '.join([case.operation, *case.flags])}: {case.comment}",

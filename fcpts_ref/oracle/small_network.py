@@ -24,7 +24,7 @@ Arrays = Mapping[str, Any]
 
 
 def make_graph(parameters: Sequence[Any], image_shape: tuple[int, int, int]) -> Graph:
-    """The graph for arrays in the order of ``Graph.parameter_shapes``."""
+    """Build the graph for arrays in the order of ``Graph.parameter_shapes``."""
     first, second, last = (parameters[i].shape for i in (0, 3, 6))
     window = {"kernel": 3, "padding": 1, "bias": False}
 
@@ -46,7 +46,7 @@ def make_graph(parameters: Sequence[Any], image_shape: tuple[int, int, int]) -> 
 
 
 def fcpts_step(images: Any, samples: Any, **inputs: Any) -> dict[str, Any]:
-    """One step of Algorithm 1, with every quantity that the vectors know."""
+    """Take one step of Algorithm 1; return every quantity that the vectors compare."""
     problem, state, conventions = _begin(images, inputs)
     return _step(problem, state, images, samples, conventions, inputs["control"])[0]
 
@@ -54,7 +54,7 @@ def fcpts_step(images: Any, samples: Any, **inputs: Any) -> dict[str, Any]:
 def fcpts_run(
     images: Any, samples: Any, learning_rates: Any, threshold_learning_rates: Any, **inputs: Any
 ) -> dict[str, Any]:
-    """A step for every batch."""
+    """Take one step per batch."""
     problem, state, conventions = _begin(images[0], inputs)
     history = []
     for i, batch in enumerate(images):

@@ -1,4 +1,4 @@
-"""What a trace should hold, part by part: a second trace's, or computed by the reference."""
+"""The expected content of a trace in parts: a second trace's, or computed by the reference."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INPUTS = "inputs/"
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A part of a step: what is expected of it, and what it follows from."""
+    """A part of a step: its expected quantities, and the setting and inputs they follow from."""
 
     step: int
     expected: dict[str, Array]
@@ -29,7 +29,10 @@ class Stage:
 
 
 def make_stages(mine: Trace, reference: Trace | None, setting: Setting | None) -> Iterator[Stage]:
-    """What is expected, in the order of computation; computed only when it is asked for."""
+    """Yield the expected content in the order of computation, computed on demand.
+
+    Raises InputError for traces that hold too little or share no step.
+    """
     if reference is None:
         if setting is None:
             raise InputError(
@@ -46,7 +49,7 @@ def make_stages(mine: Trace, reference: Trace | None, setting: Setting | None) -
 
 
 def _recomputed(mine: Trace, setting: Setting) -> Iterator[Stage]:
-    """Every step by the reference from the step's own inputs."""
+    """Replay every step with the reference, from the step's own inputs."""
     if not mine.steps:
         raise InputError("the trace has no steps")
     after: tuple[int, State] | None = None
@@ -65,7 +68,7 @@ def _recomputed(mine: Trace, setting: Setting) -> Iterator[Stage]:
 def _recorded(
     number: int, mine: StepTrace, reference: StepTrace, setting: Setting | None
 ) -> Iterator[Stage]:
-    """A step as the second trace has it."""
+    """Yield a step of the second trace."""
     expected, inputs = step_values(reference), None
     graph = None if setting is None else setting.network.graph
     expected = {name: expected[name] for name in in_order(expected, graph)}
@@ -82,10 +85,10 @@ def _recorded(
 
 
 def step_values(step: StepTrace) -> dict[str, Array]:
-    """Quantities and inputs of a step by one name each."""
+    """Return the quantities and inputs of a step by name, the inputs with a prefix."""
     return step.quantities | {INPUTS + name: array for name, array in step.inputs.items()}
 
 
 def is_before_a_step(name: str) -> bool:
-    """Whether a name belongs to what a step begins with."""
+    """Whether a name belongs to the state before a step."""
     return name.startswith((INPUTS, "initial_rates"))

@@ -1,4 +1,4 @@
-"""How far a quantity of a trace may lie from its expected value."""
+"""Compare a quantity of a trace with its expected value, within its tolerance."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from fcpts_ref.oracle.vectors import Expected, Rule
 
 Array = NDArray[Any]
 UNIT = {"initial_rates", "rates", "control_loss", "final_rate", "reconstruction_loss", "total_loss"}
-"""Differences of numbers near 1, which may cancel to nothing: their tolerance is one of 1."""
+"""Differences of numbers near 1, which may cancel to 0: their tolerance is relative to 1."""
 
 
 def compare_quantity(
     name: str, quantity: Quantity, want: Array, got: Array, *, scale: float = 1.0, single: bool
 ) -> Difference | None:
-    """None where ``got`` is near enough; NaN never is.
+    """Return None if ``got`` is within the tolerance, else the difference.
 
     The tolerance is the quantity's share of the largest magnitude in ``want``, times ``scale``;
-    float32's if ``single``.
+    float32's if ``single``.  NaN never passes for a number.
     """
     share = scale * (quantity.single_tolerance if single else quantity.tolerance)
     if share == 0:

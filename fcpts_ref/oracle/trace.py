@@ -1,4 +1,4 @@
-"""Recording a run: chosen steps of FCPTS with their inputs and every quantity.
+"""Record a run: chosen steps of FCPTS with their inputs and every quantity.
 
 The run is the one that ``fcpts-ref sparsify --engine numpy`` makes with the same profile from the
 same seed, in float64.
@@ -26,7 +26,7 @@ from fcpts_ref.pruning.fcpts.views import views_in
 from fcpts_ref.spec.budget import budget
 
 Array = NDArray[Any]
-MAX_BYTES = 2 << 30  # of one trace: it is put together in memory before it is written
+MAX_BYTES = 2 << 30  # of one trace, which is assembled in memory before it is written
 
 
 def record_run(
@@ -40,12 +40,12 @@ def record_run(
     without: Collection[str] = (),
     on_step: Callable[[int], object] = lambda more: None,
 ) -> Trace:
-    """Runs FCPTS up to the last of ``steps`` (counted from 0) and records those.
+    """Run FCPTS up to the last of ``steps`` (counted from 0) and record these.
 
     images: all calibration images (n, C, H, W) in [0, 1].  without: patterns of quantities to
-    leave out ("activation", "dactivation/*"); inputs always stay.  What the run would end with
-    (``final_rate``, ``final_mask``) is recorded for the last step alone.  on_step: called with 1
-    after every step, also those that are not recorded.
+    leave out ("activation", "dactivation/*"); inputs always stay.  The final projection
+    (``final_rate``, ``final_mask``) is recorded for the last step only.  on_step: called with 1
+    after every step, recorded or not.
     Raises InputError for bad input, a ramp, steps that the run does not have, and traces beyond
     2 GiB.
     """
@@ -77,7 +77,7 @@ def record_run(
 
 
 def trace_bytes(steps: dict[int, StepTrace]) -> int:
-    """The bytes of all arrays of some steps."""
+    """Return the size of all arrays of some steps, in bytes."""
     return sum(
         array.nbytes
         for step in steps.values()
@@ -86,7 +86,7 @@ def trace_bytes(steps: dict[int, StepTrace]) -> int:
 
 
 def _make_setting(network: Network, images: Array, target: float, method: FCPTS) -> Setting:
-    """Checked, in float64."""
+    """Check the arguments and return the setting, in float64."""
     check_images(network.graph, images)
     if network.masks:
         raise InputError(f"network {network.graph.name!r} is pruned already; give the dense one")
@@ -116,15 +116,15 @@ def _batch(method: FCPTS, images: Array) -> int:
 def _run_inputs(
     setting: Setting, images: Array, method: FCPTS, generator: np.random.Generator
 ) -> Iterator[tuple[int, StepInputs]]:
-    """The images and samples of every step, drawn in the order in which a run draws them."""
+    """Yield the images and samples of every step, drawn in the order in which a run draws them."""
     assert setting.schedule is not None
     batch, state = setting.schedule.batch_size, begin(setting)[1]
     sizes = list(setting.network.sizes.values())
     number = 0
-    remembered: Mapping[str, Array] = {}
+    cached: Mapping[str, Array] = {}
     for epoch in range(method.epochs):
-        views, remembered = views_in(
-            epoch, images, method.augmentation, method.views, remembered, generator
+        views, cached = views_in(
+            epoch, images, method.augmentation, method.views, cached, generator
         )
         order = generator.permutation(len(images))
         for start in range(0, len(images) - batch + 1, batch):
@@ -145,7 +145,7 @@ def _input_arrays(names: Sequence[str], inputs: StepInputs) -> dict[str, Array]:
 
 
 def _chosen(quantities: dict[str, Array], without: Collection[str], last: bool) -> dict[str, Array]:
-    """Quantities that are wanted; a pattern means a whole name or its first part."""
+    """Return the quantities to record; a pattern matches a whole name or its first part."""
     return {
         name: value
         for name, value in quantities.items()
@@ -155,13 +155,12 @@ def _chosen(quantities: dict[str, Array], without: Collection[str], last: bool) 
 
 
 def _check_patterns(without: Collection[str], quantities: Collection[str]) -> None:
-    """Raises InputError for a pattern that means none of the first step's quantities or of the
-    names that any step may have."""
+    """Raise InputError for a pattern that matches no quantity of the first or of any other step."""
     known = {*quantities, *QUANTITIES}
     for pattern in without:
         if not any(_matches(name, pattern) for name in known):
             raise InputError(
-                f"--without {pattern}: no quantity is called so; the names are "
+                f"--without {pattern}: matches no quantity; the names are "
                 f"{', '.join(dict.fromkeys(name.partition('/')[0] for name in quantities))}"
             )
 
@@ -171,7 +170,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def _check_size(recorded: dict[int, StepTrace], count: int) -> None:
-    """Refuses after the first step what would not fit later."""
+    """Refuse, from the first step on, a trace that would become too large."""
     expected = trace_bytes(recorded) // len(recorded) * count
     if expected > MAX_BYTES:
         raise InputError(

@@ -7,7 +7,7 @@ Format "fcpts-ref trace", version 1::
     network/     parameters/NAME, buffers/NAME: the dense network
     steps/K/     inputs/..., quantities/...: by the names of ``fcpts_ref.oracle.quantities``
 
-Everything but the quantities may be absent where another trace has it.  There are no checksums:
+Everything but the quantities may be absent if another trace has it.  There are no checksums:
 other programs may change the arrays in place.
 """
 
@@ -35,13 +35,13 @@ from fcpts_ref.storage.network_files import graph_from_json, graph_to_json
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 
-FORMAT, VERSION = "fcpts-ref trace", 1
+FORMAT, VERSION = "fcpts-ref trace", 2
 CONTROLS = ("loss", "projection")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What the learning rate's factor depends on (conventions 16 and 17)."""
+    """The numbers that the learning-rate factor depends on (conventions 16 and 17)."""
 
     calibration_images: int
     epochs: int
@@ -50,7 +50,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Setting:
-    """What stays the same over a run.  schedule: None where every step brings its own factor."""
+    """The settings of a run.  schedule: None if every step has its own ``rate_factor``."""
 
     network: Network
     target: float
@@ -62,7 +62,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class StepTrace:
-    """One step: what went in and what came out, by name."""
+    """The inputs and the quantities of one step, by name."""
 
     inputs: dict[str, Array] = field(default_factory=dict)
     quantities: dict[str, Array] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class StepTrace:
 
 @dataclass(frozen=True)
 class Trace:
-    """A run, or the part of it that somebody wrote down.  setting: None where none was."""
+    """The recorded steps of a run.  setting: None if none was recorded."""
 
     steps: dict[int, StepTrace]
     setting: Setting | None = None
@@ -78,7 +78,7 @@ class Trace:
 
 
 def write_trace(path: Path | str, trace: Trace) -> None:
-    """Writes a trace, whole or not at all.  Raises InputError if the file cannot be written."""
+    """Write a trace, whole or not at all.  Raises InputError if the file cannot be written."""
 
     def fill(file: h5py.File) -> None:
         notes = dict(trace.notes)
@@ -100,12 +100,12 @@ _write_arrays = partial(write_tree, checksum=False)
 
 
 def read_trace(path: Path | str) -> Trace:
-    """What ``write_trace``, or another program, wrote.
+    """Read a trace that ``write_trace`` or another program wrote.
 
     Raises InputError, one line, for a file that is absent, damaged, foreign, of a newer version,
     or that would take more memory than it has bytes.
     """
-    with open_hdf5(path, FORMAT, VERSION) as file:
+    with open_hdf5(path, FORMAT, VERSION, oldest=2) as file:
         notes = _read_notes(file)
         setting = _read_setting(file, notes)
         steps = {}
@@ -124,7 +124,9 @@ def read_trace(path: Path | str) -> Trace:
 
 
 def conventions_from_json(data: Any) -> Conventions:
-    """A profile's name, or an object of conventions, "profile" among them or not (then "paper").
+    """Return the conventions of a profile's name, or of an object of conventions.
+
+    The object's "profile" fills in the conventions that it does not name; without one, "paper".
 
     Raises InputError for unknown names and values of another type.
     """
@@ -157,7 +159,7 @@ def _read_notes(file: h5py.File) -> dict[str, Any]:
 
 
 def _read_setting(file: h5py.File, notes: Mapping[str, Any]) -> Setting | None:
-    """The setting, where notes and network are there."""
+    """Return the setting, or None if the file lacks notes or network."""
     if "network" not in file or "graph" not in notes:
         return None
     graph = graph_from_json(notes["graph"])
@@ -183,7 +185,7 @@ def _read_setting(file: h5py.File, notes: Mapping[str, Any]) -> Setting | None:
 
 
 def _network(graph: Graph, parameters: Arrays, buffers: Arrays) -> Network:
-    """In float64, names in the graph's order."""
+    """Make the network in float64, with its names in the graph's order."""
 
     def cast(arrays: Arrays, names: Any) -> dict[str, Array]:
         order = [name for name in names if name in arrays]

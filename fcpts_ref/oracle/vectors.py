@@ -1,6 +1,6 @@
-"""Reading the frozen conformance vectors: JSON files, arrays in HDF5 where they are big.
+"""Read the frozen conformance vectors: JSON files, with large arrays in HDF5.
 
-The format is described in ``docs/vectors.md`` and closed by ``data/vectors/schema.json``.
+``docs/vectors.md`` describes the format, ``data/vectors/schema.json`` is its closed schema.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Rule:
 class Expected:
     """One output of a case: its value and the rule it is compared by.
 
-    An optional output is compared where it is given, and not missed where it is not.
+    An optional output is compared if it is given, and may be absent.
     """
 
     value: Array
@@ -86,16 +86,16 @@ class Case:
 
 
 def decode_array(entry: Mapping[str, Any], folder: Path | None = None) -> Array:
-    """An array from its JSON form ``{"dtype", "shape", "data"}`` or ``{..., "file", "dataset"}``.
+    """Decode an array: ``{"dtype", "shape", "data"}`` or ``{"dtype", "shape", "file", "dataset"}``.
 
-    Raises ``InputError`` where shape and data disagree or the values are no numbers.
+    Raises ``InputError`` if shape and data disagree or the values are not numbers.
     """
     try:
         if entry.get("dtype", "float64") not in DTYPES:
-            raise InputError(f"an array has no dtype of {', '.join(DTYPES)}")
+            raise InputError(f"the dtype of an array is not one of {', '.join(DTYPES)}")
         dtype, shape = np.dtype(entry.get("dtype", "float64")), tuple(entry["shape"])
         if not all(type(size) is int and size >= 0 for size in shape) or len(shape) > 32:
-            raise InputError("an array has no shape of at most 32 sizes of 0 or more")
+            raise InputError("the shape of an array is not a list of at most 32 sizes of 0 or more")
         if int(np.prod(shape, dtype=object)) > MAXIMUM_ELEMENTS:
             raise InputError(f"array of shape {shape} has more than {MAXIMUM_ELEMENTS} elements")
         if "file" in entry:
@@ -133,7 +133,7 @@ def _read_dataset(
 
 
 def encode_array(array: Array) -> dict[str, Any]:
-    """The inline JSON form of an array; floats survive the round trip exactly."""
+    """Encode an array in its inline JSON form; floats survive the round trip exactly."""
     array = np.asarray(array)
     return {
         "dtype": array.dtype.name,
@@ -149,8 +149,11 @@ def _encode_number(value: Any) -> Any:
 
 
 def decode_input(entry: Any, folder: Path | None = None) -> Any:
-    """An input of a case: array, list of arrays or of whole numbers, or a number, name, truth
-    value or null.  Raises ``InputError`` for anything else."""
+    """Decode an input of a case.
+
+    It is an array, a list of arrays or of whole numbers, a number, a name, a truth value or null.
+    Raises ``InputError`` for anything else.
+    """
     if isinstance(entry, Mapping):
         return decode_array(entry, folder)
     if isinstance(entry, list) and all(isinstance(item, Mapping) for item in entry):
@@ -163,7 +166,7 @@ def decode_input(entry: Any, folder: Path | None = None) -> Any:
 
 
 def export_case(case: Case) -> dict[str, Any]:
-    """What a program in another language reads: id, operation and inputs, all arrays inline."""
+    """Return the JSON object that a program reads: id, operation, inputs; all arrays inline."""
     inputs = {name: _export_input(value) for name, value in case.inputs.items()}
     return {"format": FORMAT, "id": case.id, "operation": case.operation, "inputs": inputs}
 
@@ -177,7 +180,7 @@ def _export_input(value: Any) -> Any:
 
 
 def load_cases(folder: Path | None = None) -> list[Case]:
-    """All cases of the suite, in the order of its files.
+    """Return all cases of the suite, in the order of its files.
 
     Raises ``InputError`` for a file that is missing, foreign or of another format version.
     """
@@ -288,19 +291,19 @@ def _read_output(entry: Any, rules: dict[str, Rule], folder: Path) -> Expected:
     return Expected(decode_array(take_object(entry, "value"), folder), rule, optional)
 
 
-def _known(entries: Mapping[str, Any], name: str, what: str) -> Any:
+def _known(entries: Mapping[str, Any], name: str, kind: str) -> Any:
     if name not in entries:
-        raise InputError(f"the file has no {what} {name!r}")
+        raise InputError(f"the file has no {kind} {name!r}")
     return entries[name]
 
 
 def select_cases(
     cases: Iterable[Case], only: Iterable[str] = (), skip: Iterable[str] = ()
 ) -> tuple[list[Case], list[Case]]:
-    """The cases to run and the cases to skip.
+    """Return the cases to run and the cases to skip.
 
     ``only`` takes patterns (``eq08*``) of ids, groups, operations or flags; ``skip`` takes the
-    same.  A pattern that matches nothing is an ``InputError``: a skip list must not rot unseen.
+    same.  A pattern that matches nothing is an ``InputError``, so that a skip list cannot go stale.
     """
     cases = list(cases)
     chosen = [c for c in cases if not only or any(matches(c, p) for p in only)]

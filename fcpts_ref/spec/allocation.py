@@ -1,4 +1,4 @@
-"""How many weights each layer loses: the classic allocations of one global sparsity rate.
+"""Sparsity allocations: the classic ways to distribute a global sparsity rate over the layers.
 
 Each takes the prunable weights by name and the global target rate, and returns the rate of every
 layer.  Rates are shares of pruned weights (not of kept ones), first and last layer included.
@@ -23,9 +23,11 @@ Weights = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Allocation:
-    """rates: by the name of the weight, in [0, 1).  dense: the layers capped at rate 0, if any.
+    """The sparsity rate of every layer.
 
     sum(round(rate * size)) is the global budget round(target * N) to within one weight per layer.
+
+    rates: by the name of the weight, in [0, 1).  dense: the layers held at rate 0, if any.
     """
 
     rates: dict[str, float]
@@ -61,17 +63,17 @@ def erk(weights: Weights, target: float, *, power: float = 1.0) -> Allocation:
 
 
 def global_magnitude(weights: Weights, target: float) -> Allocation:
-    """The smallest |w| of the whole network go, whatever their layer."""
+    """Prune the smallest |w| of the whole network."""
     return _by_score(weights, target, SCORES["global"])
 
 
 def l1_norm(weights: Weights, target: float) -> Allocation:
-    """The smallest |w| / ||W||_1 go, the norm taken over the layer."""
+    """Prune the smallest |w| / ||W||_1, the norm taken over the layer."""
     return _by_score(weights, target, SCORES["l1norm"])
 
 
 def l2_norm(weights: Weights, target: float) -> Allocation:
-    """The smallest |w| / ||W||_2 go, as in POT (Lazarevich et al., 2021)."""
+    """Prune the smallest |w| / ||W||_2, as in POT (Lazarevich et al., 2021)."""
     return _by_score(weights, target, SCORES["l2norm"])
 
 
@@ -97,10 +99,10 @@ ALLOCATIONS: dict[str, Callable[[Weights, float], Allocation]] = {
 def allocate(
     name: str, weights: Weights, target: float, *, keep_largest: bool = False
 ) -> Allocation:
-    """The allocation of that name, checked.
+    """Compute the named allocation, with its arguments and result checked.
 
-    keep_largest: allocations by score keep the largest weight of every layer, and the next
-    weights go in its place, where otherwise a layer would lose all its weights.
+    keep_largest: allocations by score keep the largest weight of every layer and prune the next
+    weights in the order instead, so that no layer is emptied.
     Raises InputError for an unknown name, a target outside [0, 1), weights that are not finite,
     no weights at all, or a target so high that a layer would lose all its weights.
     """
@@ -134,9 +136,9 @@ def allocate(
 def _by_score(
     weights: Weights, target: float, score: Callable[[Array], Array], *, keep_largest: bool = False
 ) -> Allocation:
-    """Prunes the round(target * N) weights of the lowest scores; equals go in the layers' order.
+    """Prune the round(target * N) weights of the lowest scores; ties in the order of the layers.
 
-    keep_largest: of every layer the weight of the highest score, the first of equals, goes last.
+    keep_largest: the weight of the highest score in each layer, the first if tied, is pruned last.
     """
     parts = [score(w.astype(np.float64)).ravel() for w in weights.values()]
     if keep_largest:
@@ -157,7 +159,7 @@ def _normed(magnitude: Array, norm: Any) -> Array:
 def _lamp_scores(weight: Array) -> Array:
     squares = weight.ravel() ** 2
     order = np.argsort(squares, kind="stable")
-    suffix = np.cumsum(squares[order][::-1])[::-1]  # from the end: precise for the top weights
+    suffix = np.cumsum(squares[order][::-1])[::-1]  # summed from the end: precise for the largest
     scores = np.empty_like(squares)
     scores[order] = np.divide(squares[order], suffix, out=np.zeros_like(suffix), where=suffix > 0)
     return scores

@@ -1,4 +1,4 @@
-"""Bounds on what a layer loses: layers that are capped or fixed, under one global budget."""
+"""Bounds on how many weights of a layer are pruned: capped and fixed layers in a global budget."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fcpts_ref.spec.budget import factor_between
 
 Array = NDArray[Any]
 Bounds = Mapping[str, tuple[int, int]]
-"""By layer the fewest and the most weights that are pruned, both included."""
+"""The minimum and maximum number of pruned weights by layer, both inclusive."""
 
 
 def free_bounds(sizes: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """From nothing to all but one: no layer is emptied."""
+    """The widest bounds that empty no layer: from 0 to all weights but one."""
     return {name: (0, size - 1) for name, size in sizes.items()}
 
 
@@ -26,7 +26,7 @@ def check_bounds(bounds: Bounds, count: int) -> None:
     lowest, highest = (sum(bound[side] for bound in bounds.values()) for side in (0, 1))
     if not lowest <= count <= highest:
         raise InputError(
-            f"{count} weights are to be pruned, and the rates of single layers leave {lowest} to "
+            f"{count} weights are to be pruned, but the layers' rates and caps allow {lowest} to "
             f"{highest}; use another target, or other rates and caps"
         )
 
@@ -34,11 +34,14 @@ def check_bounds(bounds: Bounds, count: int) -> None:
 def shares_within(
     share: Callable[[tuple[str, ...], int], Mapping[str, float]], bounds: Bounds, count: int
 ) -> dict[str, float]:
-    """How many weights each layer loses, within the bounds and ``count`` in all.
+    """Distribute ``count`` pruned weights over the layers, within the bounds.
 
-    share(layers, n): the counts of an allocation of n weights over some of the layers.  Layers
-    beyond a bound are held at it and the others share what is left, until none is beyond; of the
-    two directions the one with the larger excess goes first, so that every layer held is right.
+    Layers beyond a bound are held at it and the others share the rest, until none is beyond.  Of
+    the two directions the one with the larger excess is held first, so that no layer is held
+    wrongly.
+
+    share(layers, n): the counts of an allocation of n weights over some of the layers.
+    Returns the count of every layer, not rounded.
     Raises InputError if the bounds and the count contradict each other.
     """
     check_bounds(bounds, count)
@@ -64,9 +67,9 @@ def bounded_thresholds(
     bounds: Bounds,
     costs: Mapping[str, float] | None = None,
 ) -> Array:
-    """The thresholds scaled by one factor and kept within the bounds, so that ``count`` go in all.
+    """Scale the thresholds by one factor, within the bounds, so that ``count`` weights are pruned.
 
-    As ``projection_factor``: t becomes f t, or the threshold at the bound that f t is beyond.
+    As in ``projection_factor``, t becomes f t; where f t is beyond a bound, the threshold at it.
     weights: by layer; thresholds: (L,) at least 0.  Returns (L,) float64.
     costs: of one weight by layer; ``count`` is then a cost, which the fewest weights reach.
     Raises InputError if the thresholds leave fewer than ``count`` weights to prune.
@@ -89,7 +92,7 @@ def bounded_thresholds(
 
 
 def clip_thresholds(weights: Mapping[str, Array], thresholds: Array, bounds: Bounds) -> Array:
-    """The thresholds (L,), those that prune too few or too many moved to the bound."""
+    """Move thresholds that prune too few or too many weights to the bound.  Returns (L,)."""
     result = np.array(thresholds, np.float64)
     for i, (name, weight) in enumerate(weights.items()):
         magnitudes = np.sort(np.abs(weight.astype(np.float64)), axis=None)

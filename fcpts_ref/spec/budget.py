@@ -1,4 +1,4 @@
-"""Meeting a budget exactly: how many weights go, which ones, and the thresholds that say so."""
+"""Exact budgets: how many weights are pruned, which ones, and the thresholds that prune them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Array = NDArray[Any]
 
 
 class OutOfReach(InputError):
-    """Thresholds that no common factor brings to a budget."""
+    """Thresholds that no common factor scales to the budget."""
 
 
 def budget(target: float, size: int) -> int:
     """round(target * size): how many of ``size`` weights are pruned at a target rate.
 
-    Raises InputError for a target outside [0, 1) or a size that is no count.
+    Raises InputError for a target outside [0, 1) or a size that is not a whole number >= 0.
     """
     expected = "a sparsity rate in [0, 1): the share of weights set to zero, such as "
     rate = real_number(target, "target", f"{expected}0.9")
@@ -34,7 +34,7 @@ def budget(target: float, size: int) -> int:
 def threshold_of_count(weight: Array, count: int) -> float:
     """The largest of the ``count`` smallest magnitudes (convention 8); 0 for a count of 0.
 
-    Pruning |w| <= t then takes ``count`` weights, and those that equal the threshold.
+    Pruning |w| <= t removes ``count`` weights, and any others equal to the threshold.
     Raises InputError for a count outside [0, size].
     """
     weight = _checked(weight, count)
@@ -44,9 +44,9 @@ def threshold_of_count(weight: Array, count: int) -> float:
 
 
 def mask_of_count(weight: Array, count: int) -> NDArray[np.bool_]:
-    """True for the weights that are kept when exactly ``count`` of the smallest go.
+    """The mask (True = kept) that prunes exactly the ``count`` smallest magnitudes.
 
-    Of equal magnitudes the one that comes first in row-major order goes first.
+    Of equal magnitudes the first in row-major order is pruned first.
     Raises InputError for a count outside [0, size].
     """
     weight = _checked(weight, count)
@@ -63,14 +63,15 @@ def _checked(weight: Array, count: int) -> Array:
 
 
 def projection_factor(weights: Sequence[Array], thresholds: Array, count: int) -> float:
-    """The one factor f such that pruning |w| <= f t in every layer takes ``count`` weights in all.
+    """The factor f such that pruning |w| <= f t in every layer removes ``count`` weights in total.
 
-    f lies in the middle between the count-th smallest |w| / t over all layers and the next, so
-    that no weight is at its threshold.  Equal ratios cannot be told apart by any factor: then
-    more or fewer than ``count`` go (``exact_masks`` breaks such ties).  A layer with t = 0 loses
-    nothing but exact zeros, whatever the factor; so does the whole network if it has more zeros
-    than ``count``, with f half the smallest ratio above 0: f never sets a threshold to 0.
-    weights: one array a layer; thresholds: (L,) at least 0.  Returns a float above 0.
+    f lies halfway between the count-th smallest |w| / t over all layers and the next, so that no
+    weight is at its threshold.  No factor separates equal ratios: then more or fewer than
+    ``count`` weights are pruned (``exact_masks`` breaks such ties).  A layer with t = 0 loses only
+    exact zeros, whatever the factor; so does the whole network if it has more zeros than
+    ``count``, and f is then half the smallest ratio above 0: f never sets a threshold to 0.
+
+    weights: one array per layer; thresholds: (L,) at least 0.  Returns a float above 0.
     Raises OutOfReach (an InputError) if the thresholds leave fewer than ``count`` weights to prune.
     """
     ratios = np.concatenate([_ratios(w, t) for w, t in zip(weights, thresholds, strict=True)])
@@ -80,8 +81,11 @@ def projection_factor(weights: Sequence[Array], thresholds: Array, count: int) -
 
 
 def factor_between(ratios: Array, count: int) -> float:
-    """The middle between the count-th smallest ratio and the next, 0 being one of them for a count
-    of 0; half the smallest ratio above 0 where both are 0.  ``ratios`` is not changed."""
+    """The midpoint of the count-th smallest ratio and the next; ``ratios`` is not changed.
+
+    A count of 0 takes 0 as the former.  If both are 0, half the smallest ratio above 0.
+    Raises OutOfReach if fewer than ``count`` ratios are finite.
+    """
     if count == 0:
         lower, upper = 0.0, ratios.min()
     else:
@@ -107,12 +111,14 @@ def exact_masks(
 ) -> dict[str, NDArray[np.bool_]]:
     """Masks (True = kept) that prune exactly ``count`` weights, those of the smallest |w| / t.
 
-    Of equal ratios the smaller |w| goes first (so it is in layers with t = 0, whose ratios are all
-    infinite); other ties go in the order of the layers, then row-major.  The largest weight of
-    every layer, the first of equals, is kept, so that no layer is emptied.
-    bounds: by layer the fewest and most weights that go (``bounds.Bounds``), which come first.
-    costs: of one weight by layer; ``count`` is then a cost, and the fewest weights go, in the same
-    order, that reach it.
+    Of equal ratios the smaller |w| is pruned first (this orders layers with t = 0, whose ratios
+    are all infinite); other ties are broken by the order of the layers, then row-major.  The
+    largest weight of every layer, the first if tied, is kept, so that no layer is emptied.
+
+    bounds: the minimum and maximum number of pruned weights by layer (``bounds.Bounds``); they
+    take precedence over the ratios.
+    costs: of one weight by layer; ``count`` is then a cost, and the fewest weights are pruned, in
+    the same order, that reach it.
     Raises InputError if ``count`` leaves less than one weight to every layer.
     """
     sizes = [w.size for w in weights.values()]
@@ -124,34 +130,40 @@ def exact_masks(
     magnitudes = np.concatenate([np.abs(w).ravel() for w in weights.values()])
     ratios = np.concatenate([_ratios(w, thresholds[name]) for name, w in weights.items()])
     ends = np.cumsum(sizes)
-    turn = np.zeros(magnitudes.size, dtype=np.int8)  # -1 goes first, 1 last
+    precedence = np.zeros(magnitudes.size, dtype=np.int8)  # -1 is pruned first, 1 last
     for name, start, end in zip(weights, [0, *ends[:-1]], ends, strict=True):
-        turn[start + np.argmax(magnitudes[start:end])] = 1
+        precedence[start + np.argmax(magnitudes[start:end])] = 1
         if bounds is not None:
             low, high = bounds[name]
             rank = np.argsort(magnitudes[start:end] + 0.0, kind="stable")
-            turn[start + rank[:low]] = -1
-            turn[start + rank[high:]] = 1
-    order = np.lexsort((magnitudes, ratios, turn))  # stable; the last key counts most
+            precedence[start + rank[:low]] = -1
+            precedence[start + rank[high:]] = 1
+    order = np.lexsort((magnitudes, ratios, precedence))  # stable; the last key is the primary one
     kept = np.ones(order.size, dtype=np.bool_)
-    kept[
-        order[: int(count) if costs is None else _reaching(costs, weights, order, turn, count)]
-    ] = False
+    if costs is not None:
+        count = _count_reaching(costs, weights, order, precedence, count)
+    kept[order[: int(count)]] = False
     parts = np.split(kept, ends[:-1])
     return {
         name: part.reshape(w.shape) for (name, w), part in zip(weights.items(), parts, strict=True)
     }
 
 
-def _reaching(
-    costs: Mapping[str, float], weights: Mapping[str, Array], order: Array, turn: Array, cost: float
+def _count_reaching(
+    costs: Mapping[str, float],
+    weights: Mapping[str, Array],
+    order: Array,
+    precedence: Array,
+    cost: float,
 ) -> int:
-    """How many weights in this order reach the cost.  Raises InputError if those that may go do
-    not."""
+    """Return how many weights in this order reach the cost.
+
+    Raises InputError if those that may be pruned do not.
+    """
     each = np.repeat([costs[name] for name in weights], [w.size for w in weights.values()])
     total = np.cumsum(each[order])
     count = int(np.searchsorted(total, cost * (1 - 1e-12))) + 1 if cost > 0 else 0
-    if count > np.count_nonzero(turn < 1):
+    if count > np.count_nonzero(precedence < 1):
         raise InputError(
             f"a cost of {cost:g} of {total[-1]:g} is to be pruned, and that would empty a layer or "
             "exceed its bound; use a lower target"

@@ -1,11 +1,11 @@
-"""What the paper leaves open, as named choices, and the profiles that fix them all.
+"""The points that the paper leaves open, as named choices, and profiles that fix them all.
 
-The paper leaves eighteen points open that every implementation has to decide.  Each is one row
-of ``OPEN_POINTS`` and one field (or a few) of ``Conventions``; code that depends on a point takes
-the choice as an argument and cites the point by its number ("convention 9").
+Every implementation has to decide eighteen such points.  Each is one row of ``OPEN_POINTS`` and
+one field (or a few) of ``Conventions``; code that depends on a point takes the choice as an
+argument and cites the point by its number ("convention 9").
 
-``PAPER`` reads the paper as literally as it can be run; ``RELEASED`` does what the authors'
-published PyTorch code does.  ``EXTENDED`` goes beyond both for the sake of accuracy.
+``PAPER`` reads the paper as literally as it can be run; ``RELEASED`` follows the authors'
+published PyTorch code.  ``EXTENDED`` departs from both for the sake of accuracy.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Conventions:
     mask_gradient_reaches_weights: bool = False  # 4
     temperature: float = 1.0  # 5
     reconstructs: Literal["logits", "features"] = "logits"  # 6
-    feature_layers: str = ""  # 6: names of layers with commas; none for every residual addition
+    feature_layers: str = ""  # 6: comma-separated names of layers; empty: every residual addition
     threshold_parameter: ThresholdParameter = "threshold"  # 7
     initial_allocation: str = "erk"  # 8
     strict_rate: bool = False  # 9
@@ -89,7 +89,7 @@ class Conventions:
     def with_choices(self, choices: Mapping[str, Any]) -> Conventions:
         """The same conventions with some fields replaced.
 
-        Raises ``InputError`` for a name that is no convention or a value that is no choice.
+        Raises ``InputError`` for an unknown name or a value that is not allowed.
         """
         known = {field.name for field in fields(self)}
         unknown = sorted(set(choices) - known)
@@ -101,7 +101,7 @@ class Conventions:
 
 
 def _check_kind(name: str, value: Any, default: Any) -> None:
-    """A convention's value is of its default's kind: yes or no, a number, a name."""
+    """Raise InputError unless the value is of its default's kind: a flag, a number or a name."""
     if isinstance(default, bool):
         fits, kind = isinstance(value, bool), "True or False"
     elif isinstance(default, int):
@@ -127,7 +127,7 @@ LEAST: dict[str, int] = {
     "calibration_images": 1,
     "batch_size": 1,
 }
-"""The least value of conventions that are numbers; Equations 4 and 12 check their own."""
+"""The minimum of numeric conventions; Equations 4 and 12 check their own arguments."""
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "tie": ("pruned", "half"),
@@ -146,7 +146,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class OpenPoint:
-    """One row of the table: the question, and what either profile answers."""
+    """One row of the table: the question, and the answers of the two profiles."""
 
     number: int
     fields: tuple[str, ...]
@@ -201,9 +201,9 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
     OpenPoint(
         7,
         ("threshold_parameter",),
-        "What is learned: t, or a parameter behind it?",
-        "t itself, kept at 0 or above",
-        "s with t = sigmoid(s); s starts at -30 or above",
+        "Is t learned directly, or through a parameter?",
+        "directly, kept at 0 or above",
+        "through s with t = sigmoid(s); s starts at -30 or above",
     ),
     OpenPoint(
         8,
@@ -223,14 +223,14 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
         10,
         ("density", "density_samples", "histogram_bins"),
         "How is the density p(w) estimated (Eq. 12)?",
-        "Gaussian kernels on 100 weights drawn anew each step",
+        "Gaussian kernels on 100 weights, drawn again at each step",
         "a histogram of all weights with 100 bins between their extremes, 0 outside",
     ),
     OpenPoint(
         11,
         ("bandwidth", "bandwidth_factor"),
         "Is the bandwidth h = 0.5 in the weights' unit, or in standard deviations of the layer?",
-        "standard deviations: in the weights' unit 0.5 smooths away what the weights are like",
+        "standard deviations: 0.5 in the weights' unit smooths away the shape of the distribution",
         "no bandwidth",
     ),
     OpenPoint(
@@ -273,7 +273,7 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
         ),
         "Which optimiser and schedule?",
         '"gradient descent"; the released settings, with 1e-4 for the thresholds: they are learned '
-        "directly here, and a step of s moves t = sigmoid(s) by t (1 - t) times as much, squared",
+        "directly here, and the same gradient moves t = sigmoid(s) by (t (1 - t))^2 times as much",
         "SGD, momentum 0.9, learning rate 0.01 at batch 64, one warm-up epoch, cosine to 0, "
         "weight decay 3e-4 on weights and batch norm",
     ),
@@ -288,9 +288,9 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
         18,
         ("exact_rate",),
         "Is the global rate at the end exactly the target?",
-        '"promise a specified sparsity rate": yes, by one last projection',
-        "whatever L_c leaves, within about 0.001; projected here all the same, "
-        "with the rate before it reported",
+        '"promise a specified sparsity rate": yes, by a last projection',
+        "not exactly: L_c leaves it within about 0.001; projected here too, "
+        "and the rate before the projection is reported",
     ),
 )
 
@@ -316,13 +316,16 @@ EXTENDED = replace(
     initial_allocation="global",
     learning_rate=0.005,
 )
-"""Beyond the paper: what did best on held-out CIFAR images (docs/results.md)."""
+"""Beyond the paper: the choices that did best on held-out CIFAR images (docs/results.md)."""
 
 PROFILES: dict[str, Conventions] = {"paper": PAPER, "released": RELEASED, "extended": EXTENDED}
 
 
 def profile(name: str) -> Conventions:
-    """The conventions of a profile by its name: "paper", "released" or "extended"."""
+    """Return the conventions of a profile: "paper", "released" or "extended".
+
+    Raises InputError for another name.
+    """
     if name not in PROFILES:
         raise InputError(f"unknown profile {name!r}; expected one of {', '.join(PROFILES)}")
     return PROFILES[name]

@@ -2,10 +2,10 @@
 
 R. Gong, Y. Yong, Z. Wang, J. Guo, X. Wei, Y. Ma, X. Liu: Fast and Controllable Post-training
 Sparsity: Learning Optimal Sparsity Allocation with Global Constraint in Minutes, AAAI 2024
-(arXiv:2405.05808).  "Convention n" is row n of ``fcpts_ref.conventions.OPEN_POINTS``.
+(arXiv:2405.05808).  "Convention n" is row n of ``fcpts_ref.spec.conventions.OPEN_POINTS``.
 
-Every function is pure: arrays in, a value out, nothing drawn at random and nothing changed in
-place.  The result has the dtype of the inputs; float64 is the reference.  In one layer W is the
+Every function is pure: it draws nothing at random and changes nothing in place.  The result has
+the dtype of the inputs; float64 is the reference.  In one layer W is the
 weight, t its threshold, M its mask, r its sparsity rate and N its number of weights; L layers.
 """
 
@@ -63,7 +63,7 @@ def mask(weight: ArrayLike, threshold: float, *, tie: Tie = "pruned") -> Array:
 def sparse_weight(weight: ArrayLike, mask: ArrayLike) -> Array:
     """Equation 2 (Preliminary), the argument of f: M * W, elementwise.
 
-    weight, mask: of one shape; returns an array like ``weight``.
+    weight, mask: the same shape; returns an array like ``weight``.
     Raises InputError if the shapes differ.
     """
     W, M = floating_array(weight, "weight"), floating_array(mask, "mask")
@@ -72,7 +72,7 @@ def sparse_weight(weight: ArrayLike, mask: ArrayLike) -> Array:
 
 
 class MaskableNetwork(Protocol):
-    """What Equation 2 needs of a network f: its weights, others in their place, its output."""
+    """The network f of Equation 2: its weights, a copy with other weights, its output."""
 
     @property
     def parameters(self) -> Mapping[str, Array]: ...
@@ -111,8 +111,9 @@ def control_loss(rates: ArrayLike, sizes: ArrayLike, target: float) -> Scalar:
     """Equation 3 (Controllable Sparsity Reconstruction): L_c = |sum(r_i N_i) / sum(N_i) - r_0|.
 
     rates: (L,) in [0, 1]; sizes: (L,) numbers of weights; target: r_0 in [0, 1).
-    Returns a scalar (a share of all weights).
-    Raises InputError for rates or a target out of range or sizes that do not fit.
+    Returns a scalar, a fraction of all weights.
+    Raises InputError for rates or a target out of range, or sizes that are negative, all 0 or not
+    one per rate.
     """
     r, N = _rates_and_sizes(rates, sizes)
     return r.dtype.type(np.abs(_excess(r, N, target)))
@@ -147,8 +148,9 @@ def reconstruction_loss(
 def reconstruction_loss_gradient(
     dense_logits: ArrayLike, sparse_logits: ArrayLike, *, temperature: float = 1.0
 ) -> Array:
-    """The derivative of Equation 4 by the sparse logits: (T / B) (q - p).
+    """The derivative of Equation 4 with respect to the sparse logits: (T / B) (q - p).
 
+    docs/derivations.md derives it.
     Arguments and errors as in ``reconstruction_loss``; returns (B, classes).
     """
     dense, sparse, T = _logits(dense_logits, sparse_logits, temperature)
@@ -174,7 +176,7 @@ def total_loss(reconstruction: float, control: float, *, control_weight: float =
     return reconstruction + control_weight * control
 
 
-# Equations 7-9: by the rate
+# Equations 7-9: gradients with respect to the rate
 
 
 def rate_gradient(dreconstruction_drate: ArrayLike, dcontrol_drate: ArrayLike) -> Array:
@@ -212,8 +214,10 @@ def reconstruction_rate_gradient(
 ) -> Scalar:
     """Equation 9: dL_rec/dr = dL_rec/dM . dM/dt . dt/dr, summed over the weights of the layer.
 
-    dloss_dmask, dmask_dthreshold: like the weight; dthreshold_drate: the inverse of Equation 11.
     Convention 3: pruned weights count too, so dL/dM = dL/dW_sparse * W is needed for them as well.
+
+    dloss_dmask, dmask_dthreshold: the shape of the weight; dthreshold_drate: the inverse of
+    Equation 11.
     Returns a scalar.  Raises InputError if the shapes differ.
     """
     dt_dr = real_number(dthreshold_drate, "dthreshold_drate", "a finite number")
@@ -264,8 +268,8 @@ def sparsity_rate_integral(threshold: float, samples: ArrayLike, bandwidth: floa
     """
     samples, h = _kernel_arguments(samples, bandwidth)
     t = np.float64(samples.dtype.type(_threshold(threshold)))
-    w, h = samples.astype(np.float64), np.float64(h)  # ndtr knows float32 and float64 alone
-    # Phi(b) - Phi(a) = Phi(-a) - Phi(-b): mirrored so that both arguments lie in the lower tail
+    w, h = samples.astype(np.float64), np.float64(h)  # ndtr supports only float32 and float64
+    # Phi(b) - Phi(a) = Phi(-a) - Phi(-b): mirrored so that both arguments lie in the lower tail,
     # where Phi keeps its relative precision.
     centre = np.abs(w)
     with np.errstate(over="ignore"):  # Phi of infinity is 0 or 1
@@ -291,8 +295,8 @@ def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
     """Equation 12 (Differentiable Estimation): p(w) = 1 / (n h) sum_i K((w - w_i) / h).
 
     K is the standard normal density.  Convention 10: the paper has n = 100 sampled weights.
-    Convention 11: whether its h = 0.5 is absolute or counts standard deviations is the caller's
-    choice; here h is in the weights' unit.
+    Convention 11: the caller chooses whether its h = 0.5 is absolute or in standard deviations;
+    here h is in the weights' unit.
 
     points: any shape; samples: (n,) or any shape, n >= 1.  Returns an array like ``points``,
     per unit of weight.
@@ -308,16 +312,16 @@ def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
 
 
 def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) -> Array:
-    """The released code's p(w) in place of Equation 12 (convention 10): a histogram's height.
+    """The histogram that the released code uses in place of Equation 12 (convention 10).
 
-    ``bins`` bins of one width between the least and the greatest sample; the density of a bin is
-    its count / (n width).  The greatest sample is counted in the last bin, but a point is looked
-    up in bins that are closed below and open above: outside of them, and so at the greatest
-    sample itself, the density is 0.  Samples that are all alike have density 0 everywhere.
+    ``bins`` bins of equal width span the samples; the density in a bin is its count / (n width).
+    The largest sample is counted in the last bin, but points are looked up in half-open bins,
+    [low, high): the density is 0 outside them, and so at the largest sample itself.  If all
+    samples are equal, it is 0 everywhere.
 
     points: any shape; samples: any shape, n >= 1.  Returns an array like ``points``.
     Raises InputError for no samples, values that are not finite, bins < 1, or samples too close
-    together or too far apart for bins of one width in their dtype.
+    together or too far from each other for bins of equal width in their dtype.
     """
     w = _samples(samples, "samples").ravel()
     x = finite_array(points, "points").astype(w.dtype, copy=False)
@@ -333,11 +337,13 @@ def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) ->
     return np.asarray(np.where(inside, heights[np.clip(k, 0, bins - 1)], w.dtype.type(0)))
 
 
-# Equations 13 and 14: by the threshold
+# Equations 13 and 14: gradients with respect to the threshold
 
 
 def control_threshold_gradient(dcontrol_drate: ArrayLike, drate_dthreshold: ArrayLike) -> Array:
     """Equation 13 (Transfer the learning of r to t): dL_c/dt = dL_c/dr . dr/dt.
+
+    docs/derivations.md writes the chain out, with the density of Equation 12.
 
     Both (L,): Equation 8 and Equation 11; returns (L,).  Raises InputError if the shapes differ.
     """
@@ -353,7 +359,7 @@ def reconstruction_threshold_gradient(
     """Equation 14 (Transfer the learning of r to t): dL_rec/dt = dL_rec/dM . dM/dt.
 
     Summed over all weights of the layer, pruned ones included (convention 3).
-    Both like the weight; returns a scalar.  Raises InputError if the shapes differ.
+    Both the shape of the weight; returns a scalar.  Raises InputError if the shapes differ.
     """
     dM = floating_array(dloss_dmask, "dloss_dmask")
     surrogate = floating_array(dmask_dthreshold, "dmask_dthreshold")
@@ -383,7 +389,7 @@ Equation 6, the minimisation over W and r as a whole, is the method itself: ``fc
 """
 
 
-# What comes in, checked
+# Checks of the arguments
 
 
 def _samples(values: ArrayLike, name: str) -> Array:
@@ -394,7 +400,7 @@ def _samples(values: ArrayLike, name: str) -> Array:
 
 
 def _threshold(threshold: float) -> np.float64:
-    """The threshold in float64 whatever the weights are: comparing |w| with it is then exact."""
+    """The threshold in float64 whatever the weights' dtype, so that comparing |w| is exact."""
     expected = "one finite magnitude >= 0"
     t = real_number(threshold, "threshold", expected)
     if t < 0:
@@ -411,7 +417,7 @@ def _target(target: float) -> float:
 
 
 def _rates_and_sizes(rates: ArrayLike, sizes: ArrayLike) -> tuple[Array, Array]:
-    """Rates (L,) in their own dtype, sizes (L,) in float64 (or wider): N may exceed float16."""
+    """Rates (L,) in their own dtype, sizes (L,) in float64 or wider: N may overflow float16."""
     r, N = floating_array(rates, "rates"), floating_array(sizes, "sizes")
     if r.ndim != 1 or r.size == 0 or N.shape != r.shape:
         raise InputError(
@@ -428,7 +434,7 @@ def _rates_and_sizes(rates: ArrayLike, sizes: ArrayLike) -> tuple[Array, Array]:
 
 
 def _excess(r: Array, N: Array, target: float) -> Scalar:
-    """How far the global rate sum(r_i N_i) / sum(N_i) lies above r_0, in float64 or wider."""
+    """The global rate sum(r_i N_i) / sum(N_i) minus r_0, in float64 or wider."""
     return (r * N).sum() / N.sum() - r.dtype.type(_target(target))
 
 
@@ -451,13 +457,13 @@ def _kernel_arguments(samples: ArrayLike, bandwidth: float) -> tuple[Array, Scal
     w = _samples(samples, "samples").ravel()
     expected = (
         "a finite number above 0 "
-        "(weights that are all alike have no spread to measure it in: use an absolute one)"
+        "(equal weights have no standard deviation to scale it by: use an absolute one)"
     )
     return w, _positive(bandwidth, "bandwidth", expected, w.dtype)
 
 
 def _positive(value: float, name: str, expected: str, dtype: np.dtype[Any]) -> Scalar:
-    """A number above 0 in a dtype that can hold it."""
+    """The number in this dtype, checked to be above 0 and in the dtype's range."""
     number = real_number(value, name, expected)
     if number <= 0:
         raise InputError(f"{name} is {value}; expected {expected}")

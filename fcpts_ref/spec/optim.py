@@ -1,4 +1,4 @@
-"""Optimisers as functions: a parameter and its state in, the new ones out; and the schedule."""
+"""Optimisers as pure functions of a parameter and its state; the learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ def sgd_step(
 
     g = gradient + weight_decay * parameter;  v = momentum * velocity + g;
     parameter - learning_rate * (g + momentum * v if nesterov else v).
-    The velocity starts at 0 and holds no learning rate (PyTorch's convention).
-    All of one shape.  Returns the new parameter and velocity.
+    The velocity starts at 0 and does not contain the learning rate (PyTorch's convention).
+
+    parameter, gradient, velocity: the same shape.  Returns the new parameter and velocity.
     """
     g = gradient + weight_decay * parameter
     v = momentum * velocity + g
@@ -51,8 +52,10 @@ def adam_step(
 ) -> tuple[Array, Array, Array]:
     """One step of Adam (Kingma and Ba, 2015, algorithm 1); weight decay is added to the gradient.
 
+    parameter - learning_rate * m / (sqrt(v) + epsilon); m and v are the bias-corrected first and
+    second.
+
     first, second: running means of the gradient and its square, 0 before step 1; step: from 1.
-    parameter - learning_rate * m / (sqrt(v) + epsilon), m and v corrected for their start at 0.
     Returns the new parameter, first and second.  Raises InputError for a step below 1.
     """
     if whole_number(step, "Adam's step") < 1:
@@ -68,18 +71,19 @@ def adam_step(
 
 
 def warmup_cosine(step: int, steps: int, warmup: int) -> float:
-    """The factor on the learning rate at a step, counted from 0, of ``steps`` in all.
+    """The learning-rate factor at ``step`` (from 0) of ``steps``: linear warm-up, then cosine.
 
-    It grows linearly over the first ``warmup`` steps, (step + 1) / warmup, so that the first step
-    already moves; then it falls as half a cosine from 1 at step ``warmup`` towards 0, which it
-    would reach at step ``steps`` (convention 16).
+    It grows linearly over the first ``warmup`` steps as (step + 1) / warmup, so it is never 0; then
+    it falls as half a cosine from 1 at step ``warmup`` towards 0, which it would reach at step
+    ``steps`` (convention 16).
     Raises InputError for a step outside [0, steps) or a negative warm-up.
     """
     for value, name in ((step, "step"), (steps, "steps"), (warmup, "warmup")):
         whole_number(value, name)
     if not 0 <= step < steps or warmup < 0:
         raise InputError(
-            f"schedule got step {step} of {steps} with warm-up {warmup}; expected 0 <= step < steps"
+            f"schedule got step {step} of {steps} with warm-up {warmup}; "
+            "expected 0 <= step < steps and a warm-up of at least 0"
         )
     if step < warmup:
         return (step + 1) / warmup

@@ -51,13 +51,15 @@ def _write_bytes(path: Path, content: memoryview) -> None:
 
 
 @contextlib.contextmanager
-def open_hdf5(path: Path | str, format_name: str, version: int) -> Iterator[h5py.File]:
+def open_hdf5(
+    path: Path | str, format_name: str, version: int, *, oldest: int = 1
+) -> Iterator[h5py.File]:
     """Open a file of one of this program's formats for reading, as ``open_checked`` does.
 
-    Raises InputError also for another format and for a version newer than ``version``.
+    Raises InputError also for another format and for a version outside ``oldest`` to ``version``.
     """
     with open_checked(path, f"a file of the format {format_name!r}") as file:
-        _check_format(file, format_name, version)
+        _check_format(file, format_name, oldest, version)
         yield file
 
 
@@ -144,14 +146,15 @@ def _first_line(error: Exception) -> str:
     return (text.splitlines() or [type(error).__name__])[0][:200]
 
 
-def _check_format(file: h5py.File, format_name: str, version: int) -> None:
+def _check_format(file: h5py.File, format_name: str, oldest: int, version: int) -> None:
     if "format" not in file.attrs or read_text(file, "format") != format_name:
         raise InputError(f"not of the format {format_name!r}: give the path of one")
     found = read_integer(file, "version")
-    if not 1 <= found <= version:
+    if not oldest <= found <= version:
+        known = f"{version}" if oldest == version else f"{oldest} to {version}"
+        remedy = "update fcpts-ref" if found > version else "recreate the file"
         raise InputError(
-            f"version {found} of the {format_name} format, this program reads up to {version}: "
-            "update fcpts-ref"
+            f"version {found} of the {format_name} format, this program reads {known}: {remedy}"
         )
 
 

@@ -70,7 +70,7 @@ def read_network(path: Path | str) -> tuple[Network, dict[str, Any]]:
     Raises InputError, one line, for a file that is absent, cut short, foreign or of a newer
     version, or whose arrays do not fit its graph or are not finite.
     """
-    with open_hdf5(path, NETWORK_FORMAT, NETWORK_VERSION) as file:
+    with open_hdf5(path, NETWORK_FORMAT, NETWORK_VERSION, oldest=2) as file:
         graph = graph_from_json(read_json(file, "graph"))
         provenance = read_json(file, "provenance")
         parameters = _read_floats(read_group(file, "parameters"), graph.parameter_shapes)

@@ -29,6 +29,7 @@ from fcpts_ref.graphs.network import Network
 if numba.config.DISABLE_JIT:
     pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
 
+from fcpts_ref.engines.numba.convolution.winograd.plan import PackedWeights
 from fcpts_ref.engines.numba.engine import KEPT_PLANS
 from fcpts_ref.engines.numba.jit.threads import available_threads
 
@@ -249,16 +250,18 @@ def test_forward_alone_keeps_little_memory():
 
 def test_a_cache_changes_no_bit_and_is_used():
     graph = resnet(8, widths=(8, 8, 8), input_shape=(3, 32, 32))
-    network, images = make_network(graph, dtype=np.float32), make_images(graph, dtype=np.float32)
+    network = prune(make_network(graph, dtype=np.float32), 0.6)
+    stored = network.parameters, network.buffers, {"images": make_images(graph, dtype=np.float32)}
     cache = WeightCache()
     fast: Any = make_engine(graph, "numba")
     for training in (False, True):
-        stored = network.parameters, network.buffers, {"images": images}
-        want = fast.forward(*stored, training=training)
-        for _ in range(2):
-            got = fast.forward(*stored, training=training, cache=cache)
-            assert_same_bits(got.outputs["logits"], want.outputs["logits"])
-    filters = [packed.filters for packed in cache.values() if packed.filters is not None]
+        for sparse in (True, False):
+            want = fast.forward(*stored, training=training, sparse=sparse)
+            for _ in range(2):
+                got = fast.forward(*stored, training=training, sparse=sparse, cache=cache)
+                assert_same_bits(got.outputs["logits"], want.outputs["logits"])
+    packed = [entry for entry in cache.values() if isinstance(entry, PackedWeights)]
+    filters = [entry.filters for entry in packed if entry.filters is not None]
     assert filters
     for array in filters:
         array[...] = 0

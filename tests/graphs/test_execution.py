@@ -1,4 +1,4 @@
-"""The walk forward and backward: gradients of whole networks, statistics, fan-out."""
+"""Forward and backward of whole networks: gradients, running statistics, fan-out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GRAPHS = {
 
 
 def away_from_kinks(graph, network, images, training):
-    """Whether no ReLU reads a value next to its kinks; exact zeros have no tangent here."""
+    """Whether no ReLU reads a value near a kink; exact zeros have no tangent here."""
     kinked = {n.inputs[0] for n in graph.nodes if n.operation in ("relu", "relu6")}
     distances = []
 

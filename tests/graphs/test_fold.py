@@ -50,7 +50,7 @@ def test_weights_and_biases_are_those_of_the_formula() -> None:
     assert np.abs(folded.parameters["conv1.bias"] - bias).max() <= 1e-14
 
 
-def test_existing_bias_goes_through_the_scale() -> None:
+def test_existing_bias_is_scaled() -> None:
     network = make_network(every_operation())
     folded = fold_batch_norm(network)
     p, b = network.parameters, network.buffers

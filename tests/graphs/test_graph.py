@@ -1,4 +1,4 @@
-"""Graphs: shapes, names, multiply-accumulates, and what is refused."""
+"""Graphs: shapes, names, multiply-accumulates, and invalid graphs."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def build(*nodes):
         ((node("a", "add", ("images",)),), "names of 2 earlier nodes"),
         ((node("images", "relu", ("images",)),), "a name of its own"),
         ((node("a", "relu", ("images",)), node("a", "relu", ("a",))), "a name of its own"),
-        ((node("a", "relu", ("images",)), node("b", "relu", ("images",))), "nobody reads a "),
+        ((node("a", "relu", ("images",)), node("b", "relu", ("images",))), "never reads a;"),
         ((node("a", "convolution", ("images",), CONV | {"in_channels": 3}),), "expected 3"),
         ((node("a", "convolution", ("images",), CONV | {"groups": 3}),), "multiples of its 3"),
         ((node("a", "convolution", ("images",), CONV | {"kernel": 9}),), "larger image"),
@@ -159,7 +159,7 @@ def test_copies():
 
 
 def two_heads():
-    """Two inputs that meet, and two outputs, one of which others read too."""
+    """Two inputs that are joined, and two outputs, one of which other nodes read too."""
     conv = CONV | {"in_channels": 2}
     return Graph(
         "two heads",
@@ -187,16 +187,18 @@ def test_several_inputs_and_outputs():
 
 @pytest.mark.parametrize("outputs", [{}, {"y": "z"}, {"y": "a", "z": "a"}])
 def test_refused_outputs(outputs):
-    with pytest.raises(InputError, match="expected at least one, each the name of a value"):
+    with pytest.raises(
+        InputError, match="expected at least one, each the name of a different value"
+    ):
         Graph("g", {"x": (2, 4, 4)}, (Node("a", "relu", ("x",)),), outputs)
 
 
-def test_an_input_that_nobody_reads():
-    with pytest.raises(InputError, match="nobody reads z"):
+def test_an_unread_input():
+    with pytest.raises(InputError, match="never reads z;"):
         Graph("g", {"x": (2,), "z": (2,)}, (Node("a", "relu", ("x",)),), {"y": "a"})
 
 
-def test_a_map_is_no_row_of_logits():
+def test_a_feature_map_is_not_a_row_of_logits():
     graph = Graph("g", {"x": (2, 4, 4)}, (Node("a", "relu", ("x",)),), {"y": "a"})
     with pytest.raises(InputError, match="expected one row of logits"):
         _ = graph.classes

@@ -107,7 +107,7 @@ BIAS = np.zeros(5)
         (changed("buffers", "bn1.running_var", np.zeros((3, 1))), "'bn1.running_var' has shape"),
         (changed("buffers", "bn1.running_var", np.full(3, np.nan)), "holds NaN"),
         (changed("buffers", "more", BIAS), "belongs to no layer"),
-        (changed("buffers", "bn1.running_var", np.full(3, -0.1)), "expected variances"),
+        (changed("buffers", "bn1.running_var", np.full(3, -0.1)), "expected at least 0"),
         (changed("buffers", "normalise.std", np.array([1.0, 0.0])), "expected above 0"),
         ({"parameters": {}, "buffers": NETWORK.buffers}, "'conv1.weight' is missing"),
         ({"parameters": NETWORK.parameters, "buffers": {}}, "'normalise.mean' is missing"),

@@ -1,4 +1,4 @@
-"""Every row of the operations: what adding one demands."""
+"""The requirements of every row of the operations."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def test_every_operation_has_an_example():
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_attributes_are_in_their_one_form(operation):
+def test_attributes_are_in_canonical_form(operation):
     row = OPERATIONS[operation]
     complete = row.complete(EXAMPLES[operation][1])
     assert complete.keys() == row.attributes.keys()
     assert row.complete(complete) == complete
     for attribute in row.attributes.values():
-        assert attribute.check.__doc__  # messages say what is expected by it
+        assert attribute.check.__doc__  # error messages quote it
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -111,7 +111,7 @@ def test_shape_forward_and_backward(operation, training):
 
 
 def test_the_package_checks_networks_too():
-    """What users call, on an operation with one input."""
+    """The public gradient check, on an operation with one input."""
     graph = graph_of("convolution")
     network = make_network(graph)
     images = values_of(graph)["input0"]
@@ -141,7 +141,7 @@ def test_the_fast_engine_does_the_same(operation, training):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_channels_say_what_reaches_what(operation):
+def test_channels_match_the_jacobian(operation):
     """Against the Jacobian: an output channel depends on the input channels that the row names."""
     graph = graph_of(operation)
     node = graph.nodes[0]

@@ -43,7 +43,7 @@ def test_training_stores_the_unbiased_variance():
     assert_close(var, 0.7 * given["running_var"] + 0.3 * batch_var, 1e-14)
 
 
-def test_default_momentum_and_epsilon_are_the_fields():
+def test_default_momentum_and_epsilon():
     given = draw()
     plain, _ = batch_norm_forward(**given, training=True)
     spelt_out, _ = batch_norm_forward(**given, training=True, momentum=0.1, epsilon=1e-5)
@@ -62,7 +62,7 @@ def test_evaluation_uses_the_running_statistics_and_leaves_them():
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_gradients(training):
-    """Not by the running statistics: they are constants of the layer."""
+    """The running statistics are constants of the layer: they have no gradient."""
     assert_gradients_match(
         batch_norm_forward,
         batch_norm_backward,
@@ -74,7 +74,7 @@ def test_gradients(training):
     )
 
 
-def test_gradient_by_x_is_orthogonal_to_what_training_takes_away():
+def test_gradient_of_x_is_orthogonal_to_shift_and_scale():
     """In training y does not change when x is shifted, nor (epsilon = 0) when it is scaled."""
     given = draw((4, 3, 2, 2))
     (y, _, _), cache = batch_norm_forward(**given, training=True, epsilon=0)

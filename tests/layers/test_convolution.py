@@ -22,7 +22,7 @@ ALL = ("adjoint", "complex", "jacobian")
 
 
 def naive(x, weight, bias, stride, padding, dilation, groups):
-    """Convolution by SciPy: correlate with the dilated kernel, then take every stride-th place."""
+    """Convolution by SciPy: correlate with the dilated kernel, then take every stride-th output."""
     K, channels, R, S = weight.shape
     dilated = np.zeros((K, channels, dilation[0] * (R - 1) + 1, dilation[1] * (S - 1) + 1))
     dilated[:, :, :: dilation[0], :: dilation[1]] = weight
@@ -103,8 +103,7 @@ def test_gradients(x_shape, weight_shape, settings, bias):
     generator = np.random.default_rng(5)
     inputs = {"x": generator.standard_normal(x_shape)}
     inputs["weight"] = generator.standard_normal(weight_shape)
-    if bias:
-        inputs["bias"] = generator.standard_normal(weight_shape[0])
+    inputs["bias"] = generator.standard_normal(weight_shape[0]) if bias else None
     assert_gradients_match(
         convolution_forward, convolution_backward, inputs, settings=settings, methods=ALL
     )
@@ -146,7 +145,7 @@ def test_inputs_stay_as_they_are():
     assert (weight == 1).all()
 
 
-def test_nan_goes_where_its_pixel_is_read():
+def test_nan_spreads_to_the_outputs_that_read_it():
     x = np.zeros((1, 1, 4, 4))
     x[0, 0, 0, 0] = np.nan
     y, _ = convolution_forward(x, np.ones((1, 1, 2, 2)))

@@ -28,7 +28,7 @@ def test_softmax_equals_scipy(name, shape):
     assert_close(y, getattr(scipy.special, name)(x, axis=-1), 1e-14)
 
 
-def test_softmax_far_out():
+def test_softmax_of_extreme_logits():
     x = np.array([[1e4, 0.0, -1e4]])
     p, _ = layers.softmax_forward(x)
     np.testing.assert_array_equal(p, [[1, 0, 0]])

@@ -28,7 +28,7 @@ WALKS = [
 
 
 def distinct(*shape):
-    """No two pixels closer than 0.1: nothing that a small step could turn round."""
+    """No two pixels are closer than 0.1, so no small step changes their order."""
     order = np.random.default_rng(0).permutation(np.prod(shape))
     return 0.1 * order.reshape(shape) - 1
 
@@ -104,12 +104,12 @@ def test_max_pool_overlapping_windows_add_up():
     np.testing.assert_array_equal(dx, [[[[0, 5, 0]]]])
 
 
-def test_max_pool_padding_never_wins():
+def test_max_pool_never_selects_the_padding():
     y, _ = max_pool_forward(np.full((1, 1, 2, 2), -1e30), kernel=2, stride=1, padding=1)
     assert (y == -1e30).all()
 
 
-def test_max_pool_shows_nan():
+def test_max_pool_propagates_nan():
     x = np.zeros((1, 1, 2, 2))
     x[0, 0, 1, 0] = np.nan
     y, _ = max_pool_forward(x, kernel=2)

@@ -1,7 +1,7 @@
 """Subtly wrong implementations: each is the reference with one function replaced.
 
 A mutant says which function is wrong and how, with which vectors ``check`` catches it, in which
-run it shows, at which quantity ``diverge`` finds it, and what it names as the cause.
+run it shows, at which quantity ``diverge`` finds it, and which cause it names.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Wrong = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Mutant:
-    """original: the function that is wrong; wrong: from the right function, the wrong one.
+    """original: the function to replace; wrong: makes the wrong function from the right one.
 
-    vectors: what to run, by the checker's patterns.  run: settings of ``traced_networks.record``.
-    found_at: the first quantity that differs; point and cause: what ``diverge`` says.
+    vectors: patterns of the cases to run.  run: settings of ``traced_networks.record``.
+    found_at: the first quantity that differs; point and cause: its explanation.
     """
 
     name: str
@@ -67,7 +67,7 @@ def _loss_of(formula: Callable[[Any, Any, float], Any]) -> Callable[[Wrong], Wro
 
     def make(right: Wrong) -> Wrong:
         def loss(dense: Any, sparse: Any, *, temperature: float = 1.0) -> Any:
-            right(dense, sparse, temperature=temperature)  # refuses what must be refused
+            right(dense, sparse, temperature=temperature)  # refuses bad input
             log_p, log_q = (log_softmax(y / temperature, axis=1) for y in (dense, sparse))
             return formula(log_p, log_q, temperature)
 
@@ -442,16 +442,18 @@ def _without_pruned(right: Wrong) -> Wrong:
 
 
 def _with_kernel(change: Wrong) -> Callable[[Wrong], Wrong]:
-    return lambda right: lambda dy, weight, shape, **walk: right(dy, change(weight), shape, **walk)
+    return lambda right: (
+        lambda dy, weight, shape, **geometry: right(dy, change(weight), shape, **geometry)
+    )
 
 
 def _last_maximum(right: Wrong) -> Wrong:
     def forward(x: Any, *, kernel: Any, stride: Any = None, padding: Any = 0) -> Any:
-        y, (shape, _, walk) = right(x, kernel=kernel, stride=stride, padding=padding)
+        y, (shape, _, geometry) = right(x, kernel=kernel, stride=stride, padding=padding)
         windows, _ = _windows(x, kernel, stride, padding, fill=-np.inf)
         flat = windows.reshape(*windows.shape[:4], -1)
         winner = flat.shape[-1] - 1 - flat[..., ::-1].argmax(axis=-1)
-        return y, (shape, winner, walk)
+        return y, (shape, winner, geometry)
 
     return forward
 
@@ -778,7 +780,7 @@ UPDATE = [
         "no projection at the end",
         budget.exact_masks,
         lambda right: (
-            lambda weights, thresholds, count, bounds: {
+            lambda weights, thresholds, *_: {
                 name: np.abs(w) > thresholds[name] for name, w in weights.items()
             }
         ),

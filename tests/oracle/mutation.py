@@ -1,4 +1,4 @@
-"""Putting a subtly wrong function in the place of a right one, wherever the package holds it."""
+"""Replace a function by a subtly wrong one wherever the package refers to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fcpts_ref.pruning import arithmetic
 
 @contextlib.contextmanager
 def replaced(original: Callable[..., Any], wrong: Callable[..., Any]) -> Iterator[None]:
-    """``wrong`` instead of ``original`` in modules, the operations' table and the arithmetic."""
+    """Put ``wrong`` in place of ``original`` in modules, the operations' table and arithmetic."""
     undo: list[Callable[[], None]] = []
     wrong = _signed(original, wrong)
     try:
@@ -43,7 +43,7 @@ def replaced(original: Callable[..., Any], wrong: Callable[..., Any]) -> Iterato
 
 
 def _signed(original: Callable[..., Any], wrong: Callable[..., Any]) -> Callable[..., Any]:
-    """``wrong`` with the signature of ``original``, so that it may be called by names."""
+    """Give ``wrong`` the signature of ``original``, so that keyword arguments work."""
     signature = inspect.signature(original)
 
     @functools.wraps(original)
@@ -55,12 +55,12 @@ def _signed(original: Callable[..., Any], wrong: Callable[..., Any]) -> Callable
 
 
 def _keys(value: Any, original: Callable[..., Any]) -> list[Any]:
-    """Where a module's table, such as that of the allocations, holds the function."""
+    """Return the keys of the function in a module's table, such as that of the allocations."""
     return [k for k, v in value.items() if v is original] if isinstance(value, dict) else []
 
 
 def _cells() -> Iterator[Any]:
-    """Where the rows of the operations' table keep the layers' functions."""
+    """Yield the closure cells in which the table of operations keeps the layers' functions."""
     for operation in OPERATIONS.values():
         for function in (operation.forward, operation.backward):
             yield from function.__closure__ or ()

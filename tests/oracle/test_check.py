@@ -1,4 +1,4 @@
-"""The checker: every status, what a failure says, and that the reference conforms."""
+"""The checker: every status, the text of a failure, and the reference's conformance."""
 
 import json
 import xml.etree.ElementTree as ElementTree
@@ -57,7 +57,7 @@ def test_a_wrong_tie_is_caught_by_its_boundary_cases_alone():
     assert not report.ok
 
 
-def test_a_failure_names_element_note_and_repetition():
+def test_a_failure_names_the_element_and_the_command_that_repeats_it():
     text = format_report(run(under_test.wrong_tie))
     assert "FAIL eq01.0009" in text
     assert "mask[1] is 1.0; expected 0.0 exactly" in text
@@ -109,7 +109,7 @@ def test_missing_and_surplus_outputs():
     assert many.results[0].status == "error"
 
 
-def test_inputs_are_handed_over_as_copies():
+def test_inputs_are_passed_as_copies():
     def vandal(weight, threshold, tie):
         result = np.where(np.abs(weight) > threshold, 1.0, 0.0)
         weight[...] = 0
@@ -119,7 +119,7 @@ def test_inputs_are_handed_over_as_copies():
     assert run(vandal, only=["eq01.0001"]).ok
 
 
-def test_the_json_report_is_whole():
+def test_the_json_report_is_complete():
     content = json.loads(make_json(run(under_test.wrong_tie)))
     assert content["ok"] is False
     assert sum(content["counts"].values()) == len(content["results"]) == len(MASKS)
@@ -128,7 +128,7 @@ def test_the_json_report_is_whole():
     assert failed["repeat"].endswith(failed["id"])
 
 
-def test_the_junit_report_is_whole():
+def test_the_junit_report_is_complete():
     suite = ElementTree.fromstring(make_junit(run(under_test.wrong_tie)))
     assert int(suite.get("tests")) == len(suite.findall("testcase")) == len(MASKS)
     assert int(suite.get("failures")) == len(suite.findall("testcase/failure")) > 0
@@ -199,7 +199,7 @@ def test_ctrl_c_ends_the_check():
         run(mask)
 
 
-def test_an_operation_that_is_no_function_is_an_error():
+def test_an_operation_that_is_not_a_function_is_an_error():
     report = run(5, only=["eq01.0001"])
     assert report.results[0].message == "mask is of type int; expected a function"
 

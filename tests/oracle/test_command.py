@@ -40,12 +40,12 @@ print(json.dumps({"status": "ok", "outputs": {"mask": {"shape": w["shape"], "dat
 """
 
 
-def test_a_right_program_passes(tmp_path):
+def test_a_correct_program_passes(tmp_path):
     report = run(tmp_path, RIGHT, only=("eq01.0009", "eq01.0010", "eq01.0012", "eq01.0015"))
     assert report.counts["pass"] == 4, format_report(report)
 
 
-def test_nested_lists_are_taken_for_arrays(tmp_path):
+def test_nested_lists_are_read_as_arrays(tmp_path):
     program = 'print(\'{"outputs": {"mask": [1, 0, 0, 0, 0, 0, 1]}}\')'
     assert run(tmp_path, program).ok
 
@@ -61,14 +61,14 @@ def test_rejection_and_lack_of_support(tmp_path):
     ("program", "message"),
     [
         ("import sys; sys.exit('out of order')", "out of order"),
-        ("print('hello')", "no JSON"),
+        ("print('hello')", "did not answer with JSON"),
         ("print('[1]')", "JSON list"),
         ('print(\'{"status": "great"}\')', "great"),
         ('print(\'{"status": "ok"}\')', "outputs"),
         ('print(\'{"outputs": {"mask": {"shape": [2], "data": [1]}}}\')', "mask"),
         ('print(\'{"outputs": {"mask": "abc"}}\')', "mask"),
         ("import sys; sys.stdout.buffer.write(b'\\xff')", "UTF-8"),
-        ("", "no JSON"),
+        ("", "did not answer with JSON"),
     ],
 )
 def test_broken_programs_are_errors(tmp_path, program, message):
@@ -104,7 +104,7 @@ def is_running(pid):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 @pytest.mark.parametrize("hangs", [False, True])
 def test_children_of_a_program_end_with_it(tmp_path, hangs):
-    """They hold its output open, and would live on; an answer that was given counts."""
+    """They hold its output open and would outlive it; an answer given before counts."""
     path, note = tmp_path / "program.py", tmp_path / "pid"
     path.write_text(CHILD)
     more = " hang" if hangs else ""

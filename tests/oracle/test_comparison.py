@@ -67,14 +67,14 @@ def test_shape_comes_before_values():
     assert differ(np.zeros(1), 0.0).problem == "shape"
 
 
-def test_dtype_counts_where_the_case_says_so():
+def test_dtype_is_compared_only_on_request():
     single = np.ones(2, dtype=np.float32)
     assert differ(single, np.ones(2)) is None
     assert differ(single, np.ones(2), check_dtype=True).problem == "dtype"
 
 
 @pytest.mark.parametrize("got", ["abc", None, 1j, [[1.0], [1.0, 2.0]]])
-def test_what_is_no_real_array_fails(got):
+def test_values_that_are_not_real_arrays_fail(got):
     assert differ(1.0, got) is not None
 
 
@@ -87,6 +87,6 @@ def test_float32_widens_tolerances_and_rounds_exact_values():
         differ(1.0, 1.0, ULP, precision="float16")
 
 
-def test_a_tolerance_next_to_nothing_gives_an_infinite_share():
+def test_a_vanishing_tolerance_gives_an_infinite_share():
     assert differ(0.0, 1.0, ULP).share == np.inf
     assert "inf times the tolerance" in differ(0.0, 1.0, ULP).message

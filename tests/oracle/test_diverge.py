@@ -1,4 +1,4 @@
-"""Comparing traces: faithful ones agree, others part where they should, and the point is named."""
+"""Comparing traces: faithful ones agree, others differ where they should, with their cause."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_state_that_is_left_out_is_carried_over():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["rates", "total_loss", "mask/conv2.weight", "dthreshold"])
-def test_what_is_not_finite_differs(name, value):
+def test_non_finite_values_differ(name, value):
     wrong = np.array(PAPER.steps[1].quantities[name], dtype=float)
     wrong.flat[0] = value
     result = diverge(changed(PAPER, 1, name, wrong))
@@ -174,7 +174,7 @@ def test_one_weight_in_a_mask_is_found():
     assert found.difference.index == np.unravel_index(17, mask.shape)
 
 
-def test_quantities_missing_on_one_side_are_passed_over():
+def test_quantities_missing_on_one_side_are_not_compared():
     step = PAPER.steps[0]
     few = {n: v for n, v in step.quantities.items() if n.startswith(("mask/", "total_loss"))}
     mine = Trace({0: StepTrace({}, few)})
@@ -185,7 +185,7 @@ def test_quantities_missing_on_one_side_are_passed_over():
     assert diverge(PAPER, mine).ok
 
 
-def test_causes_are_found_though_the_second_trace_has_little():
+def test_causes_are_found_even_if_the_second_trace_has_few_quantities():
     q = PAPER.steps[0].quantities
     few = StepTrace(PAPER.steps[0].inputs, {"drate_dthreshold": q["drate_dthreshold"]})
     wrong = Trace({0: StepTrace({}, {"drate_dthreshold": q["densities"][:, 0]})})
@@ -203,7 +203,7 @@ def test_the_order_of_computation_needs_no_graph():
     assert diverge(wrong, right).finding.name == "rates"
 
 
-def test_a_graph_that_no_machine_can_hold_is_refused(monkeypatch):
+def test_a_graph_too_large_for_memory_is_refused(monkeypatch):
     monkeypatch.setattr("fcpts_ref.oracle.replay.MAX_WORK", 10_000)
     with pytest.raises(InputError, match="activations"):
         diverge(PAPER)
@@ -234,13 +234,13 @@ def test_comparing_nothing_is_a_failure():
         (replace(PAPER, steps={4: StepTrace()}), None, "no state"),
     ],
 )
-def test_traces_that_say_too_little_are_refused(mine, reference, message):
+def test_traces_that_hold_too_little_are_refused(mine, reference, message):
     with pytest.raises(InputError, match=message):
         diverge(mine, reference)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf])
-def test_a_scale_that_is_none_is_refused(scale):
+def test_bad_scales_are_refused(scale):
     with pytest.raises(InputError, match="scale"):
         diverge(PAPER, scale=scale)
 
@@ -256,7 +256,7 @@ def test_a_scale_that_is_none_is_refused(scale):
         ("samples/conv1.weight", np.array([0.5]), "indices"),
     ],
 )
-def test_inputs_that_make_no_step_are_refused(name, value, message):
+def test_inputs_that_do_not_make_a_step_are_refused(name, value, message):
     step = PAPER.steps[5]
     trace = replace(PAPER, steps={5: StepTrace(step.inputs | {name: value}, step.quantities)})
     with pytest.raises(InputError, match=message):
@@ -303,7 +303,7 @@ def test_the_gradient_of_pruned_weights_counts_only_where_it_is_used():
     assert not diverge(changed(PAPER, 0, name, paper * kept)).ok
 
 
-def test_what_is_recorded_is_in_the_table_and_in_order():
+def test_recorded_quantities_are_in_the_table_and_in_order():
     names = list(PAPER.steps[5].quantities)
     assert all(quantity_of(name) is not None for name in names)
     graph = PAPER.setting.network.graph

@@ -33,7 +33,7 @@ RUNS = {}
 
 
 def is_faithful(settings, mutant):
-    """Whether the run without the mistake agrees; once for all mutants of the same settings."""
+    """Whether the run without the mistake agrees; computed once per settings."""
     if settings not in RUNS:
         RUNS[settings] = diverge(run_of(mutant)).ok
     return RUNS[settings]

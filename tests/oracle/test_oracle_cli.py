@@ -1,4 +1,4 @@
-"""The oracle's commands: what they print and how they exit."""
+"""The oracle's commands: output and exit codes."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ def test_explain(capsys):
     assert "open points: 12" in out
 
 
-def test_explain_as_a_program_is_given_it(capsys):
+def test_explain_as_json(capsys):
     code, out, _ = run(capsys, "conform", "explain", "eq08.0010", "--json")
     assert code == 0
     assert json.loads(out)["operation"] == "control_loss_gradient"
@@ -57,7 +57,7 @@ def test_a_failure_exits_with_1(capsys, tmp_path):
     assert "does not conform" in out
 
 
-def test_a_missing_operation_exits_with_1_where_all_are_asked_for(capsys, tmp_path):
+def test_a_missing_operation_exits_with_1_if_all_are_required(capsys, tmp_path):
     partial = tmp_path / "partial.py"
     partial.write_text(
         "from fcpts_ref.oracle.reference import control_loss\n"

@@ -1,4 +1,4 @@
-"""The pytest plugin: off unless asked for, and a failure where nothing was executed."""
+"""The pytest plugin: off by default, and a failure if nothing was executed."""
 
 import importlib.metadata
 import subprocess
@@ -32,7 +32,7 @@ def test_without_the_option_nothing_is_added_or_imported(tmp_path):
     assert "2 passed" in done.stdout
 
 
-def test_cases_join_the_own_tests(tmp_path):
+def test_cases_join_the_users_tests(tmp_path):
     done = run_pytest(tmp_path, "--fcpts-adapter=reference", "--fcpts-only=eq08")
     assert done.returncode == 0, done.stdout
     assert "cases executed" in done.stdout
@@ -56,7 +56,7 @@ def test_executing_nothing_fails_the_run(tmp_path):
     assert "0 of" in done.stdout
 
 
-def test_a_missing_operation_fails_where_all_are_asked_for(tmp_path):
+def test_a_missing_operation_fails_if_all_are_required(tmp_path):
     (tmp_path / "mine.py").write_text(
         "def control_loss(rates, sizes, target):\n    raise NotImplementedError\n"
     )

@@ -1,10 +1,12 @@
-"""Recording runs and their files: what is in them, what is refused."""
+"""Recording runs, and the files of traces: content and refusals."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -53,7 +55,7 @@ def rewrite_notes(path, **changes):
         {"augmentation": "crop-flip"},
         {"augmentation": "crop", "views": 1, "control": "projection"},
     ],
-    ids=["as they are", "anew", "views"],
+    ids=["unchanged", "new views", "cached views"],
 )
 def test_the_traced_run_is_the_run(profile, seen):
     settings = {"profile": profile, "epochs": 2, "batch_size": 8, **seen}
@@ -69,7 +71,7 @@ def test_the_traced_run_is_the_run(profile, seen):
     assert_close(q["final_rate"], result.rate_before_projection)
 
 
-def test_a_trace_comes_back_bit_by_bit(path):
+def test_a_trace_is_read_back_bit_by_bit(path):
     again = read_trace(path)
     assert list(again.steps) == [0, 2]
     for number, step in TRACE.steps.items():
@@ -97,7 +99,7 @@ def test_quantities_can_be_left_out():
     assert diverge(few).ok
 
 
-def test_every_step_is_told_when_it_is_done():
+def test_every_step_is_reported_when_done():
     images = make_images(pooled(), IMAGE_COUNT)
     told: list[int] = []
     trace = record_run(
@@ -121,12 +123,12 @@ def test_every_step_is_told_when_it_is_done():
         ({"target": 0.999}, "would prune all"),
     ],
 )
-def test_runs_that_cannot_be_are_refused(settings, message):
+def test_impossible_runs_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
         record(**settings)
 
 
-def test_what_only_the_first_step_has_can_be_left_out():
+def test_quantities_of_the_first_step_can_be_left_out():
     images = make_images(pooled(), IMAGE_COUNT)
     trace = record_run(
         network(), images, target=0.5, steps=[0, 1], method=SHORT,
@@ -135,7 +137,7 @@ def test_what_only_the_first_step_has_can_be_left_out():
     assert "initial_rates" not in trace.steps[0].quantities
 
 
-def test_an_allocation_of_its_own_is_traced():
+def test_another_allocation_is_traced():
     images = make_images(pooled(), IMAGE_COUNT)
     method = replace(SHORT, allocation="uniform")
     trace = record_run(network(), images, target=0.5, steps=[0], method=method)
@@ -166,7 +168,7 @@ def test_a_foreign_program_needs_only_names_and_arrays(tmp_path, path):
     mine = tmp_path / "mine.h5"
     with h5py.File(mine, "w") as file:
         file.attrs["format"] = np.bytes_("fcpts-ref trace")
-        file.attrs["version"] = 1
+        file.attrs["version"] = 2
         for name in ("rates", "mask/conv1.weight", "total_loss"):
             file[f"steps/0/quantities/{name}"] = TRACE.steps[0].quantities[name]
     trace = read_trace(mine)
@@ -237,7 +239,7 @@ def test_malicious_files_are_refused(path, change):
     ],
     ids=str,
 )
-def test_notes_that_make_no_sense_are_refused(path, notes):
+def test_bad_notes_are_refused(path, notes):
     rewrite_notes(path, **notes)
     with pytest.raises(InputError):
         read_trace(path)
@@ -252,7 +254,7 @@ def test_a_file_cut_short_is_refused(path, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nothing.h5", "."])
-def test_a_file_that_is_none_is_refused(tmp_path, name):
+def test_a_file_that_is_not_a_trace_is_refused(tmp_path, name):
     with pytest.raises(InputError):
         read_trace(tmp_path / name)
 
@@ -264,8 +266,19 @@ def test_conventions_are_a_profile_and_choices():
     assert conventions_from_json({}).temperature == 1.0
 
 
-def test_nothing_is_left_where_a_trace_cannot_be_written(tmp_path):
+def test_nothing_is_left_if_a_trace_cannot_be_written(tmp_path):
     with pytest.raises(InputError):
         write_trace(tmp_path / "no" / "folder" / "t.h5", Trace({}))
     assert os.listdir(tmp_path) == []
     assert replace(TRACE, steps={}).steps == {}
+
+
+def test_the_page_describes_the_notes(path):
+    notes = read_trace(path).notes
+    page = (Path(__file__).resolve().parents[2] / "docs" / "oracle.md").read_text(encoding="utf-8")
+    table = page.partition("| key | meaning |")[2].partition("\n\n")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE))
+    assert set(rows) == set(notes)
+    graph = notes["graph"]
+    assert set(re.findall(r"`(\w+)`", rows["graph"])) == {*graph, *graph["nodes"][0]}
+    assert set(re.findall(r"`(\w+)`", rows["schedule"])) == set(notes["schedule"])

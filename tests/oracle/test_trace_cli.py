@@ -1,4 +1,4 @@
-"""``fcpts-ref trace`` and ``fcpts-ref diverge``: what they print and how they exit."""
+"""``fcpts-ref trace`` and ``fcpts-ref diverge``: output and exit codes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def reference(tmp_path_factory):
 
 @pytest.fixture
 def wrong(tmp_path, reference):
-    """Its density is twice the reference's."""
+    """A trace whose densities are twice the reference's."""
     path = tmp_path / "wrong.h5"
     path.write_bytes(reference.read_bytes())
     with h5py.File(path, "r+") as file:
@@ -67,7 +67,7 @@ def test_options_reach_the_run(capsys, tmp_path):
     assert setting.schedule.calibration_images == 32
 
 
-def test_a_difference_is_told(capsys, wrong):
+def test_a_difference_is_reported(capsys, wrong):
     code, out, _ = run(capsys, "diverge", wrong)
     assert code == 1
     for text in ("step 0, at drate_dthreshold", "Equation 11", "p(-t) is missing", "times the"):
@@ -99,7 +99,7 @@ def test_comparing_nothing_exits_with_1(capsys, tmp_path, reference):
     path = tmp_path / "mine.h5"
     with h5py.File(path, "w") as file:
         file.attrs["format"] = np.bytes_("fcpts-ref trace")
-        file.attrs["version"] = 1
+        file.attrs["version"] = 2
         file["steps/0/quantities/masks"] = np.ones(3)
     code, out, _ = run(capsys, "diverge", path, reference)
     assert code == 1
@@ -144,7 +144,7 @@ def test_a_large_trace_warns(capsys, tmp_path, monkeypatch):
     assert "--without" in error
 
 
-def test_damaged_files_are_survived(tmp_path, reference):
+def test_damaged_files_do_not_crash(tmp_path, reference):
     content = reference.read_bytes()
     with np.errstate(all="ignore"):
         for copy in damaged_copies(content, 40):

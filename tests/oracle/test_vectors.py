@@ -27,7 +27,7 @@ def groups():
     return [json.loads((FOLDER / name).read_text()) for name in names if name.endswith(".json")]
 
 
-def test_every_file_keeps_to_the_closed_schema():
+def test_every_file_follows_the_closed_schema():
     jsonschema = pytest.importorskip("jsonschema")
     validator = jsonschema.Draft202012Validator(json.loads((FOLDER / "schema.json").read_text()))
     for group in groups():
@@ -56,7 +56,7 @@ def test_ids_are_unique_and_named_after_their_group():
     assert all(case.id.startswith(f"{case.group}.") for case in CASES)
 
 
-def test_every_flag_has_a_note_and_every_note_is_used():
+def test_every_flag_has_a_note():
     for group in groups():
         used = {flag for case in group["cases"] for flag in case.get("flags", ())}
         assert used <= set(group["notes"]), group["group"]
@@ -97,7 +97,7 @@ def test_floating_inputs_are_exact_in_float32():
 
 
 @pytest.mark.slow
-def test_regeneration_differs_in_nothing():
+def test_regeneration_gives_the_same_vectors():
     pytest.importorskip("mpmath")
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
@@ -138,7 +138,7 @@ def test_bad_arrays_are_refused(entry):
 
 
 @pytest.mark.parametrize("entry", ["x", "inside/x", "outside/x"])
-def test_another_file_of_the_machine_is_not_read(tmp_path, entry):
+def test_no_other_file_is_read(tmp_path, entry):
     (tmp_path / "secret").write_bytes(bytes(range(64)))
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = np.zeros(64, np.uint8)
@@ -174,7 +174,7 @@ def test_foreign_files_are_refused(tmp_path, content):
 
 
 def broken(value, generator):
-    """The JSON value with one thing in it changed, removed or replaced by something else."""
+    """Return the JSON value with one entry changed, removed or replaced."""
     if isinstance(value, dict) and value and generator.random() < 0.9:
         key = list(value)[generator.integers(len(value))]
         rest = {k: v for k, v in value.items() if k != key}
@@ -203,7 +203,7 @@ def write_suite(folder, group, suite=SUITE):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_broken_files_are_refused_or_read_whatever_is_wrong(tmp_path, seed):
-    """A mutated file is InputError in one line, or cases that can be run, shown and exported."""
+    """A mutated file gives a one-line InputError, or cases that can be run, shown and exported."""
     generator = np.random.default_rng(seed)
     refused = []
     for _ in range(60):
@@ -249,7 +249,7 @@ def from_file(folder, dataset="x"):
 
 
 def test_arrays_in_a_file_are_read_from_that_file_alone(tmp_path):
-    """External storage and links would read and print any file of the machine."""
+    """External storage and links would read and print any file on the machine."""
     (tmp_path / "secret").write_bytes(b"0123456789abcdef")
     with h5py.File(tmp_path / "other.h5", "w") as other:
         other["x"] = [1.0, 2.0]

@@ -1,4 +1,4 @@
-"""PyTorch on one thread: tensors this small only wait for one another on more."""
+"""Run PyTorch on one thread: on more, tensors this small only wait for one another."""
 
 from __future__ import annotations
 

@@ -25,12 +25,15 @@ NETWORKS = {
     "B": (small_resnet("B"), lambda: ResNet(1, 5, (3, 5, 6), 2, "B")),
     "plain": (small_plain(), lambda: Plain(4, (3, 4), 2, 6, True)),
 }
-FASTER = {"learning_rate": 0.3, "threshold_learning_rate": 0.5}  # ten steps that show something
+FASTER = {"learning_rate": 0.3, "threshold_learning_rate": 0.5}  # ten steps then move every array
 
 
 def begin(graph, method):
-    """Our problem and first state; a sigmoid's thresholds moved off the weights they came from,
-    because one ulp of sigmoid(logit(t)) would decide about that weight."""
+    """Return our problem and initial state.
+
+    Sigmoid thresholds are moved off the weights that they come from: otherwise one ulp of
+    sigmoid(logit(t)) would decide whether such a weight is pruned.
+    """
     problem = make_problem(make_network(graph), make_images(graph, IMAGES), TARGET, engine="numpy")
     state = method.begin(problem)
     if method.conventions.threshold_parameter == "sigmoid":
@@ -39,7 +42,7 @@ def begin(graph, method):
 
 
 def run_theirs(problem, state, method, make):
-    """The same batches and samples, drawn in the order in which Algorithm 1 draws them."""
+    """Run PyTorch on the same batches and samples, drawn in the order of Algorithm 1."""
     conventions = method.conventions
     per_epoch = IMAGES // BATCH
     run = Run(
@@ -106,7 +109,7 @@ def test_profiles(case, profile, control):
     compare(*NETWORKS[case], method)
     faster = replace(method, choices=FASTER)
     start, state = compare(*NETWORKS[case], faster)
-    if (profile, control) != ("released", "projection"):  # there nothing but weights can move t
+    if (profile, control) != ("released", "projection"):  # there only the weights move t
         moved(start, state)
 
 

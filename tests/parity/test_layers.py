@@ -18,7 +18,7 @@ def draw(*shape, seed=0, scale=1.0):
 
 
 def compare(ours, theirs, inputs, cotangents=(1, 2, 3)):
-    """(forward, backward) of this project and a function of PyTorch tensors, on the same inputs."""
+    """Compare (forward, backward) of this project with a function of PyTorch tensors."""
     forward, backward = ours
     value, cache = forward(*inputs)
     tensors = [torch.from_numpy(x).requires_grad_() for x in inputs]
@@ -181,5 +181,5 @@ def test_every_layer_is_compared_here():
     for name in layers.__all__:
         if name.endswith("_forward"):
             kind = name.removesuffix("_forward")
-            quoted = {f'"{kind}"', f"layers.{name}", f'"{kind.split("_")[0]}"'}
+            quoted = {f'"{kind}"', f"layers.{name}", f'"{kind.removesuffix("_pool")}"'}
             assert any(word in source for word in quoted), kind

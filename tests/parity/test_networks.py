@@ -57,7 +57,7 @@ def test_logits_gradients_and_statistics(case, training):
 
 
 def test_names_are_those_of_the_modules():
-    """What makes loading without a table of names possible."""
+    """Equal names allow loading weights without a table of names."""
     for graph, make in CASES.values():
         shapes = {name: tuple(p.shape) for name, p in make().named_parameters()}
         assert shapes == graph.parameter_shapes

@@ -1,7 +1,7 @@
-"""Algorithm 1 once more, in PyTorch: autograd makes every derivative but the declared surrogates.
+"""Algorithm 1 in PyTorch: autograd computes every derivative except the declared surrogates.
 
-Written from the paper and the released code's behaviour.  From our side it takes what is drawn at
-random, the initial thresholds and the schedule; everything else is computed here.
+Written from the paper and the behaviour of the released code.  The random draws, the initial
+thresholds and the schedule come from our implementation; everything else is computed here.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def kernel_density(weight: Any, sample: Any, conventions: Conventions) -> Any:
 
 
 def histogram_density(weight: Any, bins: int) -> Any:
-    """As the released code: counts by histc, looked up between equal edges."""
+    """Estimate as the released code: counts by histc, looked up between equidistant edges."""
     w = weight.flatten()
     low, high = w.min(), w.max()
     edges = torch.linspace(low.item(), high.item(), bins + 1, dtype=w.dtype)
@@ -186,7 +186,7 @@ class Run:
         self.learned.copy_(torch.logit(t).clamp(min=-30) if sigmoid else t)
 
     def at_rates(self) -> Any:
-        """The largest pruned magnitude of every layer at its own rate."""
+        """Return the largest pruned magnitude of every layer at its own rate."""
         result = []
         for name in self.names:
             magnitude = self.weights[name].abs().flatten().sort().values
@@ -195,7 +195,7 @@ class Run:
         return torch.stack(result)
 
     def projection(self) -> Any:
-        """Between the count-th smallest |w| / t and the next."""
+        """Return the midpoint of the count-th smallest |w| / t and the next."""
         pairs = zip(self.names, self.thresholds, strict=True)
         ratios = torch.cat([(self.weights[n].abs() / t).flatten() for n, t in pairs]).sort().values
         count = round(self.target * ratios.numel())

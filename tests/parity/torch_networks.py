@@ -1,4 +1,4 @@
-"""The networks once more as PyTorch modules, written from their papers and not from our graphs."""
+"""The networks as PyTorch modules, written from their papers and not from our graphs."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Plain(nn.Module):
 
 
 def load(module: Any, network: Any) -> Any:
-    """The module in float64 with our network's parameters and buffers: the names are the same."""
+    """Load our network's parameters and buffers into a module, in float64, by the same names."""
     module = module.double()
     state = {**network.parameters, **network.buffers}
     missing, unexpected = module.load_state_dict(
@@ -107,5 +107,5 @@ def load(module: Any, network: Any) -> Any:
 
 
 def statistics(module: Any) -> dict[str, Any]:
-    """Running means and variances by name."""
+    """Return running means and variances by name."""
     return {n: b.numpy() for n, b in module.named_buffers() if "running_" in n}

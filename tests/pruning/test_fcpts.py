@@ -339,7 +339,7 @@ def with_weight(name, value):
 def test_constant_weights():
     """A layer whose weights are all alike has no spread to measure a bandwidth in."""
     network = with_weight("layer1.0.conv1.weight", 0.1)
-    with pytest.raises(InputError, match="use an absolute one"):
+    with pytest.raises(InputError, match="use an absolute bandwidth"):
         run(network)
     for settings in ({"profile": "released"}, {"choices": {"bandwidth": "absolute"}}):
         assert_exact(run(network, **settings), 0.8, network)

@@ -143,7 +143,7 @@ def test_scores(name, target):
 
 
 @pytest.mark.parametrize("name", BY_SCORE)
-def test_equal_scores_go_in_the_order_of_the_layers(name):
+def test_equal_scores_are_pruned_in_the_order_of_the_layers(name):
     weights = {"a": np.array([1.0, -1.0, 1.0, 2.0]), "b": np.array([1.0, -1.0, 1.0, 2.0])}
     allocation = allocate(name, weights, 0.5)
     assert counts(allocation, weights) == ({"a": 2, "b": 2} if name == "lamp" else {"a": 3, "b": 1})
@@ -185,7 +185,7 @@ def test_keeping_the_largest_weight_of_every_layer(name, seed, target, digits):
     assert allocation == plain
 
 
-def test_where_a_layer_would_be_emptied_the_next_weights_go():
+def test_keeping_the_largest_weight_prunes_the_next_weights():
     weights = {"a": np.array([1.0, 2.0, 3.0]), "b": np.array([0.1, 0.2])}
     with pytest.raises(InputError, match="all 2 weights of 'b'"):
         allocate("global", weights, 0.4)

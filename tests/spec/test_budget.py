@@ -1,4 +1,4 @@
-"""Exact budgets: which weights go, in which order, and by which factor."""
+"""Exact budgets: the pruned weights, their order, and the factor on the thresholds."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_budget(target, size, count):
     assert budget(target, size) == count
 
 
-def test_a_budget_in_percent_is_asked_about():
+def test_a_target_in_percent_is_refused_with_its_share():
     for percent, share in ((90, "0.9"), (87.5, "0.875")):
         with pytest.raises(InputError) as caught:
             budget(percent, 10)
@@ -78,8 +78,8 @@ def test_threshold_of_count_prunes_so_many(seed, dtype, count):
 
 def test_mask_of_count_breaks_ties_row_major():
     weight = np.array([[1.0, -0.5, 0.5], [0.5, 0.0, -0.5]])
-    gone = [np.flatnonzero(~mask_of_count(weight, n)).tolist() for n in range(7)]
-    assert gone == [[], [4], [1, 4], [1, 2, 4], [1, 2, 3, 4], [1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]]
+    pruned = [np.flatnonzero(~mask_of_count(weight, n)).tolist() for n in range(7)]
+    assert pruned == [[], [4], [1, 4], [1, 2, 4], [1, 2, 3, 4], [1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]]
 
 
 @pytest.mark.parametrize("function", [threshold_of_count, mask_of_count])
@@ -115,7 +115,7 @@ def test_projection_meets_the_count(seed, dtype, data):
 def test_projection_leaves_thresholds_of_0():
     weights = [np.array([0.1, 0.2, 0.3]), np.array([0.0, 5.0])]
     t = np.array([0.5, 0.0])
-    assert projection_factor(weights, t, 1) == pytest.approx(0.1)  # the zero goes
+    assert projection_factor(weights, t, 1) == pytest.approx(0.1)  # the zero is pruned
     assert projection_factor(weights, t, 3) == pytest.approx(0.5)
     assert projection_factor(weights, t, 4) == pytest.approx(1.2)  # nothing finite above
     with pytest.raises(InputError, match="only 4 weights lie in layers with a threshold above 0"):
@@ -125,7 +125,7 @@ def test_projection_leaves_thresholds_of_0():
 def test_projection_of_ties_and_of_nothing():
     weights, t = [np.array([1.0, -1.0, 1.0, 2.0])], np.array([0.5])
     assert projection_factor(weights, t, 0) == 1.0  # half of the smallest ratio, 2
-    assert projection_factor(weights, t, 2) == 2.0  # cannot be told apart: all three go
+    assert projection_factor(weights, t, 2) == 2.0  # equal ratios: all three are pruned
     assert projection_factor(weights, t, 3) == 3.0
     assert projection_factor(weights, np.array([0.0]), 0) == 1.0
 
@@ -133,7 +133,7 @@ def test_projection_of_ties_and_of_nothing():
 @pytest.mark.parametrize("count", [0, 1, 2])
 @DTYPES
 def test_projection_of_more_zeros_than_are_to_go_keeps_the_thresholds(dtype, count):
-    """A factor of 0 would end every layer's threshold for good."""
+    """A factor of 0 would set every threshold to 0, and no later factor could raise it."""
     weights = [np.array([0, 0, 0, 1.0, 2.0], dtype), np.array([0, 0.5], dtype)]
     t = np.array([0.5, 1.0])
     factor = projection_factor(weights, t, count)
@@ -171,8 +171,8 @@ def test_exact_masks(problem):
         assert mask.flat[np.argmax(magnitude)], "the largest weight is kept"
         others = magnitude.copy()
         others.flat[np.argmax(magnitude)] = np.inf
-        kept, gone = others[mask], others[~mask]
-        assert gone.max(initial=0) <= kept.min(initial=np.inf), "the smallest of a layer go"
+        kept, pruned = others[mask], others[~mask]
+        assert pruned.max(initial=0) <= kept.min(initial=np.inf), "the smallest are pruned"
 
 
 @given(layers())
@@ -199,7 +199,7 @@ def test_exact_masks_order_of_ties():
         assert gone == set(order[:count])
 
 
-def test_exact_masks_with_thresholds_of_0_go_by_magnitude():
+def test_exact_masks_with_thresholds_of_0_prune_by_magnitude():
     weights = {"a": np.array([5.0, 1.0, 3.0]), "b": np.array([2.0, 4.0])}
     thresholds = {"a": 0.0, "b": 0.0}
     gone = [

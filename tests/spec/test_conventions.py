@@ -1,4 +1,4 @@
-"""The open points: every one a named choice, and the two profiles."""
+"""The open points, each a named choice, and the profiles."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ def test_reconstruction_loss_edges():
 
 @given(seeds, thresholds)
 def test_mask_threshold_gradient_is_its_own_formula(seed, t):
-    """Convention 2: a declared surrogate, never compared with differences."""
+    """Convention 2 declares a surrogate, which is never compared with differences."""
     weight = draw(30, seed=seed, scale=2)
     u = np.abs(weight) - t
     dsign = np.where((u > -1) & (u < 1), 1.0, 0.0)
@@ -530,7 +530,7 @@ def test_not_finite(call, bad):
         (lambda: eq.sparsity_rate_integral(0.5, [], 0.5), "at least one weight"),
         (lambda: eq.sparsity_rate_integral(-0.5, [1.0], 0.5), "magnitude >= 0"),
         (lambda: eq.density([0.0], [], 0.5), "at least one weight"),
-        (lambda: eq.density([0.0], [1.0], 0), "all alike"),
+        (lambda: eq.density([0.0], [1.0], 0), "equal weights have no standard deviation"),
         (lambda: eq.density([0.0], [1.0], -1), "above 0"),
         (lambda: eq.histogram_density([0.0], []), "at least one weight"),
         (lambda: eq.histogram_density([0.0], [1.0], bins=0), "at least 1"),

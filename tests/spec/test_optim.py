@@ -1,4 +1,4 @@
-"""Optimisers and the schedule by hand; against PyTorch in parity/."""
+"""Optimisers and the schedule by hand; parity/ compares them with PyTorch."""
 
 from __future__ import annotations
 

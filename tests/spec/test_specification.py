@@ -1,4 +1,4 @@
-"""docs/specification.md and docs/oracle.md say what the code does, name by name."""
+"""docs/specification.md and docs/oracle.md agree with the code, name by name."""
 
 from __future__ import annotations
 

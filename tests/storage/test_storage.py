@@ -167,6 +167,7 @@ def text(content: str) -> Any:
 CHANGES: dict[str, tuple[Any, str]] = {
     "a newer version": (set_attribute("version", np.int64(9)), "update fcpts-ref"),
     "version 0": (set_attribute("version", np.int64(0)), "version 0"),
+    "an older version": (set_attribute("version", np.int64(1)), "reads 2: recreate the file"),
     "another format": (set_attribute("format", np.bytes_(b"other")), "not of the format"),
     "no graph": (remove("graph"), "graph is missing"),
     "no parameters": (remove("parameters"), "parameters is missing"),

@@ -1,4 +1,4 @@
-"""The command: write, drift, freeze."""
+"""Run the command: write, drift or freeze."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing the suite, reporting drift against the frozen files, and freezing on purpose."""
+"""Write the suite, report drift from the frozen files, or freeze the suite on purpose."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOLERATED_ULP = 4  # drift of a rounded output that is reported but does not fai
 
 
 def make_groups() -> list[Group]:
-    """Every group of the suite, in the order of its files."""
+    """Return every group of the suite, in the order of its files."""
     return [
         *equation_cases.make_groups(),
         *layer_cases.make_groups(),
@@ -31,13 +31,13 @@ def make_groups() -> list[Group]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one of the commands; the exit code."""
+    """Run one of the commands; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.vectors", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     write = commands.add_parser("write", help="make the suite in a folder")
     write.add_argument("folder", type=Path)
     commands.add_parser("drift", help="make it in a scratch folder and report differences")
-    freeze = commands.add_parser("freeze", help="put new cases into data/vectors")
+    freeze = commands.add_parser("freeze", help="add new cases to data/vectors")
     freeze.add_argument(
         "--change", action="append", default=[], metavar="ID", help="a case that may change"
     )
@@ -76,7 +76,7 @@ def _freeze(scratch: Path, allowed: set[str]) -> int:
     refused = sorted(set(changed) - allowed) + gone
     if refused:
         print(
-            f"not frozen: {', '.join(refused)} would change or vanish; give new cases new ids, "
+            f"not frozen: {', '.join(refused)} would change or disappear; give new cases new ids, "
             "retire old ids in suite.py, or name each with --change",
             file=sys.stderr,
         )
@@ -91,7 +91,7 @@ def _freeze(scratch: Path, allowed: set[str]) -> int:
 
 
 def read_cases(folder: Path) -> dict[str, dict[str, Any]]:
-    """All cases of a folder by id, with rules and notes resolved and arrays read."""
+    """Return all cases of a folder by id, with rules and notes resolved and arrays read."""
     suite = json.loads((folder / "suite.json").read_text(encoding="utf-8"))
     cases = {}
     for name in suite["files"]:
@@ -116,13 +116,13 @@ def _inline(entry: Any, folder: Path) -> Any:
 
 
 def compare_cases(frozen: dict[str, Any], made: dict[str, Any]) -> str | None:
-    """What differs: inputs, metadata and exact outputs must be equal, others may round."""
+    """Return the difference, or None: all must be equal but the rounding of inexact outputs."""
     for key in sorted((frozen.keys() | made.keys()) - {"outputs"}):
         if frozen.get(key) != made.get(key):
-            return f"{key} differ"
+            return f"differs in {key}"
     before, after = frozen.get("outputs", {}), made.get("outputs", {})
     if before.keys() != after.keys():
-        return "outputs differ in name"
+        return "the names of the outputs differ"
     worst = 0.0
     for name in before:
         old, new = before[name], after[name]

@@ -1,7 +1,7 @@
-"""Drawing inputs.  Drawn once, stored as inputs, never drawn again by who reads the vectors.
+"""Draw random inputs, which the vectors store: readers of the vectors draw nothing.
 
 All numbers are multiples of 1/1024 below 64 in magnitude, so that float32 holds them exactly.
-Python's ``random.random`` promises the same numbers for the same seed in every version.
+Python's ``random.random`` guarantees the same numbers for the same seed in every version.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ class Draw:
         self._random = random.Random(seed)
 
     def uniform(self, *shape: int, low: float = -2.0, high: float = 2.0) -> np.ndarray:
-        """Numbers between two bounds, none of them 0."""
+        """Draw numbers between two bounds, none of them 0."""
         return self._fill(shape, lambda: low + (high - low) * self._random.random())
 
     def weights(self, *shape: int, scale: float = 1.0) -> np.ndarray:
-        """Bell-shaped numbers around 0 with about this standard deviation, none of them 0."""
+        """Draw roughly normal numbers of about this standard deviation, none of them 0."""
         return self._fill(
             shape, lambda: scale * (sum(self._random.random() for _ in range(12)) - 6)
         )
 
     def labels(self, count: int, classes: int) -> np.ndarray:
-        """Class numbers."""
+        """Draw class numbers."""
         return np.array(
             [int(self._random.random() * classes) for _ in range(count)], dtype=np.int64
         )
 
     def coins(self, *shape: int) -> np.ndarray:
-        """Zeros and ones."""
+        """Draw zeros and ones."""
         count = int(np.prod(shape, dtype=int))
         values = [float(self._random.random() < 0.5) for _ in range(count)]
         return np.array(values).reshape(shape)

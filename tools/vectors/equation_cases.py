@@ -16,12 +16,12 @@ HALF_STEP = 1 / 2048  # drawn numbers are multiples of 1/1024: this keeps thresh
 
 
 def arr(*values: float, dtype: str = "float64") -> np.ndarray:
-    """A vector."""
+    """Return a float64 vector."""
     return np.array(values, dtype=dtype)
 
 
 def make_groups() -> list[Group]:
-    """One group per equation."""
+    """Make one group per equation."""
     makers = (
         _equation_1, _equation_2, _equation_3, _equation_4, _equation_5, _equation_7, _equation_8,
         _equation_9, _equation_10, _equation_11, _equation_12, _equation_13, _equation_14,

@@ -168,7 +168,7 @@ def density(decide: Decisions, points: Any, samples: Any, bandwidth: float) -> O
 
 
 def histogram_density(decide: Decisions, points: Any, samples: Any, bins: int) -> Outputs:
-    """Counted with the last bin closed, looked up with every bin open above."""
+    """Count with the last bin closed, look up with every bin open above."""
     w = exact(samples).ravel().tolist()
     low, high = min(w), max(w)
     points, result = exact(points), zeros(points.shape)

@@ -1,4 +1,4 @@
-"""Arrays of extended-precision numbers, exact differentiation, and decisions with their margin."""
+"""Arrays of extended-precision numbers, their differentiation, and decisions with margins."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from mpmath import mp, mpf
 
 mp.dps = 80
-STEP = mpf(10) ** -25  # central differences err by about STEP**2: 50 digits are right
+STEP = mpf(10) ** -25  # the error of central differences is about STEP**2: 50 correct digits
 MARGIN = (
     1e-5  # relative distance from every decision outside BOUNDARY cases; float32 rounds at 6e-8
 )
 
 
 def exact(values: Any) -> np.ndarray:
-    """The same numbers in extended precision, as a new object array."""
+    """Convert numbers to extended precision, as a new object array."""
     array: np.ndarray = np.asarray(values)
     if array.dtype == object:
         return array.copy()
@@ -28,7 +28,7 @@ def exact(values: Any) -> np.ndarray:
 
 
 def zeros(shape: tuple[int, ...]) -> np.ndarray:
-    """An array of extended-precision zeros."""
+    """Return an array of extended-precision zeros."""
     result = np.empty(shape, dtype=object)
     for index in indices(shape):
         result[index] = mpf(0)
@@ -36,12 +36,12 @@ def zeros(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def indices(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """All indices of an array, row-major."""
+    """Iterate over all indices of an array, row-major."""
     return product(*(range(size) for size in shape))
 
 
 def rounded(values: Any, dtype: str = "float64") -> np.ndarray:
-    """Extended-precision numbers rounded once, to nearest, to a dtype."""
+    """Round extended-precision numbers once, to nearest, to a dtype."""
     values = np.asarray(values, dtype=object)
     result = np.empty(values.shape, dtype=dtype)
     for index in indices(values.shape):
@@ -54,14 +54,14 @@ def rounded(values: Any, dtype: str = "float64") -> np.ndarray:
 
 
 def total(values: Any) -> mpf:
-    """The sum of all elements."""
+    """Return the sum of all elements."""
     return mp.fsum(np.asarray(values, dtype=object).ravel().tolist())
 
 
 def differentiate(
     function: Callable[[np.ndarray], np.ndarray], x: np.ndarray, cotangent: np.ndarray
 ) -> np.ndarray:
-    """The gradient of sum(cotangent * function(x)) by x, from values of the function alone."""
+    """Return the gradient of sum(cotangent * function(x)) by x, from values of the function."""
     gradient = zeros(x.shape)
     for index in indices(x.shape):
         ends = []
@@ -74,13 +74,13 @@ def differentiate(
 
 
 class Decisions:
-    """Every comparison that a result hangs on; remembers how close the closest one was."""
+    """Make every comparison that a result depends on; ``closest``: the smallest margin so far."""
 
     def __init__(self) -> None:
         self.closest = float("inf")
 
     def compare(self, a: Any, b: Any) -> int:
-        """-1, 0 or 1 as a is below, equal to or above b."""
+        """Return -1, 0 or 1 if a is below, equal to or above b."""
         a, b = mpf(a), mpf(b)
         scale = max(abs(a), abs(b), mpf(2) ** -10)
         self.closest = min(self.closest, float(abs(a - b) / scale))

@@ -1,4 +1,4 @@
-"""One step of Algorithm 1, and a run of them, derived a second time on a small network.
+"""A step of Algorithm 1 and a run of several, derived a second time on a small network.
 
 The network: convolution 3x3 (padding 1), batch norm, ReLU, convolution 3x3 (stride 2, padding 1),
 batch norm, ReLU, mean over the pixels, linear layer with bias.  Its arrays come as lists in the
@@ -32,7 +32,7 @@ Outputs = dict[str, Any]
 
 @dataclass
 class State:
-    """What a step changes."""
+    """The state that a step changes."""
 
     parameters: list[np.ndarray]
     buffers: list[np.ndarray]
@@ -44,7 +44,7 @@ class State:
 def _forward(
     decide: Decisions, p: Sequence[np.ndarray], buffers: Sequence[Any], images: Any, training: bool
 ) -> dict[str, Any]:
-    """Every value on the way from the images to the logits."""
+    """Return every value from the images to the logits."""
     x, seen, new_buffers = exact(images), {}, []
     for block, stride in enumerate(WINDOWS):
         weight, gamma, beta = p[3 * block : 3 * block + 3]
@@ -72,7 +72,7 @@ def _backward(
     dlogits: np.ndarray,
     training: bool,
 ) -> list[np.ndarray]:
-    """The gradients of all parameters, the layers' second derivations chained."""
+    """Chain the layers' second derivations; return the gradients of all parameters."""
     last = layers.linear_backward(decide, dlogits, seen["pooled"], p[6], p[7])
     dx = layers.global_average_pool_backward(decide, last["dx"], seen["relu"])["dx"]
     gradients = [last["dweight"], last["dbias"]]
@@ -93,7 +93,7 @@ def _backward(
 
 
 def fcpts_step(decide: Decisions, **inputs: Any) -> Outputs:
-    """One step; every quantity in the order in which it is computed."""
+    """Take one step; return every quantity in the order of computation."""
     dense = [exact(array) for array in inputs["dense_parameters"]]
     teacher = [exact(array) for array in inputs["dense_buffers"]]
     outputs, _ = _step(decide, dense, teacher, _begin(inputs), inputs["images"], inputs)
@@ -101,7 +101,7 @@ def fcpts_step(decide: Decisions, **inputs: Any) -> Outputs:
 
 
 def fcpts_run(decide: Decisions, **inputs: Any) -> Outputs:
-    """As many steps as there are batches."""
+    """Take one step per batch."""
     dense = [exact(array) for array in inputs["dense_parameters"]]
     teacher = [exact(array) for array in inputs["dense_buffers"]]
     state, history = _begin(inputs), []
@@ -140,7 +140,7 @@ def _step(
     images: Any,
     c: dict[str, Any],
 ) -> tuple[Outputs, State]:
-    """``c``: the conventions and settings by their names in the vectors."""
+    """Take one step; ``c``: the conventions and settings by their names in the vectors."""
     t = _thresholds(state.threshold_parameters, c)
     weights = [state.parameters[i] for i in PRUNABLE]
     masks = [equations.mask(decide, w, t[i], c["tie"])["mask"] for i, w in enumerate(weights)]
@@ -243,7 +243,7 @@ def _control_part(
 
 
 def _bandwidth(weight: np.ndarray, c: dict[str, Any]) -> mpf:
-    """Absolute, or in standard deviations (unbiased) of the layer."""
+    """Return the bandwidth: absolute, or relative to the layer's unbiased standard deviation."""
     if c["bandwidth"] == "absolute":
         return mpf(c["bandwidth_factor"])
     values = weight.ravel().tolist()
@@ -308,7 +308,7 @@ def _descend(
 
 
 def _project(decide: Decisions, state: State, c: dict[str, Any]) -> np.ndarray:
-    """All thresholds times the middle between the count-th smallest |w| / t and the next."""
+    """Multiply all thresholds by the midpoint of the count-th smallest |w| / t and the next."""
     t = _thresholds(state.threshold_parameters, c)
     weights = [state.parameters[place] for place in PRUNABLE]
     ratios = sorted(abs(w) / t[i] for i, weight in enumerate(weights) for w in weight.ravel())

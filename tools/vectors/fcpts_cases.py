@@ -56,7 +56,7 @@ RUN_RULES = {"masks": "exact", "rates": "rounded"}
 
 
 def make_groups() -> list[Group]:
-    """One group."""
+    """Make the group of whole steps and runs."""
     return [_steps()]
 
 
@@ -89,7 +89,7 @@ def _steps() -> Group:
 
 
 def _network(draw: Draw) -> dict[str, Any]:
-    """A dense network, a sparse one that has moved a little from it, and their buffers."""
+    """Draw a dense network, a sparse one that has moved a little from it, and their buffers."""
     dense = [
         draw.uniform(*shape, low=0.5, high=1.5)
         if i in (1, 4)
@@ -112,7 +112,7 @@ def _network(draw: Draw) -> dict[str, Any]:
 
 
 def _parameters_of(draw: Draw, parameter: str) -> np.ndarray:
-    """Thresholds near the middle of the weights, or the logits of such thresholds."""
+    """Draw thresholds near the middle of the weights, or the logits of such thresholds."""
     if parameter == "sigmoid":
         return draw.uniform(3, low=-1.25, high=-0.5) + 1 / 2048
     return draw.uniform(3, low=0.25, high=0.375) + 1 / 2048
@@ -135,7 +135,7 @@ def _step(choices: dict[str, Any]) -> Callable[[Draw], dict[str, Any]]:
 
 
 def _samples(draw: Draw, front: tuple[int, ...]) -> np.ndarray:
-    """Indices of drawn weights, for each layer below its size."""
+    """Draw indices of weights, in each layer below its size."""
     count = int(np.prod(front, dtype=int))
     sizes = [int(np.prod(SHAPES[place])) for place in fcpts.PRUNABLE]
     drawn = [draw.labels(DRAWN, size) for _ in range(count) for size in sizes]

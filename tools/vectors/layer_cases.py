@@ -17,7 +17,7 @@ BACKWARD = 100  # a backward case has its forward case's number plus this
 
 
 def make_groups() -> list[Group]:
-    """One group per layer."""
+    """Make one group per layer."""
     makers = (
         _convolution, _linear, _batch_norm, _relu, _max_pool, _average_pool, _global_average_pool,
         _shortcut, _add, _flatten, _normalise, _softmax, _log_softmax, _cross_entropy,
@@ -54,7 +54,7 @@ def _pair(
     shape_of: str | None = None,
     **details: Any,
 ) -> None:
-    """A forward case, and its backward case with a random cotangent of the output's shape."""
+    """Add a forward case, and its backward case with a random cotangent of the output's shape."""
     group.add(number, f"{name}_forward", comment, inputs, **details)
     expected = next(iter(group.cases[-1]["outputs"].values()))["value"]
     shape = tuple(expected["shape"])

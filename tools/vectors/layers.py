@@ -1,7 +1,7 @@
 """Every layer derived a second time: plain loops, and differentiation of the forward's values.
 
-Linear layers scatter each output gradient to what the output was made of; the others are
-differentiated from their values in extended precision, so that no derivative is written twice.
+Layers that are linear scatter each output gradient to the inputs of that output; the others are
+differentiated numerically in extended precision, so that no derivative is derived by hand twice.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _taps(
     dilation: list[int],
     groups: int,
 ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
-    """The index of y, of x and of the weight for every product of a convolution."""
+    """Yield the indices of y, x and the weight for every product of a convolution."""
     (N, _, H, W), (K, C, R, S) = x_shape, weight_shape
     P, Q = output_shape(x_shape, weight_shape, stride, padding, dilation)
     for n, k, p, q, c, r, s in indices((N, K, P, Q, C, R, S)):
@@ -46,7 +46,7 @@ def output_shape(
     padding: list[int],
     dilation: list[int],
 ) -> tuple[int, int]:
-    """How many windows fit, counted one by one."""
+    """Count the windows that fit, one by one."""
     sizes = []
     for axis in (0, 1):
         reach = dilation[axis] * (weight_shape[2 + axis] - 1)
@@ -288,7 +288,7 @@ def flatten_backward(decide: Decisions, dy: Any, x: Any) -> Outputs:
 def _window(
     x: np.ndarray, at: tuple[int, ...], kernel: list[int], stride: list[int], padding: list[int]
 ) -> list[tuple[int, ...]]:
-    """The indices of x inside one window, row-major; the padding left out."""
+    """Return the indices of x inside one window, row-major, without the padding."""
     n, c, p, q = at
     found: list[tuple[int, ...]] = []
     for r, s in indices((kernel[0], kernel[1])):
@@ -305,7 +305,7 @@ def _pooled_shape(
 
 
 def _winner(decide: Decisions, x: np.ndarray, window: list[tuple[int, ...]]) -> tuple[int, ...]:
-    """The index of the greatest pixel, the first of equals."""
+    """Return the index of the greatest pixel, the first of equals."""
     best = window[0]
     for index in window[1:]:
         if decide.compare(x[index], x[best]) > 0:

@@ -17,7 +17,7 @@ BY_SCORE = ("global_magnitude", "l1_norm", "l2_norm", "lamp")
 
 
 def make_groups() -> list[Group]:
-    """Allocations, budgets, optimisers."""
+    """Make the groups of allocations, budgets and optimisers."""
     return [_allocations(), _budgets(), _optimisers()]
 
 

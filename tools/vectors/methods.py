@@ -102,7 +102,7 @@ def allocation_l2_norm(decide: Decisions, weights: Any, target: float) -> Output
 
 
 def allocation_lamp(decide: Decisions, weights: Any, target: float) -> Outputs:
-    """w^2 over the sum of the squares of the layer at or above it, one weight at a time."""
+    """Score by w^2 over the sum of the layer's squares from w^2 up, one weight at a time."""
     scores = []
     for weight in weights:
         squares = [w * w for w in exact(weight).ravel()]
@@ -118,13 +118,13 @@ def allocation_lamp(decide: Decisions, weights: Any, target: float) -> Outputs:
 
 
 def threshold_of_count(decide: Decisions, weight: Any, count: int) -> Outputs:
-    """The largest of the pruned magnitudes; 0 where nothing is pruned."""
+    """Return the largest pruned magnitude; 0 if nothing is pruned."""
     magnitudes = sorted(abs(w) for w in exact(weight).ravel())
     return {"threshold": magnitudes[count - 1] if count else mpf(0)}
 
 
 def mask_of_count(decide: Decisions, weight: Any, count: int) -> Outputs:
-    """Exactly ``count`` of the smallest go; of equals the first in row-major order."""
+    """Prune exactly the ``count`` smallest; of equals the first in row-major order."""
     w = exact(weight).ravel()
     order = sorted(range(len(w)), key=lambda i: (abs(w[i]), i))
     if 0 < count < len(order):
@@ -136,10 +136,10 @@ def mask_of_count(decide: Decisions, weight: Any, count: int) -> Outputs:
 
 
 def exact_masks(decide: Decisions, weights: Any, thresholds: Any, count: int) -> Outputs:
-    """The masks of all layers, one after the other: the smallest |w| / t go, ``count`` in all.
+    """Return the concatenated masks of all layers: the ``count`` smallest |w| / t are pruned.
 
-    Of equal ratios the smaller |w|, then the first layer, then row-major order.  The largest
-    weight of a layer stays.
+    Ties in the ratio are broken by the smaller |w|, then by layer, then in row-major order.  The
+    largest weight of a layer is pruned last.
     """
     entries: list[tuple[bool, Any, Any, int]] = []
     for layer, weight in enumerate(weights):
@@ -175,7 +175,7 @@ def sgd(
     weight_decay: float,
     nesterov: bool,
 ) -> Outputs:
-    """All parameters after every step, and the last velocity."""
+    """Return all parameters after every step, and the last velocity."""
     p, v = exact(parameter), zeros(parameter.shape)
     history = zeros(gradients.shape)
     for step in range(gradients.shape[0]):
@@ -198,7 +198,7 @@ def adam(
     epsilon: float,
     weight_decay: float,
 ) -> Outputs:
-    """All parameters after every step; steps count from 1.
+    """Return all parameters after every step; steps count from 1.
 
     The moments are written out as weighted sums over all gradients so far.
     """
@@ -218,7 +218,7 @@ def adam(
 
 
 def schedule(decide: Decisions, steps: int, warmup: int) -> Outputs:
-    """The factor on the learning rate at every step."""
+    """Return the factor on the learning rate at every step."""
     factors = zeros((steps,))
     for step in range(steps):
         if step < warmup:

@@ -20,7 +20,7 @@ INLINE_ELEMENTS = 600  # larger arrays go to HDF5
 ATTEMPTS = 200
 
 RETIRED: tuple[str, ...] = ()
-"""Ids of cases that were taken out.  They are never used again."""
+"""Ids of removed cases, which are never reused."""
 
 RULES: dict[str, dict[str, Any]] = {
     "exact": {
@@ -73,7 +73,7 @@ RULES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Operation:
-    """How an operation is derived, and the rule its outputs are compared by unless told."""
+    """How an operation is derived, and the default rule for comparing its outputs."""
 
     derive: Callable[..., dict[str, Any]]
     rule: str
@@ -93,7 +93,7 @@ class Group:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def note(self, flag: str, *, why: str, effect: str) -> None:
-        """Say why cases with a flag exist and what failing them breaks."""
+        """Describe a flag: why its cases exist, and the effect of failing them."""
         self.notes[flag] = {"why": why, "effect": effect}
 
     def add(
@@ -108,7 +108,7 @@ class Group:
         rules: Mapping[str, str] | None = None,
         source: str | None = None,
     ) -> None:
-        """Derive one case.  The number is part of its id and is never used again."""
+        """Derive and add one case.  The number is part of its id and is never reused."""
         case_id = f"{self.name}.{number:04d}"
         values, outputs = self._derive(case_id, operation, inputs, flags)
         rule, required = self.operations[operation].rule, self.operations[operation].required
@@ -134,7 +134,7 @@ class Group:
         *,
         source: str | None = None,
     ) -> None:
-        """A case that every implementation must refuse."""
+        """Add a case that every implementation must refuse."""
         case_id = f"{self.name}.{number:04d}"
         self._append(
             case_id, operation, f"refused: {reason}", inputs, ("REJECT",), (), source, reject=reason
@@ -153,7 +153,7 @@ class Group:
             if not callable(inputs):
                 break
         raise AssertionError(
-            f"{case_id}: a decision is only {decide.closest:.2g} away from its boundary; "
+            f"{case_id}: a decision is only {decide.closest:.2g} from its boundary; "
             "flag it BOUNDARY or move the inputs"
         )
 
@@ -201,7 +201,7 @@ class Group:
         return head | {"data": [_encode_number(value) for value in array.ravel().tolist()]}
 
     def to_json(self) -> str:
-        """The file's text: one case per line, so that a change shows as the lines it changes."""
+        """Return the text of the file: one case per line, so that diffs are short."""
         used = {o["rule"] for case in self.cases for o in case.get("outputs", {}).values()}
         head = {
             "format": FORMAT,
@@ -223,7 +223,7 @@ def _encode_number(value: Any) -> Any:
         if value in (float("inf"), float("-inf")):
             return "inf" if value > 0 else "-inf"
         if value == 0:
-            return 0.0  # a zero's sign is no part of any expectation
+            return 0.0  # the sign of a zero is never compared
     return value
 
 

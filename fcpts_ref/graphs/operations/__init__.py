@@ -1,4 +1,4 @@
-"""The operations of graphs: one row each, with everything that is known about it.
+"""The operations of graphs: one row each, with everything that the package knows about it.
 
 To add one, write its layer in ``fcpts_ref/layers``, its row in a file here, and its name below.
 """
@@ -29,6 +29,6 @@ OPERATIONS: dict[str, Operation] = {
     "softmax": SOFTMAX,
     "log_softmax": LOG_SOFTMAX,
 }
-"""By the name that nodes use."""
+"""The rows, by the name that nodes use."""
 
 __all__ = ["OPERATIONS", "Operation"]

@@ -15,16 +15,17 @@ REQUIRED: Final = object()
 
 @dataclass(frozen=True)
 class SameAs:
-    """A default: the value of another attribute, which is declared before."""
+    """A default: the value of another attribute, which is declared earlier."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """check(value) returns the value in its one form, or raises ValueError or TypeError.
+    """The check and the default of one attribute.
 
-    The first line of its docstring says what is expected.
+    check(value) returns the value in its canonical form, or raises ValueError or TypeError; its
+    docstring completes "expected ..." in error messages.
     """
 
     check: Callable[[Any], Any]
@@ -69,7 +70,7 @@ def amount(value: Any) -> float:
 
 
 def complete(declared: Mapping[str, Attribute], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The declared attributes, from what is given and from their defaults.
+    """Return all declared attributes: the given ones, checked, and defaults for the others.
 
     Raises InputError for an unknown name, a missing value or one of the wrong type.
     """

@@ -36,7 +36,7 @@ ATTRIBUTES = {
 
 
 def settings(attributes: Attributes) -> dict[str, Any]:
-    """The keywords of the layer's functions."""
+    """The keyword arguments of the layer's functions."""
     return {name: attributes[name] for name in ("stride", "padding", "dilation", "groups")}
 
 
@@ -83,7 +83,7 @@ def _macs(inputs: Sequence[Shape], output: Shape, attributes: Attributes) -> int
 
 
 def _channels(inputs: Sequence[Shape], attributes: Attributes) -> tuple[Channels | None, ...]:
-    """A depthwise convolution keeps its channels apart; any other mixes them."""
+    """A depthwise convolution keeps its channels separate; any other mixes them."""
     C, K, G = (attributes[name] for name in ("in_channels", "out_channels", "groups"))
     return (np.repeat(np.arange(C), K // C) if G == C > 1 else None,)
 

@@ -30,10 +30,10 @@ Initial = Literal["he", "ones", "zeros"]
 class Stored:
     """One array that a node stores.
 
-    role: "weight" is what pruning applies to (convention 14); "scale", "bias" and "embedding" are
-        learned too; a "statistic" is updated in training; a "constant" never changes.
-    initial: "he" (normal, variance 2 / inputs of a unit), "ones" or "zeros".
-    positive: "strictly" if all values must be above 0, "weakly" if they must not be below it.
+    role: a "weight" can be pruned (convention 14); "scale", "bias" and "embedding" are learned
+        too; a "statistic" is updated in training; a "constant" never changes.
+    initial: "he" (normal, variance 2 / fan-in), "ones" or "zeros".
+    positive: "strictly" if all values must be above 0, "weakly" if they must be at least 0.
     """
 
     shape: Shape
@@ -60,7 +60,7 @@ def _no_macs(inputs: Sequence[Shape], output: Shape, attributes: Attributes) -> 
 
 
 def one_to_one(inputs: Sequence[Shape], attributes: Attributes) -> tuple[Channels | None, ...]:
-    """Every output channel carries the input channel of the same number."""
+    """Every output channel carries the input channel of the same index."""
     return tuple(np.arange(shape[0]) for shape in inputs)
 
 
@@ -79,10 +79,10 @@ class Operation:
     attributes: the settings of a node, with types and defaults; any other name is an error.
     shape(input shapes, attributes) -> shape of the value.  Raises InputError if they do not fit.
     stored(attributes) -> the arrays that a node stores, by short name.
-    macs(input shapes, output shape, attributes) -> multiply-accumulates by a weight, one image.
-    channels(input shapes, attributes) -> for each input the channel that every output channel
-        carries, -1 for none of this input's; None if it mixes all of them.
-    arity: how many values it reads; None for one or more.
+    macs(input shapes, output shape, attributes) -> multiply-accumulates with a weight per image.
+    channels(input shapes, attributes) -> for each input, the input channel that every output
+        channel carries, -1 for none of this input; None if it mixes all of them.
+    arity: the number of values it reads; None for one or more.
     """
 
     forward: Forward
@@ -95,7 +95,7 @@ class Operation:
     arity: int | None = 1
 
     def complete(self, given: Attributes) -> dict[str, Any]:
-        """All attributes of a node: those given, checked, and the defaults of the others.
+        """Return all attributes of a node: the given ones, checked, and defaults for the others.
 
         Raises InputError for an unknown name, a missing value or one of the wrong type.
         """
@@ -103,7 +103,7 @@ class Operation:
 
 
 def simple(forward: Callable[..., Any], backward: Callable[..., Any]) -> tuple[Forward, Backward]:
-    """Forward and backward of an operation that stores nothing; attributes are its keywords."""
+    """Forward and backward of a row that stores nothing; attributes are keyword arguments."""
 
     def run(inputs: list[Array], stored: Arrays, attributes: Attributes, training: bool) -> Any:
         value, cache = forward(*inputs, **attributes)
@@ -119,17 +119,17 @@ def simple(forward: Callable[..., Any], backward: Callable[..., Any]) -> tuple[F
 def weight_and_bias(
     dx: Array, dweight: Array, dbias: Array | None
 ) -> tuple[tuple[Array, ...], Arrays]:
-    """What a layer's backward returns, as ``Operation.backward`` does."""
+    """Convert the gradients of a weighted layer to the form of ``Operation.backward``."""
     return (dx,), {"weight": dweight} | ({} if dbias is None else {"bias": dbias})
 
 
 def weights_macs(inputs: Sequence[Shape], output: Shape, weight: Shape) -> int:
-    """Every output is a sum over one row of the weight (K, ...)."""
+    """Multiply-accumulates where every output is a sum over one row of the weight (K, ...)."""
     return math.prod(output) * math.prod(weight[1:])
 
 
 def image_shape(shape: Shape) -> tuple[int, int, int]:
-    """(C, H, W).  Raises InputError for a value of another rank."""
+    """Return (C, H, W).  Raises InputError for a value of another rank."""
     if len(shape) != 3:
         raise InputError(f"reads {shape}; expected channels, height and width")
     C, H, W = shape

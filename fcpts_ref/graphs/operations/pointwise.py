@@ -1,4 +1,4 @@
-"""The rows of operations that work value by value: activations, softmax, addition."""
+"""The rows of activations, softmax and addition."""
 
 from __future__ import annotations
 

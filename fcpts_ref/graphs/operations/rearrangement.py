@@ -50,7 +50,7 @@ def _flatten_shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
 def _flatten_channels(
     inputs: Sequence[Shape], attributes: Attributes
 ) -> tuple[Channels | None, ...]:
-    """Every channel becomes one feature a pixel."""
+    """Every channel becomes one feature per pixel."""
     C, *pixels = inputs[0]
     return (np.repeat(np.arange(C), math.prod(pixels)),)
 

@@ -50,9 +50,10 @@ class Run:
         """Share of a parameter that is not zero, counted once; 1 where zeros may not be skipped."""
         if not self.sparse:
             return 1.0
-        if name not in self.densities:
-            self.densities[name] = density(self.parameters[name])
-        return self.densities[name]
+        known = self.densities if self.cache is None else self.cache.setdefault("densities", {})
+        if name not in known:
+            known[name] = density(self.parameters[name])
+        return float(known[name])
 
     def packed(self, name: str) -> PackedWeights | None:
         """Where the transformed weights of this name are kept from pass to pass, if anywhere."""

@@ -1,4 +1,4 @@
-"""What is known where two traces part: the material that explanations are made from."""
+"""The evidence at the first difference of two traces, from which explanations are computed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from fcpts_ref.spec.conventions import Conventions
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
+Candidate = tuple[int | None, str, Array]
+"""A possible cause: the number of the open point or None, a description, the value it gives."""
 
 
 @dataclass(frozen=True, eq=False)
-class Clue:
-    """The quantity that differs, and all that the reference has for its step.
+class Evidence:
+    """The quantity that differs, and everything that the reference knows about its step.
 
     inputs: None before a step, where only the state is compared.
     """
@@ -32,7 +34,7 @@ class Clue:
 
     @property
     def value(self) -> Array:
-        """What was expected."""
+        """The expected value."""
         return self.expected[self.name]
 
     @property
@@ -52,7 +54,7 @@ class Clue:
 
     @property
     def conventions(self) -> Conventions:
-        """Those that the reference follows."""
+        """The conventions that the reference follows."""
         return self.setting.conventions
 
     @property
@@ -63,7 +65,7 @@ class Clue:
 
     @property
     def batch(self) -> int:
-        """B."""
+        """The number of images, B."""
         assert self.inputs is not None
         return len(self.inputs.images)
 
@@ -80,7 +82,7 @@ class Clue:
 
     @property
     def layer(self) -> int:
-        """The layer's index."""
+        """The index of the layer among the prunable ones."""
         return self.setting.network.graph.prunable.index(self.item)
 
     @property
@@ -90,12 +92,12 @@ class Clue:
 
     @property
     def stored(self) -> dict[str, Array]:
-        """Parameters with the sparse weights in place, and buffers, by name; or the dense ones."""
+        """Parameters and buffers by name, with sparse weights; the dense ones if ``dense``."""
         if self.dense:
             return {**self.setting.network.parameters, **self.setting.network.buffers}
         sparse = {name: self.expected[f"sparse_weight/{name}"] for name in self.weights}
         return {**self.state.parameters, **sparse, **self.state.buffers}
 
     def with_choices(self, choices: Mapping[str, Any]) -> Setting:
-        """The setting with other conventions."""
+        """Return the setting with these conventions changed."""
         return replace(self.setting, conventions=self.conventions.with_choices(choices))

@@ -1,4 +1,4 @@
-"""Slips before a step computes anything: the allocation, the state, the schedule."""
+"""Mistakes before a step computes anything: the allocation, the state, the schedule."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from fcpts_ref.oracle.clue import Array, Clue
+from fcpts_ref.oracle.evidence import Array, Candidate, Evidence
 from fcpts_ref.oracle.replay import rate_factor
 from fcpts_ref.spec.allocation import allocate, erk
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH
 
-Suspect = tuple[int | None, str, Array]
 
-
-def _initial_rates(clue: Clue) -> Iterator[Suspect]:
-    weights = {name: clue.setting.network.parameters[name] for name in clue.setting.network.sizes}
-    target = clue.setting.target
-    rates = clue.value
+def _initial_rates(evidence: Evidence) -> Iterator[Candidate]:
+    weights = {
+        name: evidence.setting.network.parameters[name] for name in evidence.setting.network.sizes
+    }
+    target = evidence.setting.target
+    rates = evidence.value
     for power in (0.5, 2.0):
         other = erk(weights, target, power=power).rates.values()
         yield 8, f"ERK with its ratio to the power {power:g}", np.array([*other])
@@ -32,31 +32,31 @@ def _initial_rates(clue: Clue) -> Iterator[Suspect]:
         1 - (1 - target) * sizes.sum() * raw / (sizes @ raw),
     )
     yield None, "densities in place of sparsity rates", 1 - rates
-    if len(clue.mine.ravel()) == len(rates) - 1:
+    if len(evidence.mine.ravel()) == len(rates) - 1:
         for i, side in ((0, "first"), (-1, "last")):
             rest = {n: w for j, (n, w) in enumerate(weights.items()) if j != i % len(rates)}
-            other = allocate(clue.conventions.initial_allocation, rest, target).rates.values()
+            other = allocate(evidence.conventions.initial_allocation, rest, target).rates.values()
             yield 14, f"the {side} layer is left out", np.array([*other])
 
 
-def _inputs(clue: Clue) -> Iterator[Suspect]:
-    kind, _, name = clue.item.partition("/")
+def _inputs(evidence: Evidence) -> Iterator[Candidate]:
+    kind, _, name = evidence.item.partition("/")
     if kind in ("velocities", "threshold_velocities"):
-        yield 16, "velocities are forgotten between steps", np.zeros_like(clue.value)
+        yield 16, "velocities are forgotten between steps", np.zeros_like(evidence.value)
     if kind == "buffers":
         yield (
             15,
             "running statistics are not kept from step to step",
-            clue.setting.network.buffers[name],
+            evidence.setting.network.buffers[name],
         )
-    if clue.item == "threshold_parameters" and "initial_rates" in clue.expected:
-        yield from _initial_thresholds(clue)
+    if evidence.item == "threshold_parameters" and "initial_rates" in evidence.expected:
+        yield from _initial_thresholds(evidence)
 
 
-def _initial_thresholds(clue: Clue) -> Iterator[Suspect]:
-    network = clue.setting.network
+def _initial_thresholds(evidence: Evidence) -> Iterator[Candidate]:
+    network = evidence.setting.network
     magnitudes = [np.sort(np.abs(network.parameters[n]), axis=None) for n in network.graph.prunable]
-    rates = clue.expected["initial_rates"]
+    rates = evidence.expected["initial_rates"]
     counts = [round(r * m.size) for r, m in zip(rates, magnitudes, strict=True)]
     pairs = list(zip(magnitudes, counts, strict=True))
     smallest_kept = np.array([m[min(k, m.size - 1)] for m, k in pairs])
@@ -78,23 +78,23 @@ def _initial_thresholds(clue: Clue) -> Iterator[Suspect]:
     yield 7, "t is stored, not s", largest_pruned
 
 
-def _rate_factor(clue: Clue) -> Iterator[Suspect]:
-    setting, number = clue.setting, clue.state.step
+def _rate_factor(evidence: Evidence) -> Iterator[Candidate]:
+    setting, number = evidence.setting, evidence.state.step
     schedule = setting.schedule
     yield 16, "the learning rate is constant", np.array(1.0)
     yield (
         16,
         "the learning rate is constant but for the batch",
-        np.array(clue.batch / LEARNING_RATE_BATCH),
+        np.array(evidence.batch / LEARNING_RATE_BATCH),
     )
     yield (
         16,
         "the learning rate is not scaled by B / 64",
-        clue.value * LEARNING_RATE_BATCH / clue.batch,
+        evidence.value * LEARNING_RATE_BATCH / evidence.batch,
     )
     if schedule is None:
         return
-    scale = clue.batch / LEARNING_RATE_BATCH
+    scale = evidence.batch / LEARNING_RATE_BATCH
     per_epoch = schedule.calibration_images // schedule.batch_size
     steps, warmup = schedule.epochs * per_epoch, setting.conventions.warmup_epochs * per_epoch
 
@@ -124,13 +124,13 @@ def _rate_factor(clue: Clue) -> Iterator[Suspect]:
             images // schedule.batch_size
         ):
             other = replace(setting, schedule=replace(schedule, calibration_images=images))
-            factor = rate_factor(other, number, clue.batch, 1.0)
+            factor = rate_factor(other, number, evidence.batch, 1.0)
             yield 17, f"the schedule is that of {images:,} calibration images", np.array(factor)
 
 
-SLIPS = {
+MISTAKES = {
     "initial_rates": _initial_rates,
     "inputs": _inputs,
     "rate_factor": _rate_factor,
 }
-"""By quantity."""
+"""Functions of the evidence, by quantity."""

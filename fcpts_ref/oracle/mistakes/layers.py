@@ -1,4 +1,4 @@
-"""Known slips in the layers: each gives the node's value, or gradient, of somebody who makes it."""
+"""Mistakes in the layers: each gives the value or gradient that a node would have with it."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ import numpy as np
 from fcpts_ref import layers
 from fcpts_ref.graphs.graph import Node
 from fcpts_ref.graphs.operations.convolution import settings
-from fcpts_ref.oracle.clue import Array, Clue
-
-Suspect = tuple[int | None, str, Array]
+from fcpts_ref.oracle.evidence import Array, Candidate, Evidence
 
 
-def _activation(clue: Clue) -> Iterator[Suspect]:
-    node = clue.node
-    x = _value(clue, node.inputs[0])
+def _activation(evidence: Evidence) -> Iterator[Candidate]:
+    node = evidence.node
+    x = _value(evidence, node.inputs[0])
     if node.operation == "batch_norm":
-        yield from _batch_norm_values(clue, node, x)
+        yield from _batch_norm_values(evidence, node, x)
     if node.operation == "average_pool" and any(node.attributes["padding"]):
         ones, _ = layers.average_pool_forward(np.ones_like(x), **_window(node))
-        yield None, "padding does not count in the mean", clue.value / ones
+        yield None, "padding does not count in the mean", evidence.value / ones
     if node.operation == "convolution":
-        flipped = clue.stored[f"{node.name}.weight"][:, :, ::-1, ::-1]
-        y, *_ = _forward(clue, node, {"weight": flipped})
+        flipped = evidence.stored[f"{node.name}.weight"][:, :, ::-1, ::-1]
+        y, *_ = _forward(evidence, node, {"weight": flipped})
         yield None, "the kernel is flipped: convolution, not cross-correlation", y
     if node.operation in ("convolution", "linear"):
-        y, *_ = _forward(clue, node, {"weight": clue.state.parameters[f"{node.name}.weight"]})
+        y, *_ = _forward(
+            evidence, node, {"weight": evidence.state.parameters[f"{node.name}.weight"]}
+        )
         yield None, "the dense weight, not the masked one", y
-        bias = clue.stored.get(f"{node.name}.bias")
+        bias = evidence.stored.get(f"{node.name}.bias")
         if bias is not None:
-            y, *_ = _forward(clue, node, {"bias": np.zeros_like(bias)})
+            y, *_ = _forward(evidence, node, {"bias": np.zeros_like(bias)})
             yield None, "the bias is missing", y
 
 
-def _batch_norm_values(clue: Clue, node: Node, x: Array) -> Iterator[Suspect]:
-    stored = _stored(clue, node)
+def _batch_norm_values(evidence: Evidence, node: Node, x: Array) -> Iterator[Candidate]:
+    stored = _stored(evidence, node)
     epsilon = node.attributes["epsilon"]
     mean, biased = x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))
     M = x.size // x.shape[1]
@@ -57,13 +57,13 @@ def _batch_norm_values(clue: Clue, node: Node, x: Array) -> Iterator[Suspect]:
         yield 15, f"epsilon is {other:g}", normalised(mean, np.sqrt(biased + other))
 
 
-def _new_buffer(clue: Clue) -> Iterator[Suspect]:
-    node_name, _, short = clue.item.rpartition(".")
-    node = next(n for n in clue.setting.network.graph.nodes if n.name == node_name)
-    x, old = _value(clue, node.inputs[0]), clue.state.buffers[clue.item]
+def _new_buffer(evidence: Evidence) -> Iterator[Candidate]:
+    node_name, _, short = evidence.item.rpartition(".")
+    node = next(n for n in evidence.setting.network.graph.nodes if n.name == node_name)
+    x, old = _value(evidence, node.inputs[0]), evidence.state.buffers[evidence.item]
     momentum = node.attributes["momentum"]
     M = x.size // x.shape[1]
-    batch = (clue.value - (1 - momentum) * old) / momentum
+    batch = (evidence.value - (1 - momentum) * old) / momentum
     yield 15, "running statistics stay as they were", old
     yield (
         15,
@@ -81,20 +81,20 @@ def _new_buffer(clue: Clue) -> Iterator[Suspect]:
         )
 
 
-def _dactivation(clue: Clue) -> Iterator[Suspect]:
-    """A node's gradient is made by the backward of those who read it."""
-    readers = [n for n in clue.setting.network.graph.nodes if clue.item in n.inputs]
+def _dactivation(evidence: Evidence) -> Iterator[Candidate]:
+    """Yield mistakes in the backward passes of the node's readers, whose gradients add up."""
+    readers = [n for n in evidence.setting.network.graph.nodes if evidence.item in n.inputs]
     for reader in readers:
-        for point, text, dx in _gradient_slips(clue, reader):
-            right = _input_gradient(clue, reader)
-            yield point, f"{text} (backward of {reader.name})", clue.value - right + dx
+        for point, text, dx in _gradient_mistakes(evidence, reader):
+            right = _input_gradient(evidence, reader)
+            yield point, f"{text} (backward of {reader.name})", evidence.value - right + dx
     for reader in readers if len(readers) > 1 else ():
-        only = _input_gradient(clue, reader)
+        only = _input_gradient(evidence, reader)
         yield None, f"only {reader.name} sends a gradient back, not all that read it", only
 
 
-def _gradient_slips(clue: Clue, node: Node) -> Iterator[Suspect]:
-    dy, x = clue.expected[f"dactivation/{node.name}"], _value(clue, node.inputs[0])
+def _gradient_mistakes(evidence: Evidence, node: Node) -> Iterator[Candidate]:
+    dy, x = evidence.expected[f"dactivation/{node.name}"], _value(evidence, node.inputs[0])
     if node.operation == "relu":
         yield None, "the derivative of ReLU at 0 is 1", np.where(x >= 0, dy, 0)
     if node.operation == "max_pool":
@@ -113,11 +113,11 @@ def _gradient_slips(clue: Clue, node: Node) -> Iterator[Suspect]:
             dx = layers.max_pool_backward(dy[:, :, ::-1, ::-1], cache)[:, :, ::-1, ::-1]
             yield None, "ties in max pooling: the last maximum takes the gradient", dx
     if node.operation == "batch_norm":
-        stored = _stored(clue, node)
+        stored = _stored(evidence, node)
         scale = stored["weight"] / np.sqrt(x.var(axis=(0, 2, 3)) + node.attributes["epsilon"])
         yield 15, "mean and variance of the batch are taken for constants", dy * _wide(scale)
     if node.operation == "convolution":
-        yield from _kernel_slips(clue, node, x, dy)
+        yield from _kernel_mistakes(evidence, node, x, dy)
     if node.operation == "global_average_pool":
         yield (
             None,
@@ -126,20 +126,20 @@ def _gradient_slips(clue: Clue, node: Node) -> Iterator[Suspect]:
         )
 
 
-def _kernel_slips(clue: Clue, node: Node, x: Array, dy: Array) -> Iterator[Suspect]:
-    weight = clue.stored[f"{node.name}.weight"]
-    walk = settings(node.attributes)
+def _kernel_mistakes(evidence: Evidence, node: Node, x: Array, dy: Array) -> Iterator[Candidate]:
+    weight = evidence.stored[f"{node.name}.weight"]
+    geometry = settings(node.attributes)
     for text, kernel in (
         ("the kernel's rows and columns are exchanged", weight.swapaxes(2, 3)),
         ("the kernel is flipped once too often, or not at all", weight[:, :, ::-1, ::-1]),
-        ("the dense weight, not the masked one", clue.state.parameters[f"{node.name}.weight"]),
+        ("the dense weight, not the masked one", evidence.state.parameters[f"{node.name}.weight"]),
     ):
         if kernel.shape == weight.shape:
-            yield None, text, layers.convolution_input_gradient(dy, kernel, x.shape, **walk)
+            yield None, text, layers.convolution_input_gradient(dy, kernel, x.shape, **geometry)
 
 
 def _max_pool(node: Node, x: Array, dy: Array, *, share: bool) -> Array:
-    """Every maximum of a window gets the gradient, or they share it."""
+    """Give the gradient to every maximum of a window, or share it among them."""
     window = _window(node)
     y, _ = layers.max_pool_forward(x, **window)
     (R, S), (down, right), (top, left) = window["kernel"], window["stride"], window["padding"]
@@ -158,54 +158,54 @@ def _max_pool(node: Node, x: Array, dy: Array, *, share: bool) -> Array:
     return dx[:, :, top : top + x.shape[2], left : left + x.shape[3]]
 
 
-def _dsparse_weight(clue: Clue) -> Iterator[Suspect]:
-    kept = clue.expected[f"sparse_weight/{clue.item}"] != 0
-    yield 3, "pruned weights get no gradient", clue.value * kept
-    yield 5, "the sum over the batch in place of its mean", clue.value * clue.batch
-    yield 5, "the mean over the batch is taken twice", clue.value / clue.batch
-    if clue.value.ndim == 4:
-        yield None, "the kernel's rows and columns are exchanged", clue.value.swapaxes(2, 3)
-        yield None, "the kernel is flipped", clue.value[:, :, ::-1, ::-1]
+def _dsparse_weight(evidence: Evidence) -> Iterator[Candidate]:
+    kept = evidence.expected[f"sparse_weight/{evidence.item}"] != 0
+    yield 3, "pruned weights get no gradient", evidence.value * kept
+    yield 5, "the sum over the batch in place of its mean", evidence.value * evidence.batch
+    yield 5, "the mean over the batch is taken twice", evidence.value / evidence.batch
+    if evidence.value.ndim == 4:
+        yield None, "the kernel's rows and columns are exchanged", evidence.value.swapaxes(2, 3)
+        yield None, "the kernel is flipped", evidence.value[:, :, ::-1, ::-1]
 
 
-def _dense_activation(clue: Clue) -> Iterator[Suspect]:
-    yield from _activation(clue)
-    yield 15, "the sparse network's values", clue.expected[f"activation/{clue.item}"]
+def _dense_activation(evidence: Evidence) -> Iterator[Candidate]:
+    yield from _activation(evidence)
+    yield 15, "the sparse network's values", evidence.expected[f"activation/{evidence.item}"]
 
 
-def _input_gradient(clue: Clue, node: Node) -> Array:
-    """What the backward of ``node`` sends to the clue's node."""
-    _, _, cache = _forward(clue, node, {})
-    dinputs, _ = node.row.backward(clue.expected[f"dactivation/{node.name}"], cache)
+def _input_gradient(evidence: Evidence, node: Node) -> Array:
+    """Return the gradient that the backward pass of ``node`` sends to the node in question."""
+    _, _, cache = _forward(evidence, node, {})
+    dinputs, _ = node.row.backward(evidence.expected[f"dactivation/{node.name}"], cache)
     pairs = zip(node.inputs, dinputs, strict=True)
-    parts = [dx for name, dx in pairs if name == clue.item]
+    parts = [dx for name, dx in pairs if name == evidence.item]
     return np.asarray(sum(parts[1:], parts[0]))
 
 
-def _forward(clue: Clue, node: Node, other: dict[str, Array]) -> Any:
-    c = clue.conventions
-    training = (c.teacher_batch_norm if clue.dense else c.student_batch_norm) == "training"
-    inputs = [_value(clue, name) for name in node.inputs]
-    stored = _stored(clue, node) | other
+def _forward(evidence: Evidence, node: Node, other: dict[str, Array]) -> Any:
+    c = evidence.conventions
+    training = (c.teacher_batch_norm if evidence.dense else c.student_batch_norm) == "training"
+    inputs = [_value(evidence, name) for name in node.inputs]
+    stored = _stored(evidence, node) | other
     return node.row.forward(inputs, stored, node.attributes, training)
 
 
-def _stored(clue: Clue, node: Node) -> dict[str, Array]:
+def _stored(evidence: Evidence, node: Node) -> dict[str, Array]:
     prefix = f"{node.name}."
     return {
         name.removeprefix(prefix): array
-        for name, array in clue.stored.items()
+        for name, array in evidence.stored.items()
         if name.startswith(prefix) and "." not in name.removeprefix(prefix)
     }
 
 
-def _value(clue: Clue, name: str) -> Array:
-    assert clue.inputs is not None
-    prefix = "dense_activation" if clue.dense else "activation"
+def _value(evidence: Evidence, name: str) -> Array:
+    assert evidence.inputs is not None
+    prefix = "dense_activation" if evidence.dense else "activation"
     return (
-        clue.inputs.images
-        if name in clue.setting.network.graph.inputs
-        else clue.expected[f"{prefix}/{name}"]
+        evidence.inputs.images
+        if name in evidence.setting.network.graph.inputs
+        else evidence.expected[f"{prefix}/{name}"]
     )
 
 
@@ -217,11 +217,11 @@ def _wide(per_channel: Array) -> Array:
     return per_channel[:, np.newaxis, np.newaxis]
 
 
-SLIPS = {
+MISTAKES = {
     "activation": _activation,
     "dense_activation": _dense_activation,
     "new_buffer": _new_buffer,
     "dactivation": _dactivation,
     "dsparse_weight": _dsparse_weight,
 }
-"""By quantity."""
+"""Functions of the evidence, by quantity."""

@@ -1,4 +1,4 @@
-"""Slips in Equations 7 to 14: what moves the thresholds."""
+"""Mistakes in Equations 7 to 14, the gradients of the thresholds."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref.oracle.clue import Array, Clue
+from fcpts_ref.oracle.evidence import Array, Candidate, Evidence
 from fcpts_ref.pruning.fcpts.step import bandwidth_of
 from fcpts_ref.spec import equations
 
-Suspect = tuple[int | None, str, Array]
 
-
-def _densities(clue: Clue) -> Iterator[Suspect]:
-    conventions = clue.conventions
-    for text, estimate in _density_slips(clue).items():
-        layers = zip(clue.expected["thresholds"], clue.weights.values(), clue.samples, strict=True)
+def _densities(evidence: Evidence) -> Iterator[Candidate]:
+    conventions = evidence.conventions
+    for text, estimate in _density_mistakes(evidence).items():
+        layers = zip(
+            evidence.expected["thresholds"],
+            evidence.weights.values(),
+            evidence.samples,
+            strict=True,
+        )
         yield 10, text, np.array([estimate(np.array([t, -t]), w, s) for t, w, s in layers])
     if conventions.density == "kernel":
-        h = np.array([bandwidth_of(w, conventions) for w in clue.weights.values()])[:, np.newaxis]
-        yield 10, "the kernels are not divided by the bandwidth", clue.value * h
+        h = np.array([bandwidth_of(w, conventions) for w in evidence.weights.values()])[
+            :, np.newaxis
+        ]
+        yield 10, "the kernels are not divided by the bandwidth", evidence.value * h
 
 
-def _density_slips(clue: Clue) -> dict[str, Callable[[Array, Array, Array], Array]]:
-    conventions = clue.conventions
+def _density_mistakes(evidence: Evidence) -> dict[str, Callable[[Array, Array, Array], Array]]:
+    conventions = evidence.conventions
     factor = conventions.bandwidth_factor
 
     def right_closed(points: Array, w: Array, _: Array) -> Array:
@@ -60,37 +65,37 @@ def _density_slips(clue: Clue) -> dict[str, Callable[[Array, Array, Array], Arra
     }
 
 
-def _drate_dthreshold(clue: Clue) -> Iterator[Suspect]:
-    p = clue.expected["densities"]
+def _drate_dthreshold(evidence: Evidence) -> Iterator[Candidate]:
+    p = evidence.expected["densities"]
     yield None, "p(-t) is missing", p[:, 0]
     yield None, "2 p(t), as if p were symmetric", 2 * p[:, 0]
     yield None, "p(t) - p(-t)", p[:, 0] - p[:, 1]
 
 
-def _dcontrol_drate(clue: Clue) -> Iterator[Suspect]:
-    r, N = clue.expected["rates"], np.array([w.size for w in clue.weights.values()])
-    excess = abs((r * N).sum() / N.sum() - clue.setting.target)
+def _dcontrol_drate(evidence: Evidence) -> Iterator[Candidate]:
+    r, N = evidence.expected["rates"], np.array([w.size for w in evidence.weights.values()])
+    excess = abs((r * N).sum() / N.sum() - evidence.setting.target)
     if excess < 1e-12:
         text = f"the rate is on the target but for rounding ({excess:.1g}), which decides the sign"
-        yield 12, text, -clue.value
-        yield 12, text, np.sign(clue.mine.sum()) * N / N.sum()
-    yield None, "the sign", -clue.value
-    yield None, "layers are not weighted by N", np.sign(clue.value) / len(N)
-    yield None, "no division by the sum of N", np.sign(clue.value) * N
+        yield 12, text, -evidence.value
+        yield 12, text, np.sign(evidence.mine.sum()) * N / N.sum()
+    yield None, "the sign", -evidence.value
+    yield None, "layers are not weighted by N", np.sign(evidence.value) / len(N)
+    yield None, "no division by the sum of N", np.sign(evidence.value) * N
 
 
-def _dcontrol_dthreshold(clue: Clue) -> Iterator[Suspect]:
-    yield None, "dr/dt is missing", clue.expected["dcontrol_drate"]
-    total = clue.value.sum()
-    weight = clue.mine.sum() / total if total else np.nan
+def _dcontrol_dthreshold(evidence: Evidence) -> Iterator[Candidate]:
+    yield None, "dr/dt is missing", evidence.expected["dcontrol_drate"]
+    total = evidence.value.sum()
+    weight = evidence.mine.sum() / total if total else np.nan
     if np.isfinite(weight):
-        yield 13, f"weighted with {weight:.6g}", clue.value * weight
+        yield 13, f"weighted with {weight:.6g}", evidence.value * weight
 
 
-def _dmask_dthreshold(clue: Clue) -> Iterator[Suspect]:
-    u = np.abs(clue.weights[clue.item]) - clue.expected["thresholds"][clue.layer]
-    yield 2, "the surrogate's sign", -clue.value
-    yield 2, "the factor 0.5 of Equation 1 is missing", 2 * clue.value
+def _dmask_dthreshold(evidence: Evidence) -> Iterator[Candidate]:
+    u = np.abs(evidence.weights[evidence.item]) - evidence.expected["thresholds"][evidence.layer]
+    yield 2, "the surrogate's sign", -evidence.value
+    yield 2, "the factor 0.5 of Equation 1 is missing", 2 * evidence.value
     yield 2, "straight through everywhere, not clipped to -1 < |w| - t < 1", np.full_like(u, -0.5)
     yield 2, "clipped to half the width", np.where(np.abs(u) < 0.5, -0.5, 0.0)
     yield 2, "the derivative of a step: 0", np.zeros_like(u)
@@ -99,20 +104,20 @@ def _dmask_dthreshold(clue: Clue) -> Iterator[Suspect]:
     yield 2, "the derivative of a sigmoid", -sigmoid * (1 - sigmoid)
 
 
-def _dmask(clue: Clue) -> Iterator[Suspect]:
-    W, M = clue.weights[clue.item], clue.expected[f"mask/{clue.item}"]
-    dsparse = clue.expected[f"dsparse_weight/{clue.item}"]
-    yield 3, "pruned weights are left out", clue.value * (M != 0)
+def _dmask(evidence: Evidence) -> Iterator[Candidate]:
+    W, M = evidence.weights[evidence.item], evidence.expected[f"mask/{evidence.item}"]
+    dsparse = evidence.expected[f"dsparse_weight/{evidence.item}"]
+    yield 3, "pruned weights are left out", evidence.value * (M != 0)
     yield None, "the factor W is missing", dsparse
     yield 3, "nothing reaches the mask", np.zeros_like(W)
 
 
-def _dreconstruction_dthreshold(clue: Clue) -> Iterator[Suspect]:
+def _dreconstruction_dthreshold(evidence: Evidence) -> Iterator[Candidate]:
     parts = {
-        name: clue.expected[f"dmask/{name}"] * clue.expected[f"dmask_dthreshold/{name}"]
-        for name in clue.weights
+        name: evidence.expected[f"dmask/{name}"] * evidence.expected[f"dmask_dthreshold/{name}"]
+        for name in evidence.weights
     }
-    kept = {name: clue.expected[f"mask/{name}"] != 0 for name in parts}
+    kept = {name: evidence.expected[f"mask/{name}"] != 0 for name in parts}
     yield 3, "pruned weights are left out", np.array([p[kept[n]].sum() for n, p in parts.items()])
     yield 3, "L_rec does not reach the thresholds", np.zeros(len(parts))
     yield (
@@ -120,20 +125,20 @@ def _dreconstruction_dthreshold(clue: Clue) -> Iterator[Suspect]:
         "the mean over the weights in place of the sum",
         np.array([p.mean() for p in parts.values()]),
     )
-    yield 2, "the surrogate's sign", -clue.value
+    yield 2, "the surrogate's sign", -evidence.value
 
 
-def _dthreshold(clue: Clue) -> Iterator[Suspect]:
-    control = clue.expected.get("dcontrol_dthreshold")
-    reconstruction = clue.expected.get("dreconstruction_dthreshold")
+def _dthreshold(evidence: Evidence) -> Iterator[Candidate]:
+    control = evidence.expected.get("dcontrol_dthreshold")
+    reconstruction = evidence.expected.get("dreconstruction_dthreshold")
     if control is not None:
         yield 3, "L_c alone moves the thresholds", control
     if reconstruction is not None:
         yield 13, "L_rec alone moves the thresholds", reconstruction
-    yield None, "the sign", -clue.value
+    yield None, "the sign", -evidence.value
 
 
-SLIPS = {
+MISTAKES = {
     "densities": _densities,
     "drate_dthreshold": _drate_dthreshold,
     "dcontrol_drate": _dcontrol_drate,
@@ -143,4 +148,4 @@ SLIPS = {
     "dreconstruction_dthreshold": _dreconstruction_dthreshold,
     "dthreshold": _dthreshold,
 }
-"""By quantity."""
+"""Functions of the evidence, by quantity."""

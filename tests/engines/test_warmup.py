@@ -19,7 +19,7 @@ if numba.config.DISABLE_JIT:
     pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
 
 from fcpts_ref.architectures.resnet import resnet
-from fcpts_ref.engines.numba import warmup as ahead
+from fcpts_ref.engines.numba import warmup
 from fcpts_ref.storage.network_files import graph_from_json, graph_to_json
 
 BACKWARD = """
@@ -109,11 +109,11 @@ def test_another_process_starts_on_a_cold_machine_with_two_cores(
 ) -> None:
     FakeProcess.started = []
     monkeypatch.setattr(subprocess, "Popen", FakeProcess)
-    monkeypatch.setattr(ahead, "nothing_compiled", lambda: cold)
+    monkeypatch.setattr(warmup, "nothing_compiled", lambda: cold)
     graph = small_plain()
     with (
         pytest.raises(KeyboardInterrupt),
-        ahead.backward_compiled_ahead(graph, np.float32, threads),
+        warmup.backward_compiled_ahead(graph, np.float32, threads),
     ):
         raise KeyboardInterrupt
     if not cold or threads == 1:
@@ -132,8 +132,8 @@ def test_a_system_without_room_for_another_process(monkeypatch: pytest.MonkeyPat
         raise BlockingIOError
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    monkeypatch.setattr(ahead, "nothing_compiled", lambda: True)
-    with ahead.backward_compiled_ahead(small_plain(), np.float32, 2):
+    monkeypatch.setattr(warmup, "nothing_compiled", lambda: True)
+    with warmup.backward_compiled_ahead(small_plain(), np.float32, 2):
         pass
 
 
@@ -146,7 +146,7 @@ def test_it_compiles_for_the_package_that_runs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
     started = []
-    monkeypatch.setattr(ahead, "nothing_compiled", lambda: True)
+    monkeypatch.setattr(warmup, "nothing_compiled", lambda: True)
     real = subprocess.Popen
 
     def start(words: list[str], **options: Any) -> Any:
@@ -154,7 +154,7 @@ def test_it_compiles_for_the_package_that_runs(
         return started[0]
 
     monkeypatch.setattr(subprocess, "Popen", start)
-    process = ahead._start(small_plain(), np.float32)
+    process = warmup._start(small_plain(), np.float32)
     assert process is started[0]
     limit = time.monotonic() + 120
     while not list(tmp_path.rglob("*.nbc")) and time.monotonic() < limit:
@@ -167,15 +167,15 @@ def test_it_compiles_for_the_package_that_runs(
 
 
 def test_compiled_once_it_has_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(ahead, "cache_folder", lambda file: tmp_path)
-    assert ahead.nothing_compiled()
+    monkeypatch.setattr(warmup, "cache_folder", lambda file: tmp_path)
+    assert warmup.nothing_compiled()
     (tmp_path / "kernels_1").mkdir()  # Numba makes a folder for each folder of sources
     (tmp_path / "kernels_1" / "batch_norm.gradient_sums-1.py311.nbi").touch()
-    assert not ahead.nothing_compiled()
-    monkeypatch.setattr(ahead, "cache_folder", lambda file: None)
-    assert not ahead.nothing_compiled()  # and there is no place to leave anything
+    assert not warmup.nothing_compiled()
+    monkeypatch.setattr(warmup, "cache_folder", lambda file: None)
+    assert not warmup.nothing_compiled()  # and there is no place to leave anything
 
 
 def test_a_machine_that_has_run_backward_is_known() -> None:
-    ahead.compile_backward(small_plain(), "float64")
-    assert not ahead.nothing_compiled()
+    warmup.compile_backward(small_plain(), "float64")
+    assert not warmup.nothing_compiled()

@@ -1,0 +1,96 @@
+"""Data sets as NumPy writes them with ``np.savez``.
+
+Arrays: ``images`` and ``labels`` for training, ``test_images`` and ``test_labels``.  Images are
+uint8 (N, C, H, W), 0 to 255; labels are whole numbers (N,); ``label_names`` (K,) are optional text.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.data.dataset import Dataset, Split
+from fcpts_ref.errors import InputError
+from fcpts_ref.storage.files import describe_failure
+from fcpts_ref.storage.hdf5 import array_sha256
+
+Array = NDArray[Any]
+
+NAMES = ("images", "labels", "test_images", "test_labels")
+OPTIONAL = "label_names"
+MAX_RATIO = 64
+"""How many times the file's size its arrays may take: beyond it a small file fills the memory."""
+
+
+def read_npz(path: Path) -> Dataset:
+    """Return the data set of an .npz file.
+
+    Raises InputError, one line, for a file that is absent, is not a regular file, lacks an array,
+    holds one of the wrong shape or dtype, or unpacks to far more than its own size.
+    """
+    arrays = _read(path)
+    labels, test_labels = (_labels(path, arrays, name) for name in ("labels", "test_labels"))
+    names = arrays.get(OPTIONAL)
+    classes = int(max(labels.max(initial=0), test_labels.max(initial=0))) + 1
+    return Dataset(
+        name=path.stem,
+        train=Split(_images(path, arrays, "images"), labels),
+        test=Split(_images(path, arrays, "test_images"), test_labels),
+        label_names=tuple(map(str, range(classes) if names is None else names.tolist())),
+        scale=255,
+        provenance=f"{path.name}, images SHA-256 {array_sha256(arrays['images'])}",
+        licence="not stated",
+    )
+
+
+def _read(path: Path) -> dict[str, Array]:
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not a regular file; expected an .npz file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > MAX_RATIO * os.path.getsize(path):
+            raise InputError(
+                f"{path} unpacks to {unpacked:,} bytes, over {MAX_RATIO} times its size; write it "
+                "with np.savez, uncompressed"
+            )
+        with np.load(path, allow_pickle=False) as stored:
+            missing = [name for name in NAMES if name not in stored]
+            if missing:
+                raise InputError(
+                    f"{path} has no array {missing[0]!r}; expected {', '.join(NAMES)} and perhaps "
+                    f"{OPTIONAL}"
+                )
+            return {name: stored[name] for name in (*NAMES, OPTIONAL) if name in stored}
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(describe_failure(f"cannot read {path}", error)) from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise InputError(
+            f"{path} is not a readable .npz file ({type(error).__name__}); write it with np.savez"
+        ) from error
+
+
+def _images(path: Path, arrays: dict[str, Array], name: str) -> NDArray[np.uint8]:
+    images = arrays[name]
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise InputError(
+            f"{path}: {name} are {images.dtype} {images.shape}; expected uint8 (N, C, H, W), 0 to "
+            "255"
+        )
+    return images
+
+
+def _labels(path: Path, arrays: dict[str, Array], name: str) -> NDArray[np.int64]:
+    labels = arrays[name]
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise InputError(
+            f"{path}: {name} are {labels.dtype} {labels.shape}; expected whole numbers (N,)"
+        )
+    return labels.astype(np.int64)

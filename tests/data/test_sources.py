@@ -1,0 +1,94 @@
+"""Data sets by kind and path, and NumPy's files."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fcpts_ref.data.npz import read_npz
+from fcpts_ref.data.sources import SOURCES, find_dataset
+from fcpts_ref.errors import InputError
+
+
+def arrays(**changed: Any) -> dict[str, Any]:
+    generator = np.random.default_rng(0)
+    given = {
+        "images": generator.integers(0, 256, (6, 3, 4, 4), np.uint8),
+        "labels": np.array([0, 1, 2, 0, 1, 2]),
+        "test_images": generator.integers(0, 256, (2, 3, 4, 4), np.uint8),
+        "test_labels": np.array([2, 1], np.uint8),
+    }
+    return {name: a for name, a in (given | changed).items() if a is not None}
+
+
+def save(path: Path, **changed: Any) -> Path:
+    np.savez(path, **arrays(**changed))
+    return path
+
+
+def test_an_npz_file(tmp_path: Path) -> None:
+    path = save(tmp_path / "mine.npz", label_names=np.array(["cat", "dog", "owl"]))
+    for name in (str(path), f"npz:{path}"):
+        dataset = find_dataset(name, None)
+        assert dataset.label_names == ("cat", "dog", "owl")
+        assert np.array_equal(dataset.train.images, arrays()["images"])
+        assert dataset.test.labels.tolist() == [2, 1]
+        assert dataset.name == "mine"
+    assert read_npz(save(tmp_path / "plain.npz")).label_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"labels": None}, "has no array 'labels'; expected images, labels"),
+        ({"images": np.zeros((6, 4, 4), np.uint8)}, r"images are uint8 \(6, 4, 4\); expected"),
+        ({"images": np.zeros((6, 3, 4, 4))}, "images are float64"),
+        ({"labels": np.zeros(6)}, r"labels are float64 \(6,\); expected whole numbers"),
+        ({"labels": np.zeros(5, int)}, "labels are int64"),
+        ({"labels": np.full(6, -1)}, "expected 0 to"),
+        ({"labels": np.array([{}] * 6)}, "not a readable .npz file"),
+        ({"label_names": np.array(["cat"])}, "expected 0 to 0"),
+    ],
+)
+def test_refused_arrays(tmp_path: Path, changed: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read_npz(save(tmp_path / "x.npz", **changed))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_small_file_of_much_memory_is_refused_first(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, **arrays(images=np.zeros((4000, 3, 32, 32), np.uint8)))
+    with pytest.raises(InputError, match="over 64 times its size"):
+        read_npz(path)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("no zip")
+    with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+    for name, message in (
+        ("text.npz", "not a readable .npz file"),
+        ("other.npz", "has no array 'images'"),
+        ("absent.npz", "cannot read"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_npz(tmp_path / name)
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(InputError, match="not a regular file"):
+        read_npz(tmp_path / "folder.npz")
+
+
+def test_names_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give a path as h5 or npz:PATH"):
+        find_dataset("cifar99", str(tmp_path))
+
+
+def test_every_source_says_what_it_reads() -> None:
+    endings = [ending for source in SOURCES.values() for ending in source.endings]
+    assert len(set(endings)) == len(endings)
+    assert all(source.description for source in SOURCES.values())
