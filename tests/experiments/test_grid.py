@@ -153,7 +153,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "options that are none": ({**ONE, "options": [1]}, "expected an object"),
     "unknown option": ({**ONE, "options": {"magic": 1}}, "no option 'magic'"),
     "a rate of 1": ({**ONE, "rates": [1.0]}, "target is 1.0"),
-    "names alike": ({"networks": ["a b", "a-b"], "methods": ["fcpts"]}, "same name"),
+    "names alike": (
+        {"networks": ["a b", "a-b"], "methods": ["fcpts"]},
+        "differ in punctuation only",
+    ),
     "another method's option": (
         {"networks": ["a"], "method": {"m": {"method": "pot", "epochs": 1}}},
         "a m: method 'pot' has no option --epochs",
