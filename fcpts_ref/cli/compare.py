@@ -171,7 +171,9 @@ def _run(
         executor = Processes(jobs, arguments.threads)
     with (
         executor,
-        tqdm(total=len(cells), desc="cells", unit="cell", disable=arguments.quiet) as bar,
+        tqdm(
+            total=len(cells), desc="cells", unit="cell", disable=arguments.quiet or not cells
+        ) as bar,
     ):
         return run_grid(cells, out, executor, threads=arguments.threads, on_done=bar.update)
 

@@ -12,10 +12,10 @@ from fcpts_ref.data.tar_stream import BLOCK, Readable, TarStream
 from fcpts_ref.errors import InputError, shown
 from fcpts_ref.storage.files import check_regular_file, describe_failure
 
-# The bytes an archive may hold in all: the CIFAR archives unpack to about 185 MB each.
+# The most bytes that an archive may unpack to; the CIFAR archives have about 185 MB each.
 MAX_UNPACKED = 400_000_000
 
-# The first bytes of other formats, and what to do with such a file.
+# The first bytes of other formats, and the remedy for each.
 _OTHERS = {
     b"PK\x03\x04": "a .zip archive: unpack it and give the folder",
     b"BZh": "a .tar.bz2 archive: unpack it and give the folder",
@@ -33,9 +33,8 @@ def read_archive(path: Path | str, limits: Mapping[str, int]) -> dict[str, bytes
     """Return the contents of those files of an archive that ``limits`` names.
 
     ``path`` is a .tar.gz file, a .tar file (as some browsers leave it) or a folder; files are
-    found by their own name, in the archive or folder itself or one folder below.  ``limits`` maps
-    each name to the largest size in bytes it may have.  Files that are not there are left out of
-    the result.
+    found by name, at the top level or one folder below.  ``limits`` maps each name to its largest
+    allowed size in bytes.  Absent files are missing from the result.
 
     Raises InputError if ``path`` cannot be read, is neither, is truncated or damaged, holds
     a link or a path that leads out of the archive, or is larger than expected.
@@ -112,7 +111,7 @@ def _check_new(name: str, size: int, limit: int, found: Mapping[str, bytes]) -> 
 
 
 class _BoundedStream:
-    """A stream that ends in InputError after MAX_UNPACKED bytes (a compressed bomb)."""
+    """A stream that raises InputError after MAX_UNPACKED bytes (a decompression bomb)."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream

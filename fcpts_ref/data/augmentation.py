@@ -1,5 +1,7 @@
-"""Random crops and flips of images, drawn apart from being applied: a view is drawn once and can
-be made again."""
+"""Random crops and flips of images.
+
+Sampling a view is separate from applying it, so that it can be reproduced.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,10 @@ AUGMENTATIONS = ("none", "crop", "crop-flip")
 
 
 def augment(images: Array, kind: str, generator: np.random.Generator) -> Array:
-    """A new batch (N, C, H, W): each image shifted, and for "crop-flip" mirrored half of the time.
+    """Return a batch (N, C, H, W) of shifted images, with "crop-flip" half of them mirrored.
 
-    "crop" pads every side with black, an eighth of its length (4 pixels of 32), and cuts an image
-    of the old size at random.  "none" returns the batch as it is and draws nothing.
+    "crop" pads every side with black, an eighth of its length (4 pixels of 32), and crops an image
+    of the original size at random.  "none" returns the batch as it is and draws nothing.
     Raises InputError for another kind.
     """
     return view(images, draw_views(kind, len(images), images.shape[2:], generator))
@@ -27,9 +29,9 @@ def augment(images: Array, kind: str, generator: np.random.Generator) -> Array:
 def draw_views(
     kind: str, N: int, size: tuple[int, ...], generator: np.random.Generator
 ) -> NDArray[np.int16]:
-    """How each of N images of size (H, W) will be seen, (N, 3): rows down, columns right, mirrored.
+    """Draw the views of N images of size (H, W), (N, 3): rows down, columns right, mirrored.
 
-    For "none" the middle of the padded image, and nothing is drawn.  Raises InputError for an
+    "none" is the centre of the padded image and draws nothing.  Raises InputError for an
     unknown kind.
     """
     if kind not in AUGMENTATIONS:
@@ -45,7 +47,7 @@ def draw_views(
 
 
 def view(images: Array, views: NDArray[np.integer[Any]]) -> Array:
-    """The images (N, C, H, W) as drawn by ``draw_views``; what lies outside is black."""
+    """Return the views of images (N, C, H, W) that ``draw_views`` drew; the padding is black."""
     N, _, H, W = images.shape
     margin = _margin((H, W))
     down, right, mirrored = views.T
@@ -63,5 +65,5 @@ def view(images: Array, views: NDArray[np.integer[Any]]) -> Array:
 
 
 def _margin(size: tuple[int, ...]) -> int:
-    """Black pixels on every side."""
+    """Return the number of black pixels on every side."""
     return max(size) // 8

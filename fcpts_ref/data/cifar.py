@@ -2,7 +2,7 @@
 
 Layouts: https://www.cs.toronto.edu/~kriz/cifar.html.  An image is 3,072 bytes: the red, green
 and blue planes of 32 x 32, each row by row.  A binary record is the label (CIFAR-100: coarse,
-then fine), one byte each, then the image.  The versions are told apart by the files they hold.
+then fine), one byte each, then the image.  The names of the files distinguish the versions.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LICENCE = (
 
 @dataclass(frozen=True)
 class LabelKind:
-    """One kind of label: its key in the pickles and the places of its names."""
+    """One kind of label: its key in the pickles and where its names are stored."""
 
     key: str
     classes: int
@@ -46,7 +46,7 @@ class LabelKind:
 
 @dataclass(frozen=True)
 class Layout:
-    """One data set in one version."""
+    """The files of a data set in one version."""
 
     dataset: Literal["cifar10", "cifar100"]
     version: Literal["binary", "python"]
@@ -56,7 +56,7 @@ class Layout:
     labels: tuple[LabelKind, ...]  # in the order of a record's bytes; the last one is the finest
 
     def records(self, file: str, unit: int) -> int:
-        """Return how many records ``file`` has to have."""
+        """Return the number of records that ``file`` must have."""
         return unit if file == self.test_file else TRAIN_UNITS * unit // len(self.train_files)
 
     def limits(self, unit: int) -> dict[str, int]:
@@ -99,7 +99,7 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class CifarArchive:
-    """What an archive holds.  Of CIFAR-100, ``labels[0]`` are coarse and ``labels[-1]`` fine."""
+    """The contents of an archive; of CIFAR-100, ``labels[0]`` are coarse, ``labels[-1]`` fine."""
 
     dataset: Literal["cifar10", "cifar100"]
     version: Literal["binary", "python"]
@@ -140,13 +140,13 @@ def read_cifar_archive(
 ) -> CifarArchive:
     """Read CIFAR-10 or CIFAR-100 from a .tar.gz archive or its unpacked folder.
 
-    The data set and version are told by the files.  ``sha256``, if given, is what the
-    archive's SHA-256 has to be.  Official archives are recognised by their SHA-256, others
-    of the official layout are read as well and said not to be official.
+    The files determine the data set and the version.  ``sha256``, if given, is the SHA-256 that the
+    archive must have.  Official archives are recognised by their SHA-256; others of the same layout
+    are read as well, with ``official`` False.
 
     Raises InputError, one line, for a path that cannot be read, another checksum, a truncated
     or damaged archive, a missing file, a wrong number or length of records, labels out of
-    range, and pickles that hold anything else than CIFAR's do (nothing in them is run).
+    range, and pickles with other contents than CIFAR's (nothing in them is executed).
     """
     path, unit = Path(path), _records_per_file
     if path.is_dir() and sha256 is not None:
@@ -188,7 +188,7 @@ def _checked_sha256(path: Path, expected: str | None) -> str:
 
 
 def _detect(contents: Mapping[str, bytes]) -> Layout:
-    """Return the one layout whose files are there, all of them."""
+    """Return the only layout whose files are present; all of them must be."""
     present = [
         layout
         for layout in LAYOUTS

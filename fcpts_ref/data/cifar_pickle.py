@@ -1,8 +1,8 @@
-"""The pickles of the CIFAR "Python version", read without running them.
+"""The pickles of the CIFAR "Python version", read without executing them.
 
 Each file is one pickled dict, written by Python 2 with protocol 2: byte strings, lists of
-integers and one uint8 array.  Copies written anew by Python 3 differ in how they spell bytes
-(_codecs.encode) and where NumPy's functions live (numpy._core): both are read.
+integers and one uint8 array.  Copies rewritten by Python 3 differ in the encoding of bytes
+(_codecs.encode) and in the module of NumPy's functions (numpy._core); both are read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Dtype(Buildable):
             raise InputError(f"an array of dtype {shown(code)}, expected 'u1'")
 
     def set_state(self, state: Any) -> None:
-        """(version, byte order, ...): bytes have none."""
+        """Ignore (version, byte order, ...), which bytes do not need."""
 
 
 class _Array(Buildable):
@@ -85,8 +85,8 @@ _CONSTRUCTORS = {
 def read_cifar_pickle(content: bytes) -> dict[str, Any]:
     """Return the dict in a CIFAR pickle, its keys as str and its array as an ndarray.
 
-    Raises InputError for a broken pickle and for one that holds anything else than CIFAR's
-    files do; nothing in it is run.
+    Raises InputError for a broken pickle and for one with other contents than CIFAR's files;
+    nothing in it is executed.
     """
     found = read_pickle(io.BytesIO(content), _CONSTRUCTORS)
     if not isinstance(found, dict):
@@ -105,14 +105,14 @@ def _text(value: Any) -> str:
 
 
 def read_names(value: Any) -> tuple[str, ...]:
-    """Return a pickled list of names; InputError if it is none."""
+    """Return a pickled list of names.  Raises InputError for anything else."""
     if not isinstance(value, list) or any(not isinstance(name, str | bytes) for name in value):
         raise InputError("expected a list of names")
     return tuple(_text(name) for name in value)
 
 
 def read_labels(value: Any) -> np.ndarray:
-    """Return a pickled list of integers as int64 (N,); InputError if it is none."""
+    """Return a pickled list of integers as int64 (N,).  Raises InputError for anything else."""
     if not isinstance(value, list) or any(
         type(label) is not int or abs(label) > 1 << 31 for label in value
     ):

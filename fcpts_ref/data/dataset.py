@@ -3,7 +3,7 @@
 The file (format "fcpts-ref dataset", version 1)::
 
     attributes  format, version, name, label_names (one per line), scale, provenance, licence,
-                augmentation (may be missing: "crop")
+                augmentation (optional, by default "crop")
     train/      images uint8 (N, C, H, W), labels int64 (N,)
     test/       the same
 """
@@ -48,11 +48,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set of K classes; construction checks it and raises InputError.
+    """A data set of K classes, checked on construction, which raises InputError.
 
     ``scale`` is the pixel value that means 1.0 (255 for CIFAR, 16 for the digits).
-    ``provenance`` says where the images come from, with checksums of the files read.
-    ``augmentation`` leaves an image's class as it is: digits may be shifted, but not mirrored.
+    ``provenance`` tells where the images come from, with checksums of the files read.
+    ``augmentation`` preserves the class of an image: digits may be shifted but not mirrored.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Dataset:
         return C, H, W
 
     def as_floats(self, images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> np.ndarray:
-        """Return images / scale in [0, 1]: cast first, then divided, as frameworks do it."""
+        """Return images / scale in [0, 1], cast first and then divided, as frameworks do."""
         return as_floats(images, self.scale, dtype)
 
 
@@ -142,10 +142,10 @@ def write_dataset(path: Path | str, dataset: Dataset) -> None:
 
 
 def read_dataset(path: Path | str) -> Dataset:
-    """Read what write_dataset wrote.
+    """Read the data set that ``write_dataset`` wrote.
 
     Raises InputError, one line, for a file that is truncated, damaged, foreign, of a newer
-    version, or whose arrays, labels or checksums are not as they should be.
+    version, or whose arrays, labels or checksums are wrong.
     """
     with open_hdf5(path, FORMAT, VERSION) as file:
         return Dataset(

@@ -1,4 +1,4 @@
-"""Fetch one file whose length and SHA-256 are known, and resume where an attempt ended."""
+"""Download of a file of known length and SHA-256, which resumes an interrupted attempt."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def download(
 ) -> Path:
     """Fetch ``url`` to ``path``, which appears only when its length and SHA-256 are right.
 
-    What has arrived is kept beside it in "NAME.part": a later call asks the server for the
-    rest (HTTP Range) and begins anew where the server does not do that.  A file already at
+    A partial download is kept beside it as "NAME.part": a later call requests the rest (HTTP Range)
+    and starts again if the server does not support that.  A file already at
     ``path`` is verified and not fetched again.  Returns ``path``.
 
     Raises InputError if the server cannot be reached, refuses, offers another length, stops
-    early (what has arrived is kept), or sends other contents (nothing is kept); if another
-    process is at work in the folder; and if the file system refuses.
+    early (the partial download is kept), or sends other contents (nothing is kept); if another
+    process writes to the folder; and if the file system refuses.
     """
     path = Path(path)
     if not url.startswith(("https://", "http://")):
         raise InputError(f"cannot download {url}: expected an https:// or http:// address")
     with lock_folder(path.parent), _file_system_errors(path):
         if path.exists():
-            _verify(path, sha256, size, "remove it to download it anew")
+            _verify(path, sha256, size, "remove it to download it again")
             return path
         partial = path.with_name(path.name + ".part")
         if partial.exists() and partial.stat().st_size > size:
@@ -61,7 +61,7 @@ def download(
         if not partial.exists() or partial.stat().st_size < size:
             _fetch(url, partial, size, progress, timeout)
         try:
-            _verify(partial, sha256, size, "what arrived was removed; try again later")
+            _verify(partial, sha256, size, "the download was removed; try again later")
         except InputError:
             partial.unlink()
             raise
@@ -87,7 +87,7 @@ def _file_system_errors(path: Path) -> Iterator[None]:
 
 
 class _CannotResume(InputError):
-    """The server does not have the rest of what is here."""
+    """The server cannot send the rest of the partial download."""
 
 
 def _fetch(url: str, partial: Path, size: int, progress: bool, timeout: float) -> None:
@@ -98,7 +98,7 @@ def _fetch(url: str, partial: Path, size: int, progress: bool, timeout: float) -
         begin = _first_byte(response, url, begin, size)
     except _CannotResume as error:
         partial.unlink()
-        raise InputError(f"{error}; the part that was here is removed: run again") from error
+        raise InputError(f"{error}; the partial download is removed: run again") from error
     with response:
         bar = tqdm(
             desc=partial.stem,
@@ -121,7 +121,7 @@ def _fetch(url: str, partial: Path, size: int, progress: bool, timeout: float) -
 
 
 def _open(url: str, begin: int, timeout: float) -> http.client.HTTPResponse:
-    """Ask for the bytes from ``begin`` on; every failure is InputError."""
+    """Request the bytes from ``begin`` on.  Raises InputError for every failure."""
     headers = {"User-Agent": _AGENT}
     if begin:
         headers["Range"] = f"bytes={begin}-"
@@ -140,9 +140,9 @@ def _open(url: str, begin: int, timeout: float) -> http.client.HTTPResponse:
 
 
 def _first_byte(response: http.client.HTTPResponse, url: str, begin: int, size: int) -> int:
-    """Return where the answer begins: at ``begin``, or at 0 if the server sends all of it.
+    """Return the position of the response: ``begin``, or 0 if the server sends the whole file.
 
-    Raises InputError, the answer closed, if it is no part of a file of ``size`` bytes.
+    Closes the response and raises InputError if it is not part of a file of ``size`` bytes.
     """
     length = response.headers.get("Content-Length")
     part = response.headers.get("Content-Range", "").strip()
@@ -157,7 +157,7 @@ def _first_byte(response: http.client.HTTPResponse, url: str, begin: int, size: 
 
 
 def _blocks(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
-    """Yield the body; failures of the connection are InputError."""
+    """Yield the body.  Raises InputError if the connection fails."""
     try:
         while block := response.read(_BLOCK):
             yield block

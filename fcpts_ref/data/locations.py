@@ -1,4 +1,4 @@
-"""Where a user's data sets and models are kept."""
+"""The folder of a user's data sets and models."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ HOME_VARIABLE = "FCPTS_REF_HOME"
 def home_folder(flag: Path | str | None = None) -> Path:
     """Return the folder that holds data sets and models; it need not exist yet.
 
-    In this order: ``flag`` (from the command line), the environment variable FCPTS_REF_HOME, the
-    user's cache folder (``user_cache``).  Data sets lie in its folder "data", models in "models".
+    The first of: ``flag`` (from the command line), the environment variable FCPTS_REF_HOME, the
+    user's cache folder (``user_cache``).  It holds data sets in "data" and models in "models".
 
     Raises InputError if the folder named is a file, and for a user without a home directory.
     """
@@ -30,7 +30,7 @@ def home_folder(flag: Path | str | None = None) -> Path:
         )
     if folder.exists() and not folder.is_dir():
         raise InputError(
-            f"{folder} is a file, expected a folder for data and models: name another one by "
-            f"the flag or by {HOME_VARIABLE}"
+            f"{folder} is a file, expected a folder for data and models: give another one with "
+            f"--home or {HOME_VARIABLE}"
         )
     return folder

@@ -1,4 +1,4 @@
-"""The official CIFAR archives: where they are, how long they are, and their checksums."""
+"""The addresses, sizes and checksums of the official CIFAR archives."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class OfficialArchive:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The address of the file."""
         return BASE_URL + self.file
 
 
 # The site itself publishes MD5 sums only.  Sizes and SHA-256 of the binary versions are those
 # pinned by TensorFlow Datasets (tensorflow_datasets/url_checksums/cifar10.txt, cifar100.txt);
-# the SHA-256 of the Python versions those pinned by Keras (keras/src/datasets/cifar10.py,
-# cifar100.py), their sizes what torchvision's documentation shows while it downloads.
+# the SHA-256 of the Python versions are those pinned by Keras (keras/src/datasets/cifar10.py,
+# cifar100.py), and their sizes are those in the download output of torchvision's documentation.
 OFFICIAL_ARCHIVES = (
     OfficialArchive(
         "cifar10",

@@ -41,7 +41,7 @@ class TarStream:
     """An archive in ``stream``."""
 
     stream: Readable
-    unread: int = field(default=0, init=False)  # bytes of the present member, padding included
+    unread: int = field(default=0, init=False)  # bytes of the current member, padding included
 
     def members(self) -> Iterator[Member]:
         """Yield the members in order.  Raises InputError for a damaged archive."""
@@ -73,7 +73,7 @@ class TarStream:
         raise InputError(f"more than {MAX_MEMBERS} members: refused")
 
     def read(self, member: Member) -> bytes:
-        """Return the contents of the member that was yielded last."""
+        """Return the contents of the last yielded member."""
         content = self._take(member.size)
         self.unread = _padded(member.size) - member.size
         return content
@@ -103,7 +103,7 @@ def _padded(size: int) -> int:
 
 
 def _parse_header(block: bytes) -> tuple[Member, bytes]:
-    """Return what one header says, and its type; ValueError unless its checksum is right."""
+    """Return the member of a header and its type.  Raises ValueError for a wrong checksum."""
     if len(block) != BLOCK:
         raise EOFError
     checksum = sum(block[:148]) + 8 * ord(" ") + sum(block[156:])

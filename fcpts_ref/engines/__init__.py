@@ -1,1 +1,1 @@
-"""Engines that run a graph forward and backward: the NumPy reference and fast Numba kernels."""
+"""Engines that run a graph forward and backward: the NumPy reference and the Numba kernels."""

@@ -13,10 +13,10 @@ WeightGradient = Literal["all", "kept"]
 
 
 class WeightCache(dict[str, Any]):
-    """Arrays that an engine derives from parameters and buffers, for passes with the same ones.
+    """A cache of arrays that an engine derives from parameters and buffers.
 
-    Make a new one for each set of parameters and buffers; give it to passes only while both stay as
-    they are.
+    Make a new one for each set of parameters and buffers; use it only for passes in which both are
+    unchanged.
     """
 
 
@@ -44,13 +44,13 @@ class Engine(Protocol):
         sparse: bool = False,
         cache: WeightCache | None = None,
     ) -> Passed:
-        """A pass over ``inputs`` (N, ...) by name: outputs (N, ...) by name, buffers after it.
+        """Run ``inputs`` (N, ...) by name; return outputs (N, ...) by name, and new buffers.
 
         training: batch norm uses the batch's statistics and updates the running ones.
-        keep: backward will follow, so keep the activations that it reads.
-        sparse: weights that are 0 may be skipped; then they contribute nothing, even against an
+        keep: store the activations that a following backward pass reads.
+        sparse: weights that are 0 may be skipped; they then contribute nothing, even for an
         infinite activation.
-        cache: saves work where many passes have the same parameters and buffers.
+        cache: saves work if many passes have the same parameters and buffers.
         """
 
     def backward(
@@ -60,11 +60,11 @@ class Engine(Protocol):
         *,
         weight_gradient: WeightGradient = "all",
     ) -> dict[str, Array]:
-        """The gradient of every parameter by name, for doutputs (N, ...) by output.
+        """Return the gradient of every parameter by name, for doutputs (N, ...) by output.
 
-        An output that is left out has no gradient.
+        A missing output has no gradient.
 
         Call it once, for a pass made with ``keep=True``, before the engine's next forward.
 
-        weight_gradient: "kept" leaves 0 where a prunable weight is 0.
+        weight_gradient: "kept" gives 0 where a prunable weight is 0.
         """

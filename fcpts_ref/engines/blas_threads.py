@@ -21,13 +21,13 @@ VARIABLES = (
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-"""Read by the libraries when they are loaded."""
+"""Environment variables that the libraries read when they are loaded."""
 
 
 def blas_limit(threads: int | None) -> Callable[[], AbstractContextManager[Any]]:
-    """A function whose with blocks let BLAS use so many threads; None leaves it as it is.
+    """Return a function whose context limits the threads of BLAS; None leaves them unchanged.
 
-    The limit is the process's: blocks in several Python threads at a time see each other's.
+    The limit applies to the process: contexts in several Python threads affect each other.
     Raises InputError unless ``threads`` is None or a whole number above 0.
     """
     if threads is None:
@@ -37,12 +37,12 @@ def blas_limit(threads: int | None) -> Callable[[], AbstractContextManager[Any]]
 
 
 def limit_process(threads: int) -> None:
-    """Limit this process and those that it starts to so many threads, in BLAS and in Numba.
+    """Limit the threads of BLAS and Numba in this process and those that it starts.
 
-    For workers that share a machine's cores.  Call it first thing: Numba takes its number when it
-    is imported.
-    Raises InputError unless ``threads`` is a whole number above 0, RuntimeError where Numba is
-    imported already with more.
+    For workers that share a machine's cores.  Call it first: Numba reads its number of threads when
+    it is imported.
+    Raises InputError unless ``threads`` is a whole number above 0, and RuntimeError if Numba has
+    already been imported with more.
     """
     limit = whole_number(threads, "threads", 1)
     numba = sys.modules.get("numba")

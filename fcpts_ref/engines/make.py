@@ -11,18 +11,18 @@ from fcpts_ref.graphs.graph import Graph
 
 
 def make_engine(graph: Graph, engine: str, *, threads: int | None = None) -> Engine:
-    """The engine of that name for a graph.
+    """Return the engine of that name for a graph.
 
-    threads: default all cores.  The result of "numba" does not depend on it, to the last bit; that
-    of "numpy" may, as BLAS adds up in another order.
-    Raises InputError for an unknown name, a number of threads that is not to be had, or "numba"
-    where its compiler is switched off.
+    threads: by default all cores.  The result of "numba" does not depend on it, to the last bit;
+    that of "numpy" may, as BLAS sums in another order.
+    Raises InputError for an unknown name, for more threads than are available, and for "numba" if
+    its compiler is disabled.
     """
     if engine == "numpy":
         return NumpyEngine(graph, threads=threads)
     if engine == "numba":
         from fcpts_ref.engines.numba.engine import (
-            NumbaEngine,  # compiles on import: only when asked for
+            NumbaEngine,  # compiles on import: only on demand
         )
         from fcpts_ref.engines.numba.jit.compilation import check_compiler
 

@@ -1,4 +1,4 @@
-"""Outputs of a network for any number of images, a batch at a time."""
+"""Outputs of a network for any number of images, batch by batch."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ def predict(
     batch_size: int = BATCH_SIZE,
     on_batch: Callable[[int], None] | None = None,
 ) -> Array:
-    """The only output, such as the logits (N, classes), for images (N, C, H, W) in [0, 1].
+    """Return the only output, such as logits (N, classes), for images (N, C, H, W) in [0, 1].
 
-    As ``predict_outputs``.  Raises InputError for a network with several outputs.
+    The arguments are those of ``predict_outputs``.
+    Raises InputError for a network with several outputs.
     """
     output = network.graph.output
     return predict_outputs(
@@ -44,9 +45,9 @@ def predict_outputs(
     batch_size: int = BATCH_SIZE,
     on_batch: Callable[[int], None] | None = None,
 ) -> dict[str, Array]:
-    """Every output (N, ...) by name; batch norm evaluates.
+    """Return every output (N, ...) by name, batch norm in evaluation mode.
 
-    images: (N, ...) of the only input, in [0, 1].  ``on_batch(n)`` follows every batch of n.
+    images: (N, ...) of the only input, in [0, 1].  ``on_batch(n)`` is called after each batch of n.
     Raises InputError for images that the network cannot read.
     """
     graph = network.graph

@@ -1,4 +1,4 @@
-"""The NumPy engine: the specification of the fast one."""
+"""The NumPy engine: the specification of the Numba engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 class NumpyEngine:
-    """The specification: every multiplication is done, every value kept."""
+    """The specification: computes every multiplication and keeps every value."""
 
     def __init__(
         self,
@@ -26,10 +26,12 @@ class NumpyEngine:
         threads: int | None = None,
         observe: execution.Observe | None = None,
     ) -> None:
-        """threads: of BLAS during a pass; default as many as it takes by itself.
+        """Make the engine of a graph.
 
-        observe: called as observe("activation/NODE", value) for every node in forward's order,
-        and observe("dactivation/NODE", dvalue) in backward's."""
+        threads: of BLAS during a pass; by default its own number.
+        observe: called as observe("activation/NODE", value) for every node in forward order, and
+        as observe("dactivation/NODE", dvalue) in backward order.
+        """
         self.graph = graph
         self.observe = observe
         self._limited = blas_limit(threads)
@@ -45,7 +47,7 @@ class NumpyEngine:
         sparse: bool = False,
         cache: WeightCache | None = None,
     ) -> execution.Pass:
-        """As in ``Engine``; every value is kept, ``sparse`` and ``cache`` change nothing here."""
+        """See ``Engine``; every value is kept, and ``sparse`` and ``cache`` have no effect."""
         with self._limited():
             return execution.forward(
                 self.graph,
@@ -63,7 +65,7 @@ class NumpyEngine:
         *,
         weight_gradient: WeightGradient = "all",
     ) -> dict[str, Array]:
-        """As in ``Engine``."""
+        """See ``Engine``."""
         with self._limited():
             found, _ = execution.backward(
                 self.graph, passed, doutputs, observe=self._prefixed("dactivation/")

@@ -1,4 +1,4 @@
-"""The checkpoint of a run: the method's state after a stage, and where randomness stands."""
+"""The checkpoint of a run: the state of the method and of the generator after a stage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ CHECKPOINT = "checkpoint.h5"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """state: of the method; stages_done; seconds: of all sessions; versions: that computed it."""
+    """A stored state.
+
+    state: of the method.  stages_done: the number of stages that led to it.  seconds: of all
+    sessions.  versions: those that computed it.
+    """
 
     state: Any
     stages_done: int
@@ -76,7 +80,7 @@ def write_checkpoint(
 
 
 def version_changes(before: Mapping[str, str]) -> str:
-    """Describe which versions differ from those of a checkpoint; empty if none do."""
+    """Return the versions that differ from those of a checkpoint; empty if none do."""
     return ", ".join(
         f"{name} {before[name]} -> {now}"
         for name, now in versions().items()

@@ -13,7 +13,7 @@ from fcpts_ref.graphs.network import Network
 
 
 def network_sha256(network: Network) -> str:
-    """SHA-256 of all parameters and buffers, names and bytes, in the order of the graph."""
+    """Return the SHA-256 of all parameters and buffers, names and bytes, in the graph's order."""
     digest = hashlib.sha256()
     stored = {**network.parameters, **network.buffers}
     for name in (*network.graph.parameter_shapes, *network.graph.buffer_shapes):
@@ -24,7 +24,7 @@ def network_sha256(network: Network) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of this package, of Python, and of the packages that compute."""
+    """Return the versions of this package, of Python, and of the packages that compute."""
     packages = {name: version(name) for name in ("numpy", "scipy", "numba", "h5py")}
     return {
         "fcpts-ref": __version__,

@@ -18,7 +18,7 @@ DENSE_FILE = "dense.json"
 
 
 def read_dense(folder: Path) -> dict[tuple[str, str], tuple[float, float]]:
-    """Top-1 and top-5 of dense networks by data and SHA-256, as far as the folder knows them."""
+    """Return the top-1 and top-5 of dense networks that the folder stores, by data and SHA-256."""
     path = folder / DENSE_FILE
     if not path.exists():
         return {}
@@ -34,11 +34,11 @@ def read_dense(folder: Path) -> dict[tuple[str, str], tuple[float, float]]:
 def measure_dense(
     jobs: Iterable[Job], folder: Path, *, threads: int | None, progress: Progress
 ) -> None:
-    """Evaluate every dense network of the jobs that the folder does not know yet."""
+    """Evaluate every dense network of the jobs whose accuracy the folder does not store yet."""
     known = read_dense(folder)
     sources = {(j.network, j.arch, j.shortcut, j.normalise, j.data, j.home): j for j in jobs}
     for job in sources.values():
-        find_sources(job)  # one that does not fit is refused before any is evaluated
+        find_sources(job)  # refuse one that does not fit before any is evaluated
     for job in sources.values():
         network, dataset = find_sources(job)
         key = (dataset.name, network_sha256(network))

@@ -24,10 +24,10 @@ BASELINES = ("l2norm", "erk")
 
 @dataclass(frozen=True)
 class Row:
-    """A network in the table of accuracies, all numbers shares.
+    """A network in the table of accuracies; all numbers are shares.
 
-    requested: the target, None for the dense network.  drop: top-1 lost against the dense network,
-    None where that was not evaluated.
+    requested: the target, None for the dense network.  drop: the loss of top-1 against the dense
+    network, None if that was not evaluated.
     """
 
     name: str
@@ -55,7 +55,7 @@ def evaluate(
     threads: int | None,
     progress: Progress,
 ) -> list[Row]:
-    """Evaluate the pruned network, called ``name``, and those that the job wants beside it."""
+    """Evaluate the pruned network, called ``name``, and the job's networks for comparison."""
     candidates: list[Candidate] = []
     if job.baselines:
         candidates.append(Candidate("dense", None, inputs.network))
@@ -81,7 +81,7 @@ def evaluate(
 def _with_new_statistics(
     job: Job, candidates: list[Candidate], inputs: Inputs, threads: int | None
 ) -> list[Candidate]:
-    """The pruned networks with batch-norm statistics re-estimated; POT's has no batch norm."""
+    """Return the pruned networks with re-estimated batch-norm statistics; POT has no batch norm."""
     network = inputs.network
     engine = make_engine(network.graph, job.engine, threads=threads)
     return [
@@ -98,7 +98,7 @@ def _with_new_statistics(
 def _one_shots(
     job: Job, inputs: Inputs, threads: int | None, progress: Progress
 ) -> Iterator[Candidate]:
-    """One-shot pruning by the paper's two allocations, where they leave no layer empty."""
+    """Yield one-shot pruning by the paper's two allocations, unless they empty a layer."""
     for allocation in BASELINES:
         method = make_method("one-shot", allocation=allocation)
         if method == job.make_method():

@@ -1,6 +1,6 @@
-"""Executors of runs: one after the other in this process, or several in processes of their own.
+"""Executors of runs: sequentially in this process, or several in separate processes.
 
-Both have the interface of ``concurrent.futures.Executor``, as others that ``run_grid`` takes have.
+Both have the interface of ``concurrent.futures.Executor``; ``run_grid`` accepts any other as well.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fcpts_ref.experiments.run import run_or_resume
 from fcpts_ref.experiments.summary import Summary, read_summary
 
 RUN_MEMORY = 4 << 30
-"""Bytes that a run may take: POT on 10,240 CIFAR images holds three values of a whole layer."""
+"""Bytes that a run may take: POT on 10,240 CIFAR images holds three activations of a layer."""
 THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "OMP_NUM_THREADS",
@@ -35,16 +35,16 @@ THREAD_VARIABLES = (
 
 
 class Here(Executor):
-    """Runs what is submitted at once, in this process; Ctrl-C is raised by ``submit``.
+    """Runs each call immediately, in this process; ``submit`` raises KeyboardInterrupt on Ctrl-C.
 
-    more: arguments that every call is given.
+    more: arguments added to every call.
     """
 
     def __init__(self, **more: Any) -> None:
         self._more = more
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call it and return a future that is done."""
+        """Run the call and return a finished future."""
         future: Future[Any] = Future()
         try:
             future.set_result(call(*args, **kwargs, **self._more))
@@ -54,10 +54,10 @@ class Here(Executor):
 
 
 class Processes(ThreadPoolExecutor):
-    """Runs jobs in processes of their own, at most ``jobs`` at a time.
+    """Runs jobs in separate processes, at most ``jobs`` at a time.
 
-    Each is started with the package that runs here, whatever the working folder holds, and ends
-    when this process does.  threads: of each, for Numba and BLAS; default an equal share of the
+    Each imports the package of this process, whatever the working folder contains, and ends when
+    this process does.  threads: of each, for Numba and BLAS; by default an equal share of the
     cores.
     """
 
@@ -69,13 +69,13 @@ class Processes(ThreadPoolExecutor):
         self._stopped = False
 
     def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Start ``run_or_resume(job, folder)`` in a process; it is the only call there is."""
+        """Start ``run_or_resume(job, folder)``, the only call that is supported, in a process."""
         if call is not run_or_resume:
             raise TypeError(f"Processes starts run_or_resume only, not {call!r}")
         return super().submit(self._run, *args, **kwargs)
 
     def interrupt(self) -> None:
-        """Have every run finish its step and write what it has, as on Ctrl-C."""
+        """Let every run finish its step and store its last stage, as on Ctrl-C."""
         with self._lock:
             self._stopped = True
             for process in self._running:
@@ -94,7 +94,7 @@ class Processes(ThreadPoolExecutor):
             assert process.stdout is not None
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(json.dumps(order) + "\n")
-                process.stdin.flush()  # and it stays open: the process ends when it closes
+                process.stdin.flush()  # keep it open: the process ends when it closes
             answer = process.stdout.read()
             code = process.wait()
         finally:
@@ -110,7 +110,7 @@ class Processes(ThreadPoolExecutor):
         return read_summary(folder)
 
     def _start(self) -> subprocess.Popen[str]:
-        """A new session, so that the terminal's Ctrl-C reaches it once, from ``interrupt``."""
+        """Start a process in a new session, so that Ctrl-C reaches it only from ``interrupt``."""
         package = str(Path(fcpts_ref.__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         limits = dict.fromkeys(THREAD_VARIABLES, str(self._share))
@@ -128,14 +128,14 @@ class Processes(ThreadPoolExecutor):
 
 def _ended(code: int) -> str:
     if code == -signal.SIGKILL:
-        return "its process was killed, perhaps for want of memory; run fewer at a time"
-    return f"its process ended with code {code}; run it alone to see why"
+        return "its process was killed, perhaps for lack of memory; run fewer cells at a time"
+    return f"its process ended with code {code}; run the cell alone to see why"
 
 
 def allowed_jobs(jobs: int, note: Callable[[str], None]) -> int:
-    """Return ``jobs``, but no more than cores, or memory for them, and at least one.
+    """Return ``jobs``, limited by the cores and by free memory, but at least 1.
 
-    note: receives a line if it is fewer.
+    note: receives one line if the number is lower.
     """
     memory = free_memory()
     fitting = memory // RUN_MEMORY if memory is not None else jobs
@@ -146,12 +146,12 @@ def allowed_jobs(jobs: int, note: Callable[[str], None]) -> int:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_memory() -> int | None:
-    """Bytes that new processes can have; None where the system does not say."""
+    """Return the memory available to new processes in bytes; None if the system does not tell."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

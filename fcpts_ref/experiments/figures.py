@@ -1,6 +1,7 @@
 """Figures of one run, with matplotlib (the extra "plot"): each as PNG and SVG.
 
-Colours are those of Okabe and Ito, told apart by colour-blind readers; lines differ by marker too.
+The colours are those of Okabe and Ito, which colour-blind readers can distinguish; lines also
+differ by marker.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 FORMATS = ("png", "svg")
 SMALLEST = 1e-8
-"""Losses below this share of the largest are off the axis."""
+"""The lowest loss on the axis, as a share of the largest."""
 STYLE: dict[str, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -35,25 +36,25 @@ STYLE: dict[str, Any] = {
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
     "legend.frameon": False,
-    "svg.hashsalt": "fcpts-ref",  # the same figure is the same file
+    "svg.hashsalt": "fcpts-ref",  # equal figures give equal files
     "svg.fonttype": "path",
 }
 
 
 def can_plot() -> bool:
-    """Whether matplotlib is there."""
+    """Return whether matplotlib is installed."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
 def require_plot() -> None:
-    """Raises InputError, with the way to install it, where matplotlib is not there."""
+    """Raise InputError, with the command to install it, unless matplotlib is installed."""
     if not can_plot():
         raise InputError("figures need matplotlib; install it with: pip install 'fcpts-ref[plot]'")
 
 
 @contextlib.contextmanager
 def figure(width: float, height: float, rows: int = 1) -> Iterator[tuple[Any, Any]]:
-    """A figure and its axes (an array for several rows) in this file's style."""
+    """Yield a figure and its axes (an array for several rows) in the style of this module."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -63,12 +64,12 @@ def figure(width: float, height: float, rows: int = 1) -> Iterator[tuple[Any, An
 
 
 def literal(text: str) -> str:
-    """Return a text that matplotlib shows letter by letter: its dollar signs begin no formula."""
+    """Escape the dollar signs of a text, with which matplotlib would begin a formula."""
     return text.replace("$", r"\$")
 
 
 def save(made: Any, folder: Path, name: str) -> list[Path]:
-    """NAME.png and NAME.svg in the folder.  Raises InputError if they cannot be written."""
+    """Write NAME.png and NAME.svg and return their paths.  Raises InputError if that fails."""
     paths = []
     for kind in FORMATS:
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
@@ -85,7 +86,7 @@ def save(made: Any, folder: Path, name: str) -> list[Path]:
 def allocation_by_layer(
     folder: Path, name: str, layers: Sequence[str], rates: Mapping[str, Array], title: str
 ) -> list[Path]:
-    """The pruned share of every layer, one line for each entry of ``rates`` (L,)."""
+    """Plot the pruned share of every layer, one line per entry of ``rates``, each (L,)."""
     with figure(max(7, 2.6 + 0.2 * len(layers)), 4.4) as (made, axes):
         for i, (label, own) in enumerate(rates.items()):
             axes.plot(
@@ -93,7 +94,7 @@ def allocation_by_layer(
                 100 * np.asarray(own),
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[i % len(MARKERS)],
-                markersize=4 if i else 8,  # the first shows below others that equal it
+                markersize=4 if i else 8,  # the first stays visible below equal ones
                 linewidth=1.3 if i else 2.6,
                 label=literal(label),
             )
@@ -117,7 +118,7 @@ def allocation_by_layer(
 def losses_and_rates(
     folder: Path, name: str, history: Mapping[str, Array], target: float, title: str
 ) -> list[Path]:
-    """Reconstruction and control loss and, where it moves, the global rate, over the steps."""
+    """Plot the losses and, if the history has it, the global rate over the steps."""
     losses = {
         "reconstruction_loss": "reconstruction loss $L_{rec}$",
         "control_loss": "control loss $L_c$",
@@ -144,13 +145,13 @@ def losses_and_rates(
             axes[1].axhline(100 * target, color="black", linestyle=":", label="target")
             axes[1].set(ylabel="weights pruned, %")
             axes[1].legend(loc="best", ncols=2)
-        unit_by_unit = ", layer after layer" if "unit" in history else ""
+        unit_by_unit = ", layer by layer" if "unit" in history else ""
         np.atleast_1d(axes)[-1].set_xlabel(f"step{unit_by_unit}")
         return save(made, folder, name)
 
 
 def write_run_figures(folder: Path, summary: Summary, history: Mapping[str, Array]) -> list[Path]:
-    """The two figures of one run, in its folder: allocation.* and steps.*; what there is of them.
+    """Write the figures of a run to its folder: allocation.* and, if it has a history, steps.*.
 
     Raises InputError if they cannot be written.
     """
@@ -165,24 +166,24 @@ def write_run_figures(folder: Path, summary: Summary, history: Mapping[str, Arra
 
 
 def run_title(summary: Summary) -> str:
-    """Method, network, data and rate."""
+    """Return a title: method, network, data and rate."""
     rate = 100 * summary.pinned.job.target
     return f"{summary.method}: {summary.network}, {summary.data}, {rate:.4g} % pruned"
 
 
 def layer_names(summary: Summary) -> list[str]:
-    """The layers as they are called on an axis."""
+    """Return the names of the layers for an axis."""
     return [layer.name.removesuffix(".weight") for layer in summary.layers]
 
 
 def run_rates(summary: Summary) -> dict[str, Array]:
-    """The run's own rates by layer, and those of ERK and L2Norm where it has them."""
+    """Return the run's rates by layer, and those of ERK and L2Norm if it has them."""
     own = {summary.method: np.array([layer.rate_after for layer in summary.layers])}
     return own | {ALLOCATION_LABELS[k]: np.array(v) for k, v in summary.allocations.items()}
 
 
 def running_mean(values: Array) -> Array:
-    """The mean over the last steps, a fiftieth of all of them: smooth, and never of the future."""
+    """Return the mean over the last fiftieth of all steps, without later ones."""
     window = max(1, len(values) // 50)
     total = np.cumsum(np.concatenate([[0.0], values]))
     end = np.arange(1, len(values) + 1)
@@ -191,7 +192,7 @@ def running_mean(values: Array) -> Array:
 
 
 def _smooth(values: Array, unit: Array | None) -> Array:
-    """The running mean; for a method that works unit by unit, of each unit alone."""
+    """Return the running mean, separately for each unit if the method works unit by unit."""
     if unit is None:
         return running_mean(values)
     cuts = np.flatnonzero(np.diff(unit)) + 1
@@ -199,4 +200,4 @@ def _smooth(values: Array, unit: Array | None) -> Array:
 
 
 def _positive(values: Array) -> Array:
-    return np.where(values > 0, values, np.nan)  # a logarithmic axis has no place for 0
+    return np.where(values > 0, values, np.nan)  # a logarithmic axis cannot show 0

@@ -1,4 +1,4 @@
-"""A grid of jobs: networks x methods x rates x seeds, each in a folder of its own."""
+"""A grid of jobs: networks x methods x rates x seeds, each with its own folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEYS = ("networks", "methods", "network", "method", "rates", "seeds", "options")
 
 @dataclass(frozen=True)
 class Cell:
-    """One job of a grid, with the names that its network and its method have there."""
+    """A job of a grid, with the grid's names of its network and its method."""
 
     network: str
     method: str
@@ -31,7 +31,7 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """network/method/rate/seed, of letters that every file system takes."""
+        """The folder network/method/rate/seed, in characters that every file system accepts."""
         parts = (self.network, self.method, f"{self.job.target:g}", f"seed{self.job.seed}")
         return Path(*(re.sub(r"[^A-Za-z0-9.+-]+", "-", part).strip("-.") or "_" for part in parts))
 
@@ -44,10 +44,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """Networks and methods by name, each with what it sets of a job; rates and seeds.
+    """Networks and methods by name, each with its changes to a job; rates and seeds.
 
-    A method's changes name one of ``METHODS``.  options, overrides: set for every cell, where a
-    network or a method says nothing, and whatever they say.
+    A method's changes name one of ``METHODS``.  options: defaults for every cell, which networks
+    and methods override.  overrides: changes that override all others.
     Raises InputError for an empty or repeated list.
     """
 
@@ -66,14 +66,14 @@ class Grid:
             if len(set(held)) < len(held):
                 raise InputError(f"the grid's {name} hold one twice; name each once")
         for rate in self.rates:
-            budget(rate, 1)  # refuses a rate that none of the cells could run
+            budget(rate, 1)  # refuse a rate that no cell could run
 
 
 def cells_of(grid: Grid) -> tuple[Cell, ...]:
-    """Return the cells of a grid; methods without randomness with the first seed only.
+    """Return the cells of a grid; a deterministic method has the first seed only.
 
-    Settings in ``options``, ``overrides`` and of networks count for the methods that have them.
-    Raises InputError, naming the cell, for what is no job.
+    Settings of ``options``, ``overrides`` and networks apply to the methods that have them.
+    Raises InputError, which names the cell, for an invalid job.
     """
     cells = tuple(
         _cell(grid, network, method, rate, seed)
@@ -83,7 +83,9 @@ def cells_of(grid: Grid) -> tuple[Cell, ...]:
         for seed in grid.seeds[: None if METHODS[changes.fields["method"]].is_random else 1]
     )
     if len({cell.folder for cell in cells}) < len(cells):
-        raise InputError("two networks or methods have the same name but for punctuation")
+        raise InputError(
+            "the names of two networks or methods differ in punctuation only; rename one"
+        )
     return cells
 
 
@@ -102,7 +104,7 @@ def grid_of(data: Mapping[str, Any], overrides: Changes | None = None) -> Grid:
     """Return the grid of a configuration file.
 
     networks, methods: lists of names; network.NAME, method.NAME: tables of options of ``sparsify``
-    (a method's may begin with preset = NAME); rates, seeds: lists of numbers; options: a table for
+    (a method's may start from preset = NAME); rates, seeds: lists of numbers; options: a table for
     every cell.  Raises InputError for anything else.
     """
     check_names(data, KEYS, "the grid", "key")
@@ -126,7 +128,7 @@ def grid_of(data: Mapping[str, Any], overrides: Changes | None = None) -> Grid:
 
 
 def _preset(name: Any) -> tuple[str, Changes]:
-    """The label and the changes of a preset."""
+    """Return the label and the changes of a preset."""
     if not isinstance(name, str) or name not in presets():
         raise InputError(f"unknown method {name!r}; expected one of {', '.join(presets())}")
     method, settings = presets()[name]
@@ -145,7 +147,7 @@ def _tables(data: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
 
 
 def check_unchanged(cell: Cell, out: Path) -> None:
-    """Raise InputError if the cell's folder was begun with other options, or other defaults."""
+    """Raise InputError if the cell's folder was started with other options or defaults."""
     folder = out / cell.folder
     if not (folder / JOB_FILE).exists():
         return
@@ -153,5 +155,5 @@ def check_unchanged(cell: Cell, out: Path) -> None:
     pinned.check_defaults(folder)
     if pinned.job != cell.job:
         raise InputError(
-            f"{folder} was begun with other options; choose another --out, or remove it"
+            f"{folder} was started with other options; choose another --out, or remove it"
         )

@@ -1,4 +1,4 @@
-"""Ctrl-C, deferred to moments where it does no harm."""
+"""Deferring Ctrl-C to a moment at which it does no harm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def held_interrupts() -> Iterator[Callable[[], None]]:
     """Defer Ctrl-C inside the block.
 
     The yielded function raises KeyboardInterrupt if one is pending, and so does the end of the
-    block.  A second Ctrl-C raises at once.  In threads other than the main one nothing is deferred.
+    block.  A second Ctrl-C raises at once.  Outside the main thread nothing is deferred.
     Python can lose a KeyboardInterrupt that arrives in a destructor or a callback, and HDF5 can
     turn one into another error.
     """

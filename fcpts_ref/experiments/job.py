@@ -23,18 +23,18 @@ INPUTS, PRUNING, COMPUTING = "network and data", "pruning", "computing"
 
 @dataclass(frozen=True)
 class Job:
-    """A pruning run, checked when it is made; ``to_json`` and ``from_json`` store it.
+    """A pruning run, checked on construction; ``to_json`` and ``from_json`` store it.
 
     network: a name or a file; a checkpoint of another program also needs ``arch``, and is read
         with ``shortcut`` and ``normalise``.  data: a name or a file.  home: the folder where names
-        are looked up; None for the user's.
+        are looked up; None for the default one.
     target: the global rate in [0, 1).  method: a name in ``METHODS``; settings: those of its
         settings that differ from their defaults, by field.
-    calibration: how many training images, drawn by ``seed``; None for all, at most as many as the
-        method asks for.
-    keep_dense, max_rates, rates: layers that are left out, capped or fixed, by name or pattern, as
-        in ``Selection``.  granularity, cost: what is pruned as a whole, and what the target is a
-        share of, as in ``make_problem``.
+    calibration: number of training images, drawn by ``seed``; None for all, up to the number that
+        the method asks for.
+    keep_dense, max_rates, rates: layers left out, capped or fixed, by name or pattern, as in
+        ``Selection``.  granularity, cost: the unit of pruning, and the quantity that the target is
+        a share of, as in ``make_problem``.
     baselines: also evaluate the dense network and one-shot pruning.  batch_norm: add rows with
         re-estimated batch-norm statistics.  label: the method's name in tables.
     Raises InputError for anything else, in one line.
@@ -164,21 +164,21 @@ class Job:
         if self.calibration is not None and self.calibration < 1:
             raise InputError(f"calibration is {self.calibration} images; expected 1 or more")
         if self.label is not None and not (self.label.strip() and self.label.isprintable()):
-            raise InputError(f"label is {self.label!r}; expected a line of visible letters")
+            raise InputError(f"label is {self.label!r}; expected one line of printable text")
         self.make_method()
         _ = self.selection
 
     @property
     def selection(self) -> Selection:
-        """Which layers are pruned, and within which rates."""
+        """The layers to prune, and bounds on their rates."""
         return Selection(self.keep_dense, self.max_rates, self.rates)
 
     def make_method(self, **more: Any) -> Method:
-        """Return the method with the job's settings, and ``more`` where they say nothing."""
+        """Return the method with the job's settings, and ``more`` for those it leaves open."""
         return make_method(self.method, **{**more, **self.settings})
 
     def to_json(self) -> dict[str, Any]:
-        """Return the job as JSON holds it, every field by name."""
+        """Return the job as JSON data, every field by name."""
         plain: dict[str, Any] = as_json(asdict(self))
         return plain
 

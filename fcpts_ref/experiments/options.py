@@ -1,4 +1,4 @@
-"""Jobs from options: the names that the command line and configuration files use."""
+"""Jobs from the options of the command line and of configuration files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Changes:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def over(self, other: Changes) -> Changes:
-        """Return both together; where both set something, these count."""
+        """Return both changes together; these override ``other``."""
         return Changes({**other.fields, **self.fields}, {**other.settings, **self.settings})
 
     def known_to(self, method: str) -> Changes:
-        """Return the changes without settings that the method does not have."""
+        """Return the changes without settings that the method lacks."""
         known = method_settings(method)
         return replace(self, settings={k: v for k, v in self.settings.items() if k in known})
 
@@ -43,7 +43,7 @@ class Changes:
         return Job(**self.fields, settings=dict(self.settings))
 
     def against(self, job: Job) -> Iterable[tuple[str, Any, Any]]:
-        """Yield option, value and the job's value where they differ; None: the job has none."""
+        """Yield option, value and the job's value (None if unset) for every difference."""
         for name, value in self.fields.items():
             if value != getattr(job, name):
                 yield job_options()[name].option, value, getattr(job, name)
@@ -53,12 +53,12 @@ class Changes:
 
 
 def job_options() -> dict[str, Setting]:
-    """The fields of a job that have an option, by field."""
+    """Return the fields of a job that have an option, by field."""
     return {name: one for name, one in settings_of(Job).items() if name != "settings"}
 
 
 def method_options() -> dict[str, Setting]:
-    """The settings of all methods by field; of one that several have, the first method's."""
+    """Return the settings of all methods by field; a shared one is that of the first method."""
     found: dict[str, Setting] = {}
     for method in METHODS:
         found = method_settings(method) | found
@@ -66,9 +66,9 @@ def method_options() -> dict[str, Setting]:
 
 
 def changes_of(options: Mapping[str, Any]) -> Changes:
-    """Return what options set.
+    """Return the changes that options make.
 
-    options: values by the option's name, without dashes in front; "-" and "_" are the same.
+    options: values by the option's name, without leading dashes; "-" and "_" are equivalent.
     Raises InputError for an unknown option and a value of another type.
     """
     of_job = {one.option: one for one in job_options().values()}

@@ -30,7 +30,7 @@ class Outcome:
     top1: float
     top5: float
     seconds: float
-    setup: str = ""  # ``setup_of``: only equal ones are averaged
+    setup: str = ""  # ``setup_of``: only outcomes with equal ones are averaged
     dense: tuple[float, float] | None = None  # top-1, top-5
     paper: tuple[float, float] | None = None  # top-1, drop
 
@@ -40,7 +40,7 @@ Dense = Mapping[tuple[str, str], tuple[float, float]]
 
 
 def outcomes(summary: Summary, dense: Dense) -> list[Outcome]:
-    """The rows of a run that its own method made: as it is, and with new statistics."""
+    """Return the rows of a run's own method: as pruned, and with re-estimated statistics."""
     pinned, label = summary.pinned, summary.method
     own = next((row for row in summary.rows if row.requested is None), None)
     known = dense.get((summary.data, pinned.network_sha256))
@@ -70,7 +70,7 @@ def outcomes(summary: Summary, dense: Dense) -> list[Outcome]:
 
 
 def setup_of(pinned: PinnedJob) -> str:
-    """A short checksum of everything that decides a run but data, rate and seed."""
+    """Return a short checksum of everything that decides a run except data, rate and seed."""
     job = pinned.job
     layers = (job.keep_dense, job.max_rates, job.rates, job.granularity, job.cost)
     run = (pinned.settings, pinned.calibration, job.engine)
@@ -83,7 +83,7 @@ class Line:
     """One line of the table: the mean over seeds.
 
     spread: the standard deviation over seeds (n - 1), None for one seed.  setup: equal for lines
-    that differ in rate alone (``setup_of``).
+    that differ only in rate (``setup_of``).
     """
 
     data: str
@@ -105,10 +105,10 @@ class Line:
 
 
 def lines_of(results: Iterable[Outcome]) -> list[Line]:
-    """The lines of a table: outcomes that differ in the seed only, averaged.
+    """Return the lines of a table: outcomes that differ only in the seed, averaged.
 
-    In the order in which they come, network by network and rate by rate.  Networks or methods that
-    share a name but differ otherwise get names that differ.
+    They keep the order of ``results``, network by network and rate by rate.  Different networks or
+    methods that share a name get distinct names.
     """
     groups: dict[tuple[str, str, float, str, str], list[Outcome]] = {}
     for one in _with_names(list(results)):
@@ -120,7 +120,7 @@ def lines_of(results: Iterable[Outcome]) -> list[Line]:
 
 
 def _with_names(results: Sequence[Outcome]) -> list[Outcome]:
-    """Networks that share a name get that of their file too, methods that share one a number."""
+    """Add the file's name to networks that share a name, and a number to methods that do."""
     files: dict[str, dict[str, str]] = {}
     setups: dict[tuple[str, str, str], list[str]] = {}
     for one in results:

@@ -1,4 +1,4 @@
-"""What the paper reports, to stand beside our own numbers: its Table 2.
+"""The paper's results, for comparison with ours: its Table 2.
 
 Fast and Controllable Post-training Sparsity (AAAI 2024), Table 2: top-1 and top-5 in percent of
 ResNet-32 and ResNet-56 on CIFAR-10 and CIFAR-100, dense and at 70, 80 and 90 %.
@@ -40,10 +40,10 @@ TABLE: dict[tuple[str, str, str], tuple[tuple[float, float], ...]] = {
 def paper_top1(
     data: str, network: str, rate: float, method: str, settings: Mapping[str, Any]
 ) -> tuple[float, float] | None:
-    """The paper's top-1 and its drop against its own dense network, as shares.
+    """Return the paper's top-1 and its drop against its own dense network, as shares.
 
-    settings: all those of the method.  None where the paper has no such number; it has none for
-    FCPTS with fixed rates on CIFAR.
+    settings: all those of the method.  Returns None if the paper has no such number; it has none
+    for FCPTS with fixed rates on CIFAR.
     """
     if not settings.get("learn_rates", True):
         return None

@@ -1,4 +1,4 @@
-"""A job that has begun: what its settings came to, and checksums of what it reads."""
+"""A started job: its resolved settings and the checksums of its inputs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ JOB_FILE = "job.json"
 
 @dataclass(frozen=True)
 class PinnedJob:
-    """A job and everything that it leaves to defaults and files, as it was when it began.
+    """A job with the defaults and the inputs that it had when it was started.
 
-    settings: every setting of the method, and its conventions if it has some.
+    settings: every setting of the method, and its conventions if it has any.
     calibration: the number of calibration images.
     """
 
@@ -34,28 +34,28 @@ class PinnedJob:
     images_sha256: str
 
     def make_method(self) -> Method:
-        """Return the method that was begun, with today's defaults where the job says nothing."""
+        """Return the job's method, with today's defaults for settings that it leaves open."""
         kept = {k: v for k, v in self.settings.items() if k == "augmentation"}
         return self.job.make_method(**kept)
 
     def check_defaults(self, folder: Path) -> None:
-        """Raise InputError if the defaults are no longer those that the run began with."""
+        """Raise InputError if the defaults have changed since the run was started."""
         now = all_settings(self.make_method())
         if now != self.settings:
             changed = sorted(
                 k for k in {*now, *self.settings} if now.get(k) != self.settings.get(k)
             )
             raise InputError(
-                f"{folder} was begun with other defaults ({', '.join(changed)}), by another "
-                "version; start it again in a new folder"
+                f"{folder} was started with other defaults ({', '.join(changed)}), by another "
+                "version; start again in a new folder"
             )
 
 
 def pin(job: Job, inputs: Inputs) -> PinnedJob:
     """Return the job with its settings resolved and its inputs pinned.
 
-    Where the method augments by default, it does so as the data set allows: digits may be shifted
-    but not mirrored.
+    If the method augments by default, it uses the augmentation of the data set: digits may be
+    shifted but not mirrored.
     """
     method = job.make_method()
     if getattr(method, "augmentation", "none") != "none":
@@ -70,7 +70,7 @@ def pin(job: Job, inputs: Inputs) -> PinnedJob:
 
 
 def all_settings(method: Any) -> dict[str, Any]:
-    """Return every setting of a method, and its conventions, as JSON holds them."""
+    """Return every setting of a method, and its conventions, as JSON data."""
     everything = asdict(method)
     if hasattr(method, "conventions"):
         everything["conventions"] = asdict(method.conventions)

@@ -1,4 +1,4 @@
-"""How a run reports what it is doing; silent unless a caller says otherwise."""
+"""The progress of a run; silent by default."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from fcpts_ref.pruning.common import OnStep, ignore_step
 
 
 class Progress:
-    """Receives progress; this one shows nothing and turns notes into Python warnings."""
+    """A receiver of progress; this one shows nothing and turns notes into Python warnings."""
 
     def steps(self, description: str) -> AbstractContextManager[OnStep]:
-        """Enter a block of steps; the value is called after every step."""
+        """Return a context for a block of steps; its value is called after every step."""
         return nullcontext(ignore_step)
 
     def count(self, description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Enter a block that handles ``total`` images; the value is called with how many more."""
+        """Return a context for a block over ``total`` images; its value is called with a count."""
         return nullcontext(lambda more: None)
 
     def note(self, message: str) -> None:
-        """Pass on a warning, one line."""
+        """Issue a warning of one line."""
         warnings.warn(message, stacklevel=2)
 
 

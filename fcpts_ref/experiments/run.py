@@ -1,10 +1,10 @@
 """Run a job in a folder, or resume it there.
 
-    job.json         the job, what its settings came to, checksums of its inputs
+    job.json         the job, its resolved settings, checksums of its inputs
     checkpoint.h5    the state after the last finished stage
     network.h5       the sparse network
     history.h5       losses, rates and thresholds by step
-    allocation.*, steps.*   figures, where matplotlib is installed
+    allocation.*, steps.*   figures, if matplotlib is installed
     summary.json     everything that the tables show, with versions
 
 Every file appears whole or not at all, and one process writes to a folder at a time.
@@ -53,7 +53,7 @@ def run(
 ) -> Summary:
     """Run a job in a new or empty folder: prune, evaluate, and write the files of this module.
 
-    threads: of the Numba engine, None for all cores; the result does not depend on it.
+    threads: None for all cores; the result of the Numba engine does not depend on it.
     on_step: called with a ``StepReport`` after every step.
     Ctrl-C ends the current step; the summary is then that of the last finished stage, and
     ``resume`` continues.  Before the first stage, KeyboardInterrupt is raised.
@@ -76,9 +76,9 @@ def resume(
 ) -> Summary:
     """Continue the run in a folder, to the same bits as if it had never been stopped.
 
-    A finished run is not computed again: its summary is returned as it is.  For the arguments see
-    ``run``.  Raises InputError for a folder without a run, and where inputs or defaults are no
-    longer those that the run began with.
+    A finished run is not computed again: its summary is returned as it is.  The arguments are those
+    of ``run``.  Raises InputError for a folder without a run, and if inputs or defaults have
+    changed since the run was started.
     """
     folder = Path(folder)
     if not (folder / JOB_FILE).is_file():
@@ -93,7 +93,7 @@ def resume(
         inputs = find_inputs(pinned.job)
         if as_json(asdict(pin(pinned.job, inputs))) != as_json(asdict(pinned)):
             raise InputError(
-                f"{folder} was begun with other inputs: the network or the data have changed; "
+                f"{folder} was started with other inputs: the network or the data have changed; "
                 "restore them, or start again in a new folder"
             )
         return _continue(pinned, inputs, folder, threads, on_step, progress)
@@ -102,7 +102,7 @@ def resume(
 def run_or_resume(
     job: Job, folder: Path | str, *, threads: int | None = None, progress: Progress = SILENT
 ) -> Summary:
-    """Resume the run in the folder if there is one, else run the job there."""
+    """Resume the run in the folder if there is one, otherwise run the job there."""
     if (Path(folder) / JOB_FILE).is_file():
         return resume(folder, threads=threads, progress=progress)
     return run(job, folder, threads=threads, progress=progress)
@@ -156,7 +156,7 @@ def _write(folder: Path, summary: Summary, finished: Finished) -> None:
 def _compiled_ahead(
     pinned: PinnedJob, inputs: Inputs, threads: int | None
 ) -> AbstractContextManager[None]:
-    """Let another core compile the kernels of backward, where this run needs them."""
+    """Return a context that compiles the kernels of backward on another core, if needed."""
     if pinned.job.engine != "numba" or not pinned.make_method().runs_backward:
         return nullcontext()
     from fcpts_ref.engines.numba.warmup import backward_compiled_ahead
@@ -166,9 +166,9 @@ def _compiled_ahead(
 
 @contextlib.contextmanager
 def _new_folder(folder: Path) -> Iterator[None]:
-    """Hold a new or empty folder; if the block is refused before its first stage, leave no trace.
+    """Lock a new or empty folder; after an InputError before the first stage, leave no trace.
 
-    Raises InputError if there is anything in the folder.
+    Raises InputError unless the folder is absent or empty.
     """
     created = not folder.exists()
     _check_empty(folder)
@@ -194,7 +194,7 @@ def _check_empty(folder: Path) -> None:
 
 
 def _abandon(folder: Path, *, remove_folder: bool) -> None:
-    """Remove what a run wrote before its first stage, and its folder; nothing else."""
+    """Remove the files of a run that has no stage yet, and its folder; nothing else."""
     begun = (JOB_FILE, LOCK_NAME)
     with contextlib.suppress(OSError):
         if any(path.name not in begun for path in folder.iterdir()):

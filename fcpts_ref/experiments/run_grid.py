@@ -1,4 +1,4 @@
-"""Run the cells of a grid on an executor, and stop them in order."""
+"""Run the cells of a grid on an executor, and stop them cleanly."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def run_grid(
 ) -> tuple[dict[str, str], bool]:
     """Run or resume each cell in its folder under ``out``.
 
-    executor: of the interface of ``concurrent.futures``; it is given
-    ``submit(run_or_resume, job, folder, threads=threads)``.  If it has a method ``interrupt``, that
-    is called on Ctrl-C; every cell then writes what it has.  on_done: called after every cell.
+    executor: with the interface of ``concurrent.futures``; it receives
+    ``submit(run_or_resume, job, folder, threads=threads)``.  Its method ``interrupt``, if it has
+    one, is called on Ctrl-C; every cell then stores its last stage.  on_done: called after every
+    cell.
     Returns the messages of the cells that failed by name, and whether Ctrl-C stopped the grid.
     """
     failures: dict[str, str] = {}
@@ -58,7 +59,7 @@ def run_grid(
 
 
 def _failure(future: Future[Summary]) -> str:
-    """The message of a cell that failed, or nothing.  Raises KeyboardInterrupt for one stopped."""
+    """Return the message of a failed cell, else "".  Raises KeyboardInterrupt for a stopped one."""
     error = future.exception()
     if error is None:
         if not future.result().complete:

@@ -24,7 +24,7 @@ from fcpts_ref.storage.json_files import as_json
 
 @dataclass(frozen=True)
 class Finished:
-    """A result and how many stages led to it; seconds: of all sessions together."""
+    """A result and the number of stages that led to it; seconds: of all sessions together."""
 
     result: Result
     stages_done: int
@@ -45,11 +45,11 @@ def run_stages(
     on_step: OnStep = ignore_step,
     note: Callable[[str], None] = lambda message: None,
 ) -> Finished:
-    """Run the stages that ``folder`` has no checkpoint for yet, and finish.
+    """Run the stages that have no checkpoint in ``folder`` yet, and finish.
 
     After a kill at any moment the next call continues from the last checkpoint and ends with the
     same bits.  On KeyboardInterrupt the result is that of the last finished stage; before the
-    first one, the interrupt is raised.  note: receives a warning in one line.
+    first one, KeyboardInterrupt is raised.  note: receives a warning of one line.
     Raises InputError for a checkpoint of another job.
     """
     begun = time.perf_counter()
@@ -59,7 +59,7 @@ def run_stages(
     if last is None:
         last = Checkpoint(method.begin(problem), 0, 0.0, versions())
     elif changed := version_changes(last.versions):
-        note(f"{folder} was begun with other versions ({changed}): its last bits may differ")
+        note(f"{folder} was started with other versions ({changed}): its last bits may differ")
     earlier = last.seconds
     try:
         with held_interrupts() as check:

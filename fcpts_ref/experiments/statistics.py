@@ -1,4 +1,4 @@
-"""Batch norm's running statistics, estimated again after pruning."""
+"""Re-estimation of batch norm's running statistics after pruning."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ def re_estimate_batch_norm(
 ) -> Network:
     """Return the network with batch norm's running statistics re-estimated on ``images``.
 
-    The mean over all full batches of the batch's mean and unbiased variance.
-    Raises InputError for images so few and small that a layer has one value per channel.
+    They are the means over all full batches of the batch mean and the unbiased batch variance.
+    images: (n, C, H, W) in [0, 1].
+    Raises InputError if a layer has only one value per channel in a batch.
     """
     batch = min(batch_size, len(images))
     momentum = {

@@ -1,4 +1,4 @@
-"""The summary of a run: everything that its tables show, as one value and one file."""
+"""The summary of a run: the contents of its tables, as one value and one file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SUMMARY = "summary.json"
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer's weights and their share that is pruned: allocated before, reached after."""
+    """A layer's weights and the pruned share: allocated (before) and reached (after)."""
 
     name: str
     shape: tuple[int, ...]
@@ -35,13 +35,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did.
+    """The result of a run without its arrays.
 
     pinned: the job, its settings and the checksums of its inputs.  method: its name in tables.
-    weights: of all prunable layers.  stages_done is less than stages for a run that was stopped.
+    weights: of all prunable layers.  stages_done is less than stages if the run was stopped.
     method_seconds: of pruning alone, in all sessions; seconds: of the last session.
-    dense_layers: those that the initial allocation left dense; left_out: those that the job keeps
-    dense, which do not count in the target.
+    dense_layers: layers that the initial allocation left dense; left_out: layers that the job keeps
+    dense and that do not count in the target.
     allocations: rates by layer of the paper's two allocations, by name.
     """
 
@@ -69,14 +69,14 @@ class Summary:
         return self.stages_done == self.stages
 
     def to_json(self) -> dict[str, Any]:
-        """Return the summary as it is stored."""
+        """Return the summary as JSON data."""
         return asdict(self)
 
 
 def summarise(
     pinned: PinnedJob, inputs: Inputs, finished: Finished, rows: list[Row], seconds: float
 ) -> Summary:
-    """Put the summary of a run together; seconds: of this session."""
+    """Return the summary of a run; seconds: of this session."""
     network, result = inputs.network, finished.result
     after = sparsity_rates(result.network)
     return Summary(
@@ -111,7 +111,7 @@ def summarise(
 
 
 def method_name(pinned: PinnedJob) -> str:
-    """The method's name in tables: the job's label, or its own."""
+    """Return the method's name in tables: the job's label, or its own."""
     return pinned.job.label or pinned.make_method().label
 
 
@@ -127,18 +127,18 @@ def read_summary(folder: Path) -> Summary:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether the run in the folder has ended with all its stages."""
+    """Return whether the run in the folder has finished all its stages."""
     return (folder / SUMMARY).is_file() and read_summary(folder).complete
 
 
 def _allocations(network: Network, target: float) -> dict[str, tuple[float, ...]]:
-    """The rates of the paper's two allocations by layer, for comparison."""
+    """Return the rates of the paper's two allocations by layer, for comparison."""
     weights = {name: network.parameters[name] for name in network.graph.prunable}
     result = {}
     for name in BASELINES:
         try:
             rates = allocate(name, weights, target).rates.values()
-        except InputError:  # it would empty a layer: there is nothing to compare with
+        except InputError:  # it would empty a layer
             continue
         result[name] = tuple(float(rate) for rate in rates)
     return result

@@ -1,4 +1,4 @@
-"""The lines of a comparison as texts for a terminal, Markdown or a page."""
+"""The lines of a comparison as text for a terminal, Markdown or HTML."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ HEADER = ("method", "rate", "n", "top-1", "drop", "paper's", "its drop", "time")
 
 
 def table_of(lines: Sequence[Line]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Header and rows, without the columns in which there is nothing."""
+    """Return header and rows, without empty columns."""
     rows = [_cells(line) for line in lines]
     used = [i for i in range(len(HEADER)) if any(row[i] for row in rows)]
     return tuple(HEADER[i] for i in used), [tuple(row[i] for i in used) for row in rows]
 
 
 def _cells(line: Line) -> tuple[str, ...]:
-    """A line as texts, under ``HEADER``: percent, percentage points, seconds."""
+    """Return the cells of a line under ``HEADER``: percent, percentage points, durations."""
     return (
         line.method,
         f"{100 * line.rate:.4g}",
@@ -32,7 +32,7 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 
 def headed(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
-    """The lines of every network under a heading with its dense accuracy."""
+    """Return the lines of every network with a heading that gives its dense accuracy."""
     groups: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
         groups.setdefault((line.network, line.data), []).append(line)
@@ -44,12 +44,12 @@ def headed(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
 
 
 def number(share: float | None) -> str:
-    """A share in percent with two decimals; nothing for None."""
+    """Format a share in percent with two decimals; "" for None and NaN."""
     return "" if share is None or math.isnan(share) else f"{100 * share:.2f}"
 
 
 def duration(seconds: float) -> str:
-    """42 s, 3:05 min or 1:02 h."""
+    """Format a duration as 42 s, 3:05 min or 1:02 h."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

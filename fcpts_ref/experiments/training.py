@@ -1,4 +1,4 @@
-"""Training a network with labels: what makes the dense networks that are pruned later."""
+"""Training with labels, which makes the dense networks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with momentum, warm-up and cosine schedule; weight decay on convolution and linear."""
+    """SGD with momentum, warm-up and cosine schedule; weight decay on prunable weights."""
 
     epochs: int = 60
     batch_size: int = 50
@@ -57,9 +57,9 @@ def train(
     generator: np.random.Generator,
     on_step: OnStep = ignore_step,
 ) -> Network:
-    """The trained network.  images: (n, C, H, W) in [0, 1]; labels: (n,).
+    """Train a network.  images: (n, C, H, W) in [0, 1]; labels: (n,) integers.
 
-    An incomplete last batch of an epoch is left out.
+    An incomplete last batch of an epoch is skipped.
     Raises InputError for images or labels that do not fit, or a loss that is no longer finite.
     """
     images = check_images(network.graph, images).astype(network.dtype, copy=False)
@@ -75,7 +75,7 @@ def train(
             order = generator.permutation(len(images))
         chosen = order[(step % per_epoch) * batch :][:batch]
         x = augment(images[chosen], recipe.augmentation, generator)
-        with np.errstate(over="ignore", invalid="ignore"):  # the loss shows it, in one line
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss reports it
             passed = engine.forward(parameters, buffers, {graph.input: x}, training=True, keep=True)
         loss, cache = cross_entropy_forward(passed.outputs[graph.output], labels[chosen])
         if not np.isfinite(loss):
@@ -99,20 +99,20 @@ def train(
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How many of how many images are classified rightly."""
+    """The number of correctly classified images."""
 
     images: int
-    correct: int  # the greatest logit is the label's
-    correct5: int  # the label's logit is among the five greatest
+    correct: int  # by the largest logit
+    correct5: int  # with the label among the five largest logits
 
     @property
     def top1(self) -> float:
-        """The share classified rightly."""
+        """The share of correctly classified images."""
         return self.correct / self.images
 
     @property
     def top5(self) -> float:
-        """The share whose label is among the five greatest."""
+        """The share of images whose label is among the five largest logits."""
         return self.correct5 / self.images
 
 
@@ -124,7 +124,7 @@ def accuracy(
     engine: Engine,
     on_batch: Callable[[int], None] | None = None,
 ) -> Accuracy:
-    """Accuracy on images (n, C, H, W) with labels (n,); of equal logits the first class wins.
+    """Return the accuracy on images (n, C, H, W) with labels (n,); ties go to the first class.
 
     Raises InputError for labels that do not fit.
     """

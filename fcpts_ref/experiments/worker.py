@@ -1,8 +1,8 @@
 """The process of one run: ``python -m fcpts_ref.experiments.worker``.
 
-It reads one line of JSON (job, folder, threads) from standard input, runs it, and writes nothing
-but the message of an error.  When standard input closes, the process that started it has ended,
-and it ends at once; the run's folder stays as the last checkpoint left it.
+It reads one line of JSON (job, folder, threads) from standard input, runs the job, and writes only
+the message of an error.  When standard input closes, the parent process has ended, and the worker
+ends immediately; the run's folder keeps the last checkpoint.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fcpts_ref.experiments.run import run_or_resume
 
 
 def main() -> int:
-    """Run the job that standard input describes.  Exit codes as of the command line."""
+    """Run the job that standard input describes; exit codes are those of the command line."""
     order = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_starter, daemon=True).start()
     try:
@@ -30,7 +30,7 @@ def main() -> int:
         print(error)
         return 2
     except MemoryError:
-        print("too little memory; run fewer cells at a time, or with less --calibration")
+        print("too little memory; run fewer cells at a time, or use a lower --calibration")
         return 2
     except KeyboardInterrupt:
         return 130
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def _end_with_starter() -> None:
-    while os.read(0, 1):  # not sys.stdin, whose lock would be held when this process ends
+    while os.read(0, 1):  # not sys.stdin, whose lock would be held at the exit
         pass
     os._exit(130)
 

@@ -1,4 +1,4 @@
-"""From the bytes of a checkpoint to array elements."""
+"""Conversion between the bytes of a checkpoint and array elements."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def decode_elements(
 ) -> np.ndarray:
     """Return the elements in ``content`` as a new flat array in the machine's byte order.
 
-    ``len(content)`` must be a multiple of the item size.  A boolean is any byte but zero.
+    ``len(content)`` must be a multiple of the item size.  Every nonzero byte is True.
     """
     order = ">" if big_endian else "<"
     if kind == BFLOAT16:
@@ -34,12 +34,12 @@ def decode_elements(
 
 
 def dtype_names(kinds: Mapping[str, str]) -> dict[str, str]:
-    """Turn a format's {its name: kind} into {little-endian dtype text: its name}, for writing."""
+    """Return {little-endian dtype: the format's name of it}, for writing."""
     return {np.dtype(k).newbyteorder("<").str: n for n, k in kinds.items() if k != BFLOAT16}
 
 
 def little_endian(name: str, array: np.ndarray, names: Mapping[str, str]) -> np.ndarray:
-    """Return ``array`` row-major and little-endian; InputError if ``names`` lacks its dtype."""
+    """Return ``array`` row-major and little-endian; InputError for a dtype not in ``names``."""
     array = np.asarray(array)
     stored = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
     if stored.dtype.str not in names:

@@ -1,4 +1,4 @@
-"""Name the files that are taken for checkpoints but are not, and how to get one from them."""
+"""Recognition of files that are not checkpoints, with the way to obtain one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-HEAD: Final = 512  # bytes from the beginning of a file that tell its kind
+HEAD: Final = 512  # the first bytes of a file, which identify its kind
 
 _STATE = "where it was made, save the weights alone: torch.save(model.state_dict(), PATH)"
 _AGAIN = "get the checkpoint itself"

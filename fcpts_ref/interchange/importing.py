@@ -32,7 +32,7 @@ NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 }
 """Mean and standard deviation per channel that CIFAR checkpoints are commonly trained with.
 
-kuangliu: of the repository pytorch-cifar, whose deviations are means of those of single images;
+kuangliu: those of the repository pytorch-cifar, whose deviations are means over single images;
 chenyaofo's pytorch-cifar-models use them too.
 """
 
@@ -55,7 +55,7 @@ def normalisation(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Array]:
-    """The arrays of a PyTorch file or a safetensors file, told apart by their first bytes."""
+    """Read the arrays of a PyTorch or safetensors file, distinguished by the first bytes."""
     check_regular_file(path)
     try:
         with open(path, "rb") as file:
@@ -70,11 +70,11 @@ def read_checkpoint(path: Path | str) -> dict[str, Array]:
 def import_network(
     path: Path | str, graph: Graph, *, mean: Sequence[float], std: Sequence[float]
 ) -> tuple[Network, MatchReport]:
-    """The network of a checkpoint (PyTorch's formats or safetensors, told by content).
+    """Read the network of a checkpoint in PyTorch's formats or safetensors.
 
-    mean, std: the input normalisation it was trained with, one number or one per channel, images
-    being in [0, 1]; where the checkpoint itself holds these constants, as those that
-    ``export_network`` writes do, its own are taken.  Masks (NAME_mask, beside NAME or NAME_orig)
+    mean, std: the input normalisation that it was trained with, for images in [0, 1], one number or
+    one per channel; constants in the checkpoint itself, which ``export_network`` writes, take
+    precedence.  Masks (NAME_mask, beside NAME or NAME_orig)
     are applied, those of prunable weights kept.  float16 and bfloat16 become float32; one float64
     array makes the network float64.
     Raises InputError for a file that is not such a checkpoint or does not fit the graph.
@@ -104,7 +104,7 @@ def count_classes(path: Path | str, graph: Graph) -> int:
     """Return the number of classes of a checkpoint: the outputs of its last weight.
 
     graph: of the checkpoint's architecture, for any number of classes.  The graph's own number is
-    returned where the checkpoint has no such weight.  Raises InputError as ``import_network`` does.
+    returned if the checkpoint has no such weight.  Raises InputError as ``import_network`` does.
     """
     last = graph.prunable[-1]
     report = match_state(_split_masks(path)[0], graph.parameter_shapes)
@@ -122,7 +122,7 @@ def _split_masks(path: Path | str) -> tuple[dict[str, Array], dict[str, Array]]:
 
 
 def _constants(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> dict[str, Array]:
-    """The buffers of the graph's normalising nodes (float64).  InputError unless they fit."""
+    """Return the buffers (float64) of the normalisation.  Raises InputError for bad ones."""
     C = graph.input_shape[0]
     numbers = np.array([*mean, *std], np.float64)
     if not {len(mean), len(std)} <= {1, C} or not np.isfinite(numbers).all() or min(std) <= 0:
@@ -149,7 +149,7 @@ def _as_mask(array: Array, shape: tuple[int, ...], what: str) -> NDArray[np.bool
 
 
 def apply_mask(array: Array, mask: NDArray[np.bool_]) -> Array:
-    """A copy of ``array`` with +0 where ``mask`` is False."""
+    """Return a copy of ``array`` with +0 where ``mask`` is False."""
     return np.where(mask, array, array.dtype.type(0))
 
 
@@ -180,10 +180,10 @@ def check_ending(path: Path | str) -> str:
 
 
 def export_network(path: Path | str, network: Network) -> None:
-    """Write a checkpoint for others: safetensors for that ending, PyTorch's zip format for its own.
+    """Write a checkpoint for other programs, in the format of the ending: safetensors or PyTorch.
 
-    Weights have their masks applied; masks are also there on their own, as NAME_mask (uint8).
-    Input normalisation is left to the reader: its mean and std are there as normalise.mean, .std.
+    Masks are applied to the weights and also stored, as NAME_mask (uint8).  The reader must apply
+    the input normalisation, whose mean and std are stored as normalise.mean and normalise.std.
     Raises InputError for another ending and if the file cannot be written.
     """
     write = write_safetensors if check_ending(path) == SAFETENSORS else write_torch_file

@@ -12,7 +12,7 @@ from fcpts_ref.errors import InputError
 # Wrappers put these before every name: data parallelism, torch.compile, Lightning modules.
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 
-# What others call the same part: (theirs, ours), tried on names that do not fit as they are.
+# Other names of the same part: (theirs, ours), tried on names that do not match unchanged.
 VARIANTS = (
     ("fc.", "linear."),
     ("classifier.", "linear."),
@@ -22,14 +22,14 @@ VARIANTS = (
 # PyTorch's batch norm counts its batches, AveragedModel its averages; nothing here reads them.
 COUNTERS = ("num_batches_tracked", "n_averaged")
 
-MAX_PREFIXES = 3  # that one name may bear
+MAX_PREFIXES = 3  # in front of one name
 SHOWN = 5  # names in one line of a message
 SHOWN_LETTERS = 80  # of each
 
 
 @dataclass(frozen=True)
 class MatchReport:
-    """What became of a checkpoint's arrays; every array of it is in exactly one place."""
+    """The result of matching a checkpoint's arrays; each of them is in exactly one field."""
 
     arrays: dict[str, np.ndarray]  # by the expected name, of the expected shape, finite
     missing: tuple[str, ...]  # expected names that no array fits
@@ -45,7 +45,7 @@ class MatchReport:
         return not (self.missing or self.unexpected or self.wrong_shape or self.wrong_values)
 
     def summary(self) -> str:
-        """Return one line: how many arrays fit, and what does not."""
+        """Return one line: the number of arrays that fit, and those that do not."""
         parts = [f"{len(self.arrays)} arrays fit"]
         parts += _listed("missing", self.missing)
         parts += _listed("left over", self.unexpected)
@@ -59,7 +59,7 @@ class MatchReport:
         return "; ".join(parts)
 
     def require_complete(self, source: str) -> dict[str, np.ndarray]:
-        """Return the arrays; InputError, naming ``source`` and what is wrong, if incomplete."""
+        """Return the arrays.  Raises InputError, naming ``source`` and the fault, if incomplete."""
         if not self.complete:
             raise InputError(
                 f"{source} does not fit the network: {self.summary()}: {self._remedy()}"
@@ -94,11 +94,11 @@ def match_state(
 ) -> MatchReport:
     """Match a checkpoint's arrays with the names and shapes a network expects.
 
-    A name fits as it is, without one of PREFIXES, or with one of VARIANTS applied; a name
-    that fits as it is goes before one that has to be changed, and nothing is guessed from
-    shapes.  Arrays are neither copied nor converted.
+    A name matches unchanged, without one of PREFIXES, or with one of VARIANTS applied.  An
+    unchanged name takes precedence over a changed one, and nothing is guessed from shapes.
+    Arrays are neither copied nor converted.
 
-    ``expected`` holds the shapes of everything a checkpoint must bring: parameters and
+    ``expected`` holds the shapes of everything that a checkpoint must contain: parameters and
     running statistics, but not the constants of input normalisation.
     """
     ignored = tuple(name for name in state if _is_counter(name))
@@ -129,7 +129,7 @@ def _is_counter(name: str) -> bool:
 
 
 def _match_names(names: Sequence[str], expected: Collection[str]) -> dict[str, str]:
-    """Return the checkpoint's name for each expected name that one fits."""
+    """Return the checkpoint's name for each expected name that has a match."""
     sources = {name: name for name in names if name in expected}
     for name in names:
         if name not in sources:

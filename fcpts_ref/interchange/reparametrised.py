@@ -1,4 +1,4 @@
-"""Weights that PyTorch stores in parts: pruned ones are put together, normalised ones refused."""
+"""Weights that PyTorch stores in parts: pruned ones are combined, normalised ones refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = NDArray[Any]
 MASK_SUFFIX = "_mask"  # conv1.weight_mask, as torch.nn.utils.prune names them
 ORIGINAL_SUFFIX = "_orig"  # conv1.weight_orig: the weight before the mask is applied
 
-# (ending of a name, what makes such names, how to undo it)
+# (ending of a name, its reparametrisation, how to undo it)
 _NORMS = (
     (".parametrizations.weight.original0", "weight normalisation", "parametrize"),
     (

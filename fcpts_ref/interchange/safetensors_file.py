@@ -1,4 +1,4 @@
-"""Read and write safetensors files by the format's own library, within limits.
+"""Reading and writing safetensors files with the format's own library, within limits.
 
 Specification: https://huggingface.co/docs/safetensors
 """
@@ -41,7 +41,7 @@ _NAMES = dtype_names(DTYPES)
 def read_safetensors(path: Path | str) -> dict[str, np.ndarray]:
     """Return the arrays of a safetensors file, sorted by name.
 
-    Arrays keep their dtype, except that BF16 becomes float32 (exact).  Metadata are left out.
+    Arrays keep their dtype, except that BF16 becomes float32 (exact).  Metadata are ignored.
     Raises InputError for a file that cannot be read or breaks the format, and for dtypes that
     NumPy lacks.
     """
@@ -62,7 +62,7 @@ def _name(item: tuple[str, Any]) -> str:
 
 
 def _read_content(path: Path) -> bytes:
-    """Return the bytes of the file if its header has a length that can be right."""
+    """Return the bytes of the file after checking the length of its header."""
     check_regular_file(path)
     try:
         with open(path, "rb") as file:

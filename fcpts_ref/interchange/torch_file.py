@@ -1,4 +1,4 @@
-"""PyTorch checkpoint files (.pth, .pt, .th), read without PyTorch and without running anything.
+"""PyTorch checkpoint files (.pth, .pt, .th), read without PyTorch and without executing anything.
 
 Two containers are in use.  The zip container (PyTorch 1.6 and later) holds ``data.pkl`` and
 one member per storage, ``data/KEY``.  The older one is a sequence: three short pickles (a
@@ -32,7 +32,7 @@ STATE_KEYS = (
     "state_dict", "model_state_dict", "model_state", "model", "net", "network", "params", "weights",
 )  # fmt: skip
 
-# What zipfile lets through, besides its own error, when headers are damaged.
+# Errors that zipfile raises for damaged headers.
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -49,13 +49,13 @@ _ZIP_ERRORS = (
 def read_torch_file(path: Path | str) -> dict[str, np.ndarray]:
     """Return the arrays of the checkpoint's state dict by name, in the file's order.
 
-    The state dict is what the object holds under one of STATE_KEYS, or else the object itself;
-    entries that are not tensors, and everything else (epoch, optimiser, ...), are left out.  Arrays
+    The state dict is the entry of the object under one of STATE_KEYS, or the object itself; other
+    entries, and those that are not tensors, are ignored.  Arrays
     keep their dtype, except that bfloat16 becomes float32 (exact); names are as in the file.
 
     Raises InputError for a file that cannot be read, is neither container, is truncated or
     damaged, describes tensors that its data cannot fill, or whose pickle contains anything
-    but plain data and tensors.
+    other than plain data and tensors.
     """
     check_regular_file(path)
     try:

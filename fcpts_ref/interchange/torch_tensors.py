@@ -1,7 +1,7 @@
-"""How a PyTorch pickle describes tensors, and the arrays they become.
+"""The descriptions of tensors in a PyTorch pickle, and their conversion to arrays.
 
-A tensor is (storage, offset, shape, strides) and a storage is a typed run of elements
-outside the pickle.  Everything is checked while it is still a description.
+A tensor is (storage, offset, shape, strides), and a storage is a typed sequence of elements
+outside the pickle.  Everything is checked before any element is read.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _rebuild_tensor(view: Any, offset: Any, shape: Any, strides: Any, *_: Any) -
     if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:
         raise InputError(f"a tensor with {len(shape)} sizes and {len(strides)} strides")
     sizes = tuple(map(_natural, shape))
-    # Of one element or none in a direction, the step is not used and may be anything.
+    # With fewer than two elements in a dimension its stride is not used and may be anything.
     steps = tuple(_natural(s) if n > 1 else 0 for n, s in zip(sizes, strides, strict=True))
     if math.prod(max(n, 1) for n in sizes) >= 1 << 60:
         raise InputError(f"a tensor of the impossible shape {sizes[:8]}")
@@ -149,7 +149,7 @@ _DTYPES = (
     "bool", "complex64", "complex128",
 )  # fmt: skip
 
-# Other objects that torch.load(weights_only=True) admits, and NumPy's: read and left out.
+# Other objects that torch.load(weights_only=True) admits, and NumPy's: read and ignored.
 _IGNORED = (
     "collections.Counter",
     "_codecs.encode",

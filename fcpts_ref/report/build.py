@@ -1,4 +1,4 @@
-"""From finished runs to figures and the page."""
+"""The report: figures and an HTML page from finished runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TITLE = "Post-training sparsity: results"
 def write_report(
     out: Path, folders: Sequence[Path], summaries: Sequence[Summary], dense: Dense
 ) -> list[Path]:
-    """Writes all figures and the page into ``out``, which exists; returns their paths.
+    """Write all figures and the page into the folder ``out``, which exists; return their paths.
 
     Raises InputError for damaged runs or files that cannot be written.
     """
@@ -69,7 +69,7 @@ def write_report(
 
 
 class Chosen(NamedTuple):
-    """A run and what its method is called in the table."""
+    """A run and the name of its method in the table."""
 
     folder: Path
     summary: Summary
@@ -99,7 +99,7 @@ def _pictures(
         result.append(
             (
                 figures.learned_against_fixed(out, f"learned-{place}", pair, title),
-                f"Rates of the layers learned, and fixed where they start, {title}.",
+                f"Layer rates learned, and fixed at their initial values, {title}.",
             )
         )
     for folder, summary, method in _first_seeds(chosen):
@@ -133,7 +133,7 @@ def _pictures(
 
 
 def _learned_and_fixed(lines: Sequence[Line], chosen: Sequence[Chosen]) -> list[Line]:
-    """FCPTS with fixed rates, and the one with learned rates whose settings are the same."""
+    """Return the lines of FCPTS with fixed rates and with learned rates at equal settings."""
     made = {run.name: _free(run.summary) for run in chosen if _is_fcpts(run.summary)}
     for fixed, (learns, settings) in made.items():
         for learned, (other_learns, others) in made.items():
@@ -143,7 +143,7 @@ def _learned_and_fixed(lines: Sequence[Line], chosen: Sequence[Chosen]) -> list[
 
 
 def _free(summary: Summary) -> tuple[bool, dict[str, Any]]:
-    """Whether rates are learned, and all other settings."""
+    """Return whether rates are learned, and all other settings."""
     pinned = summary.pinned
     settings = dict(pinned.settings)
     learns = bool(settings.pop("learn_rates"))
@@ -159,7 +159,7 @@ def _is_fcpts(summary: Summary) -> bool:
 
 
 def _first_seeds(chosen: Sequence[Chosen]) -> list[Chosen]:
-    """Of FCPTS with learned rates, one run a method: of the highest rate, then the first seed."""
+    """Return one run per FCPTS method with learned rates: the highest rate, the first seed."""
     best: dict[str, Chosen] = {}
     for run in chosen:
         if not _is_fcpts(run.summary) or not run.summary.pinned.settings["learn_rates"]:
@@ -196,7 +196,7 @@ def _legend(lines: Sequence[Line]) -> str:
 
 
 def _details(summaries: Sequence[Summary]) -> list[Part]:
-    """Every run on a line, and with what versions."""
+    """Return a table of all runs, their settings and their versions."""
     header = ("run", "rate", "before projection", "seed", "images", "top-1", "time")
     rows = [
         (
@@ -227,13 +227,13 @@ def _details(summaries: Sequence[Summary]) -> list[Part]:
 
 
 def _mark(summary: Summary) -> str:
-    """A note on a run that was stopped, or nothing."""
+    """Return a note on a run that was stopped, otherwise ""."""
     done, stages = summary.stages_done, summary.stages
     return "" if summary.complete else f" (unfinished: stage {done} of {stages})"
 
 
 def _own_top1(summary: Summary) -> float:
-    """Of the row that the method made; NaN if there is none."""
+    """Return the top-1 of the method's own row; NaN if there is none."""
     rows = (row for row in summary.rows if row.requested is not None)
     return next((row.top1 for row in rows if row.name == summary.method), math.nan)
 

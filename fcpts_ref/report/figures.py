@@ -13,7 +13,7 @@ from fcpts_ref.experiments.outcomes import Line
 
 
 def accuracy_over_rate(folder: Path, name: str, lines: Sequence[Line], title: str) -> list[Path]:
-    """Top-1 over the pruned share for every method; bars are the spread over seeds."""
+    """Plot top-1 over the pruned share for every method; bars show the spread over seeds."""
     with figure(7, 4.4) as (made, axes):
         for i, (method, own) in enumerate(_by_method(lines).items()):
             axes.errorbar(
@@ -36,7 +36,7 @@ def accuracy_over_rate(folder: Path, name: str, lines: Sequence[Line], title: st
 
 
 def learned_against_fixed(folder: Path, name: str, lines: Sequence[Line], title: str) -> list[Path]:
-    """Pairs of bars at every rate: the layers' rates fixed at the start, and learned."""
+    """Plot pairs of bars at every rate: layer rates fixed at their initial values, and learned."""
     methods = _by_method(lines)
     rates = sorted({line.rate for line in lines})
     width = 0.8 / len(methods)
@@ -79,7 +79,7 @@ def _by_method(lines: Sequence[Line]) -> dict[str, list[Line]]:
 
 
 def _bars(lines: Sequence[Line]) -> list[float]:
-    """The spreads in percent; NaN, which draws nothing, for a single seed."""
+    """Return the spreads in percent; NaN, which is not drawn, for a single seed."""
     return [np.nan if line.spread is None else 100 * line.spread for line in lines]
 
 

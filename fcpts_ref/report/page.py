@@ -1,4 +1,4 @@
-"""One HTML page with tables and figures: no script, nothing from elsewhere, opens from disk."""
+"""A self-contained HTML page with tables and figures, without scripts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph, or a smaller note."""
+    """A paragraph, or a note in smaller type."""
 
     text: str
     note: bool = False
@@ -45,7 +45,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
-    """The first ``left`` columns flush left, the others right."""
+    """A table; the first ``left`` columns are flush left, the others flush right."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -54,7 +54,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG file, put into the page itself; caption: also what a screen reader says."""
+    """An SVG file that the page embeds; the caption is also its alternative text."""
 
     path: Path
     caption: str
@@ -64,7 +64,7 @@ Part = Heading | Text | Table | Picture
 
 
 def make_page(title: str, parts: Sequence[Part]) -> str:
-    """The whole page.  All texts are escaped."""
+    """Return the whole page; all texts are escaped."""
     body = "\n".join(_render(part) for part in parts)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

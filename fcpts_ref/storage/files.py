@@ -60,7 +60,7 @@ def write_atomically(path: Path | str, write: Callable[[Path], None]) -> None:
 
 
 def check_writable(path: Path | str) -> None:
-    """Raises InputError if ``path`` cannot be written: asked before what takes long to make."""
+    """Raise InputError if ``path`` cannot be written; call it before a long computation."""
     path = Path(path)
     probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
@@ -89,7 +89,7 @@ def describe_failure(what: str, error: Exception) -> str:
     number = getattr(error, "errno", None)
     if number == errno.ENOENT and what.startswith("cannot read"):
         return f"{what}: there is no such file or folder: correct the path"
-    if number is None:  # HDF5 gives the number in its text only
+    if number is None:  # HDF5 gives the number only in its text
         number = next((n for n in _REMEDIES if os.strerror(n) in str(error)), None)
     if number in _REMEDIES:
         return f"{what}: {_REMEDIES[number]}"
@@ -113,7 +113,7 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def file_sha256(path: Path | str) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits; OSError as the system gives it."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits.  Raises OSError."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):
@@ -125,8 +125,8 @@ def file_sha256(path: Path | str) -> str:
 def lock_folder(path: Path | str) -> Iterator[None]:
     """Keep other processes from writing to the folder ``path`` (created if absent).
 
-    The operating system holds the lock and drops it when the process ends, however it ends: the
-    file ``.lock`` that stays behind blocks nobody.  Raises InputError at once, without waiting,
+    The operating system releases the lock when the process ends, however it ends: a file ``.lock``
+    that is left behind does not block other processes.  Raises InputError at once, without waiting,
     when another process (or another block of this one) holds the lock, when ``.lock`` is a link,
     and when it cannot be written.
     """
@@ -166,7 +166,7 @@ def _open_lock(path: Path) -> int:
 
 
 def _holder(descriptor: int) -> str:
-    """Return " (process 1234)" if the lock file says so, else nothing."""
+    """Return " (process 1234)" from the lock file, or "" if it names none."""
     with contextlib.suppress(OSError, ValueError):
         return f" (process {int(os.read(descriptor, 20))})"
     return ""

@@ -1,7 +1,7 @@
-"""HDF5 as a plain container: arrays and short texts, checked before any memory is taken.
+"""HDF5 as a plain container of arrays and short texts, checked before memory is allocated.
 
-A file is put together in memory and written by ordinary file operations, because the HDF5
-library may end the whole process when the disk fills up under it.  Arrays are uncompressed
+A file is assembled in memory and written by ordinary file operations, because the HDF5
+library may abort the whole process when the disk is full.  Arrays are uncompressed
 and contiguous, so an array never takes more memory than the file has bytes.  A file that
 points outside itself, or reaches the same contents in so many ways that they would take more
 memory than the file has bytes, is refused.
@@ -23,9 +23,9 @@ import numpy as np
 from fcpts_ref.errors import InputError
 from fcpts_ref.storage.files import check_regular_file, describe_failure, write_atomically
 
-MAX_TEXT = 16_384  # bytes in one text attribute; HDF5 itself ends at 64 KiB
+MAX_TEXT = 16_384  # bytes in one text attribute; the limit of HDF5 is 64 KiB
 MAX_DEPTH = 16  # groups inside groups
-LINK_BYTES = 16  # the least that a name takes in a file
+LINK_BYTES = 16  # the least that a name occupies in a file
 CHECKSUM = "sha256"  # the attribute with an array's checksum
 
 
@@ -170,7 +170,7 @@ def write_text(owner: h5py.Group | h5py.Dataset, name: str, text: str) -> None:
 
 
 def read_text(owner: h5py.Group | h5py.Dataset, name: str) -> str:
-    """Read what write_text stored; InputError for anything else."""
+    """Return the text that ``write_text`` stored.  Raises InputError for anything else."""
     identifier = _attribute(owner, name)
     if identifier.shape != () or identifier.dtype.kind != "S":
         raise InputError(f"attribute {name} should be one text of fixed length")
@@ -180,7 +180,7 @@ def read_text(owner: h5py.Group | h5py.Dataset, name: str) -> str:
 
 
 def read_integer(owner: h5py.Group | h5py.Dataset, name: str) -> int:
-    """Read an integer attribute; InputError for anything else."""
+    """Return an integer attribute.  Raises InputError for anything else."""
     identifier = _attribute(owner, name)
     if identifier.shape != () or identifier.dtype.kind not in "iu":
         raise InputError(f"attribute {name} should be one integer")
@@ -194,7 +194,7 @@ def _attribute(owner: h5py.Group | h5py.Dataset, name: str) -> Any:
 
 
 def read_group(owner: h5py.Group, name: str) -> h5py.Group:
-    """Return the group ``name``, which must lie in this very file."""
+    """Return the group ``name``, which must lie in the same file."""
     found = _member(owner, name)
     if not isinstance(found, h5py.Group):
         raise InputError(f"{name} should be a group")
@@ -204,7 +204,7 @@ def read_group(owner: h5py.Group, name: str) -> h5py.Group:
 def write_array(owner: h5py.Group, name: str, array: np.ndarray, *, checksum: bool = True) -> None:
     """Store an array little-endian, uncompressed and contiguous, with its SHA-256.
 
-    checksum: False leaves the SHA-256 out, for files that other programs change in place.
+    checksum: False omits the SHA-256, for files that other programs change in place.
     """
     stored = owner.create_dataset(name, data=array, dtype=array.dtype.newbyteorder("<"))
     if checksum:
@@ -222,9 +222,9 @@ def read_array(
 ) -> np.ndarray:
     """Return the array ``name`` after checking dtype, number of dimensions, size and checksum.
 
-    The array must be stored contiguously inside the file, so that its claimed size is one the
-    file really has; one in chunks is read where it has at most ``max_unpacked`` bytes.  Files of
-    other programs need no checksum.  Raises InputError for anything else.
+    The array must be stored contiguously inside the file, so that its declared size is really
+    there; a chunked one is read if it has at most ``max_unpacked`` bytes.  Files of other programs
+    need no checksum.  Raises InputError for anything else.
     """
     found = find_array(owner, name)
     expected = np.dtype(dtype)
@@ -260,7 +260,7 @@ _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FL
 
 
 def find_array(owner: h5py.Group, name: str) -> h5py.Dataset:
-    """Return the array ``name`` unread; InputError if it is anything else."""
+    """Return the array ``name`` without reading it.  Raises InputError for anything else."""
     found = _member(owner, name)
     if not isinstance(found, h5py.Dataset):
         raise InputError(f"{name} should be an array")
@@ -268,7 +268,7 @@ def find_array(owner: h5py.Group, name: str) -> h5py.Dataset:
 
 
 def _member(owner: h5py.Group, name: str) -> Any:
-    """Follow a path such as "steps/0"; each part must be there and be no link elsewhere."""
+    """Return the member at a path such as "steps/0"; every part must exist and be no soft link."""
     found: Any = owner
     for part in name.split("/"):
         if not isinstance(found, h5py.Group) or not part or part not in found:

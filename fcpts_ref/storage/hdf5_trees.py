@@ -1,4 +1,4 @@
-"""Trees of numeric arrays, and JSON, in HDF5 files: the one writer and the one reader of both."""
+"""Reading and writing trees of numeric arrays, and JSON, in HDF5 files."""
 
 from __future__ import annotations
 

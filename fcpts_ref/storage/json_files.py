@@ -13,7 +13,7 @@ from fcpts_ref.storage.files import describe_failure, write_atomically
 
 
 def as_json(data: Any) -> Any:
-    """Return the data as they come back from JSON: tuples as lists, NumPy numbers as Python's."""
+    """Return the data as JSON would: tuples as lists, NumPy numbers as Python numbers."""
     return json.loads(json.dumps(data, default=_plain))
 
 

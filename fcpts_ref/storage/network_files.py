@@ -5,11 +5,11 @@ A network's file (format "fcpts-ref network", version 2)::
     attributes   format, version, name
     graph        uint8 (n,): the nodes as JSON, as ``graph_to_json`` writes them
     provenance   uint8 (n,): JSON, where the network comes from
-    parameters/  one array a name, float32 or float64
+    parameters/  one array per name, float32 or float64
     buffers/     the same
     masks/       uint8 arrays, 1 where a weight is kept; empty for a dense network
 
-Every array is checked against the graph when it is read; nothing in a file is ever run.
+Every array is checked against the graph when it is read; nothing in a file is ever executed.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ MAX_INTEGER = 1 << 31  # in a graph
 def write_network(
     path: Path | str, network: Network, provenance: Mapping[str, Any] | None = None
 ) -> None:
-    """Writes a network to one file, whole or not at all.
+    """Write a network to one file, whole or not at all.
 
-    provenance: anything that JSON can hold: how the network was made.
+    provenance: how the network was made, as data that JSON can hold.
     Raises InputError if the file cannot be written.
     """
 
@@ -65,7 +65,7 @@ def write_network(
 
 
 def read_network(path: Path | str) -> tuple[Network, dict[str, Any]]:
-    """A network and its provenance.
+    """Read a network and its provenance.
 
     Raises InputError, one line, for a file that is absent, cut short, foreign or of a newer
     version, or whose arrays do not fit its graph or are not finite.
@@ -89,9 +89,9 @@ def read_network(path: Path | str) -> tuple[Network, dict[str, Any]]:
 def write_arrays(
     path: Path | str, arrays: Mapping[str, Array], notes: Mapping[str, Any] | None = None
 ) -> None:
-    """Writes arrays (floats, integers, booleans) by name, and notes as JSON; whole or not at all.
+    """Write arrays (floats, integers, booleans) by name, and notes as JSON; whole or not at all.
 
-    Names may hold "/" and become groups.  Raises InputError if the file cannot be written.
+    A name with "/" makes groups.  Raises InputError if the file cannot be written.
     """
 
     def fill(file: h5py.File) -> None:
@@ -102,7 +102,7 @@ def write_arrays(
 
 
 def read_arrays(path: Path | str) -> tuple[dict[str, Array], dict[str, Any]]:
-    """What ``write_arrays`` wrote.  Raises InputError for a file that is not that."""
+    """Read arrays and notes that ``write_arrays`` wrote.  Raises InputError for other files."""
     with open_hdf5(path, ARRAYS_FORMAT, ARRAYS_VERSION) as file:
         notes = read_json(file, "notes")
         if not isinstance(notes, dict):
@@ -111,7 +111,7 @@ def read_arrays(path: Path | str) -> tuple[dict[str, Array], dict[str, Any]]:
 
 
 def graph_to_json(graph: Graph) -> dict[str, Any]:
-    """The graph as plain lists, numbers and texts."""
+    """Return the graph as JSON data."""
     return {
         "name": graph.name,
         "inputs": {name: list(shape) for name, shape in graph.inputs.items()},
@@ -132,7 +132,7 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
 
 
 def graph_from_json(data: Any) -> Graph:
-    """The graph of ``graph_to_json``.  Raises InputError for anything else."""
+    """Return the graph that ``graph_to_json`` stored.  Raises InputError for anything else."""
     try:
         nodes = tuple(
             Node(
@@ -153,7 +153,7 @@ def graph_from_json(data: Any) -> Graph:
 
 
 def _attribute(value: Any) -> Any:
-    """A node's attribute: a finite number, a truth value, a text, or integers."""
+    """Check a node's attribute: a finite number, a boolean, a text, or a list of integers."""
     if isinstance(value, bool | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, list):
@@ -171,7 +171,7 @@ def _integer(value: Any) -> int:
 
 
 def _read_floats(group: h5py.Group, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
-    """The arrays that a graph asks for; all float32 or all float64."""
+    """Read the arrays that a graph requires, float32 or float64."""
     missing = sorted(set(shapes) - set(group))
     extra = sorted(set(group) - set(shapes))
     if missing or extra:

@@ -1,9 +1,9 @@
-"""A reader of pickles that runs nothing in them.
+"""A reader of pickles that executes nothing in them.
 
 A pickle is a program for a small stack machine.  ``pickletools.genops`` splits it into its
-operations; this file gives the ones that make plain data their meaning.  Where a pickle names
-a function or class to be called, one of the caller's own constructors is called if it is
-registered under that name, and everything else is refused: nothing is ever imported.
+operations; this module implements those that make plain data.  Where a pickle names a function
+or class to call, the constructor that the caller registered under that name is called; every
+other name is refused, and nothing is ever imported.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 
 from fcpts_ref.errors import InputError, shown
 
-# One operation takes at most some hundred bytes of memory; a large checkpoint has some 10^5.
+# An operation takes at most a few hundred bytes of memory; a large checkpoint has about 10^5.
 MAX_OPERATIONS = 3_000_000
-# Calls may copy what they are given, and a pickle may give the same value many times.
+# Calls may copy their arguments, and a pickle may pass the same value many times.
 MAX_COPIES = 3  # of all that has been read so far
 MAX_BITS = 256  # of an integer
-# Python's hashes of large numbers can be made equal: a dict of many such keys takes for ever.
+# Large numbers can be chosen to have equal hashes: a dict of many such keys takes forever.
 MAX_HASHED = 1 << 60
 MAX_LARGE_KEYS = 1000
 
@@ -30,7 +30,7 @@ Constructor = Callable[..., Any]
 
 
 class _Mark:
-    """Stands on the stack where a group of values begins."""
+    """Marks the beginning of a group of values on the stack."""
 
 
 _MARK = _Mark()
@@ -38,16 +38,16 @@ _MARK = _Mark()
 
 @dataclass(frozen=True)
 class Symbol:
-    """A name admitted by the caller: called through its constructor, or plainly a name."""
+    """A name that the caller admits, called through its constructor or used only as a name."""
 
     name: str
 
 
 class Buildable:
-    """Base of what a constructor may return if the pickle may set its state (BUILD)."""
+    """Base class of constructed objects whose state the pickle may set (BUILD)."""
 
     def set_state(self, state: Any) -> None:
-        """Takes the state; InputError unless a subclass knows one."""
+        """Set the state.  Raises InputError unless a subclass accepts one."""
         raise InputError(f"state for {type(self).__name__}: refused")
 
 
@@ -58,7 +58,7 @@ class Ignored(Buildable):
         pass
 
     def set_state(self, state: Any) -> None:
-        """Leaves the state out."""
+        """Ignore the state."""
 
 
 class UnknownName(InputError):
@@ -70,10 +70,9 @@ class UnknownName(InputError):
 
 
 class OrderedDictionary(dict[Any, Any], Buildable):
-    """What collections.OrderedDict becomes: a dict, whose attributes are left out.
+    """The constructor for collections.OrderedDict: a dict that ignores attributes.
 
-    Python 3 calls it without arguments and sets the items later, Python 2 gives a list of
-    pairs.
+    Python 3 calls it without arguments and sets the items later; Python 2 passes a list of pairs.
     """
 
     def __init__(self, pairs: Any = ()) -> None:
@@ -81,7 +80,7 @@ class OrderedDictionary(dict[Any, Any], Buildable):
         set_items(self, pairs)
 
     def set_state(self, state: Any) -> None:
-        """torch keeps version numbers of modules in the attribute _metadata: not needed."""
+        """Ignore the attribute _metadata, in which torch stores version numbers of modules."""
 
 
 def set_items(target: dict[Any, Any], pairs: Iterable[Any]) -> None:
@@ -104,7 +103,7 @@ class _Machine:
     constructors: Mapping[str, Constructor | None]
     persistent: Callable[[Any], Any] | None
     consumed: Callable[[], int]  # bytes read so far
-    given: int = 0  # elements and bytes given to calls so far
+    given: int = 0  # elements and bytes passed to calls so far
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
 
@@ -158,7 +157,7 @@ class _Machine:
         self.top(Buildable).set_state(state)
 
     def charge(self, values: tuple[Any, ...]) -> None:
-        """Refuse to give calls, in all, more than MAX_COPIES times what has been read."""
+        """Limit all that is passed to calls to MAX_COPIES times the bytes read so far."""
         self.given += len(values) + sum(len(v) for v in values if isinstance(v, _SIZED))
         if self.given > MAX_COPIES * self.consumed():
             raise InputError("it multiplies its own contents: refused")
@@ -239,20 +238,19 @@ def read_pickle(
     constructors: Mapping[str, Constructor | None],
     persistent: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Return the plain data in the pickle at the stream's position, and stop behind it.
+    """Return the plain data in the pickle at the stream's position, and stop after it.
 
-    ``constructors`` maps the full name of each admitted function or class to what is called
-    in its place (with the pickle's arguments, unchecked), or to None where the bare name may
-    appear but not be called.  ``persistent`` gives the value of a persistent id.
+    ``constructors`` maps the full name of each admitted function or class to the function that is
+    called instead (with the pickle's arguments, unchecked), or to None if the bare name may appear
+    but not be called.  ``persistent`` returns the value of a persistent id.
 
-    Python 2's byte strings come out as str, one character per byte (latin-1).
+    Python 2's byte strings become str, one character per byte (latin-1).
 
-    Sets are read where ``constructors`` has "builtins.set", which has to make them Ignored.
+    Sets are read if ``constructors`` has "builtins.set", which must return Ignored.
 
-    Raises InputError for a pickle that is broken, holds any other name (UnknownName), or asks
-    for anything but lists, tuples, dicts with plain keys, numbers, texts, bytes, None and what
-    the constructors make; and for one that would take more memory or time than its length
-    accounts for.
+    Raises InputError for a broken pickle, for any other name (UnknownName), for data other than
+    lists, tuples, dicts with plain keys, numbers, texts, bytes, None and constructed objects, and
+    for a pickle that would take more memory or time than its length accounts for.
     """
     begin = stream.tell()
     machine = _Machine(constructors, persistent, lambda: stream.tell() - begin)

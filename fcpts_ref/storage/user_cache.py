@@ -15,6 +15,6 @@ def user_cache() -> Path | None:
     """
     try:
         folder = platformdirs.user_cache_path("fcpts-ref", appauthor=False, opinion=False)
-    except RuntimeError:  # of newer versions of platformdirs; older ones give "~" back
+    except RuntimeError:  # newer versions of platformdirs; older ones return "~"
         return None
     return folder if folder.is_absolute() else None

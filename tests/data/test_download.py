@@ -146,7 +146,7 @@ def test_a_part_the_server_cannot_continue_is_dropped(fetch, server, partial):
 
 def test_a_wrong_part_is_found_out_by_the_checksum(fetch, partial):
     partial.write_bytes(b"x" * 10)
-    with pytest.raises(InputError, match="what arrived was removed"):
+    with pytest.raises(InputError, match="the download was removed"):
         fetch()
     assert not partial.exists()
     assert fetch().read_bytes() == CONTENT

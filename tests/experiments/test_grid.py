@@ -153,7 +153,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "options that are none": ({**ONE, "options": [1]}, "expected an object"),
     "unknown option": ({**ONE, "options": {"magic": 1}}, "no option 'magic'"),
     "a rate of 1": ({**ONE, "rates": [1.0]}, "target is 1.0"),
-    "names alike": ({"networks": ["a b", "a-b"], "methods": ["fcpts"]}, "same name"),
+    "names alike": (
+        {"networks": ["a b", "a-b"], "methods": ["fcpts"]},
+        "differ in punctuation only",
+    ),
     "another method's option": (
         {"networks": ["a"], "method": {"m": {"method": "pot", "epochs": 1}}},
         "a m: method 'pot' has no option --epochs",
@@ -339,11 +342,11 @@ def test_jobs_are_no_more_than_cores_and_memory(monkeypatch: pytest.MonkeyPatch)
     assert allowed_jobs(8, notes.append) == 4
 
 
-def test_a_cell_that_was_begun_with_other_options_is_refused(tmp_path: Path) -> None:
+def test_a_cell_that_was_started_with_other_options_is_refused(tmp_path: Path) -> None:
     (cell,) = small(1)
     check_unchanged(cell, tmp_path)
     run(cell.job, tmp_path / cell.folder)
     check_unchanged(cell, tmp_path)
     (other,) = small(1, calibration=11)
-    with pytest.raises(InputError, match="begun with other options"):
+    with pytest.raises(InputError, match="started with other options"):
         check_unchanged(other, tmp_path)

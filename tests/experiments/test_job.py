@@ -76,8 +76,8 @@ BAD: dict[str, tuple[Any, str]] = {
     "setting of another type": ({"settings": {"epochs": "3"}}, "epochs is '3'; expected a whole"),
     "setting out of range": ({"settings": {"epochs": -1}}, "epochs is -1"),
     "convention": ({"settings": {"choices": {"magic": 1}}}, "unknown convention 'magic'"),
-    "empty label": ({"label": ""}, "expected a line of visible letters"),
-    "label of two lines": ({"label": "a\nb"}, "expected a line of visible letters"),
+    "empty label": ({"label": ""}, "expected one line of printable text"),
+    "label of two lines": ({"label": "a\nb"}, "expected one line of printable text"),
     "label that is no text": ({"label": "\udcff"}, "expected a text in UTF-8"),
 }
 
