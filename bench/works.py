@@ -15,9 +15,9 @@ from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.numba.pruning.optim import sgd_step
 from fcpts_ref.graphs.initialise import initialise
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.pruning.common import make_problem
 from fcpts_ref.pruning.fcpts import method as fcpts
 from fcpts_ref.pruning.fcpts import step as steps
+from fcpts_ref.pruning.problem import make_problem
 from fcpts_ref.spec.conventions import Conventions, profile
 
 Work = Callable[[], Any]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fcpts_ref.experiments.run import resume, run
     from fcpts_ref.graphs.graph import Graph, Node
     from fcpts_ref.graphs.network import Network
-    from fcpts_ref.pruning.common import Result
+    from fcpts_ref.pruning.method import Result
     from fcpts_ref.pruning.registry import sparsify
 
 __version__ = "0.1.0"
@@ -44,7 +44,7 @@ _HOMES = {
     "fcpts_ref.experiments.run": ("resume", "run"),
     "fcpts_ref.graphs.graph": ("Graph", "Node"),
     "fcpts_ref.graphs.network": ("Network",),
-    "fcpts_ref.pruning.common": ("Result",),
+    "fcpts_ref.pruning.method": ("Result",),
     "fcpts_ref.pruning.registry": ("sparsify",),
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from fcpts_ref.experiments.progress import Progress
-from fcpts_ref.pruning.common import OnStep, StepReport
+from fcpts_ref.pruning.method import OnStep, StepReport
 
 COMPILING = "compiling kernels, once per machine (up to half a minute)"
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.checksums import versions
-from fcpts_ref.pruning.common import Method
+from fcpts_ref.pruning.method import Method
 from fcpts_ref.storage.network_files import read_arrays, write_arrays
 
 CHECKPOINT = "checkpoint.h5"

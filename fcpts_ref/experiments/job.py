@@ -9,7 +9,7 @@ from typing import Any, Literal
 from fcpts_ref.data.sources import SOURCES
 from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.importing import NORMALISATIONS, normalisation
-from fcpts_ref.pruning.common import Method
+from fcpts_ref.pruning.method import Method
 from fcpts_ref.pruning.registry import METHODS, make_method
 from fcpts_ref.pruning.selection import Selection
 from fcpts_ref.pruning.settings import setting

@@ -11,7 +11,7 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.checksums import network_sha256
 from fcpts_ref.experiments.inputs import Inputs
 from fcpts_ref.experiments.job import Job
-from fcpts_ref.pruning.common import Method
+from fcpts_ref.pruning.method import Method
 from fcpts_ref.storage.hdf5 import array_sha256
 from fcpts_ref.storage.json_files import as_json, read_json, write_json
 from fcpts_ref.storage.records import record_from_json

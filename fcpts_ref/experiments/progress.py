@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from fcpts_ref.pruning.common import OnStep, ignore_step
+from fcpts_ref.pruning.method import OnStep, ignore_step
 
 
 class Progress:

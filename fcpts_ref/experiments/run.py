@@ -35,7 +35,8 @@ from fcpts_ref.experiments.summary import (
     summarise,
     write_summary,
 )
-from fcpts_ref.pruning.common import OnStep, StepReport, ignore_step, make_problem
+from fcpts_ref.pruning.method import OnStep, StepReport, ignore_step
+from fcpts_ref.pruning.problem import make_problem
 from fcpts_ref.storage.files import LOCK_NAME, describe_failure, lock_folder
 from fcpts_ref.storage.json_files import as_json
 from fcpts_ref.storage.network_files import write_arrays, write_network

@@ -18,7 +18,8 @@ from fcpts_ref.experiments.checkpoint import (
 from fcpts_ref.experiments.checksums import versions
 from fcpts_ref.experiments.interrupts import held_interrupts
 from fcpts_ref.experiments.pinned import PinnedJob
-from fcpts_ref.pruning.common import OnStep, Problem, Result, StepReport, ignore_step
+from fcpts_ref.pruning.method import OnStep, Result, StepReport, ignore_step
+from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.storage.json_files import as_json
 
 

@@ -15,7 +15,7 @@ from fcpts_ref.engines.predict import predict
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network, check_images
 from fcpts_ref.layers import cross_entropy_backward, cross_entropy_forward
-from fcpts_ref.pruning.common import OnStep, StepReport, ignore_step
+from fcpts_ref.pruning.method import OnStep, StepReport, ignore_step
 from fcpts_ref.spec.optim import sgd_step, warmup_cosine
 
 Array = NDArray[Any]

@@ -18,9 +18,9 @@ from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import check_images
 from fcpts_ref.oracle.quantities import in_order
 from fcpts_ref.oracle.trace_file import Setting
-from fcpts_ref.pruning.common import Problem
 from fcpts_ref.pruning.fcpts.method import FCPTS
 from fcpts_ref.pruning.fcpts.step import Observe, State, step, thresholds_of
+from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH
 from fcpts_ref.spec.optim import warmup_cosine
 

@@ -15,8 +15,8 @@ import numpy as np
 from fcpts_ref.engines.reference import NumpyEngine
 from fcpts_ref.graphs.graph import IMAGES, LOGITS, Graph, Node
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.pruning.common import Problem
 from fcpts_ref.pruning.fcpts.step import State, step, thresholds_of
+from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.spec.allocation import Allocation
 from fcpts_ref.spec.conventions import Conventions
 

@@ -8,18 +8,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fcpts_ref.pruning.common import (
-    MethodBase,
-    OnStep,
-    Problem,
-    Result,
+from fcpts_ref.pruning.masks import (
     allocate_within,
     final_masks,
     left_out,
     mask_rates,
     masked_network,
 )
+from fcpts_ref.pruning.method import MethodBase, OnStep, Result
 from fcpts_ref.pruning.names import ALLOCATION_LABELS
+from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.spec.allocation import ALLOCATIONS, Allocation
 from fcpts_ref.spec.budget import threshold_of_count

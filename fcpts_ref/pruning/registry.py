@@ -10,19 +10,11 @@ from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.pruning.common import (
-    Method,
-    OnStep,
-    Problem,
-    Result,
-    StepReport,
-    ignore_step,
-    make_problem,
-    run_method,
-)
 from fcpts_ref.pruning.fcpts.method import DEFAULT_PROFILE, FCPTS, PROFILE_SETTINGS
+from fcpts_ref.pruning.method import Method, OnStep, Result, StepReport, ignore_step, run_method
 from fcpts_ref.pruning.one_shot import OneShot
 from fcpts_ref.pruning.pot.method import POT
+from fcpts_ref.pruning.problem import Problem, make_problem
 from fcpts_ref.pruning.selection import Selection
 from fcpts_ref.pruning.settings import Setting, settings_of
 from fcpts_ref.storage.records import check_names

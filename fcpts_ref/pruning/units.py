@@ -101,6 +101,11 @@ def make_unit(name: str) -> Unit:
     return UNITS[name]
 
 
+def unit_counts(graph: Graph, unit: Unit) -> dict[str, int]:
+    """Return the number of units of every prunable weight, by name."""
+    return {name: unit.count(graph.parameter_shapes[name]) for name in graph.prunable}
+
+
 def unit_costs(graph: Graph, unit: Unit, cost: str) -> dict[str, float]:
     """Return the cost of one unit of every prunable weight, by name.
 

@@ -19,7 +19,7 @@ from fcpts_ref.cli import main
 from fcpts_ref.cli.progress import step_bar
 from fcpts_ref.cli.tables import table
 from fcpts_ref.graphs.network import global_rate, sparsity_rates
-from fcpts_ref.pruning.common import StepReport
+from fcpts_ref.pruning.method import StepReport
 from fcpts_ref.storage.files import lock_folder
 from fcpts_ref.storage.network_files import read_arrays, read_network, write_network
 

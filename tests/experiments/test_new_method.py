@@ -15,16 +15,9 @@ from fcpts_ref.cli import main
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.run import resume, run
 from fcpts_ref.graphs.network import global_rate
-from fcpts_ref.pruning.common import (
-    MethodBase,
-    OnStep,
-    Problem,
-    Result,
-    StepReport,
-    mask_rates,
-    mask_thresholds,
-    masked_network,
-)
+from fcpts_ref.pruning.masks import mask_rates, mask_thresholds, masked_network
+from fcpts_ref.pruning.method import MethodBase, OnStep, Result, StepReport
+from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.registry import METHODS
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.spec.budget import exact_masks

@@ -23,8 +23,8 @@ from fcpts_ref.experiments.pinned import read_pinned
 from fcpts_ref.experiments.run import resume, run, run_or_resume
 from fcpts_ref.experiments.summary import read_summary
 from fcpts_ref.graphs.network import global_rate
-from fcpts_ref.pruning.common import StepReport
 from fcpts_ref.pruning.fcpts import method as fcpts
+from fcpts_ref.pruning.method import StepReport
 from fcpts_ref.resources import resource_path
 from fcpts_ref.storage.files import lock_folder
 from fcpts_ref.storage.json_files import read_json, write_json

@@ -9,9 +9,9 @@ import pytest
 from comparing import assert_close
 from small_networks import make_images, make_network, small_plain, small_resnet
 
-from fcpts_ref.pruning.common import make_problem
 from fcpts_ref.pruning.fcpts.method import FCPTS
 from fcpts_ref.pruning.fcpts.step import draw_samples, thresholds_of
+from fcpts_ref.pruning.problem import make_problem
 
 torch = pytest.importorskip("torch")
 

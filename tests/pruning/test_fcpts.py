@@ -15,9 +15,10 @@ from fcpts_ref.data.augmentation import view
 from fcpts_ref.engines.predict import predict
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.pruning.common import make_problem, run_method
 from fcpts_ref.pruning.fcpts.method import FCPTS, PROFILE_SETTINGS
 from fcpts_ref.pruning.fcpts.step import bandwidth_of, draw_samples, step, thresholds_of
+from fcpts_ref.pruning.method import run_method
+from fcpts_ref.pruning.problem import make_problem
 from fcpts_ref.pruning.registry import make_method
 from fcpts_ref.spec import equations
 from fcpts_ref.spec.allocation import allocate
@@ -339,7 +340,7 @@ def with_weight(name, value):
 def test_constant_weights():
     """A layer whose weights are all alike has no spread to measure a bandwidth in."""
     network = with_weight("layer1.0.conv1.weight", 0.1)
-    with pytest.raises(InputError, match="use an absolute bandwidth"):
+    with pytest.raises(InputError, match="use an absolute one"):
         run(network)
     for settings in ({"profile": "released"}, {"choices": {"bandwidth": "absolute"}}):
         assert_exact(run(network, **settings), 0.8, network)

@@ -22,7 +22,7 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.fold import fold_batch_norm
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import global_rate
-from fcpts_ref.pruning.common import Problem, Result, StepReport, make_problem, run_method
+from fcpts_ref.pruning.method import Result, StepReport, run_method
 from fcpts_ref.pruning.pot.method import POT, correct_weight, corrected_bias, reconstruction
 from fcpts_ref.pruning.pot.units import (
     CHUNK,
@@ -32,6 +32,7 @@ from fcpts_ref.pruning.pot.units import (
     parts_of,
     run_part,
 )
+from fcpts_ref.pruning.problem import Problem, make_problem
 from fcpts_ref.pruning.registry import make_method, sparsify
 from fcpts_ref.spec.budget import budget
 

@@ -12,18 +12,6 @@ from fcpts_ref.data.augmentation import AUGMENTATIONS
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.objectives.make import make_objective
-from fcpts_ref.pruning.common import (
-    MethodBase,
-    OnStep,
-    Problem,
-    Result,
-    StepReport,
-    allocate_within,
-    final_masks,
-    left_out,
-    mask_rates,
-    masked_network,
-)
 from fcpts_ref.pruning.fcpts.step import (
     Array,
     Arrays,
@@ -37,6 +25,15 @@ from fcpts_ref.pruning.fcpts.step import (
     thresholds_of,
 )
 from fcpts_ref.pruning.fcpts.views import Seen, seen_in
+from fcpts_ref.pruning.masks import (
+    allocate_within,
+    final_masks,
+    left_out,
+    mask_rates,
+    masked_network,
+)
+from fcpts_ref.pruning.method import MethodBase, OnStep, Result, StepReport
+from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.pruning.units import SINGLE_WEIGHTS
 from fcpts_ref.spec import equations

@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.objectives.make import make_objective
-from fcpts_ref.pruning.common import Problem
+from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.units import SINGLE_WEIGHTS
 from fcpts_ref.spec import equations
 from fcpts_ref.spec.allocation import Allocation

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref.data.augmentation import draw_views, view
 from fcpts_ref.engines.predict import predict_outputs
-from fcpts_ref.pruning.common import Problem
+from fcpts_ref.pruning.problem import Problem
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]

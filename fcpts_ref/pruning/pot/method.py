@@ -19,14 +19,8 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.fold import fold_batch_norm
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.pruning.common import (
-    MethodBase,
-    OnStep,
-    Problem,
-    Result,
-    StepReport,
-    allocate_within,
-)
+from fcpts_ref.pruning.masks import allocate_within
+from fcpts_ref.pruning.method import MethodBase, OnStep, Result, StepReport
 from fcpts_ref.pruning.names import ALLOCATION_LABELS
 from fcpts_ref.pruning.one_shot import OneShot
 from fcpts_ref.pruning.pot.units import (
@@ -37,6 +31,7 @@ from fcpts_ref.pruning.pot.units import (
     positions,
     run_part,
 )
+from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.spec.allocation import ALLOCATIONS, Allocation
 from fcpts_ref.spec.optim import adam_step

@@ -1,0 +1,180 @@
+"""What every pruning method is given: a network, images, a target, and engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.engines.base import Engine, WeightCache
+from fcpts_ref.engines.make import make_engine
+from fcpts_ref.engines.predict import predict_outputs
+from fcpts_ref.engines.reference import NumpyEngine
+from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.graph import Graph
+from fcpts_ref.graphs.network import Network, check_images
+from fcpts_ref.pruning.arithmetic import NUMPY, Arithmetic, arithmetic
+from fcpts_ref.pruning.selection import Selection
+from fcpts_ref.pruning.units import SINGLE_WEIGHTS, Unit, make_unit, unit_costs, unit_counts
+from fcpts_ref.spec.bounds import Bounds, check_bounds, free_bounds
+from fcpts_ref.spec.budget import budget
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The input of every method: the dense network, calibration images, target and engines.
+
+    images: (n, C, H, W) in [0, 1], of the network's dtype; there are no labels.
+    ``teacher`` runs the dense network, ``student`` the sparse one; ``make_engine`` makes an engine
+    of the same kind for another graph; ``teacher_cache`` is for passes of the dense network.
+    target: share of the cost of the layers in ``bounds``, the fewest and most units that each may
+    lose; by default all prunable layers, and all but one unit of each.
+    """
+
+    network: Network
+    images: Array
+    target: float
+    teacher: Engine
+    student: Engine
+    make_engine: Callable[[Graph], Engine] = NumpyEngine
+    arithmetic: Arithmetic = NUMPY
+    bounds: Bounds = field(default_factory=dict)
+    unit: Unit = SINGLE_WEIGHTS
+    cost: str = "weights"
+    teacher_cache: WeightCache = field(default_factory=WeightCache, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.bounds:
+            sizes = unit_counts(self.network.graph, self.unit)
+            object.__setattr__(self, "bounds", free_bounds(sizes))
+
+    @property
+    def prunable(self) -> tuple[str, ...]:
+        """The names of the weights to prune: all but those of layers that stay dense."""
+        return tuple(name for name in self.network.graph.prunable if name in self.bounds)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The number of units of every weight in ``prunable``."""
+        counts = unit_counts(self.network.graph, self.unit)
+        return {name: counts[name] for name in self.prunable}
+
+    @property
+    def narrow(self) -> bool:
+        """Whether any layer is capped or fixed."""
+        return dict(self.bounds) != free_bounds(self.sizes)
+
+    @cached_property
+    def unit_costs(self) -> dict[str, float]:
+        """The cost of one unit of every weight in ``prunable``."""
+        costs = unit_costs(self.network.graph, self.unit, self.cost)
+        return {name: costs[name] for name in self.prunable}
+
+    @property
+    def costs(self) -> dict[str, float] | None:
+        """``unit_costs``, or None if all units cost the same: then units are counted."""
+        return None if len(set(self.unit_costs.values())) == 1 else self.unit_costs
+
+    @property
+    def totals(self) -> Array:
+        """The cost of each layer, (L,): N of Equation 3."""
+        sizes, costs = self.sizes, self.unit_costs
+        return np.array([sizes[name] * costs[name] for name in self.prunable])
+
+    @property
+    def count(self) -> int | float:
+        """The exact budget: the number of units to prune or, if ``costs`` differ, the cost."""
+        if self.costs is None:
+            return budget(self.target, sum(self.sizes.values()))
+        return self.target * float(self.totals.sum())
+
+    def aiming(self, target: float) -> Problem:
+        """Return the problem at a lower target; lower bounds shrink in proportion."""
+        if target == self.target:
+            return self
+        share = target / self.target
+        bounds = {name: (int(low * share), high) for name, (low, high) in self.bounds.items()}
+        return replace(self, target=target, bounds=bounds)
+
+    @cached_property
+    def dense_outputs(self) -> dict[str, Array]:
+        """The dense network's outputs (n, ...) for all images, batch norm in evaluation mode."""
+        return predict_outputs(self.network, self.images, engine=self.teacher)
+
+    def comparing(self, outputs: Mapping[str, str]) -> Problem:
+        """Return the problem with engines that also give these outputs, values by name."""
+        graph = self.network.graph
+        if outputs.items() <= graph.outputs.items():
+            return self
+        graph = graph.with_outputs(outputs)
+        return replace(self, teacher=self.make_engine(graph), student=self.make_engine(graph))
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """The dense network's weights to prune, by name."""
+        return {name: self.network.parameters[name] for name in self.prunable}
+
+    def magnitudes(self, parameters: Mapping[str, Array]) -> dict[str, Array]:
+        """Return, by name, the numbers that are compared with the threshold: the weights, or one
+        number per unit."""
+        return {name: self.unit.magnitudes(parameters[name]) for name in self.prunable}
+
+
+def make_problem(
+    network: Network,
+    images: Array,
+    target: float,
+    *,
+    engine: str = "numba",
+    threads: int | None = None,
+    selection: Selection | None = None,
+    granularity: str = "weight",
+    cost: str = "weights",
+) -> Problem:
+    """Return a checked problem.
+
+    selection: layers that stay dense, and bounds on the rates of others.
+    granularity: the unit that is kept or pruned as a whole, "weight" or "filter" (``units.UNITS``).
+    cost: the quantity that the target is a share of, "weights" or "macs" (multiply-accumulates).
+    Raises InputError for images, a target, a selection, granularity, cost or engine
+    that do not fit.
+    """
+    images = check_images(network.graph, images).astype(network.dtype, copy=False)
+    if network.masks:
+        raise InputError(
+            f"network {network.graph.name!r} is pruned already; start from the dense network"
+        )
+    units = make_unit(granularity)
+    bounds = (selection or Selection()).bounds(unit_counts(network.graph, units))
+    make = partial(make_engine, engine=engine, threads=threads)
+    teacher, student = make(network.graph), make(network.graph)
+    problem = Problem(
+        network, images, target, teacher, student, make, arithmetic(engine), bounds, units, cost
+    )
+    _check_target(problem)
+    return problem
+
+
+def _check_target(problem: Problem) -> None:
+    sizes, count = problem.sizes, problem.count
+    if problem.costs is not None:
+        budget(problem.target, 1)  # refuses a rate outside [0, 1)
+        most = sum(problem.unit_costs[n] * high for n, (_, high) in problem.bounds.items())
+        if count > most:
+            raise InputError(
+                f"target {problem.target} is more than the {most / problem.totals.sum():.4f} that "
+                "can be pruned without emptying a layer or exceeding its bound; use a lower target"
+            )
+        return
+    if count > sum(sizes.values()) - len(sizes):
+        raise InputError(
+            f"target {problem.target} prunes {count} of {sum(sizes.values())} {problem.unit.name}s "
+            f"and would empty one of the {len(sizes)} layers; use a lower target"
+        )
+    check_bounds(problem.bounds, int(count))
