@@ -1,4 +1,4 @@
-"""A profile means on the command line what it means in Python."""
+"""A profile means the same on the command line and in Python."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def test_not_found(fetch):
 
 def test_nobody_answers(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
-    with socket.socket() as bound:  # a port that is taken, with nobody listening
+    with socket.socket() as bound:  # a port that is bound but does not listen
         bound.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{bound.getsockname()[1]}/file"
         with pytest.raises(InputError, match=r"cannot reach .*refused.*check the connection"):

@@ -1,4 +1,4 @@
-"""Running a job in a folder and resuming it: what is written, checked and refused."""
+"""Running a job in a folder and resuming it: files, checks and refusals."""
 
 from __future__ import annotations
 

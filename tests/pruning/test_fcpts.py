@@ -80,7 +80,7 @@ def test_budget_is_exact_whatever_the_settings(control, name, choices):
 def test_targets(target, control, name):
     result = run(target=target, control=control, profile=name)
     assert_exact(result, target)
-    if target in (1e-4, 2 / SIZE):  # what goes is small, not what comes first
+    if target in (1e-4, 2 / SIZE):  # the pruned weights are the small ones, not the first
         for weight, mask in zip(
             (result.network.parameters[n] for n in GRAPH.prunable),
             result.network.masks.values(),
@@ -547,9 +547,9 @@ def test_views_take_turns():
 def test_as_many_views_as_epochs_is_a_new_view_each():
     settings = {"augmentation": "crop", "epochs": 3, "batch_size": 10}
     once = run(views=3, **settings)
-    anew = run(views=0, **settings)
+    fresh = run(views=0, **settings)
     for name, array in once.network.parameters.items():
-        assert_same_bits(array, anew.network.parameters[name])
+        assert_same_bits(array, fresh.network.parameters[name])
 
 
 def test_views_survive_being_stored():
