@@ -71,7 +71,7 @@ def add_parser(subparsers: Any) -> None:
     group.add_argument("--seeds", nargs="+", type=seed, metavar="SEED", help="default: 0 1 2")
     group = parser.add_argument_group("settings of every cell")
     for flag, metavar in (
-        ("--data", "NAME|FILE"),
+        ("--data", "NAME|PATH"),
         ("--home", "FOLDER"),
         ("--arch", "NAME"),
         ("--engine", "NAME"),

@@ -70,7 +70,7 @@ def add_data_option(group: Any) -> None:
     group.add_argument(
         "--data",
         default=EMBEDDED,
-        metavar="NAME|FILE",
+        metavar="NAME|PATH",
         help=_help("data"),
     )
 

@@ -51,8 +51,9 @@ def find_dataset(name: str, home: str | None) -> Dataset:
         return read_dataset(resource_path(f"{name}.h5"))
     stored = home_folder(home) / "data" / f"{name}.h5"
     if not stored.is_file():
+        kinds = ", ".join(f"{kind}:PATH" for kind in SOURCES)
         raise InputError(
             f"there is no data set {name!r} in {stored.parent}; make it with 'fcpts-ref data "
-            f"prepare {name} --from ARCHIVE', or give a path as {' or '.join(SOURCES)}:PATH"
+            f"prepare {name} --from ARCHIVE', or name its path: {kinds}"
         )
     return read_dataset(stored)

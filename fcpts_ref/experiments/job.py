@@ -72,9 +72,9 @@ class Job:
     data: str = setting(
         "digits",
         "digits (in the package), cifar10 or cifar100 once prepared by 'fcpts-ref data', or "
-        f"a file: {', '.join(f'{k}:PATH ({s.description})' for k, s in SOURCES.items())} (default: "
+        f"a path: {', '.join(f'{k}:PATH ({s.description})' for k, s in SOURCES.items())} (default: "
         "digits)",
-        metavar="NAME|FILE",
+        metavar="NAME|PATH",
         group=INPUTS,
     )
     home: str | None = setting(

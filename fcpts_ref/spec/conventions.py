@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from fcpts_ref.errors import InputError
 
@@ -68,7 +68,7 @@ class Conventions:
     warmup_epochs: int = 1  # 16
     calibration_images: int = 10_240  # 17
     batch_size: int = 64  # 17
-    exact_rate: bool = True  # 18
+    exact_rate: Literal[True] = True  # 18
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -130,18 +130,11 @@ LEAST: dict[str, int] = {
 """The minimum of numeric conventions; Equations 4 and 12 check their own arguments."""
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "tie": ("pruned", "half"),
-    "mask_gradient": ("clipped",),
-    "reconstructs": ("logits", "features"),
-    "threshold_parameter": ("threshold", "sigmoid"),
-    "density": ("kernel", "histogram"),
-    "bandwidth": ("absolute", "relative"),
-    "at_target": ("negative", "zero"),
-    "layers": ("convolution and linear",),
-    "student_batch_norm": ("training", "evaluation"),
-    "teacher_batch_norm": ("training", "evaluation"),
-    "exact_rate": (True,),
+    name: get_args(hint)
+    for name, hint in get_type_hints(Conventions).items()
+    if get_origin(hint) is Literal
 }
+"""The values of conventions that are declared as a ``Literal``."""
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,10 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 
 def test_names_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="give a path as h5 or npz:PATH"):
+    with pytest.raises(InputError, match="name its path: h5:PATH, npz:PATH") as caught:
         find_dataset("cifar99", str(tmp_path))
+    for kind in SOURCES:
+        assert f"{kind}:PATH" in str(caught.value)
 
 
 def test_every_source_says_what_it_reads() -> None:

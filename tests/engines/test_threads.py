@@ -80,7 +80,7 @@ def test_threads_are_as_before_after_a_block() -> None:
 ENGINE = """
 import numpy as np
 from fcpts_ref.engines.numba.jit.threads import sharing_library
-from fcpts_ref.graphs import make_engine
+from fcpts_ref.engines.make import make_engine
 from fcpts_ref.resources import resource_path
 from fcpts_ref.storage.network_files import read_network
 
@@ -90,9 +90,13 @@ images = np.random.default_rng(0).random((8, 1, 8, 8), "f4")
 
 def run(_=0):
     engine = make_engine(network.graph, "numba")
-    passed = engine.forward(network.parameters, network.buffers, images, training=True)
-    gradients = engine.backward(passed, np.ones_like(passed.logits))
-    return b"".join([passed.logits.tobytes(), *(g.tobytes() for g in gradients.values())])
+    inputs = {"images": images}
+    passed = engine.forward(
+        network.parameters, network.buffers, inputs, training=True, keep=True
+    )
+    logits = passed.outputs["logits"]
+    gradients = engine.backward(passed, {"logits": np.ones_like(logits)})
+    return b"".join([logits.tobytes(), *(g.tobytes() for g in gradients.values())])
 
 
 expected = run()

@@ -12,6 +12,7 @@ from comparing import assert_close
 from small_networks import make_network
 
 from fcpts_ref.engines.make import make_engine
+from fcpts_ref.gradcheck.layers import make_examples
 from fcpts_ref.gradcheck.network import make_network_pair
 from fcpts_ref.gradcheck.numeric import check_gradients
 from fcpts_ref.graphs import execution
@@ -200,6 +201,12 @@ def test_conformance_vectors(operation):
     text = suite.read_text(encoding="utf-8")
     for way in ("forward", "backward"):
         assert f'"{operation}_{way}"' in text
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_gradient_check_has_it(operation):
+    """``fcpts-ref gradcheck`` shows a pair for every layer."""
+    assert operation in {pair.name.split()[0] for pair, _, _ in make_examples()}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
