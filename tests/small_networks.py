@@ -50,7 +50,7 @@ def small_plain(batch_norm: bool = True) -> Graph:
 
 
 def every_operation() -> Graph:
-    """One graph with every operation, among them groups, dilation and a fan-out."""
+    """One graph with every operation of the package, among them groups, dilation and a fan-out."""
     n = Node
     return classifier(
         "everything",

@@ -11,7 +11,7 @@ HEAD: Final = 512  # the first bytes of a file, which identify its kind
 _STATE = "where it was made, save the weights alone: torch.save(model.state_dict(), PATH)"
 _AGAIN = "get the checkpoint itself"
 
-# (pattern of the first bytes, kind of file, what to do)
+# (pattern of the first bytes, kind of file, remedy)
 _KINDS: Final = [
     (rb"$", "an empty file", _AGAIN),
     (rb"GGUF", "a GGUF file of a language model", "expected weights saved by torch.save"),
@@ -46,7 +46,7 @@ _KINDS: Final = [
     ),
 ]
 
-# (pattern of a name in a pickle, kind of contents, what to do)
+# (pattern of a name in a pickle, kind of contents, remedy)
 _CONTENTS: Final = [
     (
         r"torch\._utils\._rebuild_qtensor|torch\.Q\w+Storage|torch\.(ao\.)?nn\.quantized\.",

@@ -83,7 +83,7 @@ class Storages:
     by_key: dict[str, Storage] = field(default_factory=dict)
 
     def load(self, identifier: Any) -> View:
-        """Return what the persistent id ("storage", type, key, place, count[, view]) names."""
+        """Return the view for the persistent id ("storage", type, key, place, count[, view])."""
         kind, symbol, key, _place, count, *rest = identifier
         type_name = symbol.name.rpartition(".")[2] if isinstance(symbol, Symbol) else ""
         if kind != "storage" or type_name not in STORAGE_TYPES or not isinstance(key, str):

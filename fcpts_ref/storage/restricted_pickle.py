@@ -214,7 +214,7 @@ def _append(machine: _Machine, items: list[Any]) -> None:
     machine.top(list).extend(items)
 
 
-# Operations that change what is on the stack: (machine) -> None.
+# Operations that change the stack: (machine) -> None.
 _CHANGE: dict[str, Callable[[_Machine], Any]] = {
     "POP": lambda m: m.stack.pop(),
     "POP_MARK": lambda m: m.pop_group(),

@@ -130,7 +130,7 @@ batch-norm = true
     assert stored["job"]["settings"]["choices"] == {"temperature": 2.0, "momentum": 0.5}
 
 
-def test_what_is_said_goes_before_the_file(place: Place, tmp_path: Path) -> None:
+def test_options_override_the_file(place: Place, tmp_path: Path) -> None:
     config = tmp_path / "grid.toml"
     config.write_text("""
 methods = ["one-shot-erk", "pot-erk"]
@@ -236,7 +236,7 @@ def stages_done(folder: Path) -> int:
 
 
 def test_ctrl_c_stops_cleanly_and_the_rest_follows(place: Place, tmp_path: Path) -> None:
-    """Cells of more epochs than can ever be over when the signal comes, stopped twice."""
+    """Cells with too many epochs to finish before the signal, stopped twice."""
     more = ("--methods", "fcpts-released", "--rates", "0.5", "--seeds", "0", "1")
     words = words_of(place, tmp_path, *more, "--epochs=1000000", "--jobs=2")
     done = 0
@@ -286,7 +286,7 @@ def test_a_terminal_without_the_letters(place: Place, tmp_path: Path) -> None:
 
 
 def test_cells_are_computed_by_the_program_that_was_started(place: Place, tmp_path: Path) -> None:
-    """Not by another copy of the package that lies in the working folder."""
+    """Another copy of the package in the working folder is not used."""
     (tmp_path / "fcpts_ref").mkdir()
     (tmp_path / "fcpts_ref/__init__.py").write_text('raise SystemExit("the wrong copy")')
     package = str(Path(compare.__file__).resolve().parents[2])

@@ -71,7 +71,7 @@ def test_an_earlier_file_survives_a_bad_archive(run: Run, tmp_path: Path) -> Non
 def test_download_fetches_into_the_home_folder_then_prepares(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fetching itself is tested where it is written; here, that its file is what is read."""
+    """The fetched file is the one that is read; fetching itself is tested in test_download.py."""
 
     def fetch(archive: OfficialArchive, folder: Path, *, progress: bool) -> Path:
         assert archive.url == "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"

@@ -1,4 +1,4 @@
-"""fcpts-ref models: checkpoints in, checkpoints out, nothing lost on the way."""
+"""fcpts-ref models: import and export without loss."""
 
 from __future__ import annotations
 

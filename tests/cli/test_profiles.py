@@ -1,4 +1,4 @@
-"""A profile means on the command line what it means in Python."""
+"""A profile means the same on the command line and in Python."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fcpts_ref.pruning.fcpts.method import FCPTS, PROFILE_SETTINGS
 
 
 @pytest.mark.parametrize("profile", [None, *PROFILE_SETTINGS])
-def test_a_profile_is_what_fcpts_makes_of_it(
+def test_a_profile_is_that_of_fcpts(
     run: Run, place: Place, tmp_path: Path, profile: str | None
 ) -> None:
-    """Where the profile augments, the data set says how: here as the profile does by itself."""
+    """If the profile augments, the data set decides how: here by the profile's default."""
     words = () if profile is None else (f"--profile={profile}",)
     short = ("--quiet", "--epochs=1", "--batch-size=20", "--out", tmp_path / "run")
     result = run("sparsify", *place.options, *words, *short)

@@ -1,4 +1,4 @@
-"""fcpts-ref sparsify: the whole command, from inputs to files, and all that can go wrong."""
+"""fcpts-ref sparsify: the whole command, from inputs to files, and its failures."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_default_folders_do_not_collide(
     assert folders[1:] == [f"{folders[0]}-2", f"{folders[0]}-3"]
 
 
-def test_nothing_pruned_is_said_aloud(run: Run, place: Place, tmp_path: Path) -> None:
+def test_a_warning_if_nothing_is_pruned(run: Run, place: Place, tmp_path: Path) -> None:
     words = ("--sparsity=0", "--method=one-shot", "--quiet")
     result = run("sparsify", *place.options, *words, "--out", tmp_path / "r")
     assert result.code == 0
@@ -281,7 +281,7 @@ def test_weights_that_are_not_numbers(run: Run, place: Place, tmp_path: Path) ->
     assert name in result.err
 
 
-def test_divergence_is_an_error_and_says_what_to_do(run: Run, place: Place, tmp_path: Path) -> None:
+def test_divergence_is_an_error_with_a_remedy(run: Run, place: Place, tmp_path: Path) -> None:
     words = ("--choose=learning_rate=1e30", *SHORT)
     result = run("sparsify", *place.options, *words, "--out", tmp_path / "r")
     assert result.code == 2
@@ -500,7 +500,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(
 
 
 def wait_for_start(process: Any, out: Path) -> None:
-    """Until the process has taken the folder's lock: importing NumPy is not what we interrupt."""
+    """Wait until the process holds the folder's lock, so that the signal misses the imports."""
     limit = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < limit:
         lock = out / ".lock"

@@ -1,4 +1,4 @@
-"""Standard output that is full, closed or ASCII only: one line, and an exit code that says so."""
+"""Standard output that is full, closed or ASCII only: one line and the right exit code."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_an_archive_that_the_browser_has_unzipped(tmp_path):
         (b"  <!DOCTYPE html>", "a web page"),
     ],
 )
-def test_other_files_are_named_with_what_to_do(tmp_path, content, message):
+def test_other_files_are_recognised_with_a_remedy(tmp_path, content, message):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
         read(tmp_path / "a")

@@ -108,7 +108,7 @@ ONE = np.zeros((1, 1, 8, 8), np.uint8)
         ({"test": Split(ONE[:, :, 1:], np.array([0]))}, "expected one shape"),
     ],
 )
-def test_what_is_not_a_data_set(changes, message):
+def test_invalid_data_sets(changes, message):
     with pytest.raises(InputError, match=message):
         make_dataset(**changes)
 

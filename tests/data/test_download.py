@@ -21,7 +21,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT; the server's attributes say in what way it misbehaves."""
+    """Serves CONTENT; the server's attributes select how it misbehaves."""
 
     def do_GET(self):
         server: Any = self.server
@@ -112,7 +112,7 @@ def test_a_body_cut_short_is_kept_and_resumed(fetch, server, partial, sends_leng
     assert server.ranges == [None, "bytes=30000-"]
 
 
-def test_a_server_without_ranges_starts_anew(fetch, server, partial):
+def test_a_server_without_ranges_starts_again(fetch, server, partial):
     partial.write_bytes(b"x" * 500)
     server.supports_range = False
     assert fetch().read_bytes() == CONTENT
@@ -177,9 +177,9 @@ def test_not_found(fetch):
         fetch("/other")
 
 
-def test_nobody_answers(tmp_path, monkeypatch):
+def test_no_server_listens(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
-    with socket.socket() as bound:  # a port that is taken, with nobody listening
+    with socket.socket() as bound:  # a port that is bound but does not listen
         bound.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{bound.getsockname()[1]}/file"
         with pytest.raises(InputError, match=r"cannot reach .*refused.*check the connection"):

@@ -16,7 +16,7 @@ def bare(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_the_flag_goes_before_the_variable(monkeypatch, tmp_path):
+def test_the_flag_overrides_the_variable(monkeypatch, tmp_path):
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "variable"))
     assert home_folder(tmp_path / "flag") == tmp_path / "flag"
     assert home_folder() == tmp_path / "variable"
@@ -40,7 +40,7 @@ def test_the_cache_folder(monkeypatch, tmp_path):
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="homes are found otherwise there")
 def test_a_user_without_a_home_directory(monkeypatch, tmp_path):
-    """As in a container that is run under a user id of another system."""
+    """As in a container that runs under a user id of another system."""
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
     assert user_cache() is None

@@ -179,7 +179,7 @@ def test_a_grid_is_checked_when_made() -> None:
 
 
 def small(count: int = 2, **options: Any) -> tuple[Cell, ...]:
-    """Cells that take next to nothing."""
+    """Cells that take little time."""
     data = {"method": {"short": {"epochs": 2, "batch-size": 4, "profile": "released"}}}
     more = {"rates": [0.5], "seeds": list(range(count)), "options": {"calibration": 12}}
     return cells({**data, **more}, engine="numpy", **options)
@@ -242,7 +242,7 @@ def wait_for(path: Path, seconds: float = 120) -> None:
     assert path.exists()
 
 
-def test_interrupted_cells_write_what_they_have_and_can_be_continued(tmp_path: Path) -> None:
+def test_interrupted_cells_store_their_state_and_can_be_continued(tmp_path: Path) -> None:
     grid = small(3, epochs=1_000_000)
     executor = Processes(2)
 

@@ -1,4 +1,4 @@
-"""Ctrl-C: held until it is asked for, never lost."""
+"""Ctrl-C: deferred until it is checked for, never lost."""
 
 # ruff: noqa: PT012 - what happens inside the block is the point
 
@@ -46,7 +46,7 @@ def test_the_second_one_raises_at_once() -> None:
     assert done == ["work"]
 
 
-def test_another_error_goes_first_and_the_handler_comes_back() -> None:
+def test_another_error_takes_precedence_and_the_handler_is_restored() -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(ZeroDivisionError), held_interrupts():
         assert signal.getsignal(signal.SIGINT) is not before

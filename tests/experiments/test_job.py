@@ -209,7 +209,7 @@ def test_drawing_is_seeded_without_repeats_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("count", [0, -1, 6])
-def test_drawing_what_is_not_there(count: int) -> None:
+def test_drawing_too_few_or_too_many_images(count: int) -> None:
     with pytest.raises(InputError, match="there are 5"):
         draw_calibration(5, count, np.random.default_rng(0))
 

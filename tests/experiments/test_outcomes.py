@@ -49,7 +49,7 @@ def test_one_seed_has_no_spread_and_unknown_dense_no_drop() -> None:
     assert all(len(row) == len(header) for row in rows)
 
 
-def test_own_dense_row_goes_before_the_list() -> None:
+def test_own_dense_row_takes_precedence() -> None:
     one = summary()
     one = with_rows(one, DENSE_ROW, *one.rows)
     assert outcomes(one, KNOWN)[0].dense == (0.92, 1.0)
@@ -70,7 +70,7 @@ def test_different_settings_are_never_averaged() -> None:
 
 
 def test_other_defaults_are_other_settings() -> None:
-    """The job is the same, the settings it came to are not: another version's run."""
+    """The job is the same but its resolved settings differ: a run of another version."""
     one, two = summary(seed=0), summary(seed=1, settings={"epochs": 12, "learn_rates": True})
     lines = lines_of(o for s in (one, two) for o in outcomes(s, KNOWN))
     assert [(line.method, line.seeds) for line in lines] == [("FCPTS", 1), ("FCPTS #2", 1)]

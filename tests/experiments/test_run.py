@@ -1,4 +1,4 @@
-"""Running a job in a folder and resuming it: what is written, checked and refused."""
+"""Running a job in a folder and resuming it: files, checks and refusals."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_run_is_its_method_and_its_seed(whole: Path) -> None:
     assert provenance["job"]["job"] == JOB.to_json()
 
 
-def test_the_summary_is_what_is_stored(whole: Path) -> None:
+def test_the_summary_equals_the_stored_one(whole: Path) -> None:
     summary = read_summary(whole)
     assert summary.complete
     assert summary.pinned == read_pinned(whole)
@@ -233,7 +233,7 @@ def test_damaged_summaries(tmp_path: Path, whole: Path, name: str) -> None:
             read_summary(tmp_path)
 
 
-def test_a_refused_job_leaves_nothing_but_what_was_there(tmp_path: Path) -> None:
+def test_a_refused_job_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     for folder in (tmp_path / "new", empty):

@@ -59,7 +59,7 @@ def test_nothing_given_is_changed():
 
 
 def test_weight_decay_is_for_convolution_and_linear_alone():
-    """With a learning rate that is next to nothing only the decay's direction is left."""
+    """With a tiny learning rate only the direction of the decay remains."""
     small = {"epochs": 1, "batch_size": 40, "warmup_epochs": 0, "momentum": 0.0,
              "learning_rate": 1e-3, "augmentation": "none", "nesterov": False}  # fmt: skip
     plain, decayed = (run(recipe=Recipe(weight_decay=d, **small)) for d in (0.0, 0.5))

@@ -1,4 +1,4 @@
-"""Files that are taken for checkpoints are named, with what to do."""
+"""Files mistaken for checkpoints are recognised, and the message gives the remedy."""
 
 import io
 import pickle

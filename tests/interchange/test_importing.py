@@ -77,7 +77,7 @@ def test_what_is_exported(tmp_path):
 
 
 def foreign_arrays(network):
-    """What another program's checkpoint of the network would hold."""
+    """The contents of another program's checkpoint of the network."""
     arrays = {**network.parameters, **network.buffers}
     return {name: array for name, array in arrays.items() if "normalise" not in name}
 

@@ -179,7 +179,7 @@ def test_nested_tuples_as_keys_do_not_take_for_ever():
 def test_depth_is_no_danger():
     found = read_pickle(stream(b"]" * 200_000 + b"a" * 199_999), {})
     assert len(found) == 1
-    while found:  # taken apart from the outside, for interpreters with little stack
+    while found:  # dismantled from the outside, for interpreters with a small stack
         found = found[0]
 
 
@@ -219,7 +219,7 @@ def doubled(times, first=LIST):
 @pytest.mark.parametrize(
     "use",
     [
-        b"\x85R",  # given to a constructor that prints what it gets
+        b"\x85R",  # passed to a constructor that prints its argument
         b"0ccollections\nOrderedDict\nh\x00K\x01\x86R",
         b"K\x01\x93",  # as the name of a module
         b"}h\x00K\x01s",  # as a key

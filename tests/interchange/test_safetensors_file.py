@@ -1,4 +1,4 @@
-"""safetensors: exact arrays both ways, and every breach of the format refused."""
+"""safetensors: exact arrays both ways, and every violation of the format refused."""
 
 import json
 import struct

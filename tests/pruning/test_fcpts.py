@@ -81,7 +81,7 @@ def test_budget_is_exact_whatever_the_settings(control, name, choices):
 def test_targets(target, control, name):
     result = run(target=target, control=control, profile=name)
     assert_exact(result, target)
-    if target in (1e-4, 2 / SIZE):  # what goes is small, not what comes first
+    if target in (1e-4, 2 / SIZE):  # the pruned weights are the small ones, not the first
         for weight, mask in zip(
             (result.network.parameters[n] for n in GRAPH.prunable),
             result.network.masks.values(),
@@ -101,7 +101,7 @@ def test_projection_is_on_the_budget_after_every_step(dtype):
 
 
 def test_rate_before_the_projection_is_the_rate_of_the_thresholds():
-    """With a control too weak to hold the target, the miss is told and the network is exact."""
+    """A control too weak to hold the target gives a warning; the network is exact."""
     result = run(choices={"control_weight": 0.0, "threshold_learning_rate": 3.0})
     assert_exact(result, 0.8)
     assert abs(result.rate_before_projection - 0.8) > 5 / SIZE
@@ -182,7 +182,7 @@ def test_nothing_given_is_changed():
 
 
 def test_state_survives_packing():
-    """A run that is stored and continued after an epoch is the run that was not."""
+    """A run stored and continued after an epoch equals an uninterrupted one."""
     problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
     method = FCPTS(profile="paper", epochs=3, batch_size=4)
     results = []
@@ -471,7 +471,7 @@ def test_weights_that_are_not_finite_make_no_network():
         Network(GRAPH, {**NETWORK.parameters, "conv1.weight": weight}, NETWORK.buffers)
 
 
-def test_threshold_of_count_is_what_begins():
+def test_threshold_of_count_is_the_initial_threshold():
     state = FCPTS(profile="paper", allocation="uniform").begin(
         make_problem(NETWORK, IMAGES, 0.5, engine="numpy")
     )
@@ -548,9 +548,9 @@ def test_views_take_turns():
 def test_as_many_views_as_epochs_is_a_new_view_each():
     settings = {"augmentation": "crop", "epochs": 3, "batch_size": 10}
     once = run(views=3, **settings)
-    anew = run(views=0, **settings)
+    fresh = run(views=0, **settings)
     for name, array in once.network.parameters.items():
-        assert_same_bits(array, anew.network.parameters[name])
+        assert_same_bits(array, fresh.network.parameters[name])
 
 
 def test_views_survive_being_stored():
@@ -582,12 +582,12 @@ def test_views_survive_being_stored():
         ({"views": 0, "ramp": 0.0}, {"control": "projection", "views": 0, "ramp": 0.0}),
     ],
 )
-def test_a_profile_fills_in_what_was_not_said(said, expected):
+def test_a_profile_fills_in_settings_that_are_not_given(said, expected):
     method = make_method("fcpts", **said)
     assert {name: getattr(method, name) for name in expected} == expected
 
 
-def test_what_was_said_is_never_dropped():
+def test_given_settings_are_never_dropped():
     for said in ({"augmentation": "none", "views": 2}, {"control": "loss", "ramp": 0.5}):
         with pytest.raises(InputError):
             make_method("fcpts", **said)

@@ -42,7 +42,7 @@ def test_smallest_weights_of_every_layer_go(name, target, dtype):
     assert abs(result.rate_before_projection * SIZE - count) <= len(WEIGHTS)
 
 
-def test_what_is_not_pruned_stays():
+def test_other_arrays_are_unchanged():
     result = run(target=0.5)
     for name, array in NETWORK.parameters.items():
         if name not in WEIGHTS:

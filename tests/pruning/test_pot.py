@@ -59,10 +59,10 @@ def run(problem: Problem, seed: int = 0, **settings: Any) -> Result:
 # Units
 
 
-def test_a_layer_is_an_operation_and_what_follows_up_to_a_join_or_fork() -> None:
+def test_a_layer_is_an_operation_and_its_successors_up_to_a_join_or_fork() -> None:
     graph = fold_batch_norm(make_network(small_resnet())).graph
     names = {unit.name: [node.name for node in unit.nodes] for unit in units_of(graph)}
-    assert names["conv1"] == ["conv1", "relu"]  # whose value goes two ways
+    assert names["conv1"] == ["conv1", "relu"]  # two nodes read its value
     assert names["layer1.0.conv1"] == ["layer1.0.conv1", "layer1.0.relu1"]
     assert names["layer1.0.conv2"] == ["layer1.0.conv2"]  # an addition comes next
     assert names["linear"] == ["linear"]

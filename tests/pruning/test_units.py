@@ -1,4 +1,4 @@
-"""Units of pruning and what they cost, in every method."""
+"""Units of pruning and their cost, in every method."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_the_whole_report(tmp_path: Path) -> None:
 
 
 def test_learned_and_fixed_are_a_pair_by_their_settings(tmp_path: Path) -> None:
-    """A run of one epoch by the same name is not what the fixed rates are set against."""
+    """A run of one epoch with the same name is not compared with the fixed rates."""
     chosen = []
     for epochs, learns, top1 in ((1, True, 0.4), (10, True, 0.9), (10, False, 0.8)):
         name = "FCPTS" if learns else "FCPTS, fixed"

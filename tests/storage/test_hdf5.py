@@ -1,4 +1,4 @@
-"""HDF5 as a plain container: what is refused, and that a full disk harms nothing."""
+"""HDF5 as a plain container: refusals, and that a full disk harms nothing."""
 
 import os
 import subprocess

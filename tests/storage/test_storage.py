@@ -1,4 +1,4 @@
-"""Networks and arrays in HDF5: what goes in comes out, and nothing else is let in."""
+"""Networks and arrays in HDF5: they are read as written, and other files are refused."""
 
 from __future__ import annotations
 

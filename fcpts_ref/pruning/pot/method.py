@@ -73,8 +73,8 @@ class POT(MethodBase):
         so a hundredth of the steps at a hundred times the rate reaches as far; at the published
         rates so few steps would leave the weights where they are.
     unit: "layer" compares after the layer and its ReLU, "independent" right after the layer.
-    dense_inputs: True tunes a unit on what the dense network gives it, so that units do not
-        depend on one another; False on what the sparse network, tuned up to there, gives it.
+    dense_inputs: True tunes a unit on its inputs in the dense network, so that units do not depend
+        on one another; False on its inputs in the sparse network, tuned up to that unit.
     correct_weights, correct_biases: the corrections before the tuning.
     tolerance: a unit whose loss falls below it is done.
     """
