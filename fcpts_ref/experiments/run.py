@@ -148,7 +148,8 @@ def _write(folder: Path, summary: Summary, finished: Finished) -> None:
     result = finished.result
     provenance = {"made_by": "fcpts-ref sparsify", "job": as_json(asdict(summary.pinned))}
     write_network(folder / NETWORK, result.network, provenance)
-    write_arrays(folder / HISTORY, result.history, {"layers": list(result.rates)})
+    layers = [name for name in result.rates if name not in result.left_out]  # columns of "rates"
+    write_arrays(folder / HISTORY, result.history, {"layers": layers})
     if can_plot():
         write_run_figures(folder, summary, result.history)
     write_summary(folder, summary)

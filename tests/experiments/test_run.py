@@ -277,3 +277,12 @@ def test_the_folder_is_locked_before_anything_is_read(
 
 def test_public_names_are_listed() -> None:
     assert set(fcpts_ref.__all__) <= set(dir(fcpts_ref))
+
+
+def test_the_history_names_its_columns(tmp_path: Path) -> None:
+    """A layer that is kept dense has no column."""
+    job = Job(keep_dense=("conv1",), calibration=100, settings={"epochs": 1}, baselines=False)
+    run(job, tmp_path / "run")
+    history, notes = read_arrays(tmp_path / "run" / "history.h5")
+    assert "conv1.weight" not in notes["layers"]
+    assert len(notes["layers"]) == history["rates"].shape[1] == history["thresholds"].shape[1] == 7
