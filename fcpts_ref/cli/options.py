@@ -11,10 +11,9 @@ from fcpts_ref.pruning.registry import METHODS, method_settings
 from fcpts_ref.pruning.settings import Setting
 
 
-def add_engine_options(parser: argparse.ArgumentParser) -> None:
-    """Add --seed, --engine and --threads."""
+def add_engine_options(parser: argparse.ArgumentParser) -> Any:
+    """Add --engine and --threads.  Returns their group."""
     group = parser.add_argument_group("computing")
-    add_seed_option(group)
     group.add_argument(
         "--engine",
         choices=("numba", "numpy"),
@@ -22,6 +21,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         help="compiled kernels, or the plain NumPy specification (default: numba)",
     )
     add_threads_option(group)
+    return group
 
 
 def add_threads_option(group: Any) -> None:

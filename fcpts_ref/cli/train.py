@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.architectures.registry import architecture
-from fcpts_ref.cli.options import add_engine_options
+from fcpts_ref.cli.options import add_engine_options, add_seed_option
 from fcpts_ref.cli.progress import step_bar
 from fcpts_ref.cli.sources import add_data_option, add_home_option, find_dataset
 from fcpts_ref.cli.tables import percent
@@ -76,7 +76,7 @@ def add_parser(subparsers: Any) -> None:
         default=default.augmentation,
         help=f"default: {default.augmentation}",
     )
-    add_engine_options(parser)
+    add_seed_option(add_engine_options(parser))
     group = parser.add_argument_group("output")
     group.add_argument("--out", metavar="FILE", help="default: ARCH-DATA.h5")
     group.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -6,8 +6,10 @@ uint8 (N, C, H, W), 0 to 255; labels are whole numbers (N,); ``label_names`` (K,
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,10 @@ Array = NDArray[Any]
 
 NAMES = ("images", "labels", "test_images", "test_labels")
 OPTIONAL = "label_names"
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 MAX_RATIO = 64
 """How many times the file's size its arrays may take: beyond it a small file fills the memory."""
 
@@ -53,7 +59,7 @@ def _read(path: Path) -> dict[str, Array]:
         raise InputError(f"{path} is not a regular file; expected an .npz file")
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
+            unpacked = sum(_checked_size(path, archive, e) for e in archive.infolist())
         if unpacked > MAX_RATIO * os.path.getsize(path):
             raise InputError(
                 f"{path} unpacks to {unpacked:,} bytes, over {MAX_RATIO} times its size; write it "
@@ -71,10 +77,35 @@ def _read(path: Path) -> dict[str, Array]:
         raise
     except OSError as error:
         raise InputError(describe_failure(f"cannot read {path}", error)) from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (
+        ValueError,
+        KeyError,
+        EOFError,
+        RecursionError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise InputError(
             f"{path} is not a readable .npz file ({type(error).__name__}); write it with np.savez"
         ) from error
+
+
+def _checked_size(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
+    """The unpacked size of an entry, whose array must not claim more than that."""
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InputError(f"{path} is packed in a way NumPy does not use; write it with np.savez")
+    if entry.filename.removesuffix(".npy") in (*NAMES, OPTIONAL):
+        with archive.open(entry) as file:
+            version = np.lib.format.read_magic(file)
+            if version not in HEADERS:
+                raise ValueError("unknown version of the .npy format")
+            shape, _, dtype = HEADERS[version](file)
+        if math.prod(shape) * dtype.itemsize > entry.file_size:
+            raise InputError(
+                f"{path}: {entry.filename} claims the shape {str(shape)[:80]} and holds only "
+                f"{entry.file_size:,} bytes; write it again with np.savez"
+            )
+    return entry.file_size
 
 
 def _images(path: Path, arrays: dict[str, Array], name: str) -> NDArray[np.uint8]:

@@ -49,11 +49,13 @@ def find_dataset(name: str, home: str | None) -> Dataset:
             return source.read(Path(name))
     if name == EMBEDDED:
         return read_dataset(resource_path(f"{name}.h5"))
+    kinds = ", ".join(f"{kind}:PATH" for kind in SOURCES)
+    if Path(name).name != name or Path(name).exists():
+        raise InputError(f"{name} is a path of unknown kind; give it as one of {kinds}")
     stored = home_folder(home) / "data" / f"{name}.h5"
     if not stored.is_file():
-        kinds = ", ".join(f"{kind}:PATH" for kind in SOURCES)
         raise InputError(
-            f"there is no data set {name!r} in {stored.parent}; make it with 'fcpts-ref data "
-            f"prepare {name} --from ARCHIVE', or name its path: {kinds}"
+            f"there is no data set {name!r} in {stored.parent}; make cifar10 or cifar100 with "
+            f"'fcpts-ref data prepare NAME --from ARCHIVE', or name its path: {kinds}"
         )
     return read_dataset(stored)

@@ -83,6 +83,31 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         read_npz(tmp_path / "folder.npz")
 
 
+def test_a_claimed_shape_takes_no_memory(tmp_path: Path) -> None:
+    header = "{'descr': '|u1', 'fortran_order': False, 'shape': (1099511627776, 3, 32, 32), }"
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    with zipfile.ZipFile(save(tmp_path / "x.npz", images=None), "a") as archive:
+        archive.writestr("images.npy", content)
+    with pytest.raises(InputError, match=r"claims the shape .* holds only"):
+        read_npz(tmp_path / "x.npz")
+
+
+def test_a_damaged_compressed_array(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, **arrays())
+    content = bytearray(path.read_bytes())
+    content[60:90] = bytes(30)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"not a readable \.npz file"):
+        read_npz(path)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../digits", "folder/"])
+def test_paths_of_unknown_kind(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="is a path of unknown kind; give it as one of h5:PATH"):
+        find_dataset(name, str(tmp_path))
+
+
 def test_names_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="name its path: h5:PATH, npz:PATH") as caught:
         find_dataset("cifar99", str(tmp_path))
