@@ -55,9 +55,8 @@ def add_parser(subparsers: Any) -> None:
         "--input",
         type=int,
         nargs=3,
-        default=(3, 32, 32),
         metavar=("C", "H", "W"),
-        help="shape of an image (default: 3 32 32)",
+        help="shape of an image (default: the architecture's: 3 32 32 or 3 224 224)",
     )
     place = importing.add_mutually_exclusive_group()
     place.add_argument("--out", metavar="FILE", help="default: models/NAME.h5 in --home")
@@ -87,7 +86,7 @@ def _import(arguments: argparse.Namespace) -> int:
     make_graph = partial(
         architecture,
         arguments.arch,
-        input_shape=tuple(arguments.input),
+        input_shape=arguments.input and tuple(arguments.input),
         shortcut=arguments.shortcut,
     )
     classes = arguments.classes
