@@ -25,9 +25,9 @@ INPUTS, PRUNING, COMPUTING = "network and data", "pruning", "computing"
 class Job:
     """A pruning run, checked on construction; ``to_json`` and ``from_json`` store it.
 
-    network: a name or a file; a checkpoint of another program also needs ``arch``, and is read
-        with ``shortcut`` and ``normalise``.  data: a name or a file.  home: the folder where names
-        are looked up; None for the default one.
+    network: a name or a file, also of another program; ``arch``, ``shortcut`` and ``normalise``
+        say what its names leave open.  data: a name or a file.  home: the folder where names are
+        looked up; None for the default one.
     target: the global rate in [0, 1).  method: a name in ``METHODS``; settings: those of its
         settings that differ from their defaults, by field.
     calibration: number of training images, drawn by ``seed``; None for all, up to the number that
@@ -43,7 +43,7 @@ class Job:
     network: str = setting(
         "resnet8-digits",
         "the trained network: a name (in models/ of the package or of --home), an .h5 file of "
-        "this program, or with --arch a PyTorch or safetensors checkpoint "
+        "this program, or a PyTorch or safetensors checkpoint "
         "(default: resnet8-digits)",
         option="weights",
         metavar="NAME|FILE",
@@ -51,21 +51,23 @@ class Job:
     )
     arch: str | None = setting(
         None,
-        "architecture of another program's checkpoint: resnet20, resnet32, resnet56, any resnetN "
-        "with N = 6n + 2, or plainN",
+        "architecture of another program's checkpoint, where its names do not tell it, such as "
+        "mobilenet_v2 or resnet32 ('fcpts-ref models list' shows all)",
         metavar="NAME",
         group=INPUTS,
     )
-    shortcut: Literal["A", "B"] = setting(
-        "A",
-        "shortcuts of that resnet: A, zero padding, or B, 1x1 convolutions (default: A)",
+    shortcut: Literal["A", "B"] | None = setting(
+        None,
+        "shortcuts of CIFAR's resnetN: A, zero padding, or B, 1x1 convolutions (default: as its "
+        "names tell)",
+        choices=("A", "B"),
         group=INPUTS,
     )
-    normalise: str = setting(
-        "imagenet",
+    normalise: str | None = setting(
+        None,
         "mean and standard deviation that this checkpoint was trained with, unless it holds them: "
         f"{', '.join(NORMALISATIONS)}, or numbers such as 0.49,0.48,0.45/0.2023,0.1994,0.2010 "
-        "(default: imagenet, for three channels; use none for one)",
+        "(default: those of the program whose names it has; use none for one channel)",
         metavar="NAME|MEAN/STD",
         group=INPUTS,
     )
@@ -158,7 +160,8 @@ class Job:
     def __post_init__(self) -> None:
         check_record(self, "the job")
         budget(self.target, 1)  # refuses a rate outside [0, 1)
-        normalisation(self.normalise)
+        if self.normalise is not None:
+            normalisation(self.normalise)
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; expected 0 or more")
         if self.calibration is not None and self.calibration < 1:
