@@ -153,18 +153,20 @@ def graph_from_json(data: Any) -> Graph:
 
 
 def _attribute(value: Any) -> Any:
-    """Check a node's attribute: a finite number, a boolean, a text, or a list of integers."""
-    if isinstance(value, bool | str) or (isinstance(value, float) and math.isfinite(value)):
-        return value
+    """Check a node's attribute: a finite number, a boolean, a text, or a list of numbers."""
     if isinstance(value, list):
-        return tuple(_integer(number) for number in value)
-    return _integer(value)
+        return tuple(_number(number) for number in value)
+    return value if isinstance(value, bool | str) else _number(value)
+
+
+def _number(value: Any) -> int | float:
+    return value if isinstance(value, float) and math.isfinite(value) else _integer(value)
 
 
 def _integer(value: Any) -> int:
     if type(value) is not int or abs(value) > MAX_INTEGER:
         raise InputError(
-            f"graph: {str(value)[:80]} should be a number, a text or integers of at most "
+            f"graph: {str(value)[:80]} should be a number, a text or numbers, integers of at most "
             f"{MAX_INTEGER}"
         )
     return value

@@ -3,14 +3,38 @@
 To add one, write its layer in ``fcpts_ref/layers``, its row in a file here, and its name below.
 """
 
+from fcpts_ref.graphs.operations.arithmetic import ADD, DIVIDE, MULTIPLY, SUBTRACT
 from fcpts_ref.graphs.operations.batch_norm import BATCH_NORM
 from fcpts_ref.graphs.operations.convolution import CONVOLUTION
 from fcpts_ref.graphs.operations.linear import LINEAR
+from fcpts_ref.graphs.operations.mean import MEAN
 from fcpts_ref.graphs.operations.normalise import NORMALISE
 from fcpts_ref.graphs.operations.operation import Operation
-from fcpts_ref.graphs.operations.pointwise import ADD, LOG_SOFTMAX, RELU, RELU6, SOFTMAX
+from fcpts_ref.graphs.operations.pointwise import (
+    CLIP,
+    DROPOUT,
+    GELU,
+    HARD_SIGMOID,
+    HARD_SWISH,
+    LEAKY_RELU,
+    LOG_SOFTMAX,
+    RELU,
+    RELU6,
+    SIGMOID,
+    SILU,
+    SOFTMAX,
+    TANH,
+)
 from fcpts_ref.graphs.operations.pooling import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, MAX_POOL
-from fcpts_ref.graphs.operations.rearrangement import FLATTEN, SUBSAMPLE, ZERO_PAD
+from fcpts_ref.graphs.operations.rearrangement import (
+    CONCAT,
+    FLATTEN,
+    PAD,
+    SLICE,
+    SUBSAMPLE,
+    ZERO_PAD,
+)
+from fcpts_ref.graphs.operations.resize import RESIZE
 
 OPERATIONS: dict[str, Operation] = {
     "normalise": NORMALISE,
@@ -28,6 +52,23 @@ OPERATIONS: dict[str, Operation] = {
     "flatten": FLATTEN,
     "softmax": SOFTMAX,
     "log_softmax": LOG_SOFTMAX,
+    "leaky_relu": LEAKY_RELU,
+    "clip": CLIP,
+    "sigmoid": SIGMOID,
+    "hard_sigmoid": HARD_SIGMOID,
+    "tanh": TANH,
+    "silu": SILU,
+    "hard_swish": HARD_SWISH,
+    "gelu": GELU,
+    "dropout": DROPOUT,
+    "subtract": SUBTRACT,
+    "multiply": MULTIPLY,
+    "divide": DIVIDE,
+    "mean": MEAN,
+    "concat": CONCAT,
+    "slice": SLICE,
+    "pad": PAD,
+    "resize": RESIZE,
 }
 """The rows, by the name that nodes use."""
 

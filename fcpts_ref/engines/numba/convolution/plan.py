@@ -24,6 +24,7 @@ from fcpts_ref.engines.numba.pointwise.activation import NO_BOUNDS
 from fcpts_ref.engines.numba.tuning import WINOGRAD_GAIN
 from fcpts_ref.layers.convolution import Pair
 from fcpts_ref.layers.convolution import geometry as make_walk
+from fcpts_ref.layers.padding import Padding
 
 Array = NDArray[Any]
 
@@ -70,7 +71,7 @@ class ConvolutionPlan:
         dtype: DTypeLike,
         *,
         stride: Pair = 1,
-        padding: Pair = 0,
+        padding: Padding = 0,
         dilation: Pair = 1,
         groups: int = 1,
         border: int | None = None,
