@@ -11,7 +11,6 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.builder import GraphBuilder
 from fcpts_ref.graphs.graph import Graph, Shape
 
-
 LAYOUTS = (
     Layout("fcpts-ref", settings={"batch_norm": True}),
     Layout("fcpts-ref", settings={"batch_norm": False}),

@@ -74,12 +74,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "mobilenet_v2_cifar": Architecture(
         mobilenet_v2.mobilenet_v2, mobilenet_v2.CIFAR_LAYOUTS, {"stem": "cifar", **CIFAR_IMAGES}
     ),
-    "regnet_x_200mf": Architecture(
-        regnet.regnet_x, (regnet.PYCLS, regnet.TIMM), {"size": "200mf"}
-    ),
-    "regnet_x_400mf": Architecture(
-        regnet.regnet_x, (regnet.PYCLS, regnet.TIMM), {"size": "400mf"}
-    ),
+    "regnet_x_200mf": Architecture(regnet.regnet_x, (regnet.PYCLS, regnet.TIMM), {"size": "200mf"}),
+    "regnet_x_400mf": Architecture(regnet.regnet_x, (regnet.PYCLS, regnet.TIMM), {"size": "400mf"}),
     "regnet_x_400mf_torchvision": Architecture(
         regnet.regnet_x, (regnet.TORCHVISION, regnet.TIMM), {"size": "400mf_torchvision"}
     ),
@@ -148,6 +144,6 @@ def architecture(
     row = find_architecture(name)
     if shortcut is not None and row.build is not resnet.resnet:
         raise InputError(
-            f"shortcut is {shortcut!r}; expected none: only CIFAR's resnetN has a choice, not {name}"
+            f"shortcut is {shortcut!r}; expected none for {name}: only CIFAR's resnetN has a choice"
         )
     return row.graph(classes=classes, input_shape=input_shape, shortcut=shortcut)

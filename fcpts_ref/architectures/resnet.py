@@ -85,9 +85,7 @@ def _block(
     return net.add("relu", x, name=f"{name}.relu2")
 
 
-def _shortcut(
-    net: GraphBuilder, x: str, name: str, width: int, stride: int, kind: Shortcut
-) -> str:
+def _shortcut(net: GraphBuilder, x: str, name: str, width: int, stride: int, kind: Shortcut) -> str:
     if kind == "B":
         project, norm = f"{name}.downsample.0", f"{name}.downsample.1"
         return CONV.add(net, x, project, norm, width, stride=stride)

@@ -119,9 +119,7 @@ def _layer(
 ) -> str:
     conv, norm = f"{name}.conv{number}", f"{name}.bn{number}"
     activation = None if last else "relu"
-    return CONV.add(
-        net, x, conv, norm, width, kernel=kernel, stride=stride, activation=activation
-    )
+    return CONV.add(net, x, conv, norm, width, kernel=kernel, stride=stride, activation=activation)
 
 
 def _join(net: GraphBuilder, x: str, y: str, name: str, stride: int) -> str:
