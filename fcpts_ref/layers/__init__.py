@@ -5,6 +5,7 @@ gradients in the order of the inputs.  Images are (N, C, H, W); dtype in, dtype 
 """
 
 from fcpts_ref.layers.add import add_backward, add_forward
+from fcpts_ref.layers.attention import attention_backward, attention_forward
 from fcpts_ref.layers.batch_norm import batch_norm_backward, batch_norm_forward
 from fcpts_ref.layers.convolution import (
     convolution_backward,
@@ -12,7 +13,15 @@ from fcpts_ref.layers.convolution import (
     convolution_input_gradient,
     convolution_weight_gradient,
 )
-from fcpts_ref.layers.flatten import flatten_backward, flatten_forward
+from fcpts_ref.layers.embedding import (
+    add_parameter_backward,
+    add_parameter_forward,
+    class_token_backward,
+    class_token_forward,
+    multiply_parameter_backward,
+    multiply_parameter_forward,
+)
+from fcpts_ref.layers.layer_norm import layer_norm_backward, layer_norm_forward
 from fcpts_ref.layers.linear import linear_backward, linear_forward
 from fcpts_ref.layers.losses import (
     cross_entropy_backward,
@@ -20,6 +29,7 @@ from fcpts_ref.layers.losses import (
     kl_divergence_backward,
     kl_divergence_forward,
 )
+from fcpts_ref.layers.matmul import matmul_backward, matmul_forward
 from fcpts_ref.layers.normalise import normalise_backward, normalise_forward
 from fcpts_ref.layers.pooling import (
     average_pool_backward,
@@ -30,6 +40,14 @@ from fcpts_ref.layers.pooling import (
     max_pool_forward,
 )
 from fcpts_ref.layers.relu import relu6_backward, relu6_forward, relu_backward, relu_forward
+from fcpts_ref.layers.reshaping import (
+    flatten_backward,
+    flatten_forward,
+    reshape_backward,
+    reshape_forward,
+    transpose_backward,
+    transpose_forward,
+)
 from fcpts_ref.layers.shortcut import (
     subsample_backward,
     subsample_forward,
@@ -46,10 +64,16 @@ from fcpts_ref.layers.softmax import (
 __all__ = [
     "add_backward",
     "add_forward",
+    "add_parameter_backward",
+    "add_parameter_forward",
+    "attention_backward",
+    "attention_forward",
     "average_pool_backward",
     "average_pool_forward",
     "batch_norm_backward",
     "batch_norm_forward",
+    "class_token_backward",
+    "class_token_forward",
     "convolution_backward",
     "convolution_forward",
     "convolution_input_gradient",
@@ -62,22 +86,32 @@ __all__ = [
     "global_average_pool_forward",
     "kl_divergence_backward",
     "kl_divergence_forward",
+    "layer_norm_backward",
+    "layer_norm_forward",
     "linear_backward",
     "linear_forward",
     "log_softmax_backward",
     "log_softmax_forward",
+    "matmul_backward",
+    "matmul_forward",
     "max_pool_backward",
     "max_pool_forward",
+    "multiply_parameter_backward",
+    "multiply_parameter_forward",
     "normalise_backward",
     "normalise_forward",
     "relu6_backward",
     "relu6_forward",
     "relu_backward",
     "relu_forward",
+    "reshape_backward",
+    "reshape_forward",
     "softmax_backward",
     "softmax_forward",
     "subsample_backward",
     "subsample_forward",
+    "transpose_backward",
+    "transpose_forward",
     "zero_pad_backward",
     "zero_pad_forward",
 ]

@@ -1,19 +1,13 @@
-"""The rows of activations, softmax and addition."""
+"""The rows of activations and addition."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.graphs.operations.operation import Attributes, Operation, Shape, mixed, simple
+from fcpts_ref.graphs.operations.operation import Attributes, Operation, Shape, simple
 from fcpts_ref.layers.add import add_backward, add_forward
 from fcpts_ref.layers.relu import relu6_backward, relu6_forward, relu_backward, relu_forward
-from fcpts_ref.layers.softmax import (
-    log_softmax_backward,
-    log_softmax_forward,
-    softmax_backward,
-    softmax_forward,
-)
 
 
 def _sum_shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
@@ -25,6 +19,4 @@ def _sum_shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
 
 RELU = Operation(*simple(relu_forward, relu_backward))
 RELU6 = Operation(*simple(relu6_forward, relu6_backward))
-SOFTMAX = Operation(*simple(softmax_forward, softmax_backward), channels=mixed)
-LOG_SOFTMAX = Operation(*simple(log_softmax_forward, log_softmax_backward), channels=mixed)
 ADD = Operation(*simple(add_forward, add_backward), shape=_sum_shape, arity=2)

@@ -1,8 +1,7 @@
-"""The rows of operations that only move values: subsample, zero_pad, flatten."""
+"""The rows of operations that only move values: subsample and zero_pad."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +15,6 @@ from fcpts_ref.graphs.operations.operation import (
     image_shape,
     simple,
 )
-from fcpts_ref.layers.flatten import flatten_backward, flatten_forward
 from fcpts_ref.layers.shortcut import (
     subsample_backward,
     subsample_forward,
@@ -43,18 +41,6 @@ def _zero_pad_channels(
     return (np.pad(np.arange(inputs[0][0]), pads, constant_values=-1),)
 
 
-def _flatten_shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
-    return (math.prod(inputs[0]),)
-
-
-def _flatten_channels(
-    inputs: Sequence[Shape], attributes: Attributes
-) -> tuple[Channels | None, ...]:
-    """Every channel becomes one feature per pixel."""
-    C, *pixels = inputs[0]
-    return (np.repeat(np.arange(C), math.prod(pixels)),)
-
-
 SUBSAMPLE = Operation(
     *simple(subsample_forward, subsample_backward), {"stride": Attribute(size)}, _subsample_shape
 )
@@ -63,7 +49,4 @@ ZERO_PAD = Operation(
     {"before": Attribute(count), "after": Attribute(count)},
     _zero_pad_shape,
     channels=_zero_pad_channels,
-)
-FLATTEN = Operation(
-    *simple(flatten_forward, flatten_backward), shape=_flatten_shape, channels=_flatten_channels
 )

@@ -183,6 +183,8 @@ def _step_class(group: Group, graph: Graph) -> type[Step]:
         return Input
     if _normalises_input(group, graph):
         return Normalise
+    if group.operation == "linear" and len(graph.shapes[group.inputs[0]]) == 3:
+        return Layer  # the kernels read rows of features, not planes
     return STEPS.get(group.operation, Layer)
 
 

@@ -151,16 +151,17 @@ class GlobalPool(Step):
             pooling.plane_means_backward(self.dy.array, self.pixels, row_span, self.mask, dx.array)
 
 
-class Flatten(Step):
-    """Pixels to rows of features."""
+class Reshape(Step):
+    """The same values in another shape: flatten and reshape."""
 
     def forward(self, run: Run) -> None:
-        self.output.array[...] = self.inputs[0].values.reshape(self.output.array.shape)
+        y = self.output.values
+        y[...] = self.inputs[0].values.reshape(y.shape)
 
     def backward(self, run: Run) -> None:
         if self.dinputs[0]:
             dx = self.dinputs[0].values
-            dx[...] = self.dy.array.reshape(dx.shape)
+            dx[...] = self.dy.values.reshape(dx.shape)
 
 
 class Layer(Step):
@@ -169,7 +170,8 @@ class Layer(Step):
     def forward(self, run: Run) -> None:
         node = self.group.nodes[0]
         stored = stored_of(node, run.parameters, run.buffers)
-        inputs = [np.ascontiguousarray(slot.values) for slot in self.inputs]
+        # Copies, because the cache may hold them when the buffers have other values already.
+        inputs = [np.array(slot.values, order="C") for slot in self.inputs]
         value, changed, cache = node.row.forward(inputs, stored, node.attributes, run.training)
         run.new_buffers |= {f"{self.name}.{short}": array for short, array in changed.items()}
         self.output.values[...] = value
@@ -196,6 +198,7 @@ STEPS: dict[str, type[Step]] = {
     "max_pool": Pool,
     "average_pool": Pool,
     "global_average_pool": GlobalPool,
-    "flatten": Flatten,
+    "flatten": Reshape,
+    "reshape": Reshape,
 }
 """The step of each operation; what is not here runs as a ``Layer``."""
