@@ -28,6 +28,8 @@ RUN_TIME = {
 }
 # Optional, and only where named.
 OPTIONAL = {
+    "dask": "experiments",
+    "distributed": "experiments",
     "matplotlib": "experiments",
     "torch": "gradcheck",
     "pytest": "oracle",
