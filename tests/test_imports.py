@@ -31,6 +31,7 @@ OPTIONAL = {
     "dask": "experiments",
     "distributed": "experiments",
     "matplotlib": "experiments",
+    "shtab": "cli",
     "torch": "gradcheck",
     "pytest": "oracle",
 }
