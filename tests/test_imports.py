@@ -28,7 +28,10 @@ RUN_TIME = {
 }
 # Optional, and only where named.
 OPTIONAL = {
+    "dask": "experiments",
+    "distributed": "experiments",
     "matplotlib": "experiments",
+    "shtab": "cli",
     "torch": "gradcheck",
     "pytest": "oracle",
 }
