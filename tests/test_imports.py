@@ -28,6 +28,7 @@ RUN_TIME = {
 }
 # Optional, and only where named.
 OPTIONAL = {
+    "PIL": "data",
     "matplotlib": "experiments",
     "torch": "gradcheck",
     "pytest": "oracle",
