@@ -13,7 +13,6 @@ from interventions import Mutant
 from scipy.special import log_softmax, softmax
 
 from fcpts_ref import layers
-from fcpts_ref.spec import allocation, budget, optim
 
 RELEASED = {"profile": "released"}
 RESIDUAL = {"kind": "residual"}
