@@ -60,7 +60,9 @@ def add_parser(subparsers: Any) -> None:
     place = importing.add_mutually_exclusive_group()
     place.add_argument("--out", metavar="FILE", help="default: models/NAME.h5 in --home")
     place.add_argument(
-        "--name", help="the network's name for --weights (default: from the file's name)"
+        "--name",
+        help="the network's name, as in 'fcpts-ref sparsify --weights NAME' (default: from the "
+        "file's name)",
     )
     add_home_option(importing)
     importing.add_argument("--json", action="store_true", help="print the result as JSON")

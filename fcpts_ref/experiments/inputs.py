@@ -98,8 +98,8 @@ def find_network(
         raise InputError(
             f"network {name!r}, a {graph.name}, reads images {graph.input_shape} in "
             f"{graph.classes} classes; "
-            f"data {dataset.name!r} has {dataset.image_shape} in {len(dataset.label_names)}: give "
-            "matching --weights and --data"
+            f"data {dataset.name!r} has {dataset.image_shape} in {len(dataset.label_names)}: "
+            "choose a network and data that match"
         )
     return network
 

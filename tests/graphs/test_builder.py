@@ -76,7 +76,7 @@ def test_a_graph_may_grow_after_it_was_taken():
         (("add", "images"), {}, "expected the names of 2 earlier"),
         (("convolution", "images"), {"kernel": 3}, "lacks the attribute 'out_channels'"),
         (("convolution", "images"), {"kernel": 9, "out_channels": 2}, "node 'convolution'"),
-        (("linear", "images"), {"out_features": 2}, "node 'linear'"),
+        (("linear", "images"), {"in_features": 7, "out_features": 2}, "node 'linear'"),
         (("relu", "images"), {"slope": 0.1}, "has no attribute 'slope'"),
     ],
 )
