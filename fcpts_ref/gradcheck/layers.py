@@ -34,6 +34,7 @@ def make_examples(seed: int = 0) -> list[Example]:
         *_shapes(draw),
         *_arithmetic(draw),
         *_moved(draw),
+        *_tokens(draw),
         *_losses(draw, np.random.default_rng(seed + 2)),
     ]
 
@@ -141,6 +142,23 @@ def _shapes(draw: Any) -> list[Example]:
         (_pair("flatten", ("x",)), [draw((2, 3, 2, 2))], ANALYTIC),
         (_pair("normalise", ("x", "mean", "std"), constant=("mean", "std")),
          [draw((1, 2, 2, 2)), draw(2), np.array([0.5, 2.0])], ANALYTIC),
+    ]  # fmt: skip
+
+
+def _tokens(draw: Any) -> list[Example]:
+    shaped, heads = {"shape": (2, 3), "epsilon": 1e-3}, {"heads": 2}
+    return [
+        (_pair("matmul", ("a", "b")), [draw((2, 3, 2, 4)), draw((2, 4, 3))], ANALYTIC),
+        (_pair("reshape", ("x",), settings={"shape": (3, -1)}), [draw((2, 2, 3, 2))], ANALYTIC),
+        (_pair("transpose", ("x",), settings={"permutation": (1, 2, 0)}), [draw((2, 2, 3, 2))],
+         ANALYTIC),
+        (_pair("layer_norm", ("x", "gamma", "beta"), settings=shaped),
+         [draw((2, 2, 2, 3)), draw((2, 3)), draw((2, 3))], ANALYTIC),
+        (_pair("attention", ("q", "k", "v"), settings=heads),
+         [draw((2, 3, 4)), draw((2, 2, 4)), draw((2, 2, 6))], ANALYTIC),
+        (_pair("class_token", ("x", "token")), [draw((2, 3, 4)), draw(4)], ANALYTIC),
+        (_pair("add_parameter", ("x", "parameter")), [draw((2, 3, 4)), draw((3, 1))], ANALYTIC),
+        (_pair("multiply_parameter", ("x", "parameter")), [draw((2, 4)), draw((3, 4))], ANALYTIC),
     ]  # fmt: skip
 
 

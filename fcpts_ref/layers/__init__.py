@@ -14,6 +14,7 @@ from fcpts_ref.layers.arithmetic import (
     subtract_backward,
     subtract_forward,
 )
+from fcpts_ref.layers.attention import attention_backward, attention_forward
 from fcpts_ref.layers.batch_norm import batch_norm_backward, batch_norm_forward
 from fcpts_ref.layers.concat import (
     concat_backward,
@@ -28,8 +29,16 @@ from fcpts_ref.layers.convolution import (
     convolution_weight_gradient,
 )
 from fcpts_ref.layers.dropout import dropout_backward, dropout_forward
-from fcpts_ref.layers.flatten import flatten_backward, flatten_forward
+from fcpts_ref.layers.embedding import (
+    add_parameter_backward,
+    add_parameter_forward,
+    class_token_backward,
+    class_token_forward,
+    multiply_parameter_backward,
+    multiply_parameter_forward,
+)
 from fcpts_ref.layers.gelu import gelu_backward, gelu_forward
+from fcpts_ref.layers.layer_norm import layer_norm_backward, layer_norm_forward
 from fcpts_ref.layers.linear import linear_backward, linear_forward
 from fcpts_ref.layers.losses import (
     cross_entropy_backward,
@@ -37,6 +46,7 @@ from fcpts_ref.layers.losses import (
     kl_divergence_backward,
     kl_divergence_forward,
 )
+from fcpts_ref.layers.matmul import matmul_backward, matmul_forward
 from fcpts_ref.layers.mean import mean_backward, mean_forward
 from fcpts_ref.layers.normalise import normalise_backward, normalise_forward
 from fcpts_ref.layers.pad import pad_backward, pad_forward
@@ -57,6 +67,14 @@ from fcpts_ref.layers.relu import (
     relu6_forward,
     relu_backward,
     relu_forward,
+)
+from fcpts_ref.layers.reshaping import (
+    flatten_backward,
+    flatten_forward,
+    reshape_backward,
+    reshape_forward,
+    transpose_backward,
+    transpose_forward,
 )
 from fcpts_ref.layers.resize import resize_backward, resize_forward
 from fcpts_ref.layers.shortcut import (
@@ -89,10 +107,16 @@ from fcpts_ref.layers.swish import (
 __all__ = [
     "add_backward",
     "add_forward",
+    "add_parameter_backward",
+    "add_parameter_forward",
+    "attention_backward",
+    "attention_forward",
     "average_pool_backward",
     "average_pool_forward",
     "batch_norm_backward",
     "batch_norm_forward",
+    "class_token_backward",
+    "class_token_forward",
     "clip_backward",
     "clip_forward",
     "concat_backward",
@@ -119,18 +143,24 @@ __all__ = [
     "hard_swish_forward",
     "kl_divergence_backward",
     "kl_divergence_forward",
+    "layer_norm_backward",
+    "layer_norm_forward",
     "leaky_relu_backward",
     "leaky_relu_forward",
     "linear_backward",
     "linear_forward",
     "log_softmax_backward",
     "log_softmax_forward",
+    "matmul_backward",
+    "matmul_forward",
     "max_pool_backward",
     "max_pool_forward",
     "mean_backward",
     "mean_forward",
     "multiply_backward",
     "multiply_forward",
+    "multiply_parameter_backward",
+    "multiply_parameter_forward",
     "normalise_backward",
     "normalise_forward",
     "pad_backward",
@@ -139,6 +169,8 @@ __all__ = [
     "relu6_forward",
     "relu_backward",
     "relu_forward",
+    "reshape_backward",
+    "reshape_forward",
     "resize_backward",
     "resize_forward",
     "sigmoid_backward",
@@ -155,6 +187,8 @@ __all__ = [
     "subtract_forward",
     "tanh_backward",
     "tanh_forward",
+    "transpose_backward",
+    "transpose_forward",
     "zero_pad_backward",
     "zero_pad_forward",
 ]

@@ -138,6 +138,14 @@ EXAMPLES: dict[str, Example] = {
          "coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 2.0},
     ),
     "resize: one pixel": (((3, 1, 1),), {"size": (2, 3)}),
+    "matmul": (((2, 3, 4), (4, 5)), {}),
+    "reshape": (((4, 3, 5),), {"shape": (2, -1, 3)}),
+    "transpose": (((3, 4, 2),), {"permutation": (2, 0, 1)}),
+    "layer_norm": (((5, 6),), {"shape": (6,), "epsilon": 1e-3}),
+    "attention": (((4, 6), (5, 6), (5, 8)), {"heads": 2}),
+    "class_token": (((4, 6),), {"features": 6}),
+    "add_parameter": (((4, 6),), {"shape": (4, 6), "role": "embedding"}),
+    "multiply_parameter": (((3, 4, 6),), {"shape": (4, 1)}),
 }  # fmt: skip
 
 # The conformance vectors of an operation, where they bear another name.

@@ -249,7 +249,7 @@ BRIDGE = [
     Mutant(
         "the bandwidth is absolute",
         step.bandwidth_of,
-        lambda right: lambda weight, conventions: conventions.bandwidth_factor,
+        lambda right: lambda weight, conventions, _: conventions.bandwidth_factor,
         STEPS,
         "densities",
         11,
@@ -258,7 +258,9 @@ BRIDGE = [
     Mutant(
         "the bandwidth's deviation is biased",
         step.bandwidth_of,
-        lambda right: lambda weight, conventions: conventions.bandwidth_factor * weight.std(),
+        lambda right: (
+            lambda weight, conventions, spread: conventions.bandwidth_factor * weight.std()
+        ),
         STEPS,
         "densities",
         10,

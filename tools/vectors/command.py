@@ -20,6 +20,7 @@ from tools.vectors import (
     layer_cases,
     method_cases,
     shape_cases,
+    token_cases,
     window_cases,
 )
 from tools.vectors.suite import RETIRED, Group, write_suite
@@ -36,6 +37,7 @@ def make_groups() -> list[Group]:
         *window_cases.make_groups(),
         *activation_cases.make_groups(),
         *shape_cases.make_groups(),
+        *token_cases.make_groups(),
         *method_cases.make_groups(),
         *fcpts_cases.make_groups(),
     ]

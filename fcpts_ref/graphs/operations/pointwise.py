@@ -1,9 +1,9 @@
-"""The rows of activations, softmax and dropout."""
+"""The rows of activations and dropout."""
 
 from __future__ import annotations
 
 from fcpts_ref.graphs.operations.attributes import Attribute, choice, number, share
-from fcpts_ref.graphs.operations.operation import Operation, mixed, simple
+from fcpts_ref.graphs.operations.operation import Operation, simple
 from fcpts_ref.layers.dropout import dropout_backward, dropout_forward
 from fcpts_ref.layers.gelu import APPROXIMATIONS, gelu_backward, gelu_forward
 from fcpts_ref.layers.relu import (
@@ -24,12 +24,6 @@ from fcpts_ref.layers.sigmoid import (
     tanh_backward,
     tanh_forward,
 )
-from fcpts_ref.layers.softmax import (
-    log_softmax_backward,
-    log_softmax_forward,
-    softmax_backward,
-    softmax_forward,
-)
 from fcpts_ref.layers.swish import (
     hard_swish_backward,
     hard_swish_forward,
@@ -39,8 +33,6 @@ from fcpts_ref.layers.swish import (
 
 RELU = Operation(*simple(relu_forward, relu_backward))
 RELU6 = Operation(*simple(relu6_forward, relu6_backward))
-SOFTMAX = Operation(*simple(softmax_forward, softmax_backward), channels=mixed)
-LOG_SOFTMAX = Operation(*simple(log_softmax_forward, log_softmax_backward), channels=mixed)
 SIGMOID = Operation(*simple(sigmoid_forward, sigmoid_backward))
 TANH = Operation(*simple(tanh_forward, tanh_backward))
 HARD_SIGMOID = Operation(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,7 +32,6 @@ from fcpts_ref.layers.concat import (
     slice_forward,
     sliced,
 )
-from fcpts_ref.layers.flatten import flatten_backward, flatten_forward
 from fcpts_ref.layers.pad import pad_backward, pad_forward
 from fcpts_ref.layers.shortcut import (
     subsample_backward,
@@ -59,18 +57,6 @@ def _zero_pad_channels(
 ) -> tuple[Channels | None, ...]:
     pads = attributes["before"], attributes["after"]
     return (np.pad(np.arange(inputs[0][0]), pads, constant_values=-1),)
-
-
-def _flatten_shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
-    return (math.prod(inputs[0]),)
-
-
-def _flatten_channels(
-    inputs: Sequence[Shape], attributes: Attributes
-) -> tuple[Channels | None, ...]:
-    """Every channel becomes one feature per pixel."""
-    C, *pixels = inputs[0]
-    return (np.repeat(np.arange(C), math.prod(pixels)),)
 
 
 def _concat_shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
@@ -145,9 +131,6 @@ ZERO_PAD = Operation(
     {"before": Attribute(count), "after": Attribute(count)},
     _zero_pad_shape,
     channels=_zero_pad_channels,
-)
-FLATTEN = Operation(
-    *simple(flatten_forward, flatten_backward), shape=_flatten_shape, channels=_flatten_channels
 )
 CONCAT = Operation(
     *simple(concat_forward, concat_backward),

@@ -152,16 +152,17 @@ class GlobalPool(Step):
             pooling.plane_means_backward(self.dy.array, self.pixels, row_span, self.mask, dx.array)
 
 
-class Flatten(Step):
-    """Pixels to rows of features."""
+class Reshape(Step):
+    """The same values in another shape: flatten and reshape."""
 
     def forward(self, run: Run) -> None:
-        self.output.array[...] = self.inputs[0].values.reshape(self.output.array.shape)
+        y = self.output.values
+        y[...] = self.inputs[0].values.reshape(y.shape)
 
     def backward(self, run: Run) -> None:
         if self.dinputs[0]:
             dx = self.dinputs[0].values
-            dx[...] = self.dy.array.reshape(dx.shape)
+            dx[...] = self.dy.values.reshape(dx.shape)
 
 
 class Layer(Step):
@@ -170,7 +171,8 @@ class Layer(Step):
     def forward(self, run: Run) -> None:
         node = self.group.nodes[0]
         stored = stored_of(node, run.parameters, run.buffers)
-        inputs = [np.ascontiguousarray(slot.values) for slot in self.inputs]
+        # Copies, because the cache may hold them when the buffers have other values already.
+        inputs = [np.array(slot.values, order="C") for slot in self.inputs]
         value, changed, cache = node.row.forward(inputs, stored, node.attributes, run.training)
         run.new_buffers |= {f"{self.name}.{short}": array for short, array in changed.items()}
         self.output.values[...] = value
@@ -193,7 +195,8 @@ def step_class(group: Group, shapes: Mapping[str, tuple[int, ...]]) -> type[Step
     uneven = group.operation.endswith("_pool") and (
         gaps or not attributes.get("count_include_pad", True)
     )
-    return Layer if repeats or uneven else STEPS.get(group.operation, Layer)
+    tokens = group.operation == "linear" and len(shapes[group.inputs[0]]) == 3  # not rows
+    return Layer if repeats or uneven or tokens else STEPS.get(group.operation, Layer)
 
 
 STEPS: dict[str, type[Step]] = {
@@ -208,6 +211,7 @@ STEPS: dict[str, type[Step]] = {
     "max_pool": Pool,
     "average_pool": Pool,
     "global_average_pool": GlobalPool,
-    "flatten": Flatten,
+    "flatten": Reshape,
+    "reshape": Reshape,
 }
 """The step of each operation; what is not here runs as a ``Layer``."""
