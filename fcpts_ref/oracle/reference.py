@@ -196,7 +196,7 @@ def _make_allocation(name: str) -> Callable[..., Any]:
 def _split(name: str, inputs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     tensors = TENSORS.get(name, ("x",))
     settings = {
-        key: tuple(value) if key in LISTS and not isinstance(value, int) else value
+        key: tuple(value) if key in LISTS and isinstance(value, list | np.ndarray) else value
         for key, value in inputs.items()
         if key not in tensors
     }
