@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 from numpy.typing import NDArray
@@ -25,6 +26,23 @@ def axis_of_value(axis: int, rank: int) -> int:
 def axis_of_array(axis: int, x: Array) -> int:
     """The axis of an array (N, ...) for an axis of its value.  Raises InputError as above."""
     return axis_of_value(axis, x.ndim) if axis < 0 else axis_of_value(axis, x.ndim - 1) + 1
+
+
+def array_axis(axis: int, rank: int) -> int:
+    """The axis of an array (N, ...) that a setting names, for a value with ``rank`` axes.
+
+    Raises InputError for an axis that the value does not have.
+    """
+    try:
+        number = index(axis)
+    except TypeError:
+        number = rank
+    if not -rank <= number < rank:
+        raise InputError(
+            f"got axis {axis!r} of a value with {rank} axes; expected {-rank} to {rank - 1}, "
+            "without the batch"
+        )
+    return number % rank + 1
 
 
 def with_rank(x: Array, rank: int) -> Array:

@@ -10,6 +10,8 @@ import numpy as np
 from fcpts_ref import layers
 from fcpts_ref.graphs.graph import Node
 from fcpts_ref.graphs.operations.convolution import settings
+from fcpts_ref.graphs.operations.pooling import windows_of
+from fcpts_ref.layers.windows import gather, scatter
 from fcpts_ref.oracle.evidence import Array, Candidate, Evidence
 
 
@@ -18,8 +20,8 @@ def _activation(evidence: Evidence) -> Iterator[Candidate]:
     x = _value(evidence, node.inputs[0])
     if node.operation == "batch_norm":
         yield from _batch_norm_values(evidence, node, x)
-    if node.operation == "average_pool" and any(node.attributes["padding"]):
-        ones, _ = layers.average_pool_forward(np.ones_like(x), **_window(node))
+    if node.operation == "average_pool" and _counts_padding(node):
+        ones, _ = layers.average_pool_forward(np.ones_like(x), **node.attributes)
         yield None, "padding does not count in the mean", evidence.value / ones
     if node.operation == "convolution":
         flipped = evidence.stored[f"{node.name}.weight"][:, :, ::-1, ::-1]
@@ -34,6 +36,10 @@ def _activation(evidence: Evidence) -> Iterator[Candidate]:
         if bias is not None:
             y, *_ = _forward(evidence, node, {"bias": np.zeros_like(bias)})
             yield None, "the bias is missing", y
+
+
+def _counts_padding(node: Node) -> bool:
+    return any(node.attributes["padding"]) and bool(node.attributes["count_include_pad"])
 
 
 def _batch_norm_values(evidence: Evidence, node: Node, x: Array) -> Iterator[Candidate]:
@@ -108,7 +114,9 @@ def _gradient_mistakes(evidence: Evidence, node: Node) -> Iterator[Candidate]:
             "ties in max pooling: maxima share the gradient",
             _max_pool(node, x, dy, share=True),
         )
-        flipped, cache = layers.max_pool_forward(x[:, :, ::-1, ::-1], **_window(node))
+        top, left, bottom, right = node.attributes["padding"]
+        window = dict(node.attributes) | {"padding": (bottom, right, top, left)}
+        flipped, cache = layers.max_pool_forward(x[:, :, ::-1, ::-1], **window)
         if flipped.shape == dy.shape:
             dx = layers.max_pool_backward(dy[:, :, ::-1, ::-1], cache)[:, :, ::-1, ::-1]
             yield None, "ties in max pooling: the last maximum takes the gradient", dx
@@ -140,22 +148,13 @@ def _kernel_mistakes(evidence: Evidence, node: Node, x: Array, dy: Array) -> Ite
 
 def _max_pool(node: Node, x: Array, dy: Array, *, share: bool) -> Array:
     """Give the gradient to every maximum of a window, or share it among them."""
-    window = _window(node)
-    y, _ = layers.max_pool_forward(x, **window)
-    (R, S), (down, right), (top, left) = window["kernel"], window["stride"], window["padding"]
-    pads = ((0, 0), (0, 0), (top, top), (left, left))
-    padded, dx = np.pad(x, pads, constant_values=-np.inf), np.zeros(np.pad(x, pads).shape)
-    P, Q = y.shape[2:]
-    places = [
-        (slice(None), slice(None), slice(r, r + P * down, down), slice(s, s + Q * right, right))
-        for r in range(R)
-        for s in range(S)
-    ]
-    winners = [padded[place][:, :, :P, :Q] == y for place in places]
-    parts: Any = sum(winners) if share else 1
-    for place, winner in zip(places, winners, strict=True):
-        dx[place][:, :, :P, :Q] += np.where(winner, dy / parts, 0)
-    return dx[:, :, top : top + x.shape[2], left : left + x.shape[3]]
+    y, _ = layers.max_pool_forward(x, **node.attributes)
+    windows = windows_of(node.attributes)
+    winners = gather(x, windows, fill=-np.inf) == y[..., np.newaxis, np.newaxis]
+    parts: Any = winners.sum(axis=(4, 5)) if share else 1
+    R, S = windows.kernel
+    taps = ((r, s, np.where(winners[..., r, s], dy / parts, 0)) for r in range(R) for s in range(S))
+    return scatter(taps, x.shape, windows, dy)
 
 
 def _dsparse_weight(evidence: Evidence) -> Iterator[Candidate]:
@@ -207,10 +206,6 @@ def _value(evidence: Evidence, name: str) -> Array:
         if name in evidence.setting.network.graph.inputs
         else evidence.expected[f"{prefix}/{name}"]
     )
-
-
-def _window(node: Node) -> dict[str, Any]:
-    return {k: node.attributes[k] for k in ("kernel", "stride", "padding")}
 
 
 def _wide(per_channel: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ class Pool(Step):
         attributes = self.group.attributes
         self.x = inputs[0].size, inputs[0].geometry.pitch
         self.y = output.size, output.geometry.pitch
-        self.walk = tuple(attributes[name] for name in ("kernel", "stride", "padding"))
+        self.walk = attributes["kernel"], attributes["stride"], attributes["padding"][:2]
         self.largest = self.group.operation == "max_pool"
         if self.largest:
             self.winner = np.zeros((*output.array.shape[:2], math.prod(output.size)), np.int32)
@@ -184,6 +185,18 @@ class Layer(Step):
         for slot, dinput in zip(self.dinputs, dinputs, strict=True):
             if slot:
                 slot.values[...] = dinput
+
+
+def step_class(group: Group, shapes: Mapping[str, tuple[int, ...]]) -> type[Step]:
+    """The step that runs a group of nodes; shapes: of the values."""
+    attributes = group.attributes
+    repeats = group.operation == "add" and len({shapes[name] for name in group.inputs}) > 1
+    gaps = attributes.get("ceil_mode") or attributes.get("dilation", (1, 1)) != (1, 1)
+    uneven = group.operation.endswith("_pool") and (
+        gaps or not attributes.get("count_include_pad", True)
+    )
+    tokens = group.operation == "linear" and len(shapes[group.inputs[0]]) == 3  # not rows
+    return Layer if repeats or uneven or tokens else STEPS.get(group.operation, Layer)
 
 
 STEPS: dict[str, type[Step]] = {

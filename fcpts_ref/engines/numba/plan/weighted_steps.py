@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.engines.numba.convolution.linear import LinearPlan
-from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, Operands
+from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, Operands, Weights
 from fcpts_ref.engines.numba.memory.buffers import Slot
 from fcpts_ref.engines.numba.memory.layout import allocate, pixel_mask
 from fcpts_ref.engines.numba.plan.fusion import Group
@@ -62,16 +62,19 @@ class Convolution(Step):
         bounds: tuple[float, float],
     ) -> None:  # fmt: skip
         """The output scaled and shifted by channel, plus a residual, clamped to the bounds."""
-        weight = run.parameters[self.weight] * scale[:, np.newaxis, np.newaxis, np.newaxis]
         if self.biased:
             shift = shift + run.parameters[self.bias] * scale
-        operands = self.plan.operands(
-            self.inputs[0].array, weight, density=run.density(self.weight)
-        )
+        weights = run.cached((self.plan, "scaled"), lambda: self._scaled(run, scale))
         self.plan.forward(
-            operands, shift, self.output.array, residual=residual.array if residual else None,
-            bounds=bounds, packed=run.packed(f"{self.weight}, scaled"),
+            Operands(self.plan.source(self.inputs[0].array), weights), shift, self.output.array,
+            residual=residual.array if residual else None, bounds=bounds,
+            packed=run.packed(f"{self.weight}, scaled"),
         )  # fmt: skip
+
+    def _scaled(self, run: Run, scale: Array) -> Weights:
+        weight = run.parameters[self.weight] * scale[:, np.newaxis, np.newaxis, np.newaxis]
+        density, lasting = run.density(self.weight), run.cache is not None
+        return self.plan.weights(weight, density=density, lasting=lasting)
 
     def backward(self, run: Run) -> None:
         dy, weight = self.dy, run.parameters[self.weight]

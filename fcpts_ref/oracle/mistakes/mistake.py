@@ -1,0 +1,25 @@
+"""A known mistake: its name, what a program does that makes it, and the formula that results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from fcpts_ref.oracle.evidence import Array, Evidence
+
+Values = Callable[[Evidence], Iterator[tuple[str, Array]]]
+"""For a quantity: the names of mistakes, each with the value that it gives."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """text: one line for the report.  formula: what is computed with it.
+
+    look: where in a program, or in which call of a library, it usually hides.
+    point: the number of the open point that it is another reading of, if any.
+    """
+
+    text: str
+    formula: str
+    look: str = ""
+    point: int | None = None
