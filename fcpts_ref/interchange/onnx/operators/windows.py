@@ -37,7 +37,7 @@ def convolution(t: Translator, node: OnnxNode, inputs: Sequence[Known | None]) -
         "groups": node.settings.get("group", 1),
         "bias": bias is not None,
     }
-    if C != per_group * attributes["groups"]:
+    if per_group * attributes["groups"] != C:
         raise InputError(f"reads {C} channels; its weight {weight.array.shape} does not fit")
     return _result(t, t.add(node, "convolution", [name], attributes, arrays), inputs, spatial)
 
