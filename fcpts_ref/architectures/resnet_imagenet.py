@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fcpts_ref.architectures.blocks import conv_norm
+from fcpts_ref.architectures.blocks import ConvNorm
+from fcpts_ref.architectures.layouts import CIFAR, Layout, renaming
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.builder import GraphBuilder
 from fcpts_ref.graphs.graph import Graph
@@ -20,6 +21,38 @@ DEPTHS = {
     101: ((3, 4, 23, 3), True),
 }
 EXPANSION = 4  # a bottleneck's outputs per inner channel
+
+LAYOUTS = (Layout("torchvision, timm"),)
+CIFAR_LAYOUTS = (
+    Layout("torchvision", normalise=CIFAR),
+    Layout(
+        "kuangliu/pytorch-cifar",
+        renaming((r"(.+)\.downsample\.(\d)", r"\1.shortcut.\2"), ("fc", "linear")),
+        normalise=CIFAR,
+    ),
+    Layout(
+        "ModelTC/FCPTS",
+        renaming(
+            ("conv1", "conv1.0"),
+            ("bn1", "conv1.1"),
+            *(
+                (rf"layer{stage}\.(\d+)\.{ours}", rf"conv{stage + 1}_x.\1.{theirs}")
+                for stage in range(1, 5)
+                for ours, theirs in (
+                    (r"conv1", "residual_function.0"),
+                    (r"bn1", "residual_function.1"),
+                    (r"conv2", "residual_function.3"),
+                    (r"bn2", "residual_function.4"),
+                    (r"conv3", "residual_function.6"),
+                    (r"bn3", "residual_function.7"),
+                    (r"downsample\.0", "shortcut.0"),
+                    (r"downsample\.1", "shortcut.1"),
+                )
+            ),
+        ),
+        normalise=CIFAR,
+    ),
+)
 
 
 def resnet_imagenet(
@@ -43,42 +76,55 @@ def resnet_imagenet(
         raise InputError(f"ResNet depth is {depth}; expected one of {', '.join(map(str, DEPTHS))}")
     if stem not in ("imagenet", "cifar"):
         raise InputError(f"stem is {stem!r}; expected 'imagenet' or 'cifar'")
-    blocks, bottleneck = DEPTHS[depth]
+    counts, bottleneck = DEPTHS[depth]
     widths = [max(1, round(width * 64 * 2**stage)) for stage in range(4)]
     net = GraphBuilder(f"resnet{depth}{'_cifar' if stem == 'cifar' else ''}", input_shape)
     x = net.add("normalise", net.images)
     kernel, stride = (7, 2) if stem == "imagenet" else (3, 1)
-    x = conv_norm(net, x, "conv1", "bn1", widths[0], kernel=kernel, stride=stride)
-    x = net.add("relu", x)
+    x = CONV.add(net, x, "conv1", "bn1", widths[0], kernel=kernel, stride=stride, activation="relu")
     if stem == "imagenet":
         x = net.add("max_pool", x, name="maxpool", kernel=3, stride=2, padding=1)
     block = _bottleneck if bottleneck else _basic
-    for stage, (count, inner) in enumerate(zip(blocks, widths, strict=True), start=1):
+    for stage, (count, inner) in enumerate(zip(counts, widths, strict=True), start=1):
         for i in range(count):
             x = block(net, x, f"layer{stage}.{i}", inner, 2 if stage > 1 and i == 0 else 1)
     x = net.add("global_average_pool", x, name="avgpool")
     return net.graph(net.add("linear", x, name="fc", out_features=classes))
 
 
+CONV = ConvNorm()
+
+
 def _basic(net: GraphBuilder, x: str, name: str, width: int, stride: int) -> str:
-    y = conv_norm(net, x, f"{name}.conv1", f"{name}.bn1", width, kernel=3, stride=stride)
-    y = net.add("relu", y, name=f"{name}.relu1")
-    y = conv_norm(net, y, f"{name}.conv2", f"{name}.bn2", width, kernel=3)
-    return _join(net, x, y, name, stride)
+    y = _layer(net, x, name, 1, width, kernel=3, stride=stride)
+    return _join(net, x, _layer(net, y, name, 2, width, kernel=3, last=True), name, stride)
 
 
 def _bottleneck(net: GraphBuilder, x: str, name: str, width: int, stride: int) -> str:
-    y = conv_norm(net, x, f"{name}.conv1", f"{name}.bn1", width)
-    y = net.add("relu", y, name=f"{name}.relu1")
-    y = conv_norm(net, y, f"{name}.conv2", f"{name}.bn2", width, kernel=3, stride=stride)
-    y = net.add("relu", y, name=f"{name}.relu2")
-    y = conv_norm(net, y, f"{name}.conv3", f"{name}.bn3", width * EXPANSION)
-    return _join(net, x, y, name, stride)
+    y = _layer(net, x, name, 1, width)
+    y = _layer(net, y, name, 2, width, kernel=3, stride=stride)
+    return _join(net, x, _layer(net, y, name, 3, width * EXPANSION, last=True), name, stride)
+
+
+def _layer(
+    net: GraphBuilder,
+    x: str,
+    name: str,
+    number: int,
+    width: int,
+    *,
+    kernel: int = 1,
+    stride: int = 1,
+    last: bool = False,
+) -> str:
+    conv, norm = f"{name}.conv{number}", f"{name}.bn{number}"
+    activation = None if last else "relu"
+    return CONV.add(net, x, conv, norm, width, kernel=kernel, stride=stride, activation=activation)
 
 
 def _join(net: GraphBuilder, x: str, y: str, name: str, stride: int) -> str:
     """Add the block's result ``y`` to its input ``x``, projected where the shape changes."""
     if net.shapes[x] != net.shapes[y]:
         project, norm = f"{name}.downsample.0", f"{name}.downsample.1"
-        x = conv_norm(net, x, project, norm, net.shapes[y][0], stride=stride)
+        x = CONV.add(net, x, project, norm, net.shapes[y][0], stride=stride)
     return net.add("relu", net.add("add", y, x, name=f"{name}.add"), name=f"{name}.relu")

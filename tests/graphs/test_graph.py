@@ -73,9 +73,9 @@ def test_resnet_names_follow_the_checkpoints():
     names = set(resnet(20).parameter_shapes)
     assert {"conv1.weight", "bn1.bias", "layer2.0.conv1.weight", "layer3.2.bn2.weight"} <= names
     assert not any("shortcut" in name for name in names)
-    extra = set(resnet(20, shortcut="B").parameter_shapes) - names
-    assert {name.split(".shortcut.")[0] for name in extra} == {"layer2.0", "layer3.0"}
-    assert {name.split(".shortcut.")[1] for name in extra} == {"0.weight", "1.weight", "1.bias"}
+    extra = set(resnet(20, shortcut="B").parameter_shapes) - names - {"fc.weight", "fc.bias"}
+    assert {name.split(".downsample.")[0] for name in extra} == {"layer2.0", "layer3.0"}
+    assert {name.split(".downsample.")[1] for name in extra} == {"0.weight", "1.weight", "1.bias"}
 
 
 @pytest.mark.parametrize("depth", [0, 2, 7, 9, 18, 50 - 1])

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from mutation import replaced
-from traced_networks import BATCH, IMAGE_COUNT, network
 from small_networks import make_images
+from traced_networks import BATCH, IMAGE_COUNT, network
 
 from fcpts_ref.oracle import trace as recording
 from fcpts_ref.oracle.replay import begin, replay
