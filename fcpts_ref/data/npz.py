@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref.data.dataset import Dataset, Split
 from fcpts_ref.errors import InputError
-from fcpts_ref.storage.files import describe_failure
+from fcpts_ref.storage.files import check_regular_file, describe_failure
 from fcpts_ref.storage.hdf5 import array_sha256
 
 Array = NDArray[Any]
@@ -55,8 +54,7 @@ def read_npz(path: Path) -> Dataset:
 
 
 def _read(path: Path) -> dict[str, Array]:
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path} is not a regular file; expected an .npz file")
+    check_regular_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(_checked_size(path, archive, e) for e in archive.infolist())
@@ -73,18 +71,11 @@ def _read(path: Path) -> dict[str, Array]:
                     f"{OPTIONAL}"
                 )
             return {name: stored[name] for name in (*NAMES, OPTIONAL) if name in stored}
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except OSError as error:
         raise InputError(describe_failure(f"cannot read {path}", error)) from error
-    except (
-        ValueError,
-        KeyError,
-        EOFError,
-        RecursionError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # zipfile, zlib and NumPy's parser of headers have many
         raise InputError(
             f"{path} is not a readable .npz file ({type(error).__name__}); write it with np.savez"
         ) from error
