@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-import zlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.storage.files import describe_failure
+from fcpts_ref.storage.files import check_regular_file, describe_failure
 
 Array = NDArray[Any]
 
@@ -35,8 +34,7 @@ def read_npz_arrays(
     Raises InputError, one line, for a file that is absent, is not a regular file, is not readable,
     lacks the required array, or unpacks to far more than its own size.  Nothing is unpickled.
     """
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path} is not a regular file; expected an .npz file")
+    check_regular_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -54,18 +52,11 @@ def read_npz_arrays(
                 )
             names = stored.files if only is None else [name for name in only if name in stored]
             return {name: stored[name] for name in names}
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except OSError as error:
         raise InputError(describe_failure(f"cannot read {path}", error)) from error
-    except (
-        ValueError,
-        KeyError,
-        EOFError,
-        RecursionError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # zipfile, zlib and NumPy's parser of headers have many
         raise InputError(
             f"{path} is not a readable .npz file ({type(error).__name__}); write it with np.savez"
         ) from error
