@@ -59,8 +59,9 @@ REGNETS = {
 }
 
 
-def pair(name, source, width, side, make):
+def pair(case, width):
     """Return our network under the names of a source, and PyTorch's with the same weights."""
+    (name, source), (side, make) = case, CASES[case]
     row = ARCHITECTURES[name]
     layout = next(one for one in row.layouts if source in one.source)
     graph = row.graph(**layout.settings, classes=CLASSES, width=width, input_shape=(3, side, side))
@@ -100,16 +101,16 @@ def assert_gradients(got, want):
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_narrow(case, training):
-    side, make = CASES[case]
-    assert_same(*pair(*case, 0.125, side, make), 5, training)
+    network, module = pair(case, 0.125)
+    assert_same(network, module, 5, training)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_full_width(case, training):
-    side, make = CASES[case]
-    assert_same(*pair(*case, 1.0, side, make), 5, training)
+    network, module = pair(case, 1.0)
+    assert_same(network, module, 5, training)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
@@ -151,10 +152,9 @@ def test_mobilenet_v1_for_cifar():
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_steps_of_fcpts(case):
-    side, make = CASES[case]
-    network, _ = pair(*case, 0.125, side, make)
+    network, _ = pair(case, 0.125)
     method = FCPTS(profile="paper", epochs=2, batch_size=5)
-    check_steps(network.graph, partial(make, 0.125), method)
+    check_steps(network.graph, partial(CASES[case][1], 0.125), method)
 
 
 @pytest.mark.parametrize("name", REGNETS)
