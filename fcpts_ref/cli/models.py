@@ -12,13 +12,14 @@ from fcpts_ref.architectures.registry import architecture
 from fcpts_ref.cli.sources import add_arch_options, add_home_option, network_path
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.locations import home_folder
+from fcpts_ref.data.preprocessing import PRESETS, as_provenance, preprocessing
+from fcpts_ref.experiments.inputs import input_constants
 from fcpts_ref.graphs.network import global_rate
 from fcpts_ref.interchange.importing import (
     check_ending,
     count_classes,
     export_network,
     import_network,
-    normalisation,
     strip_endings,
 )
 from fcpts_ref.storage.files import file_sha256, lock_folder
@@ -52,12 +53,17 @@ def add_parser(subparsers: Any) -> None:
         "--classes", type=int, metavar="N", help="classes (default: as many as in the checkpoint)"
     )
     importing.add_argument(
+        "--preprocess",
+        metavar="NAME|NUMBERS",
+        help="how its pictures are resized, cropped and normalised, stored with the network: "
+        f"{', '.join(PRESETS)}, or resize/crop/filter such as 256/224/bilinear",
+    )
+    importing.add_argument(
         "--input",
         type=int,
         nargs=3,
-        default=(3, 32, 32),
         metavar=("C", "H", "W"),
-        help="shape of an image (default: 3 32 32)",
+        help="shape of an image (default: that of --preprocess, else 3 32 32)",
     )
     place = importing.add_mutually_exclusive_group()
     place.add_argument("--out", metavar="FILE", help="default: models/NAME.h5 in --home")
@@ -84,17 +90,18 @@ def _sentence(text: str) -> str:
 
 
 def _import(arguments: argparse.Namespace) -> int:
+    chosen = None if arguments.preprocess is None else preprocessing(arguments.preprocess)
     make_graph = partial(
         architecture,
         arguments.arch,
-        input_shape=tuple(arguments.input),
+        input_shape=tuple(arguments.input or (chosen.shape if chosen else (3, 32, 32))),
         shortcut=arguments.shortcut,
     )
     classes = arguments.classes
     if classes is None:
         classes = count_classes(arguments.file, make_graph())
     graph = make_graph(classes=classes)
-    mean, std = normalisation(arguments.normalise)
+    mean, std = input_constants(arguments.normalise, arguments.mean, arguments.std, chosen)
     network, report = import_network(arguments.file, graph, mean=mean, std=std)
     source = Path(arguments.file)
     name = arguments.name or strip_endings(source.name)
@@ -106,6 +113,7 @@ def _import(arguments: argparse.Namespace) -> int:
         "arch": arguments.arch,
         "shortcut": arguments.shortcut,
         "normalise": arguments.normalise,
+        **as_provenance(chosen),
     }
     with lock_folder(path.parent):
         write_network(path, network, provenance)

@@ -163,7 +163,7 @@ def _check_split(what: str, split: Split, classes: int, scale: int) -> None:
         _check_array(what, images, scale)
     if labels is None:
         return
-    if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+    if labels.dtype != np.int64 or labels.shape != (len(images),):
         raise InputError(
             f"{what}: labels are {labels.dtype} {labels.shape}, expected int64 ({len(images)},)"
         )

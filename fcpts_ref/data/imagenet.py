@@ -38,7 +38,9 @@ def read_imagenet(path: Path) -> Dataset:
     if "" in trained:
         raise InputError(f"{train} holds pictures; expected a folder for each class")
     flat = tested.pop("", [])
-    labels: Sequence[Label] = read_labels(path, flat) if flat else [n for n, paths in tested.items() for _ in paths]
+    labels: Sequence[Label] = (
+        read_labels(path, flat) if flat else [n for n, paths in tested.items() for _ in paths]
+    )
     pictures = flat or [picture for paths in tested.values() for picture in paths]
     ids = _class_ids(trained, labels)
     place = {name: number for number, name in enumerate(ids)}
@@ -52,9 +54,7 @@ def read_imagenet(path: Path) -> Dataset:
     )
 
 
-def _class_ids(
-    trained: Mapping[str, Sequence[Path]], labels: Sequence[Label]
-) -> tuple[str, ...]:
+def _class_ids(trained: Mapping[str, Sequence[Path]], labels: Sequence[Label]) -> tuple[str, ...]:
     """Return the classes: the training folders, else those of the validation labels."""
     if trained:
         return tuple(sorted(trained))

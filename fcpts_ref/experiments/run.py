@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
+from fcpts_ref.data.preprocessing import Preprocessing, as_provenance
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.evaluate import evaluate
 from fcpts_ref.experiments.figures import can_plot, write_run_figures
@@ -62,7 +63,7 @@ def run(
     """
     folder = Path(folder)
     with _new_folder(folder):
-        inputs = find_inputs(job)
+        inputs = find_inputs(job, threads=threads, note=progress.note)
         pinned = pin(job, inputs)
         write_pinned(folder, pinned)
         return _continue(pinned, inputs, folder, threads, on_step, progress)
@@ -91,7 +92,7 @@ def resume(
         pinned.check_defaults(folder)
         if all((folder / name).is_file() for name in (NETWORK, HISTORY)) and is_complete(folder):
             return read_summary(folder)
-        inputs = find_inputs(pinned.job)
+        inputs = find_inputs(pinned.job, threads=threads, note=progress.note)
         if as_json(asdict(pin(pinned.job, inputs))) != as_json(asdict(pinned)):
             raise InputError(
                 f"{folder} was started with other inputs: the network or the data have changed; "
@@ -139,14 +140,17 @@ def _continue(
     pruned, name = finished.result.network, method_name(pinned)
     rows = evaluate(job, name, pruned, inputs, threads=threads, progress=progress)
     summary = summarise(pinned, inputs, finished, rows, time.perf_counter() - begun)
-    _write(folder, summary, finished)
+    _write(folder, summary, finished, inputs.preprocessing)
     return summary
 
 
-def _write(folder: Path, summary: Summary, finished: Finished) -> None:
+def _write(
+    folder: Path, summary: Summary, finished: Finished, preprocessing: Preprocessing | None
+) -> None:
     """Write the network, the history, the figures and, last, the summary."""
     result = finished.result
     provenance = {"made_by": "fcpts-ref sparsify", "job": as_json(asdict(summary.pinned))}
+    provenance |= as_provenance(preprocessing)
     write_network(folder / NETWORK, result.network, provenance)
     layers = [name for name in result.rates if name not in result.left_out]  # columns of "rates"
     write_arrays(folder / HISTORY, result.history, {"layers": layers})
