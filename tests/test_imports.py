@@ -28,8 +28,11 @@ RUN_TIME = {
 }
 # Optional, and only where named.
 OPTIONAL = {
+    "dask": "experiments",
+    "distributed": "experiments",
     "PIL": "data",
     "matplotlib": "experiments",
+    "shtab": "cli",
     "torch": "gradcheck",
     "pytest": "oracle",
 }

@@ -26,8 +26,9 @@ examples:
   fcpts-ref data prepare folder pictures/ pictures.h5 --size 256
   fcpts-ref data prepare imagenet ILSVRC2012/ imagenet.h5 --size 256
 
-CIFAR is written to the folder data in --home, where --data cifar10 finds it.
-Pictures are decoded and resized once; --data pictures.h5 then reads them quickly.
+CIFAR is written to the folder data in --home, where for instance
+'fcpts-ref sparsify --data cifar10' finds it.  Pictures are decoded and resized once;
+'fcpts-ref sparsify --data pictures.h5' then reads them quickly.
 """
 
 

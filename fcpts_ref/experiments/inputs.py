@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.architectures.registry import architecture
 from fcpts_ref.data.dataset import Dataset, Split
 from fcpts_ref.data.locations import home_folder
 from fcpts_ref.data.prepared import PreparedImages, readable
 from fcpts_ref.data.preprocessing import (
     PRESETS,
     Preprocessing,
-    channel_numbers,
     preprocessing,
     stored_preprocessing,
     with_numbers,
@@ -27,12 +24,8 @@ from fcpts_ref.data.sources import find_dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.interchange.importing import (
-    count_classes,
-    import_network,
-    normalisation,
-    strip_endings,
-)
+from fcpts_ref.interchange.checkpoints import import_checkpoint
+from fcpts_ref.interchange.importing import strip_endings
 from fcpts_ref.resources import resource_path
 from fcpts_ref.storage.network_files import read_network
 
@@ -150,8 +143,8 @@ def find_network(
     dataset: Dataset,
     *,
     arch: str | None = None,
-    shortcut: str = "A",
-    normalise: str = "imagenet",
+    shortcut: str | None = None,
+    normalise: str | None = None,
     mean: str | None = None,
     std: str | None = None,
     preprocess: str | None = None,
@@ -159,22 +152,30 @@ def find_network(
 ) -> tuple[Network, Preprocessing | None]:
     """Read the network of a name or a file, and check it against the data's shape and classes.
 
-    arch, shortcut, normalise, mean, std: how another program's checkpoint is read.
-    preprocess: of pictures; the default is the one stored with the network.
+    arch, shortcut, normalise, mean, std: of another program's checkpoint, where its names do not
+    tell.  preprocess: of pictures; the default is the one stored with the network.
     Returns also the preprocessing, None if the data have the network's size.
     Raises InputError if there is no such network or it does not fit.
     """
     chosen = None if preprocess is None else preprocessing(preprocess)
-    if arch is None:
-        network, provenance = read_network(network_path(name, home, has_arch_option=True))
+    if _is_foreign(name, arch, home):
+        network = import_checkpoint(
+            name,
+            arch=arch,
+            shortcut=shortcut,
+            input_shape=dataset.image_shape if chosen is None else chosen.shape,
+            normalise=input_constants(normalise, mean, std, chosen),
+            channel_order=None if chosen is None else chosen.order,
+        ).network
+        chosen = read_as_rgb(chosen)
+    else:
+        network, provenance = read_network(network_path(name, home))
         if mean is not None or std is not None:
             raise InputError(
-                "--mean and --std are for foreign checkpoints, with --arch; a file of this program "
-                "holds its own"
+                f"--mean and --std are for foreign checkpoints; {name} is a network of this "
+                "program, which holds its own: omit them"
             )
         chosen = chosen or stored_preprocessing(provenance)
-    else:
-        network = _import(name, dataset, chosen, arch, shortcut, (normalise, mean, std), home)
     if preprocess is None and dataset.image_shape == network.graph.input_shape:
         chosen = None
     check_fit(name, network, dataset, chosen)
@@ -200,57 +201,52 @@ def check_fit(
         raise InputError(
             f"network {name!r}, a {graph.name}, reads images {graph.input_shape} in "
             f"{graph.classes} classes; "
-            f"data {dataset.name!r} has {shape} in {classes}: give "
-            "matching --weights, --data and --preprocess"
+            f"data {dataset.name!r} has {shape} in {classes}: "
+            "choose a network, data and preprocessing that match"
         )
 
 
-def _import(
-    name: str,
-    dataset: Dataset,
-    chosen: Preprocessing | None,
-    arch: str,
-    shortcut: str,
-    numbers: tuple[str, str | None, str | None],
-    home: str | None,
-) -> Network:
-    """Read another program's checkpoint; numbers: the options normalise, mean and std."""
-    if name.lower().endswith((".h5", ".hdf5")):
+def _is_foreign(name: str, arch: str | None, home: str | None) -> bool:
+    """Whether a network is another program's checkpoint.
+
+    Raises InputError if an architecture is given for one of this program's, which need none.
+    """
+    own_file = name.lower().endswith((".h5", ".hdf5"))
+    known = own_file or _is_known(name, home)
+    if arch is None:
+        return not known and Path(name).is_file()
+    if own_file:
         raise InputError(
             f"--arch {arch} is for foreign checkpoints; {name} is a file of "
             "this program: omit --arch"
         )
-    if not Path(name).exists() and _is_known(name, home):
+    if known and not Path(name).exists():
         raise InputError(f"{name} is the name of a network of this program: omit --arch")
-    shape = dataset.image_shape if chosen is None else chosen.shape
-    if shape is None:
-        raise InputError(
-            f"data {dataset.name!r} are pictures of any size; say how they are read: --preprocess "
-            f"with one of {', '.join(PRESETS)}, or numbers such as 256/224/bilinear"
-        )
-    make_graph = partial(architecture, arch, input_shape=shape, shortcut=shortcut)
-    classes = len(dataset.label_names)
-    if not classes or dataset.numbered:
-        classes = count_classes(name, make_graph())
-    mean, std = input_constants(*numbers, chosen)
-    return import_network(name, make_graph(classes=classes), mean=mean, std=std)[0]
+    return True
 
 
 def input_constants(
-    normalise: str, mean: str | None, std: str | None, chosen: Preprocessing | None
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of the network's input in [0, 1], channel by channel.
+    normalise: str | None, mean: str | None, std: str | None, chosen: Preprocessing | None
+) -> str | None:
+    """Return the normalisation of a checkpoint's input as ``normalisation`` reads it.
 
-    They are the numbers, if given; else those of the preprocessing; else those that ``normalise``
-    names.  All are in the order RGB, and are reversed for a network that reads BGR.
+    It is that of the numbers, if given; else the one that is named; else that of the preprocessing,
+    for inputs in [0, 1], or None.  Raises InputError for numbers of one kind without the other.
     """
+    if mean is None and std is None and (normalise is not None or chosen is None):
+        return normalise
+    if chosen is None and (mean is None) != (std is None):
+        given, absent = ("mean", "std") if std is None else ("std", "mean")
+        raise InputError(f"--{given} without --{absent}; give both")
     if chosen is None:
-        usual = normalisation(normalise)
-        return (
-            usual[0] if mean is None else channel_numbers(mean, "mean"),
-            usual[1] if std is None else channel_numbers(std, "std"),
-        )
-    return with_numbers(chosen, mean, std).constants
+        chosen = Preprocessing(None, 1)
+    numbers = with_numbers(replace(chosen, order="RGB"), mean, std).constants
+    return "/".join(",".join(map(repr, part)) for part in numbers)
+
+
+def read_as_rgb(chosen: Preprocessing | None) -> Preprocessing | None:
+    """Return the preprocessing for a network that itself turns RGB into BGR, if it has to."""
+    return chosen and replace(chosen, order="RGB")
 
 
 def _is_known(name: str, home: str | None) -> bool:
@@ -261,7 +257,7 @@ def _is_known(name: str, home: str | None) -> bool:
     return True
 
 
-def network_path(name: str, home: str | None, *, has_arch_option: bool = False) -> Path:
+def network_path(name: str, home: str | None) -> Path:
     """The file of a network: its path, a run's folder, or a name in the package or in --home.
 
     A network that was imported from model.pth.tar is found by that name, too.
@@ -278,10 +274,9 @@ def network_path(name: str, home: str | None, *, has_arch_option: bool = False) 
         with contextlib.suppress(InputError):
             return resource_path(f"{known}.h5")
     if strip_endings(name) != name:
-        remedy = f"import it by 'fcpts-ref models import {name} --arch ARCHITECTURE'"
-        if has_arch_option:
-            remedy = f"say what it holds with --arch, or {remedy}"
-        raise InputError(f"{name} is another program's checkpoint: {remedy}")
+        raise InputError(
+            f"{name} is another program's checkpoint: import it by 'fcpts-ref models import {name}'"
+        )
     raise InputError(
         f"there is no network {name!r} in the package or in {folder}; give the path of an .h5 file "
         "or import a checkpoint by 'fcpts-ref models import'"

@@ -26,8 +26,8 @@ INPUTS, PRUNING, COMPUTING = "network and data", "pruning", "computing"
 class Job:
     """A pruning run, checked on construction; ``to_json`` and ``from_json`` store it.
 
-    network: a name or a file; a checkpoint of another program also needs ``arch``, and is read
-        with ``shortcut`` and ``normalise``, or ``mean`` and ``std``.  data: a name or a file.
+    network: a name or a file, also of another program; ``arch``, ``shortcut`` and ``normalise``,
+        or ``mean`` and ``std``, say what its names leave open.  data: a name or a file.
         home: the folder where names are looked up; None for the default one.
     test_data: a name or a file, if the images to evaluate on are not in ``data``.
     preprocess: a name in ``PRESETS`` or numbers; None for the one stored with the network.
@@ -48,7 +48,7 @@ class Job:
     network: str = setting(
         "resnet8-digits",
         "the trained network: a name (in models/ of the package or of --home), an .h5 file of "
-        "this program, or with --arch a PyTorch or safetensors checkpoint "
+        "this program, or a PyTorch or safetensors checkpoint "
         "(default: resnet8-digits)",
         option="weights",
         metavar="NAME|FILE",
@@ -56,21 +56,23 @@ class Job:
     )
     arch: str | None = setting(
         None,
-        "architecture of another program's checkpoint: resnet20, resnet32, resnet56, any resnetN "
-        "with N = 6n + 2, or plainN",
+        "architecture of another program's checkpoint, where its names do not tell it, such as "
+        "mobilenet_v2 or resnet32 ('fcpts-ref models list' shows all)",
         metavar="NAME",
         group=INPUTS,
     )
-    shortcut: Literal["A", "B"] = setting(
-        "A",
-        "shortcuts of that resnet: A, zero padding, or B, 1x1 convolutions (default: A)",
+    shortcut: Literal["A", "B"] | None = setting(
+        None,
+        "shortcuts of CIFAR's resnetN: A, zero padding, or B, 1x1 convolutions (default: as its "
+        "names tell)",
+        choices=("A", "B"),
         group=INPUTS,
     )
-    normalise: str = setting(
-        "imagenet",
+    normalise: str | None = setting(
+        None,
         "mean and standard deviation that this checkpoint was trained with, unless it holds them: "
         f"{', '.join(NORMALISATIONS)}, or numbers such as 0.49,0.48,0.45/0.2023,0.1994,0.2010 "
-        "(default: imagenet, for three channels; use none for one)",
+        "(default: those of the program whose names it has; use none for one channel)",
         metavar="NAME|MEAN/STD",
         group=INPUTS,
     )
@@ -197,7 +199,8 @@ class Job:
     def __post_init__(self) -> None:
         check_record(self, "the job")
         budget(self.target, 1)  # refuses a rate outside [0, 1)
-        normalisation(self.normalise)
+        if self.normalise is not None:
+            normalisation(self.normalise)
         if self.preprocess is not None:
             preprocessing(self.preprocess)
         for name in ("mean", "std"):

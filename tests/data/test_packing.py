@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from picture_files import class_folders
 
-from fcpts_ref.data import packing
 from fcpts_ref.data.dataset import Dataset, read_dataset
 from fcpts_ref.data.folder import read_folder
 from fcpts_ref.data.packed import Packed
@@ -76,7 +75,7 @@ def test_nothing_is_left_of_a_file_that_cannot_be_written(
     with pytest.raises(InputError, match="its folder does not exist"):
         pack(tmp_path / "nowhere" / "pets.h5", pets, 10)
     usage = type("Usage", (), {"free": 100})
-    monkeypatch.setattr(packing.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
     with pytest.raises(InputError, match="its disk has less space"):
         pack(tmp_path / "pets.h5", pets, 10)
     assert list(tmp_path.iterdir()) == [tmp_path / "pets"]

@@ -179,7 +179,7 @@ def test_only_a_few_batches_are_read_ahead_and_held() -> None:
     batches = images.batches(slice(i, i + 10) for i in range(0, 2000, 10))
     assert next(batches).shape == (10, 3, 96, 96)
     assert len(source.read_so_far) <= 30
-    batches.close()
+    del batches
     tracemalloc.start()
     for batch in batches_of(images, (slice(i, i + 10) for i in range(0, 2000, 10))):
         assert batch.shape[0] == 10
