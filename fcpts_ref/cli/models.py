@@ -10,6 +10,8 @@ from typing import Any
 from fcpts_ref.cli.sources import add_arch_options, add_home_option, network_path
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.locations import home_folder
+from fcpts_ref.data.preprocessing import PRESETS, as_provenance, preprocessing
+from fcpts_ref.experiments.inputs import input_constants, read_as_rgb
 from fcpts_ref.graphs.network import global_rate
 from fcpts_ref.interchange.checkpoints import import_checkpoint
 from fcpts_ref.interchange.importing import check_ending, export_network, strip_endings
@@ -51,11 +53,18 @@ def add_parser(subparsers: Any) -> None:
         "--classes", type=int, metavar="N", help="classes (default: as many as in the checkpoint)"
     )
     importing.add_argument(
+        "--preprocess",
+        metavar="NAME|NUMBERS",
+        help="how its pictures are resized, cropped and normalised, stored with the network: "
+        f"{', '.join(PRESETS)}, or resize/crop/filter such as 256/224/bilinear",
+    )
+    importing.add_argument(
         "--input",
         type=int,
         nargs=3,
         metavar=("C", "H", "W"),
-        help="shape of an image (default: the architecture's: 3 32 32 or 3 224 224)",
+        help="shape of an image (default: that of --preprocess, else the architecture's: "
+        "3 32 32 or 3 224 224)",
     )
     place = importing.add_mutually_exclusive_group()
     place.add_argument("--out", metavar="FILE", help="default: models/NAME.h5 in --home")
@@ -84,15 +93,20 @@ def _sentence(text: str) -> str:
 
 
 def _import(arguments: argparse.Namespace) -> int:
+    chosen = None if arguments.preprocess is None else preprocessing(arguments.preprocess)
+    constants = input_constants(arguments.normalise, arguments.mean, arguments.std, chosen)
+    shape = tuple(arguments.input) if arguments.input else None
+    if shape is None and chosen is not None:
+        shape = chosen.shape
     source = Path(arguments.file)
     imported = import_checkpoint(
         source,
         arch=arguments.arch,
         shortcut=arguments.shortcut,
         classes=arguments.classes,
-        input_shape=arguments.input and tuple(arguments.input),
-        normalise=arguments.normalise,
-        channel_order=arguments.channel_order,
+        input_shape=shape,
+        normalise=constants,
+        channel_order=arguments.channel_order or (chosen.order if chosen else None),
     )
     network, report = imported.network, imported.report
     graph = network.graph
@@ -104,6 +118,7 @@ def _import(arguments: argparse.Namespace) -> int:
         "sha256": file_sha256(source),
         "architecture": imported.architecture,
         "normalise": imported.normalise,
+        **as_provenance(read_as_rgb(chosen)),
     }
     with lock_folder(path.parent):
         write_network(path, network, provenance)
