@@ -28,6 +28,9 @@ from fcpts_ref.spec.conventions import OPEN_POINTS
 SHOWN = 4  # explanations in a report
 DEEPEST = 3  # mistakes that may explain the values together
 
+WHOLE = {"final_mask", "initial_rates"}
+"""Quantities that are computed for all layers together: a mistake cannot concern one alone."""
+
 Place = tuple[int, str]
 """The number of a step and a quantity's name."""
 
@@ -69,8 +72,12 @@ class _Cause:
 class _Case:
     """All stages seen, their differences, and the values that mistakes give in them."""
 
-    def __init__(self, stages: Sequence[Stage], restage: Restage, tolerance: Tolerance) -> None:
-        self.stages, self.restage, self.tolerance = stages, restage, tolerance
+    def __init__(
+        self, stages: Iterable[Stage], restage: Restage, tolerance: Tolerance, followed: bool
+    ) -> None:
+        self.stages = [stage.judged(followed=followed) for stage in stages]
+        self.restage, self.tolerance, self.followed = restage, tolerance, followed
+        stages = self.stages
         self.stage_of = {(stage.step, name): stage for stage in stages for name in stage.names}
         self.wrong = [(stage.step, name) for stage in stages for name in stage.differences]
         self._values: dict[Place, dict[str, list[Array]]] = {}
@@ -92,7 +99,8 @@ class _Case:
     def values(self, place: Place) -> dict[str, list[Array]]:
         """Return the values that every known mistake gives at a place, by the mistake's name."""
         if place not in self._values:
-            evidence, found = self.evidence(place), {}
+            evidence = self.evidence(place)
+            found: dict[str, list[Array]] = {}
             for name, value in values_of(evidence) if evidence is not None else ():
                 found.setdefault(name, []).append(value)
             self._values[place] = found
@@ -108,16 +116,25 @@ class _Case:
 
 
 def explain(
-    name: str, stage: Stage, stages: Sequence[Stage], restage: Restage, tolerance: Tolerance
+    name: str,
+    stage: Stage,
+    stages: Sequence[Stage],
+    restage: Restage,
+    tolerance: Tolerance,
+    *,
+    followed: bool = True,
 ) -> tuple[Explanation, ...]:
     """Return the causes that give all values found, at most ``SHOWN``; none if there are none.
 
     name: the first quantity that differs, in ``stage``.  stages: in order, ``stage`` and others
     around it, against which causes are checked.  restage: judges their steps with another setting.
+    followed: whether the steps go on with the wrong values (``Judgement.followed``).
     """
     if stage.setting is None or (stage.inputs is None and name not in stage.judgement.expected):
         return ()
-    case = _Case(stages, restage, tolerance)
+    case = _Case(stages, restage, tolerance, followed)
+    if (stage.step, name) not in case.wrong:
+        return ()
     with np.errstate(all="ignore"):  # a mistake may overflow or divide by 0
         found = _explain_all(case, frozenset(case.wrong), DEEPEST)
         return tuple(_told_apart(case, found[:SHOWN]))
@@ -126,7 +143,8 @@ def explain(
 def _explain_all(case: _Case, left: frozenset[Place], depth: int) -> list[Explanation]:
     """Return the explanations of the first place that is left which, with others, explain all."""
     first = min(left, key=case.wrong.index)
-    whole, partly = [], []
+    whole: list[tuple[_Cause, frozenset[Place]]] = []
+    partly: list[tuple[_Cause, frozenset[Place]]] = []
     for cause in _causes(case, first):
         rest = left - cause.covers
         (partly if rest else whole).append((cause, rest))
@@ -156,26 +174,29 @@ def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
     An array contradicts it that is wrong in another way, or that is right in one step and has the
     mistake in another.  Items that are right in all steps are not concerned.
     """
-    covers, concerned, right = set(), set(), set()
+    covers: set[Place] = set()
+    right: set[str] = set()
     if not any(case.agrees(first, value) for value in case.values(first)[name]):
         return None
     for place in case.stage_of:
-        values = case.values(place).get(name)
-        if values is None:
+        if _kind(place[1]) not in CATALOGUE[name].of:
             continue
-        item = place[1]
-        if place not in case.wrong:
-            if not any(case.agrees(place, value) for value in values):
-                right.add(item)
-        elif any(case.agrees(place, value) for value in values):
-            covers.add(place)
-            concerned.add(item)
-        elif _kind(item) == _kind(first[1]):
+        values = case.values(place).get(name, [])
+        if any(case.agrees(place, value) for value in values):
+            if place in case.wrong:
+                covers.add(place)
+        elif values and place not in case.wrong:
+            right.add(place[1])
+        elif values and _kind(place[1]) == _kind(first[1]):
             return None
-    if right & concerned:
+    concerned = {item for _, item in covers}
+    kinds, right_kinds = {_kind(c) for c in concerned}, {_kind(r) for r in right}
+    if right & concerned or right_kinds & WHOLE & kinds:
         return None
-    same = {item for item in right if _kind(item) in {_kind(c) for c in concerned}}
-    return _Cause(name, frozenset(covers), tuple(sorted(concerned)) if same else ())
+    if CATALOGUE[name].together and right_kinds - kinds - {"dense_activation"}:
+        return None
+    others_are_right = bool(right_kinds & kinds)
+    return _Cause(name, frozenset(covers), tuple(sorted(concerned)) if others_are_right else ())
 
 
 def _choices(case: _Case, first: Place) -> Iterator[_Cause]:
@@ -196,7 +217,7 @@ def _choices(case: _Case, first: Place) -> Iterator[_Cause]:
 def _differences(case: _Case, setting: Setting) -> set[Place] | None:
     """Return what differs with another setting; None if the steps cannot be taken with it."""
     try:
-        stages = list(case.restage(setting))
+        stages = [stage.judged(followed=case.followed) for stage in case.restage(setting)]
     except InputError:
         return None
     found = {(stage.step, name) for stage in stages for name in stage.differences}
@@ -230,7 +251,7 @@ def _apart(case: _Case, one: Explanation, other: Explanation) -> str:
                 return f"recording {name} would tell it from {other.name}"
     if len({stage.step for stage in case.stages}) == 1:
         return f"recording the next step, too, may tell it from {other.name}"
-    return f"no quantity of these steps tells it from {other.name}"
+    return f"nothing in these steps tells it from {other.name}; a later one may"
 
 
 def _predicted(case: _Case, stage: Stage, name: str, cause: str) -> Array:
@@ -245,5 +266,3 @@ def _equal(a: Any, b: Any) -> bool:
 
 def _kind(name: str) -> str:
     return name.partition("/")[0]
-
-
