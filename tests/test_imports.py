@@ -28,7 +28,13 @@ RUN_TIME = {
 }
 # Optional, and only where named.
 OPTIONAL = {
+    "dask": "experiments",
+    "distributed": "experiments",
+    "PIL": "data",
+    "onnx": "interchange",
+    "google": "interchange",  # protobuf
     "matplotlib": "experiments",
+    "shtab": "cli",
     "torch": "gradcheck",
     "pytest": "oracle",
 }

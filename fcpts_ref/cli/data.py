@@ -23,7 +23,8 @@ examples:
   fcpts-ref data prepare cifar10 --from cifar-10-binary.tar.gz
   fcpts-ref data prepare cifar100 --from cifar-100-python/
 
-The file is written to the folder data in --home, where --data cifar10 finds it.
+The file is written to the folder data in --home, where for instance
+'fcpts-ref sparsify --data cifar10' finds it.
 """
 
 

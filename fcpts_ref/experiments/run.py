@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.evaluate import evaluate
@@ -41,6 +42,7 @@ from fcpts_ref.storage.files import LOCK_NAME, describe_failure, lock_folder
 from fcpts_ref.storage.json_files import as_json
 from fcpts_ref.storage.network_files import write_arrays, write_network
 
+FindInputs = Callable[[Job], Inputs]
 NETWORK, HISTORY = "network.h5", "history.h5"
 
 
@@ -51,18 +53,20 @@ def run(
     threads: int | None = None,
     on_step: OnStep = ignore_step,
     progress: Progress = SILENT,
+    find: FindInputs = find_inputs,
 ) -> Summary:
     """Run a job in a new or empty folder: prune, evaluate, and write the files of this module.
 
     threads: None for all cores; the result of the Numba engine does not depend on it.
     on_step: called with a ``StepReport`` after every step.
+    find: reads what the job names; on another machine it may lie elsewhere.
     Ctrl-C ends the current step; the summary is then that of the last finished stage, and
     ``resume`` continues.  Before the first stage, KeyboardInterrupt is raised.
     Raises InputError, one line, for bad input, and then leaves nothing behind.
     """
     folder = Path(folder)
     with _new_folder(folder):
-        inputs = find_inputs(job)
+        inputs = find(job)
         pinned = pin(job, inputs)
         write_pinned(folder, pinned)
         return _continue(pinned, inputs, folder, threads, on_step, progress)
@@ -74,6 +78,7 @@ def resume(
     threads: int | None = None,
     on_step: OnStep = ignore_step,
     progress: Progress = SILENT,
+    find: FindInputs = find_inputs,
 ) -> Summary:
     """Continue the run in a folder, to the same bits as if it had never been stopped.
 
@@ -91,7 +96,7 @@ def resume(
         pinned.check_defaults(folder)
         if all((folder / name).is_file() for name in (NETWORK, HISTORY)) and is_complete(folder):
             return read_summary(folder)
-        inputs = find_inputs(pinned.job)
+        inputs = find(pinned.job)
         if as_json(asdict(pin(pinned.job, inputs))) != as_json(asdict(pinned)):
             raise InputError(
                 f"{folder} was started with other inputs: the network or the data have changed; "
@@ -100,13 +105,14 @@ def resume(
         return _continue(pinned, inputs, folder, threads, on_step, progress)
 
 
-def run_or_resume(
-    job: Job, folder: Path | str, *, threads: int | None = None, progress: Progress = SILENT
-) -> Summary:
-    """Resume the run in the folder if there is one, otherwise run the job there."""
+def run_or_resume(job: Job, folder: Path | str, **options: Any) -> Summary:
+    """Resume the run in the folder if there is one, otherwise run the job there.
+
+    options: those of ``run``.
+    """
     if (Path(folder) / JOB_FILE).is_file():
-        return resume(folder, threads=threads, progress=progress)
-    return run(job, folder, threads=threads, progress=progress)
+        return resume(folder, **options)
+    return run(job, folder, **options)
 
 
 def _continue(

@@ -8,6 +8,8 @@ A network's file (format "fcpts-ref network", version 2)::
     parameters/  one array per name, float32 or float64
     buffers/     the same
     masks/       uint8 arrays, 1 where a weight is kept; empty for a dense network
+    source/      optional: the file that the network was read from, without weights: attribute
+                 format ("onnx"), content (uint8), arrays (JSON)
 
 Every array is checked against the graph when it is read; nothing in a file is ever executed.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.graphs.graph import Graph, Node
+from fcpts_ref.graphs.graph import Graph, Node, Source
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.storage.hdf5 import (
     find_array,
     open_hdf5,
     read_array,
     read_group,
+    read_text,
+    write_array,
     write_hdf5,
     write_text,
 )
@@ -60,6 +65,8 @@ def write_network(
             write_tree(file.create_group(kind), arrays)
         masks = {name: mask.astype(np.uint8) for name, mask in network.masks.items()}
         write_tree(file.create_group("masks"), masks)
+        if network.graph.source is not None:
+            _write_source(file.create_group("source"), network.graph.source)
 
     write_hdf5(path, NETWORK_FORMAT, NETWORK_VERSION, fill)
 
@@ -83,7 +90,23 @@ def read_network(path: Path | str) -> tuple[Network, dict[str, Any]]:
         }
         if not isinstance(provenance, dict):
             raise InputError("provenance should be a JSON object")
+        if "source" in file:
+            graph = replace(graph, source=_read_source(read_group(file, "source")))
         return Network(graph, parameters, buffers, masks), provenance
+
+
+def _write_source(group: h5py.Group, source: Source) -> None:
+    write_text(group, "format", source.format)
+    write_array(group, "content", np.frombuffer(source.content, np.uint8))
+    write_json(group, "arrays", source.arrays)
+
+
+def _read_source(group: h5py.Group) -> Source:
+    content = read_array(group, "content", "|u1", 1).tobytes()
+    arrays = read_json(group, "arrays")
+    if not isinstance(arrays, dict) or not all(isinstance(a, dict) for a in arrays.values()):
+        raise InputError("source/arrays should be a JSON object of objects")
+    return Source(read_text(group, "format"), content, arrays)
 
 
 def write_arrays(
@@ -122,8 +145,7 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
                 "operation": node.operation,
                 "inputs": list(node.inputs),
                 "attributes": {
-                    key: list(value) if isinstance(value, tuple) else value
-                    for key, value in node.attributes.items()
+                    key: _attribute_to_json(key, value) for key, value in node.attributes.items()
                 },
             }
             for node in graph.nodes
@@ -152,19 +174,31 @@ def graph_from_json(data: Any) -> Graph:
         raise InputError(f"graph: expected nodes with name, operation, inputs ({error})") from error
 
 
+def _attribute_to_json(name: str, value: Any) -> Any:
+    """Return an attribute as JSON data; padding that is the same on opposite sides as two numbers.
+
+    Programs that read traces, and older versions, know no other.
+    """
+    if name == "padding" and value[:2] == value[2:]:
+        value = value[:2]
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _attribute(value: Any) -> Any:
-    """Check a node's attribute: a finite number, a boolean, a text, or a list of integers."""
-    if isinstance(value, bool | str) or (isinstance(value, float) and math.isfinite(value)):
-        return value
+    """Check a node's attribute: a finite number, a boolean, a text, or a list of numbers."""
     if isinstance(value, list):
-        return tuple(_integer(number) for number in value)
-    return _integer(value)
+        return tuple(_number(number) for number in value)
+    return value if isinstance(value, bool | str) else _number(value)
+
+
+def _number(value: Any) -> int | float:
+    return value if isinstance(value, float) and math.isfinite(value) else _integer(value)
 
 
 def _integer(value: Any) -> int:
     if type(value) is not int or abs(value) > MAX_INTEGER:
         raise InputError(
-            f"graph: {str(value)[:80]} should be a number, a text or integers of at most "
+            f"graph: {str(value)[:80]} should be a number, a text or numbers, integers of at most "
             f"{MAX_INTEGER}"
         )
     return value

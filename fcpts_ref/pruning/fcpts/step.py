@@ -6,7 +6,7 @@ thresholds are always float64.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from scipy.special import expit
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.execution import Observe, observed
 from fcpts_ref.objectives.make import make_objective
+from fcpts_ref.pruning.arithmetic import spread
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.units import SINGLE_WEIGHTS
 from fcpts_ref.spec import equations
@@ -250,23 +251,24 @@ def densities(
     if conventions.density == "histogram":
         p = problem.arithmetic.histogram_density(points, weight, bins=conventions.histogram_bins)
     else:
-        h = bandwidth_of(weight, conventions)
+        h = bandwidth_of(weight, conventions, problem.arithmetic.spread)
         p = problem.arithmetic.density(points, weight.ravel()[sample], h)
     return float(p[0]), float(p[1])
 
 
-def bandwidth_of(weight: Array, conventions: Conventions) -> float:
+def bandwidth_of(
+    weight: Array, conventions: Conventions, spread: Callable[[Array], float] = spread
+) -> float:
     """Return the bandwidth h of Equation 12 in the unit of the weights (convention 11).
 
     "absolute": the factor itself; "relative": the factor times the layer's unbiased standard
     deviation, as a scalar ``bw_method`` of ``scipy.stats.gaussian_kde``.
+
+    spread: computes that deviation.
     """
     if conventions.bandwidth == "absolute":
         return conventions.bandwidth_factor
-    if weight.min() == weight.max():  # else rounding could give a spread above 0
-        return 0.0
-    spread = float(weight.std(ddof=1))
-    return conventions.bandwidth_factor * spread
+    return conventions.bandwidth_factor * spread(weight)
 
 
 def _weight_gradients(
