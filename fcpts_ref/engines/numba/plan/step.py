@@ -74,7 +74,7 @@ class Run:
 class Step(ABC):
     """One group of nodes, with the properties by which the plan assigns its buffers.
 
-    reads: whether backward reads "input" (the first) and "output".
+    reads: whether backward reads "input" (the first), all "inputs", and "output".
     in_place: forward may write over its first input, and backward dx over dy.
     accumulates: backward adds to ``dinputs[i]`` where ``adds[i]``.
     passes: the inputs whose gradient is dy, as backward leaves it.
@@ -94,6 +94,11 @@ class Step(ABC):
         self.output: Slot
         self.dy: Slot
         self.scratch = Scratch()  # the plan replaces it by one for all
+
+    @classmethod
+    def suits(cls, group: Group, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether the step can run this group; shapes: of the values, without the batch."""
+        return True
 
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         """Take the buffers of the values."""
