@@ -10,8 +10,18 @@ import numpy as np
 
 from fcpts_ref.engines.numba.memory.buffers import Slot
 from fcpts_ref.engines.numba.memory.layout import pixel_mask
+from fcpts_ref.engines.numba.plan.attention_steps import Attention
 from fcpts_ref.engines.numba.plan.fusion import Group
 from fcpts_ref.engines.numba.plan.step import Run, Step
+from fcpts_ref.engines.numba.plan.token_steps import (
+    ClassToken,
+    Gelu,
+    LayerNorm,
+    PatchConvolution,
+    Position,
+    TokenLinear,
+    Transpose,
+)
 from fcpts_ref.engines.numba.plan.weighted_steps import BatchNorm, Convolution, Linear
 from fcpts_ref.engines.numba.pointwise import pooling
 from fcpts_ref.engines.numba.pointwise.activation import BOUNDS, clamp_planes, clamp_planes_backward
@@ -189,15 +199,30 @@ class Layer(Step):
 
 def step_class(group: Group, shapes: Mapping[str, tuple[int, ...]]) -> type[Step]:
     """The step that runs a group of nodes; shapes: of the values."""
+    of_tokens = TOKEN_STEPS.get(group.operation)
+    if of_tokens is not None and of_tokens.suits(group, shapes):
+        return of_tokens
     attributes = group.attributes
     repeats = group.operation == "add" and len({shapes[name] for name in group.inputs}) > 1
     gaps = attributes.get("ceil_mode") or attributes.get("dilation", (1, 1)) != (1, 1)
     uneven = group.operation.endswith("_pool") and (
         gaps or not attributes.get("count_include_pad", True)
     )
-    tokens = group.operation == "linear" and len(shapes[group.inputs[0]]) == 3  # not rows
+    tokens = group.operation == "linear" and len(shapes[group.inputs[0]]) != 1  # not rows
     return Layer if repeats or uneven or tokens else STEPS.get(group.operation, Layer)
 
+
+TOKEN_STEPS: dict[str, type[Step]] = {
+    "attention": Attention,
+    "linear": TokenLinear,
+    "convolution": PatchConvolution,
+    "layer_norm": LayerNorm,
+    "gelu": Gelu,
+    "transpose": Transpose,
+    "class_token": ClassToken,
+    "add_parameter": Position,
+}
+"""The steps of transformers, which suit some shapes only and are asked first."""
 
 STEPS: dict[str, type[Step]] = {
     "convolution": Convolution,
