@@ -156,6 +156,6 @@ def architecture(
     row = find_architecture(name)
     if shortcut is not None and row.build is not resnet.resnet:
         raise InputError(
-            f"shortcut is {shortcut!r}; expected none: only CIFAR's resnetN has a choice, not {name}"
+            f"shortcut is {shortcut!r}; expected none for {name}: only CIFAR's resnetN has a choice"
         )
     return row.graph(classes=classes, input_shape=input_shape, shortcut=shortcut)
