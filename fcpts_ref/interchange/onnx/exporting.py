@@ -100,7 +100,7 @@ def build(network: Network, *, normalisation: bool) -> Any:
     for name, value in graph.outputs.items():
         if name != value:
             builder.add("Identity", [value], name)
-    kind = helper.np_dtype_to_tensor_dtype(network.dtype)
+    kind = helper.np_dtype_to_tensor_dtype(builder.dtype)
     proto = helper.make_graph(
         builder.nodes,
         graph.name,
@@ -110,7 +110,7 @@ def build(network: Network, *, normalisation: bool) -> Any:
             for n, s in graph.output_shapes.items()
         ],
         [
-            onnx_library().numpy_helper.from_array(np.ascontiguousarray(array), name)
+            onnx_library().numpy_helper.from_array(np.asarray(array, order="C"), name)
             for name, array in builder.initialisers.items()
         ],
     )

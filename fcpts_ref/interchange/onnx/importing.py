@@ -22,7 +22,7 @@ from fcpts_ref.interchange.onnx.metadata import default_normalisation
 from fcpts_ref.interchange.onnx.naming import cleaned
 from fcpts_ref.interchange.onnx.operators import OPERATORS
 from fcpts_ref.interchange.onnx.patterns import join_parts
-from fcpts_ref.interchange.onnx.reading import opset_of, read_model, sorted_nodes
+from fcpts_ref.interchange.onnx.reading import OnnxNode, opset_of, read_model, sorted_nodes
 from fcpts_ref.interchange.onnx.source import pack_source
 from fcpts_ref.interchange.onnx.tensors import TensorReader
 from fcpts_ref.interchange.onnx.translator import Translator
@@ -114,17 +114,15 @@ def _initialisers(graph: Any, reader: TensorReader) -> Any:
 
 def _outputs(graph: Any, t: Translator, names: Sequence[str]) -> dict[str, str]:
     """Lay every output out as the file has it."""
-    nodes = {name: node for node in t.drafts.nodes.values() for name in node.origin.outputs}
-    some = next(iter(t.drafts.nodes.values()), None)
-    if some is None:
-        raise InputError("it computes nothing; expected a network")
     result = {}
     for name in names:
         value = t.values[name]
         assert isinstance(value, Value)
-        origin = nodes.get(name, some).origin
+        origin = OnnxNode(-1, name, "Identity", (), (name,), {}, {})
         ours = LOGITS if len(names) == 1 else cleaned(name)
         result[ours] = t.plain(origin, value).name
+    if not t.drafts.nodes:
+        raise InputError("it computes nothing; expected a network")
     return result
 
 

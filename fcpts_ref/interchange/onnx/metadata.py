@@ -19,7 +19,7 @@ def describe(model: Any, network: Network, normalisation: bool, more: Mapping[st
     """Write producer and metadata into a ModelProto, in place of those of an earlier export."""
     model.producer_name, model.producer_version = "fcpts-ref", fcpts_ref.__version__
     texts = {
-        "rate": f"{global_rate(network):.6f}",
+        **({"rate": f"{global_rate(network):.6f}"} if network.graph.prunable else {}),
         "version": fcpts_ref.__version__,
         "normalisation": INCLUDED if normalisation else OMITTED,
         **_constants(network),

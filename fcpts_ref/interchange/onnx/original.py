@@ -84,7 +84,7 @@ def _fill(tensor: Any, array: Array, dtype: str) -> None:
     onnx = onnx_library()
     kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
     name = tensor.name
-    tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(array, kind), name))
+    tensor.CopyFrom(onnx.numpy_helper.from_array(np.asarray(array, kind, order="C"), name))
 
 
 def _add_own(model: Any, name: str, record: Mapping[str, Any], array: Array) -> None:
@@ -96,7 +96,7 @@ def _add_own(model: Any, name: str, record: Mapping[str, Any], array: Array) -> 
     node = model.graph.node[record["node"]]
     onnx = onnx_library()
     model.graph.initializer.append(
-        onnx.numpy_helper.from_array(np.ascontiguousarray(theirs, record["dtype"]), name)
+        onnx.numpy_helper.from_array(np.asarray(theirs, record["dtype"], order="C"), name)
     )
     node.input[record["slot"]] = name
 
