@@ -8,8 +8,8 @@ A network's file (format "fcpts-ref network", version 2)::
     parameters/  one array per name, float32 or float64
     buffers/     the same
     masks/       uint8 arrays, 1 where a weight is kept; empty for a dense network
-    source/      optional: the file that the network was read from, without weights: attribute
-                 format ("onnx"), content (uint8), arrays (JSON)
+    source/      optional: the file that the network was read from, without weights: attributes
+                 format ("onnx") and, if there is one, inserted; content (uint8), arrays (JSON)
 
 Every array is checked against the graph when it is read; nothing in a file is ever executed.
 """
@@ -99,6 +99,8 @@ def _write_source(group: h5py.Group, source: Source) -> None:
     write_text(group, "format", source.format)
     write_array(group, "content", np.frombuffer(source.content, np.uint8))
     write_json(group, "arrays", source.arrays)
+    if source.inserted:
+        write_text(group, "inserted", source.inserted)
 
 
 def _read_source(group: h5py.Group) -> Source:
@@ -106,7 +108,8 @@ def _read_source(group: h5py.Group) -> Source:
     arrays = read_json(group, "arrays")
     if not isinstance(arrays, dict) or not all(isinstance(a, dict) for a in arrays.values()):
         raise InputError("source/arrays should be a JSON object of objects")
-    return Source(read_text(group, "format"), content, arrays)
+    inserted = read_text(group, "inserted") if "inserted" in group.attrs else ""
+    return Source(read_text(group, "format"), content, arrays, inserted)
 
 
 def write_arrays(
