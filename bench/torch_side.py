@@ -179,7 +179,7 @@ def _layer(operation: str, attributes: Mapping[str, Any]) -> nn.Module | None:
     if operation == "convolution":
         sizes = (attributes[n] for n in ("in_channels", "out_channels", "kernel"))
         return nn.Conv2d(
-            *sizes, stride=attributes["stride"], padding=attributes["padding"], bias=False
+            *sizes, stride=attributes["stride"], padding=attributes["padding"][:2], bias=False
         )
     if operation == "batch_norm":
         return nn.BatchNorm2d(attributes["channels"])

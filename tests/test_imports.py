@@ -30,6 +30,7 @@ RUN_TIME = {
 OPTIONAL = {
     "dask": "experiments",
     "distributed": "experiments",
+    "PIL": "data",
     "matplotlib": "experiments",
     "shtab": "cli",
     "torch": "gradcheck",

@@ -33,20 +33,14 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     add_home_option(group)
 
 
-def add_arch_options(group: Any, *, required: bool = False) -> None:
+def add_arch_options(group: Any) -> None:
     """Add --arch, --shortcut and --normalise, which describe another program's checkpoint."""
-    group.add_argument(
-        "--arch",
-        metavar="NAME",
-        required=required,
-        help=_help("arch"),
-    )
-    group.add_argument("--shortcut", choices=("A", "B"), default="A", help=_help("shortcut"))
+    group.add_argument("--arch", metavar="NAME", help=_help("arch"))
+    group.add_argument("--shortcut", choices=("A", "B"), help=_help("shortcut"))
     group.add_argument(
         "--normalise",
         type=_normalisation,
         metavar="NAME|MEAN/STD",
-        default="imagenet",
         help=_help("normalise"),
     )
 

@@ -42,7 +42,7 @@ def add_parser(subparsers: Any) -> None:
     )
     group = parser.add_argument_group("network and data")
     group.add_argument(
-        "--arch", default="resnet8", metavar="NAME", help="resnetN or plainN (default: resnet8)"
+        "--arch", default="resnet8", metavar="NAME", help="such as resnet20 (default: resnet8)"
     )
     group.add_argument(
         "--shortcut",

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.inputs import Inputs
@@ -14,7 +16,7 @@ from fcpts_ref.experiments.progress import Progress
 from fcpts_ref.experiments.statistics import re_estimate_batch_norm
 from fcpts_ref.experiments.training import accuracy
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.pruning.names import NEW_STATISTICS
+from fcpts_ref.pruning.names import HALVES, NEW_STATISTICS
 from fcpts_ref.pruning.registry import make_method, sparsify
 from fcpts_ref.pruning.units import pruned_share
 
@@ -61,6 +63,8 @@ def evaluate(
         candidates.append(Candidate("dense", None, inputs.network))
         candidates += _one_shots(job, inputs, threads, progress)
     candidates.append(Candidate(name, job.target, pruned))
+    if job.storage == "float16":
+        candidates.append(Candidate(name + HALVES, job.target, rounded(pruned)))
     if job.batch_norm:
         candidates += _with_new_statistics(job, candidates, inputs, threads)
     dataset = inputs.dataset
@@ -76,6 +80,13 @@ def evaluate(
             rate = pruned_share(one.network.graph, one.network.parameters, job.cost)
             rows.append(Row(one.name, one.requested, rate, found.top1, found.top5, drop))
     return rows
+
+
+def rounded(network: Network) -> Network:
+    """Return the network with its prunable weights rounded to float16."""
+    arrays = {name: network.parameters[name] for name in network.graph.prunable}
+    halves = {name: a.astype(np.float16).astype(a.dtype) for name, a in arrays.items()}
+    return network.with_parameters({**network.parameters, **halves})
 
 
 def _with_new_statistics(

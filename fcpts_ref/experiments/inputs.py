@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.architectures.registry import architecture
 from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.data.locations import home_folder
 from fcpts_ref.data.sources import find_dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.interchange.importing import import_network, normalisation, strip_endings
+from fcpts_ref.interchange.checkpoints import import_checkpoint
+from fcpts_ref.interchange.importing import strip_endings
 from fcpts_ref.resources import resource_path
 from fcpts_ref.storage.network_files import read_network
 
@@ -74,16 +74,25 @@ def find_network(
     dataset: Dataset,
     *,
     arch: str | None = None,
-    shortcut: str = "A",
-    normalise: str = "imagenet",
+    shortcut: str | None = None,
+    normalise: str | None = None,
     home: str | None = None,
 ) -> Network:
     """Read the network of a name or a file, and check it against the data's shape and classes.
 
-    arch, shortcut, normalise: how another program's checkpoint is read.
+    arch, shortcut, normalise: of another program's checkpoint, where its names do not tell.
     Raises InputError if there is none or it does not fit.
     """
-    network = _read_network(name, dataset, arch, shortcut, normalise, home)
+    if _is_foreign(name, arch, home):
+        network = import_checkpoint(
+            name,
+            arch=arch,
+            shortcut=shortcut,
+            input_shape=dataset.image_shape,
+            normalise=normalise,
+        ).network
+    else:
+        network, _ = read_network(network_path(name, home))
     graph = network.graph
     if graph.input_shape != dataset.image_shape or graph.classes != len(dataset.label_names):
         raise InputError(
@@ -95,23 +104,23 @@ def find_network(
     return network
 
 
-def _read_network(
-    name: str, dataset: Dataset, arch: str | None, shortcut: str, normalise: str, home: str | None
-) -> Network:
+def _is_foreign(name: str, arch: str | None, home: str | None) -> bool:
+    """Whether a network is another program's checkpoint.
+
+    Raises InputError if an architecture is given for one of this program's, which need none.
+    """
+    own_file = name.lower().endswith((".h5", ".hdf5"))
+    known = own_file or _is_known(name, home)
     if arch is None:
-        return read_network(network_path(name, home, has_arch_option=True))[0]
-    if name.lower().endswith((".h5", ".hdf5")):
+        return not known and Path(name).is_file()
+    if own_file:
         raise InputError(
             f"--arch {arch} is for foreign checkpoints; {name} is a file of "
             "this program: omit --arch"
         )
-    if not Path(name).exists() and _is_known(name, home):
+    if known and not Path(name).exists():
         raise InputError(f"{name} is the name of a network of this program: omit --arch")
-    graph = architecture(
-        arch, classes=len(dataset.label_names), input_shape=dataset.image_shape, shortcut=shortcut
-    )
-    mean, std = normalisation(normalise)
-    return import_network(name, graph, mean=mean, std=std)[0]
+    return True
 
 
 def _is_known(name: str, home: str | None) -> bool:
@@ -122,7 +131,7 @@ def _is_known(name: str, home: str | None) -> bool:
     return True
 
 
-def network_path(name: str, home: str | None, *, has_arch_option: bool = False) -> Path:
+def network_path(name: str, home: str | None) -> Path:
     """The file of a network: its path, a run's folder, or a name in the package or in --home.
 
     A network that was imported from model.pth.tar is found by that name, too.
@@ -139,10 +148,9 @@ def network_path(name: str, home: str | None, *, has_arch_option: bool = False) 
         with contextlib.suppress(InputError):
             return resource_path(f"{known}.h5")
     if strip_endings(name) != name:
-        remedy = f"import it by 'fcpts-ref models import {name} --arch ARCHITECTURE'"
-        if has_arch_option:
-            remedy = f"say what it holds with --arch, or {remedy}"
-        raise InputError(f"{name} is another program's checkpoint: {remedy}")
+        raise InputError(
+            f"{name} is another program's checkpoint: import it by 'fcpts-ref models import {name}'"
+        )
     raise InputError(
         f"there is no network {name!r} in the package or in {folder}; give the path of an .h5 file "
         "or import a checkpoint by 'fcpts-ref models import'"

@@ -153,7 +153,7 @@ def _write(folder: Path, summary: Summary, finished: Finished) -> None:
     """Write the network, the history, the figures and, last, the summary."""
     result = finished.result
     provenance = {"made_by": "fcpts-ref sparsify", "job": as_json(asdict(summary.pinned))}
-    write_network(folder / NETWORK, result.network, provenance)
+    write_network(folder / NETWORK, result.network, provenance, storage=summary.pinned.job.storage)
     layers = [name for name in result.rates if name not in result.left_out]  # columns of "rates"
     write_arrays(folder / HISTORY, result.history, {"layers": layers})
     if can_plot():

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.data.augmentation import augment
+from fcpts_ref.data.augmentation import draw_views
+from fcpts_ref.data.prepared import as_prepared
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.engines.predict import predict
 from fcpts_ref.errors import InputError
@@ -49,7 +50,7 @@ class Recipe:
 
 def train(
     network: Network,
-    images: Array,
+    images: Any,
     labels: NDArray[np.integer[Any]],
     recipe: Recipe,
     *,
@@ -62,7 +63,7 @@ def train(
     An incomplete last batch of an epoch is skipped.
     Raises InputError for images or labels that do not fit, or a loss that is no longer finite.
     """
-    images = check_images(network.graph, images).astype(network.dtype, copy=False)
+    images = as_prepared(check_images(network.graph, images)).astype(network.dtype, copy=False)
     _check_labels(labels, len(images), network.graph.classes)
     graph = network.graph
     batch = min(recipe.batch_size, len(images))
@@ -74,7 +75,8 @@ def train(
         if step % per_epoch == 0:
             order = generator.permutation(len(images))
         chosen = order[(step % per_epoch) * batch :][:batch]
-        x = augment(images[chosen], recipe.augmentation, generator)
+        views = draw_views(recipe.augmentation, len(chosen), graph.input_shape[1:], generator)
+        x = images.subset(chosen).seen(views)[:]
         with np.errstate(over="ignore", invalid="ignore"):  # the loss reports it
             passed = engine.forward(parameters, buffers, {graph.input: x}, training=True, keep=True)
         loss, cache = cross_entropy_forward(passed.outputs[graph.output], labels[chosen])
@@ -118,7 +120,7 @@ class Accuracy:
 
 def accuracy(
     network: Network,
-    images: Array,
+    images: Any,
     labels: NDArray[np.integer[Any]],
     *,
     engine: Engine,

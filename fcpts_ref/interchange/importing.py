@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.names import MatchReport, match_state
 from fcpts_ref.interchange.reparametrised import MASK_SUFFIX, split_masks
 from fcpts_ref.interchange.safetensors_file import read_safetensors, write_safetensors
+from fcpts_ref.interchange.sparse_export import expand, shrink
 from fcpts_ref.interchange.torch_file import read_torch_file
 from fcpts_ref.interchange.torch_write import write_torch_file
 from fcpts_ref.storage.files import check_regular_file, describe_failure
@@ -29,11 +30,14 @@ NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
     "kuangliu": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    "half": ((0.5,), (0.5,)),
+    "lite": ((127 / 255,), (128 / 255,)),
 }
-"""Mean and standard deviation per channel that CIFAR checkpoints are commonly trained with.
+"""Mean and standard deviation per channel that checkpoints are commonly trained with.
 
 kuangliu: those of the repository pytorch-cifar, whose deviations are means over single images;
-chenyaofo's pytorch-cifar-models use them too.
+chenyaofo's pytorch-cifar-models use them too.  half: TensorFlow's mobile networks, and those that
+timm took over from it.  lite: EfficientNet-Lite, (x - 127) / 128 of 8-bit values.
 """
 
 
@@ -79,20 +83,37 @@ def import_network(
     array makes the network float64.
     Raises InputError for a file that is not such a checkpoint or does not fit the graph.
     """
-    state, masks = _split_masks(path)
+    state, masks = read_arrays_and_masks(path)
+    return network_from_arrays(state, masks, graph, mean=mean, std=std, source=str(path))
+
+
+def network_from_arrays(
+    state: Mapping[str, Array],
+    masks: Mapping[str, Array],
+    graph: Graph,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    source: str,
+) -> tuple[Network, MatchReport]:
+    """Make the network of a checkpoint's arrays and masks, as ``import_network`` does.
+
+    source: the checkpoint's name in error messages.
+    Raises InputError for arrays that do not fit the graph.
+    """
     expected = {**graph.parameter_shapes, **graph.buffer_shapes}
     absent = set(_constant_names(graph)).intersection(match_state(state, expected).missing)
     constants = _constants(graph, mean, std) if absent else {}
     report = match_state(state, {n: shape for n, shape in expected.items() if n not in absent})
-    found = {**constants, **report.require_complete(str(path))}
+    found = {**constants, **report.require_complete(source)}
     double = any(array.dtype == np.float64 for array in report.arrays.values())
     arrays = {name: a.astype(np.float64 if double else np.float32) for name, a in found.items()}
     kept = {}
     for name in report.arrays:
-        source = report.renamed.get(name, name)
-        if source in masks:
-            what = f"{path}: {source}{MASK_SUFFIX}"
-            kept[name] = _as_mask(masks[source], arrays[name].shape, what)
+        theirs = report.renamed.get(name, name)
+        if theirs in masks:
+            what = f"{source}: {theirs}{MASK_SUFFIX}"
+            kept[name] = _as_mask(masks[theirs], arrays[name].shape, what)
             arrays[name] = apply_mask(arrays[name], kept[name])
     parameters = {name: arrays[name] for name in graph.parameter_shapes}
     buffers = {name: arrays[name] for name in graph.buffer_shapes}
@@ -100,23 +121,29 @@ def import_network(
     return Network(graph, parameters, buffers, prunable), report
 
 
-def count_classes(path: Path | str, graph: Graph) -> int:
+def count_classes(state: Mapping[str, Array], graph: Graph) -> int:
     """Return the number of classes of a checkpoint: the outputs of its last weight.
 
-    graph: of the checkpoint's architecture, for any number of classes.  The graph's own number is
-    returned if the checkpoint has no such weight.  Raises InputError as ``import_network`` does.
+    state: the checkpoint's arrays.  graph: of its architecture, for any number of classes.  The
+    graph's own number is returned if the checkpoint has no such weight.
     """
     last = graph.prunable[-1]
-    report = match_state(_split_masks(path)[0], graph.parameter_shapes)
+    report = match_state(state, graph.parameter_shapes)
     found = report.wrong_shape[last][0] if last in report.wrong_shape else ()
     fits = len(found) == 2 and found[1:] == graph.parameter_shapes[last][1:]
     return found[0] if fits and 0 < found[0] <= MAX_CLASSES else graph.classes
 
 
-def _split_masks(path: Path | str) -> tuple[dict[str, Array], dict[str, Array]]:
+def read_arrays_and_masks(path: Path | str) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Read a checkpoint's arrays without their masks, and the masks by the names of the arrays.
+
+    Raises InputError as ``import_network`` does.
+    """
     state = read_checkpoint(path)
     try:
-        return split_masks(state)
+        arrays, own = expand(state)
+        arrays, masks = split_masks(arrays)
+        return arrays, masks | own
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -179,19 +206,21 @@ def check_ending(path: Path | str) -> str:
     return ending
 
 
-def export_network(path: Path | str, network: Network) -> None:
+def export_network(path: Path | str, network: Network, *, sparse: bool = False) -> None:
     """Write a checkpoint for other programs, in the format of the ending: safetensors or PyTorch.
 
-    Masks are applied to the weights and also stored, as NAME_mask (uint8).  The reader must apply
-    the input normalisation, whose mean and std are stored as normalise.mean and normalise.std.
+    Masks are applied to the weights and also stored, as NAME_mask (uint8).  sparse: masked weights
+    are stored without zeros instead, as NAME.values, NAME.mask and NAME.shape.  The reader
+    must apply the input normalisation, whose mean and std are normalise.mean and normalise.std.
     Raises InputError for another ending and if the file cannot be written.
     """
     write = write_safetensors if check_ending(path) == SAFETENSORS else write_torch_file
-    masks = network.masks
-    arrays: dict[str, Array] = {
-        **network.parameters,
-        **{name: apply_mask(network.parameters[name], mask) for name, mask in masks.items()},
-        **network.buffers,
-        **{name + MASK_SUFFIX: mask.astype(np.uint8) for name, mask in masks.items()},
-    }
+    arrays: dict[str, Array] = {**network.parameters, **network.buffers}
+    for name, mask in network.masks.items():
+        weight = apply_mask(arrays[name], mask)
+        if sparse:
+            del arrays[name]
+            arrays |= shrink(name, weight, mask)
+        else:
+            arrays |= {name: weight, name + MASK_SUFFIX: mask.astype(np.uint8)}
     write(path, arrays)

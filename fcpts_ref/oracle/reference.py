@@ -70,6 +70,12 @@ TENSORS = {
     "normalise": ("x", "mean", "std"),
     "cross_entropy": ("logits", "labels"),
     "kl_divergence": ("dense_logits", "sparse_logits"),
+    "matmul": ("a", "b"),
+    "layer_norm": ("x", "gamma", "beta"),
+    "attention": ("q", "k", "v"),
+    "class_token": ("x", "token"),
+    "add_parameter": ("x", "parameter"),
+    "multiply_parameter": ("x", "parameter"),
 }  # the positional arguments; all other layers take x alone
 
 

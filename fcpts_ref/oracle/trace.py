@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref.data.augmentation import view
 from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.execution import Observe
 from fcpts_ref.graphs.network import Network, check_images
 from fcpts_ref.oracle.quantities import QUANTITIES
 from fcpts_ref.oracle.replay import StepInputs, begin, replay, state_inputs
@@ -39,14 +40,16 @@ def record_run(
     seed: int = 0,
     without: Collection[str] = (),
     on_step: Callable[[int], object] = lambda more: None,
+    observe: Observe | None = None,
 ) -> Trace:
     """Run FCPTS up to the last of ``steps`` (counted from 0) and record these.
 
     images: all calibration images (n, C, H, W) in [0, 1].  without: patterns of quantities to
     leave out ("activation", "dactivation/*"); inputs always stay.  The final projection
     (``final_rate``, ``final_mask``) is recorded for the last step only.  on_step: called with 1
-    after every step, recorded or not.
-    Raises InputError for bad input, a ramp, steps that the run does not have, and traces beyond
+    after every step, recorded or not.  observe: sees every quantity of every step, and may return
+    another value, with which the run continues and which is recorded.
+    Raises InputError for bad input, steps that the run does not have, and traces beyond
     2 GiB.
     """
     setting = _make_setting(network, images, target, method)
@@ -59,7 +62,7 @@ def record_run(
     recorded: dict[int, StepTrace] = {}
     rates, state = begin(setting)
     for number, inputs in _run_inputs(setting, images, method, np.random.default_rng(seed)):
-        quantities, after = replay(setting, replace(inputs, state=state))
+        quantities, after = replay(setting, replace(inputs, state=state), observe)
         if number == 0:
             _check_patterns(without, quantities)
         if number in steps:
@@ -90,9 +93,9 @@ def _make_setting(network: Network, images: Array, target: float, method: FCPTS)
     check_images(network.graph, images)
     if network.masks:
         raise InputError(f"network {network.graph.name!r} is pruned already; give the dense one")
-    if method.ramp:
+    if method.ramp and not method.learn_rates:
         raise InputError(
-            f"ramp is {method.ramp}; a trace has one target for all steps: set it to 0"
+            f"ramp is {method.ramp} and rates are fixed; a trace holds one of the two: set ramp to 0"
         )
     budget(target, 1)
     conventions = method.conventions
@@ -106,6 +109,7 @@ def _make_setting(network: Network, images: Array, target: float, method: FCPTS)
         method.control,
         method.learn_rates,
         schedule,
+        method.ramp,
     )
 
 

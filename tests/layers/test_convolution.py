@@ -171,7 +171,7 @@ def test_numpy_integers_are_whole_numbers():
         ({"bias": np.ones((2, 1))}, "expected \\(2,\\)"),
         ({"stride": 0}, "expected stride"),
         ({"dilation": 0}, "expected stride"),
-        ({"padding": -1}, "padding >= 0"),
+        ({"padding": -1}, "expected one number >= 0"),
         ({"groups": 0}, "groups >= 1"),
         ({"groups": 2}, "groups == C"),
         ({"stride": 1.5}, "whole number"),

@@ -138,7 +138,7 @@ def test_keeps_the_dtype(dtype, images):
         (np.ones((2, 4, 4)), {"kernel": 2}, "expected"),
         (np.ones((1, 1, 4, 4)), {"kernel": 0}, "kernel and stride >= 1"),
         (np.ones((1, 1, 4, 4)), {"kernel": 2, "stride": 0}, "kernel and stride >= 1"),
-        (np.ones((1, 1, 4, 4)), {"kernel": 2, "padding": 2}, "at most half the kernel"),
+        (np.ones((1, 1, 4, 4)), {"kernel": 2, "padding": 2}, "every window to hold a pixel"),
         (np.ones((1, 1, 4, 4)), {"kernel": 5}, "use a larger image"),
     ],
 )

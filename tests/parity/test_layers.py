@@ -60,9 +60,10 @@ def test_convolution(C, K, kernel, settings, bias):
     compare(bind("convolution", **settings), lambda *t: F.conv2d(*t, **settings), inputs)
 
 
+@pytest.mark.parametrize("x", [(4, 5), (2, 3, 5), (2, 3, 4, 5)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_linear(bias):
-    inputs = [draw(4, 5), draw(3, 5, seed=1)] + ([draw(3, seed=2)] if bias else [])
+def test_linear(bias, x):
+    inputs = [draw(*x), draw(3, 5, seed=1)] + ([draw(3, seed=2)] if bias else [])
     compare(bind("linear"), F.linear, inputs)
 
 
@@ -126,6 +127,76 @@ def test_activations_and_their_kinks(name):
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 def test_softmax(name):
     compare(bind(name), lambda x: getattr(F, name)(x, dim=-1), [draw(4, 6, scale=5)])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -2])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_over_any_axis(name, axis):
+    dim = axis + 1 if axis >= 0 else axis
+    x = draw(2, 3, 4, 5, scale=3)
+    compare(bind(name, axis=axis), lambda x: getattr(F, name)(x, dim=dim), [x])
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expanded"),
+    [
+        ((2, 3, 4), (2, 4, 5), None),
+        ((2, 3, 3, 4), (2, 3, 4, 5), None),
+        ((2, 1, 3, 4), (2, 3, 4, 2), None),
+        ((2, 3, 3, 4), (2, 4, 2), (2, 1, 4, 2)),
+    ],
+)
+def test_matmul(a, b, expanded):
+    compare(
+        bind("matmul"),
+        lambda a, b: a @ b.reshape(expanded or b.shape),
+        [draw(*a), draw(*b, seed=1)],
+    )
+
+
+def test_reshape_and_transpose():
+    x = draw(2, 3, 4, 5)
+    compare(bind("reshape", shape=(5, -1)), lambda x: x.reshape(2, 5, -1), [x])
+    compare(bind("transpose", permutation=(2, 0, 1)), lambda x: x.permute(0, 3, 1, 2), [x])
+    compare(bind("flatten", axis=1), lambda x: x.flatten(2), [x])
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 5), (3, 4, 5)])
+@pytest.mark.parametrize("affine", [True, False])
+def test_layer_norm(shape, affine):
+    inputs = [draw(2, 3, 4, 5, scale=3)]
+    inputs += [1 + draw(*shape, seed=1), draw(*shape, seed=2)] if affine else []
+    compare(
+        bind("layer_norm", shape=shape, epsilon=1e-3),
+        lambda x, *parameters: F.layer_norm(x, shape, *parameters, eps=1e-3),
+        inputs,
+    )
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("q", "k", "v"), [((2, 5, 8),) * 3, ((2, 3, 8), (2, 4, 8), (2, 4, 12)), ((1, 1, 8),) * 3]
+)
+def test_attention(heads, q, k, v):
+    def theirs(*arrays):
+        split = [x.unflatten(2, (heads, -1)).transpose(1, 2) for x in arrays]
+        return F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2)
+
+    inputs = [draw(*q, scale=3), draw(*k, seed=1), draw(*v, seed=2)]
+    compare(bind("attention", heads=heads), theirs, inputs)
+
+
+def test_stored_arrays():
+    x, token, position = draw(2, 3, 4), draw(4, seed=1), draw(3, 1, seed=2)
+    compare(
+        bind("class_token"),
+        lambda x, token: torch.cat([token.expand(2, 1, 4), x], dim=1),
+        [x, token],
+    )
+    compare(bind("add_parameter"), torch.add, [x, position])
+    compare(bind("multiply_parameter"), torch.mul, [x, position])
+    compare(bind("add_parameter"), lambda x, p: x[:, None] + p, [draw(2, 4), position])
+    compare(bind("multiply_parameter"), lambda x, p: x[:, None] * p, [draw(2, 4), position])
 
 
 def test_cross_entropy():

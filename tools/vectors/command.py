@@ -13,7 +13,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from tools.vectors import equation_cases, fcpts_cases, layer_cases, method_cases
+from tools.vectors import (
+    equation_cases,
+    fcpts_cases,
+    layer_cases,
+    method_cases,
+    token_cases,
+)
 from tools.vectors.suite import RETIRED, Group, write_suite
 
 FROZEN = Path(__file__).resolve().parents[2] / "data" / "vectors"
@@ -25,6 +31,7 @@ def make_groups() -> list[Group]:
     return [
         *equation_cases.make_groups(),
         *layer_cases.make_groups(),
+        *token_cases.make_groups(),
         *method_cases.make_groups(),
         *fcpts_cases.make_groups(),
     ]

@@ -25,9 +25,10 @@ def make_groups() -> list[Group]:
     return [make() for make in makers]
 
 
-def _group(name: str, title: str, **rules: str) -> Group:
+def _group(name: str, title: str, source: Any = layers, **rules: str) -> Group:
+    """A group of cases; source: the module that derives its operations."""
     operations = {
-        operation: Operation(getattr(layers, operation), rule) for operation, rule in rules.items()
+        operation: Operation(getattr(source, operation), rule) for operation, rule in rules.items()
     }
     group = Group(name, title, f"Layer {name}", operations)
     group.note(
@@ -171,6 +172,9 @@ def _linear() -> Group:
     _pair(group, 2, "linear", "without bias", drawn(3, 5, 4, False))
     _pair(group, 3, "linear", "square: a transposed weight fits, too", drawn(2, 4, 4, True))
     _pair(group, 4, "linear", "one of everything", drawn(1, 1, 1, True), flags=("EDGE",))
+    tokens = {"x": (2, 3, 4), "weight": (5, 4), "bias": (5,)}
+    _pair(group, 5, "linear", "tokens: over the last axis of three",
+          lambda draw: {name: draw.weights(*shape) for name, shape in tokens.items()})  # fmt: skip
     group.reject(
         90, "linear_forward", "the features differ",
         {"x": np.ones((2, 3)), "weight": np.ones((4, 2)), "bias": None},
@@ -366,6 +370,8 @@ def _flatten() -> Group:
     group = _group("flatten", "Images to rows", flatten_forward="exact", flatten_backward="exact")
     _pair(group, 1, "flatten", "row-major: channels, rows, columns", _images(2, 3, 2, 4))
     _pair(group, 2, "flatten", "one pixel", _images(2, 3, 1, 1), flags=("EDGE",))
+    _pair(group, 3, "flatten", "from the rows on: channels stay",
+          lambda d: {"x": d.weights(2, 3, 2, 4), "axis": 1})  # fmt: skip
     return group
 
 
@@ -406,6 +412,8 @@ def _make_softmax(name: str, title: str) -> Group:
     _pair(group, 4, name, "large numbers",
           lambda d: {"x": np.array([[1000.0, 1001.0, -1000.0], [0.0, -800.0, 1.0]])},
           flags=("EXTREME",))  # fmt: skip
+    _pair(group, 5, name, "over the first axis after the batch",
+          lambda d: {"x": d.weights(2, 3, 2), "axis": 0})  # fmt: skip
     return group
 
 

@@ -75,7 +75,7 @@ def fuse(graph: Graph) -> list[Group]:
     for node in graph.nodes:
         if node.name in taken:
             continue
-        group = _grow(node, readers, taken)
+        group = _grow(node, readers, taken, graph.shapes)
         taken |= {member.name for member in group.nodes}
         groups.append(group)
     groups.sort(key=lambda group: position[group.output])
@@ -101,14 +101,17 @@ def _with_producers(groups: list[Group], outputs: set[str]) -> list[Group]:
     return ordered
 
 
-def _grow(node: Node, readers: Readers, taken: set[str]) -> Group:
+def _grow(
+    node: Node, readers: Readers, taken: set[str], shapes: Mapping[str, tuple[int, ...]]
+) -> Group:
     nodes, inputs = [node], list(node.inputs)
     if node.operation == "subsample":
         nodes += _next(nodes[-1], readers, ("zero_pad",))
     if node.operation == "batch_norm":
         for add in _next(node, readers, ("add",)):
             residuals = [name for name in add.inputs if name != node.name]
-            if add.name not in taken and len(residuals) == 1:
+            same = len({shapes[name] for name in add.inputs}) == 1  # nothing is broadcast
+            if add.name not in taken and len(residuals) == 1 and same:
                 nodes.append(add)
                 inputs += residuals
         nodes += _next(nodes[-1], readers, ACTIVATIONS)

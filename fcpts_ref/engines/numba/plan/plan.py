@@ -18,7 +18,7 @@ from fcpts_ref.engines.numba.memory.buffers import Memory, Slot
 from fcpts_ref.engines.numba.memory.layout import Scratch
 from fcpts_ref.engines.numba.plan.fusion import Group, fuse
 from fcpts_ref.engines.numba.plan.step import Run, Step
-from fcpts_ref.engines.numba.plan.steps import STEPS, Input, Layer, Normalise
+from fcpts_ref.engines.numba.plan.steps import Input, Normalise, step_class
 from fcpts_ref.engines.numba.pointwise.shortcut import add_planes
 from fcpts_ref.graphs.graph import Graph
 
@@ -183,7 +183,7 @@ def _step_class(group: Group, graph: Graph) -> type[Step]:
         return Input
     if _normalises_input(group, graph):
         return Normalise
-    return STEPS.get(group.operation, Layer)
+    return step_class(group, graph.shapes)
 
 
 def _inputs(step: Step) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ needed).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,14 @@ class Run:
         if name not in known:
             known[name] = density(self.parameters[name])
         return float(known[name])
+
+    def cached(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The value of ``make``, kept for later passes if there is a cache."""
+        if self.cache is None:
+            return make()
+        if key not in self.cache:
+            self.cache[key] = make()
+        return self.cache[key]
 
     def packed(self, name: str) -> PackedWeights | None:
         """Where the transformed weights of this name are kept from pass to pass, if anywhere."""

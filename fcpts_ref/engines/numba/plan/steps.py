@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ class Pool(Step):
         attributes = self.group.attributes
         self.x = inputs[0].size, inputs[0].geometry.pitch
         self.y = output.size, output.geometry.pitch
-        self.walk = tuple(attributes[name] for name in ("kernel", "stride", "padding"))
+        self.walk = attributes["kernel"], attributes["stride"], attributes["padding"][:2]
         self.largest = self.group.operation == "max_pool"
         if self.largest:
             self.winner = np.zeros((*output.array.shape[:2], math.prod(output.size)), np.int32)
@@ -151,16 +152,17 @@ class GlobalPool(Step):
             pooling.plane_means_backward(self.dy.array, self.pixels, row_span, self.mask, dx.array)
 
 
-class Flatten(Step):
-    """Pixels to rows of features."""
+class Reshape(Step):
+    """The same values in another shape: flatten and reshape."""
 
     def forward(self, run: Run) -> None:
-        self.output.array[...] = self.inputs[0].values.reshape(self.output.array.shape)
+        y = self.output.values
+        y[...] = self.inputs[0].values.reshape(y.shape)
 
     def backward(self, run: Run) -> None:
         if self.dinputs[0]:
             dx = self.dinputs[0].values
-            dx[...] = self.dy.array.reshape(dx.shape)
+            dx[...] = self.dy.values.reshape(dx.shape)
 
 
 class Layer(Step):
@@ -169,7 +171,8 @@ class Layer(Step):
     def forward(self, run: Run) -> None:
         node = self.group.nodes[0]
         stored = stored_of(node, run.parameters, run.buffers)
-        inputs = [np.ascontiguousarray(slot.values) for slot in self.inputs]
+        # Copies, because the cache may hold them when the buffers have other values already.
+        inputs = [np.array(slot.values, order="C") for slot in self.inputs]
         value, changed, cache = node.row.forward(inputs, stored, node.attributes, run.training)
         run.new_buffers |= {f"{self.name}.{short}": array for short, array in changed.items()}
         self.output.values[...] = value
@@ -184,6 +187,18 @@ class Layer(Step):
                 slot.values[...] = dinput
 
 
+def step_class(group: Group, shapes: Mapping[str, tuple[int, ...]]) -> type[Step]:
+    """The step that runs a group of nodes; shapes: of the values."""
+    attributes = group.attributes
+    repeats = group.operation == "add" and len({shapes[name] for name in group.inputs}) > 1
+    gaps = attributes.get("ceil_mode") or attributes.get("dilation", (1, 1)) != (1, 1)
+    uneven = group.operation.endswith("_pool") and (
+        gaps or not attributes.get("count_include_pad", True)
+    )
+    tokens = group.operation == "linear" and len(shapes[group.inputs[0]]) == 3  # not rows
+    return Layer if repeats or uneven or tokens else STEPS.get(group.operation, Layer)
+
+
 STEPS: dict[str, type[Step]] = {
     "convolution": Convolution,
     "linear": Linear,
@@ -196,6 +211,7 @@ STEPS: dict[str, type[Step]] = {
     "max_pool": Pool,
     "average_pool": Pool,
     "global_average_pool": GlobalPool,
-    "flatten": Flatten,
+    "flatten": Reshape,
+    "reshape": Reshape,
 }
 """The step of each operation; what is not here runs as a ``Layer``."""

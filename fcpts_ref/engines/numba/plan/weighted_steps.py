@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.engines.numba.convolution.linear import LinearPlan
-from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, Operands
+from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, Operands, Weights
 from fcpts_ref.engines.numba.memory.buffers import Slot
 from fcpts_ref.engines.numba.memory.layout import allocate, pixel_mask
 from fcpts_ref.engines.numba.plan.fusion import Group
@@ -62,16 +62,19 @@ class Convolution(Step):
         bounds: tuple[float, float],
     ) -> None:  # fmt: skip
         """The output scaled and shifted by channel, plus a residual, clamped to the bounds."""
-        weight = run.parameters[self.weight] * scale[:, np.newaxis, np.newaxis, np.newaxis]
         if self.biased:
             shift = shift + run.parameters[self.bias] * scale
-        operands = self.plan.operands(
-            self.inputs[0].array, weight, density=run.density(self.weight)
-        )
+        weights = run.cached((self.plan, "scaled"), lambda: self._scaled(run, scale))
         self.plan.forward(
-            operands, shift, self.output.array, residual=residual.array if residual else None,
-            bounds=bounds, packed=run.packed(f"{self.weight}, scaled"),
+            Operands(self.plan.source(self.inputs[0].array), weights), shift, self.output.array,
+            residual=residual.array if residual else None, bounds=bounds,
+            packed=run.packed(f"{self.weight}, scaled"),
         )  # fmt: skip
+
+    def _scaled(self, run: Run, scale: Array) -> Weights:
+        weight = run.parameters[self.weight] * scale[:, np.newaxis, np.newaxis, np.newaxis]
+        density, lasting = run.density(self.weight), run.cache is not None
+        return self.plan.weights(weight, density=density, lasting=lasting)
 
     def backward(self, run: Run) -> None:
         dy, weight = self.dy, run.parameters[self.weight]
@@ -104,23 +107,23 @@ class Convolution(Step):
 
 
 class Linear(Step):
-    """A linear layer on rows of features."""
+    """A linear layer on rows of features: one an image, or one for each of its tokens."""
 
     reads = ("input",)
 
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
-        shape = (output.array.shape[1], inputs[0].array.shape[1])
-        self.plan = LinearPlan(shape, self.images, self.dtype)
+        K, C = output.array.shape[-1], inputs[0].array.shape[-1]
+        self.plan = LinearPlan((K, C), inputs[0].array.size // C, self.dtype)
         self.weight, self.bias = f"{self.name}.weight", f"{self.name}.bias"
         self.biased = self.group.attributes["bias"]
 
     def forward(self, run: Run) -> None:
         bias = run.parameters[self.bias] if self.biased else None
-        self.plan.forward(self._read(run), bias, self.output.array)
+        self.plan.forward(self._read(run), bias, _rows(self.output))
 
     def backward(self, run: Run) -> None:
-        dy, weight = self.dy.array, run.parameters[self.weight]
+        dy, weight = _rows(self.dy), run.parameters[self.weight]
         operands = run.operands.get(self.name) or self._read(run)
         dweight = np.empty_like(weight)
         if run.kept:
@@ -132,17 +135,22 @@ class Linear(Step):
             run.gradients[self.bias] = dy.sum(axis=0)
         if self.dinputs[0]:
             self.plan.input_gradient(
-                dy, weight, self.dinputs[0].array, density=run.density(self.weight)
+                dy, weight, _rows(self.dinputs[0]), density=run.density(self.weight)
             )
 
     def _read(self, run: Run) -> Operands:
         """The operands of this pass, for backward too."""
         weight = run.parameters[self.weight]
         operands = self.plan.operands(
-            self.inputs[0].array, weight, density=run.density(self.weight)
+            _rows(self.inputs[0]), weight, density=run.density(self.weight)
         )
         run.operands[self.name] = operands
         return operands
+
+
+def _rows(slot: Slot) -> Array:
+    """(N, ..., C) as rows of features (M, C): a view."""
+    return slot.array.reshape(-1, slot.array.shape[-1])
 
 
 class BatchNorm(Step):
