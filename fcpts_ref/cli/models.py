@@ -11,6 +11,7 @@ from fcpts_ref.cli import onnx_models
 from fcpts_ref.cli.sources import add_arch_options, add_home_option, network_path, output_path
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.preprocessing import PRESETS, as_provenance, preprocessing
+from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.inputs import input_constants, read_as_rgb
 from fcpts_ref.graphs.network import global_rate
 from fcpts_ref.interchange.checkpoints import import_checkpoint
@@ -96,6 +97,12 @@ def add_parser(subparsers: Any) -> None:
         help="checkpoints: write masks and input normalisation, which the state dict of an "
         "architecture has no place for, to this second file",
     )
+    exporting.add_argument(
+        "--sparse",
+        action="store_true",
+        help="store masked weights without zeros: checkpoints as NAME.values, NAME.mask (bits) and "
+        "NAME.shape, ONNX as sparse initialisers",
+    )
     onnx_models.add_export_options(exporting)
     add_home_option(exporting)
     exporting.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -168,17 +175,23 @@ def _export(arguments: argparse.Namespace) -> int:
     check_ending(out)
     onnx_models.refuse_export_options(arguments)
     network, _ = read_network(network_path(arguments.network, arguments.home))
-    export_network(out, network, extras=arguments.extras)
+    if arguments.sparse and not network.masks:
+        raise InputError(f"{arguments.network} has no masks: it is dense, omit --sparse")
+    export_network(out, network, extras=arguments.extras, sparse=arguments.sparse)
     rate = global_rate(network)
     summary = {
         "network": network.graph.name,
         "rate": rate,
-        "masks": len(network.masks) if arguments.extras else 0,
+        "masks": len(network.masks) if arguments.extras or arguments.sparse else 0,
         "extras": arguments.extras,
+        "bytes": out.stat().st_size,
         "file": str(out),
     }
-    text = f"{network.graph.name}: {percent(rate)} of the weights are zero\nwritten to {out}" + (
-        f"; masks and normalisation to {arguments.extras}" if arguments.extras else ""
+    text = (
+        f"{network.graph.name}: {percent(rate)} of the weights are zero\n"
+        f"written to {out}, {summary['bytes']:,} bytes"
+        + (", without zeros" if arguments.sparse else "")
+        + (f"; masks and normalisation to {arguments.extras}" if arguments.extras else "")
     )
     print(json.dumps(summary, indent=2) if arguments.json else text)
     return 0

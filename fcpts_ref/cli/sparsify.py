@@ -34,8 +34,8 @@ examples:
 
 Labels are used to report accuracy on the test images, never to prune.  A pruned
 network has zeros in place of weights: it takes fewer multiplications in an
-engine that skips zeros (this one does), but its files and ordinary dense
-arithmetic are as large and as slow as before.
+engine that skips zeros (this one does) and a smaller file, but ordinary dense
+arithmetic is as slow as before.
 """
 
 
