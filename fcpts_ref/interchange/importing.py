@@ -19,6 +19,7 @@ from fcpts_ref.interchange.sparse_export import expand, shrink
 from fcpts_ref.interchange.torch_file import read_torch_file
 from fcpts_ref.interchange.torch_write import write_torch_file
 from fcpts_ref.storage.files import check_regular_file, check_writable, describe_failure
+from fcpts_ref.storage.npz_file import read_npz_arrays
 
 Array = NDArray[Any]
 
@@ -59,8 +60,13 @@ def normalisation(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Array]:
-    """Read the arrays of a PyTorch or safetensors file, distinguished by the first bytes."""
+    """Read the arrays of a PyTorch or safetensors file, distinguished by the first bytes.
+
+    A file whose name ends in .npz holds arrays as ``np.savez`` writes them.
+    """
     check_regular_file(path)
+    if Path(path).suffix.lower() == NPZ:
+        return read_npz_arrays(Path(path))
     try:
         with open(path, "rb") as file:
             head = file.read(9)
@@ -190,6 +196,7 @@ def apply_mask(array: Array, mask: NDArray[np.bool_]) -> Array:
     return np.where(mask, array, array.dtype.type(0))
 
 
+NPZ = ".npz"
 SAFETENSORS = ".safetensors"
 ENDINGS = (".pt", ".pth", ".th", ".ckpt", ".bin", ".tar", SAFETENSORS)
 """Endings of checkpoints' names; all but the last one are PyTorch's (.tar as in model.pth.tar)."""
@@ -198,7 +205,7 @@ ENDINGS = (".pt", ".pth", ".th", ".ckpt", ".bin", ".tar", SAFETENSORS)
 def strip_endings(name: str) -> str:
     """Return a checkpoint's name without the endings of its format: model of model.pth.tar."""
     path = Path(name)
-    while path.suffix.lower() in ENDINGS:
+    while path.suffix.lower() in (*ENDINGS, NPZ):
         path = path.with_suffix("")
     return str(path)
 
