@@ -41,13 +41,11 @@ def read_npy(path: Path) -> Dataset:
     """
     check_regular_file(path)
     try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
+        images = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise InputError(describe_failure(f"cannot read {path}", error)) from error
     except (ValueError, EOFError, RecursionError, SyntaxError) as error:
         raise InputError(
             f"{path} is not a readable .npy file ({type(error).__name__}); write it with np.save"
         ) from error
-    if not isinstance(images, np.memmap):
-        raise InputError(f"{path} is not one array of images; write it with np.save")
     return array_data(path, {IMAGES: images}, path.name)
