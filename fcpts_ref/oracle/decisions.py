@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -115,19 +116,34 @@ def _densities(context: _Context, _: str, want: Array, got: Array) -> Array:
 
 
 def _near_bin(edges: Array, w: Array, x: float, error: float, want: float, got: float) -> float:
-    """Return the density found if a bin that may hold x may hold that many weights, else ``want``."""
-    unit = w.size * (edges[-1] - edges[0]) / (len(edges) - 1)
+    """Return the density found if a bin that may hold x may hold that many weights, else ``want``.
+
+    Numbers that lie on an edge exactly, in rational arithmetic, are decided by the convention.
+    """
+    bins = len(edges) - 1
+    unit = w.size * (edges[-1] - edges[0]) / bins
     count = round(got * unit)
     if abs(got * unit - count) > 1e-3:
         return want
-    outside = x < edges[0] + error or x >= edges[-1] - error
-    if count == 0 and outside:
-        return 0.0
-    for k in np.flatnonzero((x >= edges[:-1] - error) & (x <= edges[1:] + error)):
-        most = np.count_nonzero((w >= edges[k] - error) & (w <= edges[k + 1] + error))
-        fewest = np.count_nonzero((w > edges[k] + error) & (w < edges[k + 1] - error))
-        own = most == fewest and edges[k] + error <= x < edges[k + 1] - error
-        if fewest <= count <= most and not own:
+    low, width = Fraction(edges[0]), (Fraction(edges[-1]) - Fraction(edges[0])) / bins
+    exact = np.array([Fraction(edge) == low + k * width for k, edge in enumerate(edges)])
+
+    def near(k: int, values: Array) -> Array:
+        """Mark the values that rounding may move across an edge."""
+        return (np.abs(values - edges[k]) <= error) & ~(exact[k] & (values == edges[k]))
+
+    point = np.array([x])
+    bin_of = int(np.searchsorted(edges, x, side="right")) - 1
+    possible = {bin_of} | {j for k in range(bins + 1) if near(k, point)[0] for j in (k - 1, k)}
+    for k in possible:
+        if not 0 <= k < bins:
+            if count == 0 and (near(0, point)[0] or near(bins, point)[0]):
+                return 0.0
+            continue
+        inside = (w >= edges[k]) & ((w < edges[k + 1]) | ((k == bins - 1) & (w == edges[-1])))
+        free = near(k, w) | near(k + 1, w)
+        fewest, most = np.count_nonzero(inside & ~free), np.count_nonzero(inside | free)
+        if fewest <= count <= most and (k != bin_of or most > fewest):
             return float(count / unit)
     return want
 
@@ -139,7 +155,8 @@ def _dcontrol_drate(context: _Context, _: str, want: Array, got: Array) -> Array
     reached = float((r * sizes).sum() / sizes.sum())
     epsilon = np.finfo(np.float32 if context.tolerance.single else np.float64).eps
     excess = abs(reached - context.setting.target)
-    if excess > EQUALITY_WIDTH * epsilon * max(reached, context.setting.target):
+    width = EQUALITY_WIDTH * epsilon * max(reached, context.setting.target)
+    if width == 0 or excess > width:
         return want
     signs = np.sign(got)
     one_sign = np.all(signs == signs.flat[0])

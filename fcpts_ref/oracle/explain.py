@@ -28,6 +28,9 @@ from fcpts_ref.spec.conventions import OPEN_POINTS
 SHOWN = 4  # explanations in a report
 DEEPEST = 3  # mistakes that may explain the values together
 
+WHOLE = {"final_mask", "initial_rates"}
+"""Quantities that are computed for all layers together: a mistake cannot concern one alone."""
+
 Place = tuple[int, str]
 """The number of a step and a quantity's name."""
 
@@ -156,26 +159,29 @@ def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
     An array contradicts it that is wrong in another way, or that is right in one step and has the
     mistake in another.  Items that are right in all steps are not concerned.
     """
-    covers, concerned, right = set(), set(), set()
+    covers: set[Place] = set()
+    right: set[str] = set()
     if not any(case.agrees(first, value) for value in case.values(first)[name]):
         return None
     for place in case.stage_of:
-        values = case.values(place).get(name)
-        if values is None:
+        if _kind(place[1]) not in CATALOGUE[name].of:
             continue
-        item = place[1]
-        if place not in case.wrong:
-            if not any(case.agrees(place, value) for value in values):
-                right.add(item)
-        elif any(case.agrees(place, value) for value in values):
-            covers.add(place)
-            concerned.add(item)
-        elif _kind(item) == _kind(first[1]):
+        values = case.values(place).get(name, [])
+        if any(case.agrees(place, value) for value in values):
+            if place in case.wrong:
+                covers.add(place)
+        elif values and place not in case.wrong:
+            right.add(place[1])
+        elif values and _kind(place[1]) == _kind(first[1]):
             return None
-    if right & concerned:
+    concerned = {item for _, item in covers}
+    kinds, right_kinds = {_kind(c) for c in concerned}, {_kind(r) for r in right}
+    if right & concerned or right_kinds & WHOLE & kinds:
         return None
-    same = {item for item in right if _kind(item) in {_kind(c) for c in concerned}}
-    return _Cause(name, frozenset(covers), tuple(sorted(concerned)) if same else ())
+    if CATALOGUE[name].together and right_kinds - kinds - {"dense_activation"}:
+        return None
+    others_are_right = bool(right_kinds & kinds)
+    return _Cause(name, frozenset(covers), tuple(sorted(concerned)) if others_are_right else ())
 
 
 def _choices(case: _Case, first: Place) -> Iterator[_Cause]:
@@ -230,7 +236,7 @@ def _apart(case: _Case, one: Explanation, other: Explanation) -> str:
                 return f"recording {name} would tell it from {other.name}"
     if len({stage.step for stage in case.stages}) == 1:
         return f"recording the next step, too, may tell it from {other.name}"
-    return f"no quantity of these steps tells it from {other.name}"
+    return f"nothing in these steps tells it from {other.name}; a later one may"
 
 
 def _predicted(case: _Case, stage: Stage, name: str, cause: str) -> Array:

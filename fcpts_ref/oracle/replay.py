@@ -19,7 +19,7 @@ from fcpts_ref.graphs.network import check_images
 from fcpts_ref.oracle.quantities import in_order
 from fcpts_ref.oracle.trace_file import Setting
 from fcpts_ref.pruning.fcpts.method import FCPTS
-from fcpts_ref.pruning.fcpts.step import State, step
+from fcpts_ref.pruning.fcpts.step import State, parameter_of, projected, step, thresholds_at
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH
 from fcpts_ref.spec.optim import warmup_cosine
@@ -135,7 +135,7 @@ def _check_work(graph: Graph, batch: int) -> None:
     if 8 * numbers > MAX_WORK:
         raise InputError(
             f"a step on {batch} images of network {graph.name!r} has {numbers:.3g} activations; "
-            "use fewer images in a step, as by 'fcpts-ref trace --batch-size'"
+            "use fewer images in a step (--batch-size)"
         )
 
 
@@ -178,6 +178,24 @@ def begin(setting: Setting) -> tuple[dict[str, Array], State]:
     state = _method(setting).begin(problem)
     rates = np.array(list(state.allocation.rates.values()))
     return {"initial_rates": rates} | state_inputs(state, prefix="inputs/"), state
+
+
+def thresholds_from(setting: Setting, rates: Array) -> Array:
+    """Return the parameters of the thresholds (L,) that a run begins with at these rates (L,).
+
+    Raises InputError for rates that are not shares.
+    """
+    if not ((rates >= 0) & (rates <= 1)).all():
+        raise InputError(f"initial_rates are {rates.tolist()}; expected shares in [0, 1]")
+    names = setting.network.graph.prunable
+    weights = {name: setting.network.parameters[name] for name in names}
+    t = np.array(thresholds_at(weights, dict(zip(names, rates.tolist(), strict=True))))
+    if setting.ramp and target_of(setting, 0) != setting.target:
+        engine = NumpyEngine(setting.network.graph)
+        images = np.zeros((1, *setting.network.graph.input_shape))
+        problem = Problem(setting.network, images, target_of(setting, 0), engine, engine)
+        t = projected(problem, weights, t)
+    return parameter_of(t, setting.conventions)
 
 
 def state_inputs(state: State, prefix: str = "") -> dict[str, Array]:

@@ -12,13 +12,20 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.oracle.decisions import settle_beginning
 from fcpts_ref.oracle.judge import Judgement, compare, judge_step
 from fcpts_ref.oracle.quantities import in_order, quantity_of
-from fcpts_ref.oracle.replay import StepInputs, begin, read_inputs, state_inputs
+from fcpts_ref.oracle.replay import (
+    StepInputs,
+    begin,
+    read_inputs,
+    state_inputs,
+    thresholds_from,
+)
 from fcpts_ref.oracle.tolerance import Tolerance
 from fcpts_ref.oracle.trace_file import Setting, StepTrace, Trace
 from fcpts_ref.pruning.fcpts.step import State
 
 Array = NDArray[Any]
 INPUTS = "inputs/"
+FIRST = "inputs/threshold_parameters"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,18 +106,30 @@ def compared(
     """Compare values that follow from nothing in this step."""
     judgement = Judgement(expected=dict(expected))
     names = _both(expected, found)
-    begins = f"{INPUTS}threshold_parameters"
     for name in names:
         want, got = expected[name], found[name]
-        if name == begins and number == 0 and setting is not None and want.shape == got.shape:
-            rates = found.get("initial_rates", expected.get("initial_rates"))
-            if rates is not None and rates.shape == want.shape:
-                want = settle_beginning(setting, rates, want, got, tolerance)
+        if name == FIRST and number == 0 and setting is not None and want.shape == got.shape:
+            want = _first_thresholds(setting, found, want, got, tolerance)
+            judgement.expected[name] = want
         difference = compare(name, want, got, expected, setting, tolerance)
         if difference is not None:
             judgement.differences[name] = difference
     judgement.given = expected | {n: found[n] for n in names}
     return Stage(number, found, judgement, setting, None, tuple(names))
+
+
+def _first_thresholds(
+    setting: Setting, found: Mapping[str, Array], want: Array, got: Array, tolerance: Tolerance
+) -> Array:
+    """Return the thresholds that follow from the rates found, with close decisions as found."""
+    rates = found.get("initial_rates")
+    if rates is None or rates.shape != want.shape:
+        return want
+    try:
+        want = thresholds_from(setting, rates.astype(float))
+    except InputError:
+        return want
+    return settle_beginning(setting, rates, want, got, tolerance)
 
 
 def _recorded(

@@ -15,8 +15,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from fcpts_ref import layers
-from fcpts_ref.layers.windows import gather
-from fcpts_ref.pruning import arithmetic
+from fcpts_ref.layers.pooling import _windows
 from fcpts_ref.pruning.fcpts import step
 from fcpts_ref.spec import allocation, budget, equations, optim
 
@@ -227,6 +226,14 @@ def _histogram_closed_above(right: Wrong) -> Wrong:
     return density
 
 
+def _without_pruned_weights(right: Wrong) -> Wrong:
+    def part(problem: Any, W: Any, U: Any, t: Any, gradients: Any, observe: Any) -> Any:
+        kept = {name: gradients[name] * (np.abs(W[name]) > t[i]) for i, name in enumerate(W)}
+        return right(problem, W, U, t, gradients | kept, observe)
+
+    return part
+
+
 BRIDGE = [
     Mutant(
         "the rate counts strictly",
@@ -249,7 +256,7 @@ BRIDGE = [
     Mutant(
         "the bandwidth is absolute",
         step.bandwidth_of,
-        lambda right: lambda weight, conventions, _: conventions.bandwidth_factor,
+        lambda right: lambda weight, conventions: conventions.bandwidth_factor,
         STEPS,
         "densities",
         11,
@@ -258,9 +265,7 @@ BRIDGE = [
     Mutant(
         "the bandwidth's deviation is biased",
         step.bandwidth_of,
-        lambda right: (
-            lambda weight, conventions, spread: conventions.bandwidth_factor * weight.std()
-        ),
+        lambda right: lambda weight, conventions: conventions.bandwidth_factor * weight.std(),
         STEPS,
         "densities",
         10,
@@ -369,17 +374,17 @@ BRIDGE = [
     ),
     Mutant(
         "Equation 14 leaves the pruned weights out",
-        arithmetic.threshold_gradient,
-        lambda right: lambda w, t, dsparse: right(w, t, dsparse * (np.abs(w) > t)),
+        step._reconstruction_part,
+        _without_pruned_weights,
         STEPS,
-        "dreconstruction_dthreshold",
+        "dmask/conv1.weight",
         3,
         "pruned weights are left out",
     ),
     Mutant(
         "L_rec does not reach the thresholds",
-        arithmetic.threshold_gradient,
-        lambda right: lambda w, t, dsparse: 0.0,
+        equations.reconstruction_threshold_gradient,
+        lambda right: lambda dM, dM_dt: 0.0 * right(dM, dM_dt),
         STEPS,
         "dreconstruction_dthreshold",
         3,
@@ -450,12 +455,12 @@ def _with_kernel(change: Wrong) -> Callable[[Wrong], Wrong]:
 
 
 def _last_maximum(right: Wrong) -> Wrong:
-    def forward(x: Any, **settings: Any) -> Any:
-        y, (shape, _, windows) = right(x, **settings)
-        pixels = gather(x, windows, fill=-np.inf)
-        flat = pixels.reshape(*pixels.shape[:4], -1)
+    def forward(x: Any, *, kernel: Any, stride: Any = None, padding: Any = 0) -> Any:
+        y, (shape, _, geometry) = right(x, kernel=kernel, stride=stride, padding=padding)
+        windows, _ = _windows(x, kernel, stride, padding, fill=-np.inf)
+        flat = windows.reshape(*windows.shape[:4], -1)
         winner = flat.shape[-1] - 1 - flat[..., ::-1].argmax(axis=-1)
-        return y, (shape, winner, windows)
+        return y, (shape, winner, geometry)
 
     return forward
 

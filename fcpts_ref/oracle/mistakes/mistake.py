@@ -15,11 +15,14 @@ Values = Callable[[Evidence], Iterator[tuple[str, Array]]]
 class Mistake:
     """text: one line for the report.  formula: what is computed with it.
 
-    look: where in a program, or in which call of a library, it usually hides.
-    point: the number of the open point that it is another reading of, if any.
+    of: the quantities in which it shows.  look: where in a program, or in which call of a library,
+    it usually hides.  point: the number of the open point that it is another reading of, if any.
+    together: it shows in all of them, so one that is right excludes it.
     """
 
     text: str
     formula: str
+    of: tuple[str, ...]
     look: str = ""
     point: int | None = None
+    together: bool = False
