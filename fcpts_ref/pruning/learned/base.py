@@ -246,13 +246,13 @@ class LearnedMethod(MethodBase):
         network = Network(
             problem.network.graph, {**state.parameters, **weights}, dict(state.buffers)
         )
-        rates = state.history.get("global_rate", np.zeros(1))
+        reached = float(state.learned.get(REACHED, self.reached(problem, state)))
         return Result(
             network=masked_network(network, masks),
             thresholds=mask_thresholds(state.parameters, masks),
             rates=mask_rates(masks),
             initial_rates=dict.fromkeys(names, 0.0),
-            rate_before_projection=float(rates[-1]) if len(rates) else 0.0,
+            rate_before_projection=reached,
             left_out=left_out(problem),
             history=dict(state.history),
         )
@@ -296,9 +296,18 @@ class LearnedMethod(MethodBase):
             for name, mask in masks.items()
         }
         kept = {f"{KEPT}{name}": mask.astype(np.uint8) for name, mask in masks.items()}
+        reached = {REACHED: np.array(self.reached(problem, state))}
         return replace(
-            state, parameters={**state.parameters, **weights}, learned={**state.learned, **kept}
+            state,
+            parameters={**state.parameters, **weights},
+            learned={**state.learned, **kept, **reached},
         )
+
+    def reached(self, problem: Problem, state: State) -> float:
+        """Return the global rate that the method itself has reached."""
+        magnitudes, thresholds = self.final(problem, state)
+        pruned = sum(np.count_nonzero(np.abs(m) <= thresholds[n]) for n, m in magnitudes.items())
+        return float(pruned / problem.totals.sum())
 
     def _step(
         self,
@@ -369,6 +378,8 @@ class LearnedMethod(MethodBase):
 
 KEPT = "kept/"
 """Before the names of fixed masks among the learned arrays."""
+
+REACHED = "rate_before_projection"
 
 GROUPS = ("parameters", "buffers", "velocities", "learned", "moments", "history", "views")
 

@@ -150,6 +150,11 @@ class ProbMask(LearnedMethod):
         odds = {name: np.exp(logit(_inside(state.learned[name]))) for name in problem.prunable}
         return odds, dict.fromkeys(odds, 1.0)
 
+    def reached(self, problem: Problem, state: State) -> float:
+        """Return the expected share of pruned weights."""
+        kept = sum(float(state.learned[name].sum(dtype=np.float64)) for name in problem.prunable)
+        return 1 - kept / float(problem.totals.sum())
+
     def _loss(
         self, problem: Problem, state: State, masks: Mapping[str, NDArray[np.bool_]]
     ) -> float:
