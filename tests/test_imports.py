@@ -34,6 +34,8 @@ OPTIONAL = {
     "matplotlib": "experiments",
     "shtab": "cli",
     "torch": "gradcheck",
+    "onnx": "interchange",
+    "google": "interchange",  # protobuf, which onnx installs
     "pytest": "oracle",
 }
 

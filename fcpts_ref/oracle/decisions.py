@@ -78,7 +78,9 @@ def _mask(context: _Context, layer: str, want: Array, got: Array) -> Array:
     """A weight within its threshold's tolerance may be kept, pruned or halved."""
     t, error = context.thresholds()
     u = context.magnitudes(layer) - t[context.layers.index(layer)]
-    free = (np.abs(u) <= error) & np.isin(got, (0.0, 0.5, 1.0)) if error else np.zeros(u.shape, bool)
+    free = (
+        (np.abs(u) <= error) & np.isin(got, (0.0, 0.5, 1.0)) if error else np.zeros(u.shape, bool)
+    )
     return np.where(free, got, want)
 
 
@@ -88,7 +90,9 @@ def _rates(context: _Context, _: str, want: Array, got: Array) -> Array:
     settled = want.copy()
     for i, layer in enumerate(context.layers) if error else ():
         u = context.magnitudes(layer) - t[i]
-        settled[i] = _nearest_count(got[i], u.size, int((u < -error).sum()), int((u <= error).sum()))
+        settled[i] = _nearest_count(
+            got[i], u.size, int((u < -error).sum()), int((u <= error).sum())
+        )
     return settled
 
 
@@ -130,7 +134,8 @@ def _near_bin(edges: Array, w: Array, x: float, error: float, want: float, got: 
 
     def near(k: int, values: Array) -> Array:
         """Mark the values that rounding may move across an edge."""
-        return (np.abs(values - edges[k]) <= error) & ~(exact[k] & (values == edges[k]))
+        on_edge = exact[k] & (values == edges[k])
+        return np.asarray((np.abs(values - edges[k]) <= error) & ~on_edge)
 
     point = np.array([x])
     bin_of = int(np.searchsorted(edges, x, side="right")) - 1
