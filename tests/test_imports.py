@@ -31,6 +31,8 @@ OPTIONAL = {
     "dask": "experiments",
     "distributed": "experiments",
     "PIL": "data",
+    "onnx": "interchange",
+    "google": "interchange",  # protobuf
     "matplotlib": "experiments",
     "shtab": "cli",
     "torch": "gradcheck",

@@ -22,7 +22,7 @@ from fcpts_ref.interchange.importing import (
     read_arrays_and_masks,
 )
 from fcpts_ref.interchange.names import MatchReport, is_counter, match_state, without_wrapper
-from fcpts_ref.interchange.recognise import Recognised, closest, recognise
+from fcpts_ref.interchange.recognise import Recognised, closest, recognise, same_layer
 
 Arrays = Mapping[str, NDArray[Any]]
 ImageShape = tuple[int, int, int]
@@ -139,14 +139,14 @@ def _named_graph(
 
 
 def _renamed(chosen: Recognised, graph: Graph, arrays: Arrays) -> dict[str, NDArray[Any]]:
-    """Return the arrays by the names of the graph, those of 1x1 convolutions as matrices."""
+    """Return the arrays by the names of the graph, and in its shapes (``same_layer``)."""
     shapes = {**graph.parameter_shapes, **graph.buffer_shapes}
     result = {name: array for name, array in arrays.items() if is_counter(name)}
     for name, full in chosen.sources.items():
         if full in arrays:
             array, shape = arrays[full], shapes.get(name)
-            is_convolution = shape is not None and array.shape == (*shape, 1, 1)
-            result[name] = array.reshape(array.shape[:2]) if is_convolution else array
+            fits = shape is not None and same_layer(array.shape, shape)
+            result[name] = array.reshape(shape) if fits else array
     return result
 
 

@@ -78,7 +78,9 @@ def _mask(context: _Context, layer: str, want: Array, got: Array) -> Array:
     """A weight within its threshold's tolerance may be kept, pruned or halved."""
     t, error = context.thresholds()
     u = context.magnitudes(layer) - t[context.layers.index(layer)]
-    free = (np.abs(u) <= error) & np.isin(got, (0.0, 0.5, 1.0)) if error else np.zeros(u.shape, bool)
+    free = (
+        (np.abs(u) <= error) & np.isin(got, (0.0, 0.5, 1.0)) if error else np.zeros(u.shape, bool)
+    )
     return np.where(free, got, want)
 
 
@@ -88,7 +90,9 @@ def _rates(context: _Context, _: str, want: Array, got: Array) -> Array:
     settled = want.copy()
     for i, layer in enumerate(context.layers) if error else ():
         u = context.magnitudes(layer) - t[i]
-        settled[i] = _nearest_count(got[i], u.size, int((u < -error).sum()), int((u <= error).sum()))
+        settled[i] = _nearest_count(
+            got[i], u.size, int((u < -error).sum()), int((u <= error).sum())
+        )
     return settled
 
 

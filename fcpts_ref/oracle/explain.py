@@ -251,5 +251,3 @@ def _equal(a: Any, b: Any) -> bool:
 
 def _kind(name: str) -> str:
     return name.partition("/")[0]
-
-

@@ -15,9 +15,7 @@ from fcpts_ref.oracle.tolerance import Tolerance
 LARGEST = 1 << 20  # elements of an array that is compared with its permutations
 
 
-def describe_pattern(
-    name: str, stage: Stage, stages: Sequence[Stage], tolerance: Tolerance
-) -> str:
+def describe_pattern(name: str, stage: Stage, stages: Sequence[Stage], tolerance: Tolerance) -> str:
     """Return the first relation that holds in every wrong array of the quantity; "" if none does.
 
     It is an observation, not a cause: a factor, a sign, a shift of indices, transposed axes, the
@@ -38,7 +36,11 @@ def describe_pattern(
                 continue
             with np.errstate(all="ignore"):
                 found.append(list(_relations(other, want, got, one, tolerance)))
-    return next((text for text in found[0] if all(text in each for each in found)), "") if found else ""
+    return (
+        next((text for text in found[0] if all(text in each for each in found)), "")
+        if found
+        else ""
+    )
 
 
 def _relations(

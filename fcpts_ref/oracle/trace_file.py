@@ -180,7 +180,10 @@ def _read_setting(file: h5py.File, notes: Mapping[str, Any]) -> Setting | None:
         raise InputError(f"target is {target!r}; expected a sparsity rate in [0, 1)")
     if control not in CONTROLS:
         raise InputError(f"control is {control!r}; expected one of {', '.join(CONTROLS)}")
-    schedule, learn_rates = _schedule_from_json(notes.get("schedule")), notes.get("learn_rates", True)
+    schedule, learn_rates = (
+        _schedule_from_json(notes.get("schedule")),
+        notes.get("learn_rates", True),
+    )
     return Setting(
         network,
         target,
@@ -192,9 +195,7 @@ def _read_setting(file: h5py.File, notes: Mapping[str, Any]) -> Setting | None:
     )
 
 
-def _ramp_from_json(
-    ramp: Any, control: str, schedule: Schedule | None, learn_rates: bool
-) -> float:
+def _ramp_from_json(ramp: Any, control: str, schedule: Schedule | None, learn_rates: bool) -> float:
     if type(ramp) not in (int, float) or not 0 <= ramp <= 1:
         raise InputError(f"ramp is {ramp!r}; expected a share of the steps in [0, 1]")
     if ramp and (control != "projection" or schedule is None or not learn_rates):

@@ -145,8 +145,7 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
                 "operation": node.operation,
                 "inputs": list(node.inputs),
                 "attributes": {
-                    key: list(value) if isinstance(value, tuple) else value
-                    for key, value in node.attributes.items()
+                    key: _attribute_to_json(key, value) for key, value in node.attributes.items()
                 },
             }
             for node in graph.nodes
@@ -173,6 +172,16 @@ def graph_from_json(data: Any) -> Graph:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"graph: expected nodes with name, operation, inputs ({error})") from error
+
+
+def _attribute_to_json(name: str, value: Any) -> Any:
+    """Return an attribute as JSON data; padding that is the same on opposite sides as two numbers.
+
+    Programs that read traces, and older versions, know no other.
+    """
+    if name == "padding" and value[:2] == value[2:]:
+        value = value[:2]
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _attribute(value: Any) -> Any:

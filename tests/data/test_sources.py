@@ -161,7 +161,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             read_npz(tmp_path / name)
     (tmp_path / "folder.npz").mkdir()
-    with pytest.raises(InputError, match="not a regular file"):
+    with pytest.raises(InputError, match="it is a folder"):
         read_npz(tmp_path / "folder.npz")
 
 

@@ -9,6 +9,7 @@ import pytest
 from comparing import assert_close
 from small_networks import make_images, make_network, small_plain, small_resnet
 
+from fcpts_ref.architectures.vision_transformer import vision_transformer
 from fcpts_ref.pruning.fcpts.method import FCPTS
 from fcpts_ref.pruning.fcpts.step import draw_samples, thresholds_of
 from fcpts_ref.pruning.problem import make_problem
@@ -17,12 +18,17 @@ torch = pytest.importorskip("torch")
 
 from parity.torch_fcpts import Run, as_tensor  # noqa: E402
 from parity.torch_networks import Plain, ResNet, load, statistics  # noqa: E402
+from parity.torch_vit import VisionTransformer  # noqa: E402
 
 TOLERANCE = 1e-10
 EPOCHS, BATCH, IMAGES, TARGET, SEED = 2, 4, 20, 0.7, 11
 NETWORKS = {
     "A": (small_resnet("A"), lambda: ResNet(1, 5, (3, 5, 6), 2, "A")),
     "B": (small_resnet("B"), lambda: ResNet(1, 5, (3, 5, 6), 2, "B")),
+    "transformer": (
+        vision_transformer(patch=4, features=6, depth=1, heads=2, classes=4, input_shape=(3, 8, 8)),
+        lambda: VisionTransformer(8, 4, 6, 1, 2, 4),
+    ),
     "plain": (small_plain(), lambda: Plain(4, (3, 4), 2, 6, True)),
 }
 FASTER = {"learning_rate": 0.3, "threshold_learning_rate": 0.5}  # ten steps then move every array

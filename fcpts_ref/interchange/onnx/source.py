@@ -49,8 +49,8 @@ def tensor_homes(model: Any) -> dict[str, Any]:
     homes = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant" and node.output:
-            tensors = [a.t for a in node.attribute if a.name == "value"]
-            homes |= {node.output[0]: tensor for tensor in tensors}
+            name = node.output[0]
+            homes.update((name, a.t) for a in node.attribute if a.name == "value")
     return homes
 
 

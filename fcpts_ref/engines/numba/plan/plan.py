@@ -219,9 +219,14 @@ def _last_uses(steps: list[Step], wanted: set[str], graph: Graph) -> dict[str, i
 
 
 def _border(graph: Graph) -> int:
-    """Zeros around the images: the greatest padding of a convolution."""
+    """Zeros around the images: the greatest padding of a convolution that reads them in place.
+
+    Those with a stride read components with zeros of their own.
+    """
     paddings = [
-        max(node.attributes["padding"]) for node in graph.nodes if node.operation == "convolution"
+        max(node.attributes["padding"])
+        for node in graph.nodes
+        if node.operation == "convolution" and node.attributes["stride"] == (1, 1)
     ]
     return max(paddings, default=0)
 

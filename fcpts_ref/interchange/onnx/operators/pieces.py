@@ -114,33 +114,25 @@ def gather(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
 
 
 def concat(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
-    """Concat of values; of a constant before the tokens, a class token."""
-    values = [known for known in inputs if isinstance(known, Value)]
+    """Concat of values; of constants before the tokens, class tokens."""
+    in_front = next(i for i, known in enumerate(inputs) if isinstance(known, Value))
+    if not all(isinstance(known, Value) for known in inputs[in_front:]):
+        raise InputError("puts a constant behind a value; expected constants in front")
+    values = [t.plain(node, value_of(known)) for known in inputs[in_front:]]
     axis = values[0].axis(node.settings["axis"])
-    plain = [t.plain(node, known) if isinstance(known, Value) else known for known in inputs]
-    *constants, first = _leading(plain, axis)
-    if len(plain) > len(constants) + 1:
-        rest = plain[len(constants) :]
-        if any(isinstance(known, Constant) for known in rest):
-            raise InputError("puts a constant behind a value; expected constants in front")
-        at = _our_axis(first, axis)
-        name = t.add(node, "concat", [value.name for value in rest], {"axis": at})
-        dims = list(first.dims)
-        dims[axis] = sum(value.dims[axis] for value in rest)
-        first = fresh(name, dims, first.batch_axis, first.batch)
-    for slot in reversed(range(len(constants))):
-        first = _tokens(t, node, slot, constants[slot], first, axis)
-    return first
+    x = values[0] if len(values) == 1 else _joined(t, node, values, axis)
+    for slot in reversed(range(in_front)):
+        x = _tokens(t, node, slot, constant_of(inputs[slot], "constant"), x, axis)
+    return x
 
 
-def _leading(known: Sequence[Any], axis: int) -> list[Any]:
-    """Return the constants in front, and the first value."""
-    result: list[Any] = []
-    for item in known:
-        result.append(item)
-        if isinstance(item, Value):
-            return result
-    raise InputError("joins constants only")
+def _joined(t: Translator, node: OnnxNode, values: Sequence[Value], axis: int) -> Value:
+    first = values[0]
+    names = [value.name for value in values]
+    name = t.add(node, "concat", names, {"axis": _our_axis(first, axis)})
+    dims = list(first.dims)
+    dims[axis] = sum(value.dims[axis] for value in values)
+    return fresh(name, dims, first.batch_axis, first.batch)
 
 
 def _tokens(
