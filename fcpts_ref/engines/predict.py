@@ -59,7 +59,8 @@ def predict_outputs(
     """Return every output (N, ...) by name, batch norm in evaluation mode.
 
     images: (N, ...) of the only input, in [0, 1]: an array, or a sequence that reads them when they
-    are needed (``data.prepared``).  batch_size: None for ``batch_of``.  ``on_batch(n)`` is called after each batch of n.
+    are needed (``data.prepared``).  batch_size: None for ``batch_of``.
+    ``on_batch(n)`` is called after each batch of n.
     Raises InputError for images that the network cannot read.
     """
     graph = network.graph
