@@ -20,7 +20,8 @@ from picture_files import class_folders, save
 from fcpts_ref.architectures.resnet import resnet
 from fcpts_ref.data.preprocessing import Preprocessing, as_provenance, stored_preprocessing
 from fcpts_ref.experiments.job import Job
-from fcpts_ref.experiments.run import resume, run as run_job
+from fcpts_ref.experiments.run import resume
+from fcpts_ref.experiments.run import run as run_job
 from fcpts_ref.experiments.summary import read_summary
 from fcpts_ref.interchange.importing import export_network
 from fcpts_ref.storage.network_files import read_network, write_network
@@ -70,7 +71,7 @@ def test_a_run_stores_the_preprocessing_and_resumes(run: Run, pets: Path, tmp_pa
     assert found.code == 0, found.err
     assert "agree" in found.out
     assert "12 of the training images" in found.out
-    network, provenance = read_network(out / "network.h5")
+    _, provenance = read_network(out / "network.h5")
     assert stored_preprocessing(provenance) == SMALL
     summary = read_summary(out)
     assert summary.pinned.settings["augmentation"] == "resized-crop-flip"
@@ -131,9 +132,9 @@ def test_without_labels_networks_are_compared_by_their_outputs(
         save(tmp_path / "all" / f"{i}.png", i)
     words = ("sparsify", f"--weights={pets / 'net.h5'}", *QUICK)
     found = run(
-        *words, f"--data=folder:{pets / 'pets' / 'train'}", f"--test-data=folder:{tmp_path / 'all'}",
-        f"--out={tmp_path / 'a'}",
-    )  # fmt: skip
+        *(*words, f"--data=folder:{pets / 'pets' / 'train'}"),
+        *(f"--test-data=folder:{tmp_path / 'all'}", f"--out={tmp_path / 'a'}"),
+    )
     assert found.code == 0, found.err
     assert "top-1" not in found.out
     assert "the 6 test images" in found.out
