@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, install
 from fcpts_ref.experiments.summary import Summary
 from fcpts_ref.pruning.names import ALLOCATION_LABELS
 from fcpts_ref.storage.files import write_atomically
@@ -49,7 +49,7 @@ def can_plot() -> bool:
 def require_plot() -> None:
     """Raise InputError, with the command to install it, unless matplotlib is installed."""
     if not can_plot():
-        raise InputError("figures need matplotlib; install it with: pip install 'fcpts-ref[plot]'")
+        raise InputError(f"figures need matplotlib; {install('plot')}")
 
 
 @contextlib.contextmanager
