@@ -15,8 +15,9 @@ from pathlib import Path
 
 import bench
 from bench.measure import machine
+from bench.networks import NETWORKS
 
-HELPERS = {"__main__", "measure", "torch_side", "works"}
+HELPERS = {"__main__", "measure", "networks", "torch_side", "works"}
 
 
 def main() -> None:
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=15, help="of which medians are shown")
+    parser.add_argument("--network", choices=sorted(NETWORKS), default="resnet18")
     parser.add_argument("--best", action="store_true", help="show the least times instead")
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="checkout to compare with")
     arguments = parser.parse_args()

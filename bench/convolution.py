@@ -50,16 +50,17 @@ def _measure_shape(
 ) -> list[dict[str, Any]]:
     C, K, H, stride = shape
     N, dtype = arguments.batch, arguments.dtype
+    settings = {"stride": stride, "padding": 1, "groups": 1}
     dense = rng.normal(size=(K, C, 3, 3)).astype(dtype)
     order = rng.random(dense.shape)
     weights = {s: np.where(order < s, 0, dense).astype(dtype) for s in SPARSITIES}
     functions: dict[str, Callable[[], object]] = {}
     for sparsity, weight in weights.items():
-        calls = _our_calls(weight, sparsity, H, stride, N, rng)
+        calls = our_calls(weight, sparsity, H, N, rng, settings)
         functions.update({f"{name} {sparsity}": call for name, call in calls.items()})
     if torch is not None:
         for layout in ("contiguous_format", "channels_last"):
-            calls = _torch_calls(torch, layout, dense, H, stride, N)
+            calls = torch_calls(torch, layout, dense, H, N, settings)
             functions.update({f"{name} {layout}": call for name, call in calls.items()})
     times = alternate(functions, arguments.rounds, arguments.best)
     operations = 2 * N * dense.size * (H // stride) ** 2
@@ -79,17 +80,22 @@ def _measure_shape(
     ]  # fmt: skip
 
 
-def _our_calls(
-    weight: Any, sparsity: float, H: int, stride: int, N: int, rng: np.random.Generator
+def our_calls(
+    weight: Any,
+    sparsity: float,
+    H: int,
+    N: int,
+    rng: np.random.Generator,
+    settings: dict[str, int],
 ) -> dict[str, Callable[[], object]]:
     """The kernels on buffers; the weight gradient of a sparse layer is that of kept weights.
 
     Forward makes its operands and transforms the filters of a dense kernel once; the weight
     gradient is given the operands of a forward pass.
     """
-    K, C = weight.shape[:2]
+    K, C = weight.shape[0], weight.shape[1] * settings["groups"]
     geometry = make_geometry(H, H, 1)
-    plan = ConvolutionPlan(geometry, weight.shape, N, weight.dtype, stride=stride, padding=1)
+    plan = ConvolutionPlan(geometry, weight.shape, N, weight.dtype, **settings)
     x, dx = (allocate(N, C, geometry, weight.dtype) for _ in range(2))
     y, dy = (allocate(N, K, plan.output_geometry, weight.dtype) for _ in range(2))
     for buffer, shape in ((x, geometry), (dy, plan.output_geometry)):
@@ -112,23 +118,25 @@ def _our_calls(
     }
 
 
-def _torch_calls(
-    torch: Any, layout: str, weight: Any, H: int, stride: int, N: int
+def torch_calls(
+    torch: Any, layout: str, weight: Any, H: int, N: int, settings: dict[str, int]
 ) -> dict[str, Callable[[], object]]:
-    K, C = weight.shape[:2]
+    """The kernels in one of PyTorch's layouts."""
+    K, C = weight.shape[0], weight.shape[1] * settings["groups"]
+    stride, padding, groups = (settings[name] for name in ("stride", "padding", "groups"))
     memory_format = getattr(torch, layout)
     w = torch.from_numpy(weight).contiguous(memory_format=memory_format)
     x = torch.randn(N, C, H, H, dtype=w.dtype).contiguous(memory_format=memory_format)
-    P = H // stride
+    P = (H + 2 * padding - weight.shape[2]) // stride + 1
     dy = torch.randn(N, K, P, P, dtype=w.dtype).contiguous(memory_format=memory_format)
 
     def forward() -> object:
         with torch.no_grad():
-            return torch.nn.functional.conv2d(x, w, stride=stride, padding=1)
+            return torch.nn.functional.conv2d(x, w, None, stride, padding, 1, groups)
 
     def backward(wanted: list[bool]) -> object:
         return torch.ops.aten.convolution_backward(
-            dy, x, w, None, [stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, wanted
+            dy, x, w, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], groups, wanted
         )
 
     return {

@@ -35,19 +35,23 @@ def optional_torch(threads: int) -> ModuleType | None:
 
 
 def alternate(
-    functions: Mapping[str, Callable[[], object]], rounds: int, best: bool = False
+    functions: Mapping[str, Callable[[], object]],
+    rounds: int,
+    best: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Median milliseconds of each function (best: the least, for a machine that is shared).
 
     They take turns, so that whatever else the machine does meets all of them alike; two rounds
     before the measured ones warm up caches and compile.
+    clock: ``time.process_time`` for functions of one thread, so that other programs do not count.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds + 2):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = clock()
             function()
-            times[name].append(1e3 * (time.perf_counter() - start))
+            times[name].append(1e3 * (clock() - start))
     return {name: (min if best else median)(values[2:]) for name, values in times.items()}
 
 

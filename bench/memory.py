@@ -15,6 +15,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from bench.networks import NETWORKS
 from bench.works import LAYOUTS, Setting, has_torch, sparsify
 from fcpts_ref.engines.numba.tuning import ROW_MIN_IMAGES  # with fewer some kernels are not used
 
@@ -24,23 +25,27 @@ STEPS = 3
 def run(arguments: argparse.Namespace) -> dict[str, float]:
     """Measure and print; MiB by side."""
     sides = ("ours", *LAYOUTS) if has_torch() else ("ours",)
-    results = {side: _measured(side, arguments.batch, arguments.threads) for side in sides}
+    results = {side: measured(side, arguments.batch, arguments.threads) for side in sides}
     print("Peak above the start, MiB")
     for side, value in results.items():
         print(f"{side:20}{value:8.0f}")
     return results
 
 
-def _measured(side: str, batch: int, threads: int) -> float:
-    command = [sys.executable, "-m", "bench.memory", side, str(batch), str(threads)]
+def measured(side: str, batch: int, threads: int, network: str = "", rate: float = 0.9) -> float:
+    """MiB at the peak of a process of its own; network: of ``NETWORKS``, default ResNet-32."""
+    sizes = [str(batch), str(threads), str(rate)]
+    command = [sys.executable, "-m", "bench.memory", side, *sizes, network]
     process = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(process.stdout.split()[-1])
 
 
-def peak(side: str, batch: int, threads: int) -> float:
+def peak(side: str, batch: int, threads: int, rate: float, network: str) -> float:
     """MiB at the peak of some steps, in this process."""
+    graph = NETWORKS[network]() if network else None
     for images in (ROW_MIN_IMAGES, batch):
-        ours, theirs = sparsify(Setting(images, threads, np.float32, 0), "paper", 0.9)
+        setting = Setting(images, threads, np.float32, 0, graph)
+        ours, theirs = sparsify(setting, "paper", rate)
         work = ours if side == "ours" else theirs(side)
         if images == ROW_MIN_IMAGES:
             work()
@@ -62,4 +67,4 @@ def _status(field: str) -> int:
 
 
 if __name__ == "__main__":
-    print(peak(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    print(peak(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]))

@@ -17,11 +17,20 @@ FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 
 
 class TorchNetwork(nn.Module):
-    """A graph; ``masked`` weights may be given to forward in the place of a layer's own."""
+    """A graph; ``masked`` weights may be given to forward in the place of a layer's own.
 
-    def __init__(self, graph: Graph, parameters: Mapping[str, Any], buffers: Mapping[str, Any]):
+    in_place: ReLU and ReLU6 overwrite their inputs, as in torchvision's networks.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Mapping[str, Any],
+        buffers: Mapping[str, Any],
+        in_place: bool = False,
+    ):
         super().__init__()
-        self.graph = graph
+        self.graph, self.in_place = graph, in_place
         self.layers = nn.ModuleDict()
         for node in graph.nodes:
             layer = _layer(node.operation, node.attributes)
@@ -43,7 +52,9 @@ class TorchNetwork(nn.Module):
             weight = masked.get(f"{node.name}.weight")
             if weight is not None and node.operation == "convolution":
                 layer = self.layers[key]
-                value = F.conv2d(inputs[0], weight, None, layer.stride, layer.padding)
+                value = F.conv2d(
+                    inputs[0], weight, None, layer.stride, layer.padding, groups=layer.groups
+                )
             elif weight is not None:
                 value = F.linear(inputs[0], weight, self.layers[key].bias)
             elif key in self.layers:
@@ -58,7 +69,11 @@ class TorchNetwork(nn.Module):
         if operation == "normalise":
             return (x - self.mean) / self.std
         if operation == "relu":
-            return F.relu(x)
+            return F.relu(x, inplace=self.in_place)
+        if operation == "relu6":
+            return F.relu6(x, inplace=self.in_place)
+        if operation == "max_pool":
+            return F.max_pool2d(x, *(attributes[n] for n in ("kernel", "stride", "padding")))
         if operation == "add":
             return x + inputs[1]
         if operation == "subsample":
@@ -67,7 +82,7 @@ class TorchNetwork(nn.Module):
             return F.pad(x, (0, 0, 0, 0, attributes["before"], attributes["after"]))
         if operation == "global_average_pool":
             return x.mean((2, 3))
-        raise ValueError(f"no PyTorch twin of {operation!r} here; benchmarks run on ResNets")
+        raise ValueError(f"no PyTorch twin of {operation!r} here")
 
 
 class Mask(torch.autograd.Function):
@@ -168,19 +183,24 @@ class TorchFCPTS:
 
 
 def make_torch(
-    graph: Graph, parameters: Mapping[str, Any], buffers: Mapping[str, Any], layout: str, dtype: Any
+    graph: Graph,
+    parameters: Mapping[str, Any],
+    buffers: Mapping[str, Any],
+    layout: str,
+    dtype: Any,
+    in_place: bool = False,
 ) -> TorchNetwork:
     """The network in one of the ``FORMATS``."""
-    network = TorchNetwork(graph, parameters, buffers).to(dtype)
+    network = TorchNetwork(graph, parameters, buffers, in_place).to(dtype)
     return network.to(memory_format=FORMATS[layout])
 
 
 def _layer(operation: str, attributes: Mapping[str, Any]) -> nn.Module | None:
     if operation == "convolution":
         sizes = (attributes[n] for n in ("in_channels", "out_channels", "kernel"))
-        return nn.Conv2d(
-            *sizes, stride=attributes["stride"], padding=attributes["padding"][:2], bias=False
-        )
+        settings = {name: attributes[name] for name in ("stride", "groups")}
+        padding = attributes["padding"][:2]  # (top, left): these networks pad evenly
+        return nn.Conv2d(*sizes, padding=padding, **settings, bias=False)
     if operation == "batch_norm":
         return nn.BatchNorm2d(attributes["channels"])
     if operation == "linear":

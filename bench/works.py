@@ -13,6 +13,7 @@ from fcpts_ref.architectures.resnet import resnet
 from fcpts_ref.engines.base import WeightCache
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.numba.pruning.optim import sgd_step
+from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.initialise import initialise
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.pruning.fcpts import method as fcpts
@@ -26,15 +27,19 @@ LAYOUTS = ("contiguous", "channels_last")
 
 
 class Setting:
-    """A ResNet, a batch of images, and how many threads."""
+    """A network, by default ResNet-32 for CIFAR, a batch of images, and how many threads."""
 
-    def __init__(self, batch: int, threads: int, dtype: Any, seed: int, depth: int = 32) -> None:
+    def __init__(
+        self, batch: int, threads: int, dtype: Any, seed: int, graph: Graph | None = None
+    ) -> None:
         generator = np.random.default_rng(seed)
         self.threads, self.dtype, self.batch = threads, dtype, batch
-        graph = resnet(depth)
+        self.in_place = graph is not None  # PyTorch's ReLU, as in the networks for ImageNet
+        graph = graph or resnet(32)
         network = initialise(graph, generator, dtype=dtype, mean=(0.5,) * 3, std=(0.25,) * 3)
         self.network: Network = network
-        self.images = generator.random((batch, 3, 32, 32)).astype(dtype)
+        shape = graph.inputs[graph.input]
+        self.images = generator.random((batch, *shape)).astype(dtype)
         self.inputs = {graph.input: self.images}
         self.dlogits = generator.standard_normal((batch, graph.classes)).astype(dtype) / batch
         self.doutputs = {graph.output: self.dlogits}
@@ -56,7 +61,9 @@ class Setting:
         torch.set_num_threads(self.threads)
         kind = torch.float32 if self.dtype == np.float32 else torch.float64
         stored = self.network.parameters if parameters is None else parameters
-        model = make_torch(self.network.graph, stored, self.network.buffers, layout, kind)
+        model = make_torch(
+            self.network.graph, stored, self.network.buffers, layout, kind, self.in_place
+        )
         images = torch.from_numpy(self.images).to(memory_format=FORMATS[layout])
         return model, images
 

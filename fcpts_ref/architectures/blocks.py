@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fcpts_ref.graphs.builder import GraphBuilder
+from fcpts_ref.layers.padding import Sides, as_padding, auto_pad
 
 WIDTHS = (0.25, 0.35, 0.5, 0.75, 1.0, 1.25, 1.4, 1.5, 2.0)
 """The width multipliers that published networks have."""
@@ -56,13 +57,11 @@ class ConvNorm:
             x = net.add("batch_norm", x, name=norm, epsilon=self.epsilon)
         return x if activation is None else net.add(activation, x, name=f"{norm}.{activation}")
 
-    def _padding(self, size: Sequence[int], kernel: int, stride: int) -> tuple[int, ...]:
+    def _padding(self, size: Sequence[int], kernel: int, stride: int) -> Sides:
         if self.padding == "symmetric":
-            return (kernel // 2, kernel // 2)
-        missing = [max(0, (-(-side // stride) - 1) * stride + kernel - side) for side in size]
-        before = [total // 2 for total in missing]
-        after = [total - first for total, first in zip(missing, before, strict=True)]
-        return (*before, *after) if before != after else tuple(before)
+            return as_padding(kernel // 2)
+        height, width = size
+        return auto_pad("SAME_UPPER", (height, width), (kernel, kernel), (stride, stride))
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:

@@ -16,6 +16,7 @@ from fcpts_ref.architectures import (
     resnet,
     resnet_imagenet,
     vgg,
+    vision_transformer,
 )
 from fcpts_ref.architectures.blocks import WIDTHS
 from fcpts_ref.architectures.layouts import Layout
@@ -87,6 +88,17 @@ ARCHITECTURES: dict[str, Architecture] = {
         efficientnet_lite.SYMMETRIC_LAYOUTS,
         {"padding": "symmetric", "epsilon": 1e-5},
     ),
+    **{
+        size: Architecture(
+            vision_transformer.vision_transformer,
+            vision_transformer.DEIT_LAYOUTS
+            if size.startswith("deit")
+            else vision_transformer.LAYOUTS,
+            {"size": size},
+            vision_transformer.image_sizes,
+        )
+        for size in vision_transformer.SIZES
+    },
 }
 """The architectures that have one depth; CIFAR's resnetN and plainN are made from N."""
 
@@ -144,6 +156,6 @@ def architecture(
     row = find_architecture(name)
     if shortcut is not None and row.build is not resnet.resnet:
         raise InputError(
-            f"shortcut is {shortcut!r}; expected none: only CIFAR's resnetN has a choice, not {name}"
+            f"shortcut is {shortcut!r}; expected none for {name}: only CIFAR's resnetN has a choice"
         )
     return row.graph(classes=classes, input_shape=input_shape, shortcut=shortcut)

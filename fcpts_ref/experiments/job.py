@@ -78,8 +78,8 @@ class Job:
     )
     mean: str | None = setting(
         None,
-        "mean of each channel of images in [0, 1] that this checkpoint was trained with, as numbers "
-        "such as 0.49,0.48,0.45 (default: that of --preprocess or --normalise)",
+        "mean of each channel of images in [0, 1] that this checkpoint was trained with, as "
+        "numbers such as 0.49,0.48,0.45 (default: that of --preprocess or --normalise)",
         metavar="NUMBERS",
         group=INPUTS,
     )

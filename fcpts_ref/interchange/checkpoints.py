@@ -22,7 +22,7 @@ from fcpts_ref.interchange.importing import (
     read_arrays_and_masks,
 )
 from fcpts_ref.interchange.names import MatchReport, is_counter, match_state, without_wrapper
-from fcpts_ref.interchange.recognise import Recognised, closest, recognise
+from fcpts_ref.interchange.recognise import Recognised, closest, recognise, same_layer
 
 Arrays = Mapping[str, NDArray[Any]]
 ImageShape = tuple[int, int, int]
@@ -51,6 +51,7 @@ def import_checkpoint(
     input_shape: ImageShape | None = None,
     normalise: str | None = None,
     channel_order: Literal["RGB", "BGR"] | None = None,
+    extras: Path | str | None = None,
 ) -> Imported:
     """Read the network of a checkpoint in PyTorch's formats or safetensors.
 
@@ -58,11 +59,12 @@ def import_checkpoint(
     the names.  arch, shortcut: decide where names cannot, and must agree with them where they can.
     classes: must agree with the checkpoint.  input_shape: of the images, by default as the
     architecture was made for.  normalise, channel_order: of the images that it was trained with, by
-    default as its source does.  Masks and dtypes are treated as by ``import_network``.
+    default as its source does.  extras: a second file with masks and normalisation, as
+    ``export_network`` writes it.  Masks and dtypes are treated as by ``import_network``.
     Raises InputError, one line, for a file that is not such a checkpoint, that holds another
     architecture, or whose architecture is not known.
     """
-    state, masks = read_arrays_and_masks(path)
+    state, masks = read_arrays_and_masks(path, extras)
     source = str(path)
     found = recognise({n: a.shape for n, a in state.items()}, input_shape=input_shape)
     chosen = _choose(found, arch, shortcut, source)
@@ -139,20 +141,22 @@ def _named_graph(
 
 
 def _renamed(chosen: Recognised, graph: Graph, arrays: Arrays) -> dict[str, NDArray[Any]]:
-    """Return the arrays by the names of the graph, those of 1x1 convolutions as matrices."""
+    """Return the arrays by the names of the graph, and in its shapes (``same_layer``)."""
     shapes = {**graph.parameter_shapes, **graph.buffer_shapes}
     result = {name: array for name, array in arrays.items() if is_counter(name)}
     for name, full in chosen.sources.items():
         if full in arrays:
             array, shape = arrays[full], shapes.get(name)
-            is_convolution = shape is not None and array.shape == (*shape, 1, 1)
-            result[name] = array.reshape(array.shape[:2]) if is_convolution else array
+            fits = shape is not None and same_layer(array.shape, shape)
+            result[name] = array.reshape(shape) if fits else array
     return result
 
 
 def _describe(state: Arrays) -> str:
     """Return what is known about a checkpoint that fits no architecture, and what to do."""
     names = list(without_wrapper(state))
+    if not names:
+        return "it holds no arrays; get the checkpoint itself"
     kind = describe_architecture(names)
     if kind:
         return f"it looks like {kind}, which is not built in: {REMEDY}"

@@ -24,7 +24,7 @@ _KINDS: Final = (
      "a MobileNetV3 or an EfficientNet with squeeze-and-excitation"),
     (r"(stage\d|conv5)\.\d+\.branch\d\.", "a ShuffleNetV2"),
     (r"(stage\d+\.\d+|layer\d\.\d+)\.(rbr_dense|rbr_1x1)\.", "a RepVGG"),
-    (r"layers\.\d+\.shortcut\.\d\.", "kuangliu's MobileNetV2, which has more shortcuts than others"),
+    (r"layers\.\d+\.shortcut\.\d\.", "kuangliu's MobileNetV2, which has more shortcuts"),
 )  # fmt: skip
 
 REMEDY: Final = (

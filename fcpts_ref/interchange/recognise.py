@@ -96,7 +96,7 @@ def _fit(
     first, last = found[plain.prunable[0]], found[plain.prunable[-1]]
     size = input_shape or (first[1], *plain.input_shape[1:])
     for variant in row.variants(found):
-        settings = {**variant, "classes": last[0], "input_shape": size}
+        settings = {"classes": last[0], "input_shape": size, **variant}
         try:
             graph = row.graph(**layout.settings, **settings)
         except InputError:  # these images are too small for it
@@ -108,8 +108,14 @@ def _fit(
 
 
 def same_layer(found: Shape, expected: Shape) -> bool:
-    """Whether the shapes are the same, or those of one 1x1 convolution and linear layer."""
-    return found == expected or (len(expected) == 2 and found == (*expected, 1, 1))
+    """Whether the shapes are the same for a layer.
+
+    A 1x1 convolution is a linear layer, and arrays that PyTorch repeats for every image, such as a
+    class token, have axes of length 1 in front.
+    """
+    if len(expected) == 2 and found == (*expected, 1, 1):
+        return True
+    return found == (1,) * (len(found) - len(expected)) + tuple(expected)
 
 
 def _expected(graph: Graph) -> dict[str, Shape]:

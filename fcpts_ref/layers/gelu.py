@@ -19,6 +19,7 @@ Array = NDArray[Any]
 APPROXIMATIONS = ("none", "tanh")
 ROOT = math.sqrt(2 / math.pi)
 CUBIC = 0.044715  # of the approximation, as in the paper
+LIMIT = 40  # beyond it, Phi is 0 or 1 and its slope 0, to the last bit of float64
 
 
 def gelu_forward(x: Array, *, approximate: str = "none") -> tuple[Array, tuple[Any, ...]]:
@@ -28,18 +29,24 @@ def gelu_forward(x: Array, *, approximate: str = "none") -> tuple[Array, tuple[A
     Returns y and the cache.  Raises InputError for another approximation.
     """
     check_choice(approximate, "approximate", APPROXIMATIONS)
-    share = ndtr(x) if approximate == "none" else (1 + np.tanh(_inner(x))) / 2
+    share = ndtr(x) if approximate == "none" else (1 + np.tanh(_inner(_bounded(x)))) / 2
     return x * share, (x, share, approximate)
 
 
 def gelu_backward(dy: Array, cache: tuple[Any, ...]) -> Array:
     """Return dx = dy (Phi(x) + x Phi'(x)), with Phi as in forward."""
     x, share, approximate = cache
+    z = _bounded(x)
     if approximate == "none":
-        slope = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+        slope = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
     else:
-        slope = 2 * share * (1 - share) * ROOT * (1 + 3 * CUBIC * x * x)
+        slope = 2 * share * (1 - share) * ROOT * (1 + 3 * CUBIC * z * z)
     return np.asarray(dy * (share + x * slope))
+
+
+def _bounded(x: Array) -> Array:
+    """x from -LIMIT to LIMIT, so that its powers do not overflow."""
+    return np.where(np.abs(x.real) > LIMIT, x.dtype.type(LIMIT) * np.sign(x.real), x)
 
 
 def _inner(x: Array) -> Array:

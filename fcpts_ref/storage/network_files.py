@@ -8,8 +8,8 @@ The file of a dense network (format "fcpts-ref network", version 2)::
     parameters/  one array per name, float32 or float64
     buffers/     the same
     masks/       uint8 arrays, 1 where a weight is kept; empty for a dense network
-    source/      optional: the file that the network was read from, without weights: attribute
-                 format ("onnx"), content (uint8), arrays (JSON)
+    source/      optional: the file that the network was read from, without weights: attributes
+                 format ("onnx") and, if there is one, inserted; content (uint8), arrays (JSON)
 
 Of a pruned network (version 3) graph and provenance are compressed, and the arrays and masks are
 those of ``sparse_arrays``, without the weights that are 0.
@@ -144,6 +144,8 @@ def _write_source(group: h5py.Group, source: Source) -> None:
     write_text(group, "format", source.format)
     write_array(group, "content", np.frombuffer(source.content, np.uint8))
     write_json(group, "arrays", source.arrays)
+    if source.inserted:
+        write_text(group, "inserted", source.inserted)
 
 
 def _read_source(group: h5py.Group) -> Source:
@@ -151,7 +153,8 @@ def _read_source(group: h5py.Group) -> Source:
     arrays = read_json(group, "arrays")
     if not isinstance(arrays, dict) or not all(isinstance(a, dict) for a in arrays.values()):
         raise InputError("source/arrays should be a JSON object of objects")
-    return Source(read_text(group, "format"), content, arrays)
+    inserted = read_text(group, "inserted") if "inserted" in group.attrs else ""
+    return Source(read_text(group, "format"), content, arrays, inserted)
 
 
 def write_arrays(
@@ -190,8 +193,7 @@ def graph_to_json(graph: Graph) -> dict[str, Any]:
                 "operation": node.operation,
                 "inputs": list(node.inputs),
                 "attributes": {
-                    key: list(value) if isinstance(value, tuple) else value
-                    for key, value in node.attributes.items()
+                    key: _attribute_to_json(key, value) for key, value in node.attributes.items()
                 },
             }
             for node in graph.nodes
@@ -220,6 +222,16 @@ def graph_from_json(data: Any) -> Graph:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"graph: expected nodes with name, operation, inputs ({error})") from error
+
+
+def _attribute_to_json(name: str, value: Any) -> Any:
+    """Return an attribute as JSON data; padding that is the same on opposite sides as two numbers.
+
+    Programs that read traces, and older versions, know no other.
+    """
+    if name == "padding" and value[:2] == value[2:]:
+        value = value[:2]
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _attribute(value: Any) -> Any:

@@ -140,7 +140,7 @@ def test_activations_keep_nan(name):
     SEEDS,
 )
 def test_pooling(name, shape, kernel, stride, data, dtype, seed):
-    padding = tuple(data.draw(st.integers(0, k // 2)) for k in kernel)
+    padding = tuple(data.draw(st.integers(0, k // 2)) for k in (*kernel, *kernel))
     x = np.round(2 * draw(shape, dtype, seed)) if name == "max_pool" else draw(shape, dtype, seed)
     settings = {"kernel": kernel, "stride": stride, "padding": padding}
     check_pair(name, (x,), dtype, 16, seed, **settings)

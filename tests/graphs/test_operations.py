@@ -149,7 +149,13 @@ EXAMPLES: dict[str, Example] = {
 }  # fmt: skip
 
 # The conformance vectors of an operation, where they bear another name.
-VECTORS = {"subsample": "shortcut", "zero_pad": "shortcut", "relu6": "relu"}
+VECTORS = {
+    "subsample": "shortcut", "zero_pad": "shortcut", "relu6": "relu",
+    **dict.fromkeys(("sigmoid", "tanh", "silu", "gelu"), "smooth_activations"),
+    **dict.fromkeys(("clip", "leaky_relu", "hard_sigmoid", "hard_swish"), "pieces"),
+    **dict.fromkeys(("subtract", "multiply", "divide"), "arithmetic"),
+    "slice": "concat",
+}  # fmt: skip
 
 
 def graph_of(example: str) -> Graph:

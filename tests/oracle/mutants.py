@@ -125,7 +125,7 @@ EQUATIONS = [
         ("eq04",),
         "reconstruction_loss",
         5,
-        "temperature=1.0",
+        "taken at T = 1",
         RELEASED,
     ),
     Mutant(

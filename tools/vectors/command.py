@@ -14,11 +14,14 @@ import h5py
 import numpy as np
 
 from tools.vectors import (
+    activation_cases,
     equation_cases,
     fcpts_cases,
     layer_cases,
     method_cases,
+    shape_cases,
     token_cases,
+    window_cases,
 )
 from tools.vectors.suite import RETIRED, Group, write_suite
 
@@ -31,6 +34,9 @@ def make_groups() -> list[Group]:
     return [
         *equation_cases.make_groups(),
         *layer_cases.make_groups(),
+        *window_cases.make_groups(),
+        *activation_cases.make_groups(),
+        *shape_cases.make_groups(),
         *token_cases.make_groups(),
         *method_cases.make_groups(),
         *fcpts_cases.make_groups(),

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tools.vectors import layers
 from tools.vectors.draw import Draw
-from tools.vectors.suite import Group, Operation
-
-Inputs = Callable[[Draw], dict[str, Any]]
-NAN = float("nan")
-BACKWARD = 100  # a backward case has its forward case's number plus this
+from tools.vectors.pairs import Inputs, make_layer_group
+from tools.vectors.pairs import add_pair as _pair
+from tools.vectors.suite import Group
 
 
 def make_groups() -> list[Group]:
@@ -27,46 +24,7 @@ def make_groups() -> list[Group]:
 
 def _group(name: str, title: str, source: Any = layers, **rules: str) -> Group:
     """A group of cases; source: the module that derives its operations."""
-    operations = {
-        operation: Operation(getattr(source, operation), rule) for operation, rule in rules.items()
-    }
-    group = Group(name, title, f"Layer {name}", operations)
-    group.note(
-        "EDGE",
-        why="Sizes of 1, windows of the whole image, strides that leave pixels over.",
-        effect="Shapes that real networks have at their last stages crash or read out of bounds.",
-    )
-    group.note(
-        "REJECT",
-        why="Bad input that computes something would hide the mistake that made it.",
-        effect="Wrong shapes broadcast silently into wrong numbers.",
-    )
-    return group
-
-
-def _pair(
-    group: Group,
-    number: int,
-    name: str,
-    comment: str,
-    inputs: Inputs,
-    *,
-    cotangent: str = "dy",
-    shape_of: str | None = None,
-    **details: Any,
-) -> None:
-    """Add a forward case, and its backward case with a random cotangent of the output's shape."""
-    group.add(number, f"{name}_forward", comment, inputs, **details)
-    expected = next(iter(group.cases[-1]["outputs"].values()))["value"]
-    shape = tuple(expected["shape"])
-    details.pop("rules", None)
-
-    def with_cotangent(draw: Draw) -> Mapping[str, Any]:
-        drawn = inputs(draw)
-        up: Any = draw.weights(*shape) if shape else 1.375
-        return {cotangent: up} | drawn
-
-    group.add(number + BACKWARD, f"{name}_backward", comment, with_cotangent, **details)
+    return make_layer_group(source, name, title, **rules)
 
 
 def _images(*shape: int) -> Inputs:

@@ -8,7 +8,9 @@ import numpy as np
 
 from tools.vectors import token_layers
 from tools.vectors.draw import Draw
-from tools.vectors.layer_cases import Inputs, _group, _pair
+from tools.vectors.layer_cases import _group
+from tools.vectors.pairs import Inputs
+from tools.vectors.pairs import add_pair as _pair
 from tools.vectors.suite import Group
 
 

@@ -79,7 +79,13 @@ def _bound(node: OnnxNode, inputs: Sequence[Array | None]) -> int:
 
 
 def _range_length(settings: Settings, start: Any, limit: Any, delta: Any) -> int:
-    return max(0, math.ceil((limit.item() - start.item()) / delta.item()))
+    length = (float(limit.item()) - float(start.item())) / float(delta.item())
+    return max(0, math.ceil(length))
+
+
+def _range(settings: Settings, start: Array, limit: Array, delta: Array) -> Array:
+    steps = np.arange(_range_length(settings, start, limit, delta)).astype(start.dtype)
+    return np.asarray(start.item() + steps * delta.item()).astype(start.dtype)
 
 
 def _tile_size(settings: Settings, x: Any, repeats: Any) -> int:
@@ -180,12 +186,12 @@ def _split(settings: Settings, x: Array, sizes: Any = None) -> list[Array]:
 
 def split_sizes(settings: Settings, sizes: Any, whole: int, outputs: int) -> tuple[int, ...]:
     """Return the sizes of Split's parts; ``outputs`` is their number where none is given."""
-    given = _integers(sizes) if sizes is not None else tuple(settings.get("split", ()))
+    given = _integers(sizes if sizes is not None else settings.get("split", ()))
     if given:
         if sum(given) != whole or min(given) < 0:
             raise InputError(f"splits {whole} into {given[:8]}; expected sizes with that sum")
         return given
-    count = settings.get("num_outputs", outputs)
+    count = int(settings.get("num_outputs", outputs))
     part = -(-whole // count)
     if part * (count - 1) >= whole > 0 and count > 1:
         raise InputError(f"splits {whole} into {count} parts; expected at most {whole}")
@@ -285,9 +291,7 @@ EVALUATORS: Final[dict[str, Callable[..., Any]]] = {
     "Gather": _gather,
     "Slice": _slice,
     "Split": _split,
-    "Range": lambda settings, start, limit, delta: np.arange(
-        start.item(), limit.item(), delta.item(), start.dtype
-    ),
+    "Range": _range,
     "ConstantOfShape": _constant_of_shape,
     "Expand": lambda settings, x, shape: np.broadcast_to(
         x, np.broadcast_shapes(x.shape, _integers(shape))

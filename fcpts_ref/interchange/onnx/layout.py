@@ -1,8 +1,8 @@
 """Values of an ONNX graph as views of our values, which always have the batch first.
 
 Exporters move the batch about: torch's attention transposes (N, T, D) to (T, N, D) and merges batch
-and heads.  Here a value of ours, (N, ...), is seen as a product of *atoms*, and every ONNX axis is a
-group of atoms.  Transposing and reshaping only regroup atoms and cost nothing; a node of ours
+and heads.  Here a value of ours, (N, ...), is seen as a product of *atoms*, and every ONNX axis is
+a group of atoms.  Transposing and reshaping only regroup atoms and cost nothing; a node of ours
 is made only where an operation needs another order.
 """
 

@@ -83,24 +83,24 @@ class Translator:
             return [Constant(_constant_value(node), node.outputs[0])]
         if not all(known is None or isinstance(known, Constant) for known in inputs):
             return None
-        if node.kind == "Expand" and self._expands_batch(inputs):
-            return [inputs[0]]  # type: ignore[list-item]  # broadcast where it is read
         arrays = [known.array if isinstance(known, Constant) else None for known in inputs]
+        if node.kind == "Expand" and self.batch > 1:
+            arrays[1] = self._without_batch(arrays[0], arrays[1])
         node = replace(node, settings=node.settings | {"outputs": len(node.outputs)})
         results = evaluate(node, arrays, self.budget)
         if results is None:
             return None
         first = inputs[0] if inputs else None
-        if node.kind in REARRANGING and isinstance(first, Constant):
+        if isinstance(first, Constant) and _is_followed(node, first, results[0]):
             return [_followed(node, first, results[0])]
         return [Constant(array) for array in results]
 
-    def _expands_batch(self, inputs: Sequence[Known | None]) -> bool:
-        """Whether Expand only repeats a constant for every image of the batch."""
-        x, shape = (known.array for known in inputs if isinstance(known, Constant))
-        sizes = [int(n) for n in np.ravel(shape)]
-        rest = sizes[1:] == list(x.shape[1:]) or all(n in (1, -1) for n in sizes[1:])
-        return self.batch > 1 and len(sizes) == x.ndim and sizes[0] == self.batch and rest
+    def _without_batch(self, x: Array | None, shape: Array | None) -> Array | None:
+        """Return the shape of Expand with 1 for the batch, which is broadcast where it is read."""
+        sizes = [] if shape is None else [int(size) for size in np.ravel(shape)]
+        if x is None or not sizes or sizes[0] != self.batch or x.ndim > len(sizes):
+            return shape
+        return shape if x.ndim == len(sizes) and x.shape[0] != 1 else np.array([1, *sizes[1:]])
 
     def add(
         self,
@@ -197,6 +197,12 @@ class _NoValue(Constant):
 
     def __init__(self, name: str) -> None:
         super().__init__(np.zeros(0), name)
+
+
+def _is_followed(node: OnnxNode, constant: Constant, result: Array) -> bool:
+    """Whether a node only rearranges a constant; Expand may only add axes of size 1."""
+    same_size = node.kind == "Expand" and result.size == constant.array.size
+    return node.kind in REARRANGING or same_size
 
 
 def _followed(node: OnnxNode, constant: Constant, result: Array) -> Constant:

@@ -212,16 +212,22 @@ def _last_uses(steps: list[Step], wanted: set[str], graph: Graph) -> dict[str, i
         last[value] = len(steps)  # read when forward is done; never reused
     for time, step in enumerate(reversed(steps), start=len(steps)):
         if step.group.output in wanted:
-            values = {"input": _inputs(step)[0], "output": step.group.output}
-            for which in step.reads:
-                last[values[which]] = max(time, last[values[which]])
+            inputs, output = _inputs(step), (step.group.output,)
+            values = {"input": inputs[:1], "inputs": inputs, "output": output}
+            for name in (name for which in step.reads for name in values[which]):
+                last[name] = max(time, last[name])
     return last
 
 
 def _border(graph: Graph) -> int:
-    """Zeros around the images: the greatest padding of a convolution."""
+    """Zeros around the images: the greatest padding of a convolution that reads them in place.
+
+    Those with a stride read components with zeros of their own.
+    """
     paddings = [
-        max(node.attributes["padding"]) for node in graph.nodes if node.operation == "convolution"
+        max(node.attributes["padding"])
+        for node in graph.nodes
+        if node.operation == "convolution" and node.attributes["stride"] == (1, 1)
     ]
     return max(paddings, default=0)
 
