@@ -78,8 +78,8 @@ def find_inputs(
     count, available = job.calibration, len(dataset.train)
     if not available:
         raise InputError(
-            f"data {dataset.name!r} have no training images to calibrate with; name others by "
-            "--data, and these by --test-data"
+            f"data {dataset.name!r} have no training images to calibrate with; name others, "
+            "as by 'fcpts-ref sparsify --data TRAINING --test-data THESE'"
         )
     if count is None:
         count = min(available, job.make_method().calibration_images)
