@@ -70,6 +70,12 @@ class Summary:
         """Whether every stage was run."""
         return self.stages_done == self.stages
 
+    def achieved(self, *, all_layers: bool) -> float:
+        """Return the share of weights that are 0: of all layers, or of those that are pruned."""
+        counted = [one for one in self.layers if all_layers or one.name not in self.left_out]
+        total = sum(one.weights for one in counted)
+        return sum(one.weights * one.rate_after for one in counted) / total
+
     def to_json(self) -> dict[str, Any]:
         """Return the summary as JSON data."""
         return asdict(self)

@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import Any
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.memory import check_memory
 from fcpts_ref.graphs.operations import OPERATIONS, Operation
 from fcpts_ref.graphs.operations.operation import Stored
+from fcpts_ref.memory import check_memory
 
 Shape = tuple[int, ...]
 IMAGES = "images"

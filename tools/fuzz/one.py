@@ -1,7 +1,7 @@
 """Fuzz one target: ``python -m tools.fuzz.one TARGET FOLDER SECONDS``, called by __main__.
 
-The process ends with an error when an input raises anything but InputError, or takes over 10 seconds
-of the processor or 1 GiB; libFuzzer then writes the input to FOLDER.
+The process ends with an error when an input raises anything but InputError, or takes over 10
+seconds of the processor or 1 GiB; libFuzzer then writes the input to FOLDER.
 """
 
 from __future__ import annotations
