@@ -170,11 +170,9 @@ def find_network(
         chosen = read_as_rgb(chosen)
     else:
         network, provenance = read_network(network_path(name, home))
-        if mean is not None or std is not None:
-            raise InputError(
-                f"--mean and --std are for foreign checkpoints; {name} is a network of this "
-                "program, which holds its own: omit them"
-            )
+        _refuse_foreign_options(
+            name, mean=mean, std=std, shortcut=shortcut, normalise=normalise
+        )
         chosen = chosen or stored_preprocessing(provenance)
     if preprocess is None and dataset.image_shape == network.graph.input_shape:
         chosen = None
@@ -206,6 +204,16 @@ def check_fit(
         )
 
 
+def _refuse_foreign_options(name: str, **options: str | None) -> None:
+    """Raise InputError for options that a file of this program would ignore."""
+    for option, value in options.items():
+        if value is not None:
+            raise InputError(
+                f"--{option} {value} is for foreign checkpoints; {name} is a network of this "
+                "program, which holds its own: omit it"
+            )
+
+
 def _is_foreign(name: str, arch: str | None, home: str | None) -> bool:
     """Whether a network is another program's checkpoint.
 
@@ -219,6 +227,11 @@ def _is_foreign(name: str, arch: str | None, home: str | None) -> bool:
         raise InputError(
             f"--arch {arch} is for foreign checkpoints; {name} is a file of "
             "this program: omit --arch"
+        )
+    if not known and not Path(name).exists():
+        raise InputError(
+            f"there is no checkpoint {name!r}: give the path of the file with the trained weights; "
+            f"--arch {arch} names their architecture only"
         )
     if known and not Path(name).exists():
         raise InputError(f"{name} is the name of a network of this program: omit --arch")

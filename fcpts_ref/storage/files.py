@@ -152,6 +152,8 @@ def lock_folder(path: Path | str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = _open_lock(folder / LOCK_NAME)
     except OSError as error:
+        if error.errno == errno.ENOENT and folder.parent.is_dir():  # /proc, for instance
+            error = OSError(errno.EPERM, os.strerror(errno.EPERM))
         raise InputError(describe_failure(f"cannot write to folder {folder}", error)) from error
     try:
         try:
