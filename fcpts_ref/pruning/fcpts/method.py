@@ -176,13 +176,10 @@ class FCPTS(MethodBase):
             raise InputError(
                 f"augmentation is {self.augmentation!r}; expected one of {', '.join(AUGMENTATIONS)}"
             )
-        if min(self.epochs, self.views) < 0 or (
-            self.batch_size is not None and self.batch_size < 1
-        ):
-            raise InputError(
-                f"epochs is {self.epochs}, views {self.views} and batch_size {self.batch_size}; "
-                "expected epochs >= 0, views >= 0 and batch_size >= 1"
-            )
+        for name, least in (("epochs", 0), ("views", 0), ("batch_size", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"{name} is {value}; expected {least} or more")
         if self.views and self.augmentation == "none":
             raise InputError(
                 f"views is {self.views} without augmentation: all views would be the same; choose "
