@@ -32,10 +32,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="of which medians are shown")
     parser.add_argument("--network", choices=sorted(NETWORKS), default="resnet18")
     parser.add_argument("--best", action="store_true", help="show the least times instead")
+    parser.add_argument("--against", type=Path, metavar="FOLDER", help="checkout to compare with")
     arguments = parser.parse_args()
     results = importlib.import_module(f"bench.{arguments.name}").run(arguments)
     if arguments.json:
-        settings = {key: value for key, value in vars(arguments).items() if key != "json"}
+        settings = {
+            key: value for key, value in vars(arguments).items() if key not in ("json", "against")
+        }
         document = {"settings": settings, "machine": machine(), "results": results}
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")
 

@@ -198,8 +198,9 @@ def make_torch(
 def _layer(operation: str, attributes: Mapping[str, Any]) -> nn.Module | None:
     if operation == "convolution":
         sizes = (attributes[n] for n in ("in_channels", "out_channels", "kernel"))
-        settings = {name: attributes[name] for name in ("stride", "padding", "groups")}
-        return nn.Conv2d(*sizes, **settings, bias=False)
+        settings = {name: attributes[name] for name in ("stride", "groups")}
+        padding = attributes["padding"][:2]  # (top, left): these networks pad evenly
+        return nn.Conv2d(*sizes, padding=padding, **settings, bias=False)
     if operation == "batch_norm":
         return nn.BatchNorm2d(attributes["channels"])
     if operation == "linear":

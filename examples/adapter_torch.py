@@ -131,9 +131,10 @@ def average_pool_backward(dy: Any, x: Any, kernel: Any, stride: Any, padding: An
     return _gradients(F.avg_pool2d(leaf, kernel, stride, padding), dy, leaf)
 
 
-def log_softmax_backward(dy: Any, x: Any) -> Any:
+def log_softmax_backward(dy: Any, x: Any, axis: int = -1) -> Any:
     (leaf,) = _tensors(x)
-    return _gradients(F.log_softmax(leaf, dim=-1), dy, leaf)
+    dim = axis + 1 if axis >= 0 else axis  # axes are counted without the batch
+    return _gradients(F.log_softmax(leaf, dim=dim), dy, leaf)
 
 
 def cross_entropy_forward(logits: Any, labels: Any) -> Any:

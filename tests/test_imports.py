@@ -28,8 +28,14 @@ RUN_TIME = {
 }
 # Optional, and only where named.
 OPTIONAL = {
+    "dask": "experiments",
+    "distributed": "experiments",
+    "PIL": "data",
     "matplotlib": "experiments",
+    "shtab": "cli",
     "torch": "gradcheck",
+    "onnx": "interchange",
+    "google": "interchange",  # protobuf, which onnx installs
     "pytest": "oracle",
 }
 

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fcpts_ref.architectures.blocks import ConvNorm
+from fcpts_ref.architectures.layouts import Layout
 from fcpts_ref.errors import InputError
-from fcpts_ref.graphs.graph import IMAGES, LOGITS, Graph, Node
+from fcpts_ref.graphs.builder import GraphBuilder
+from fcpts_ref.graphs.graph import Graph, Shape
+
+LAYOUTS = (
+    Layout("fcpts-ref", settings={"batch_norm": True}),
+    Layout("fcpts-ref", settings={"batch_norm": False}),
+)
 
 
 def plain(
@@ -18,29 +29,23 @@ def plain(
     Without ``batch_norm`` the convolutions have a bias instead.
     Raises InputError if the images are too small to be halved that often.
     """
-    C, H, W = input_shape
+    _, H, W = input_shape
     if not widths or min(H, W) >> len(widths) == 0:
         raise InputError(
             f"plain network with widths {widths} on images of {H}x{W}; expected at least one width "
             "and images that can be halved that often"
         )
-    nodes = [Node("normalise", "normalise", (IMAGES,), {"channels": C})]
+    net = GraphBuilder(f"plain{len(widths)}", input_shape)
+    conv = ConvNorm(batch_norm=batch_norm)
+    x = net.add("normalise", net.images)
     for i, width in enumerate(widths, start=1):
-        convolution = {
-            "in_channels": C,
-            "out_channels": width,
-            "kernel": 3,
-            "stride": 1,
-            "padding": 1,
-            "bias": not batch_norm,
-        }
-        nodes.append(Node(f"conv{i}", "convolution", (nodes[-1].name,), convolution))
-        if batch_norm:
-            nodes.append(Node(f"bn{i}", "batch_norm", (f"conv{i}",), {"channels": width}))
-        nodes.append(Node(f"relu{i}", "relu", (nodes[-1].name,)))
-        nodes.append(Node(f"pool{i}", "max_pool", (f"relu{i}",), {"kernel": 2, "stride": 2}))
-        C, H, W = width, H // 2, W // 2
-    features = {"in_features": C * H * W, "out_features": classes, "bias": True}
-    nodes.append(Node("flatten", "flatten", (nodes[-1].name,)))
-    nodes.append(Node("linear", "linear", ("flatten",), features))
-    return Graph(f"plain{len(widths)}", {IMAGES: input_shape}, tuple(nodes), {LOGITS: "linear"})
+        x = conv.add(net, x, f"conv{i}", f"bn{i}", width, kernel=3)
+        x = net.add("relu", x, name=f"relu{i}")
+        x = net.add("max_pool", x, name=f"pool{i}", kernel=2)
+    return net.graph(net.add("linear", net.add("flatten", x), out_features=classes))
+
+
+def variants(shapes: Mapping[str, Shape]) -> Iterator[dict[str, Any]]:
+    """Yield the widths that a checkpoint's arrays have."""
+    count = sum(name.startswith("conv") and name.endswith(".weight") for name in shapes)
+    yield {"widths": tuple(shapes[f"conv{i}.weight"][0] for i in range(1, count + 1))}

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from fcpts_ref.architectures.blocks import ConvNorm
+from fcpts_ref.architectures.layouts import CIFAR, Layout, renaming
 from fcpts_ref.errors import InputError
-from fcpts_ref.graphs.graph import IMAGES, LOGITS, Graph, Node
+from fcpts_ref.graphs.builder import GraphBuilder
+from fcpts_ref.graphs.graph import Graph, Shape
 
 Shortcut = Literal["A", "B"]
+CONV = ConvNorm()
+
+LAYOUTS = (
+    Layout("akamaster/pytorch_resnet_cifar10", settings={"shortcut": "A"}),
+    Layout(
+        "akamaster/pytorch_resnet_cifar10, with fc",
+        renaming(("linear", "fc")),
+        settings={"shortcut": "A"},
+    ),
+    Layout("chenyaofo/pytorch-cifar-models", settings={"shortcut": "B"}, normalise=CIFAR),
+    Layout(
+        "akamaster/pytorch_resnet_cifar10",
+        renaming((r"(.+)\.downsample\.(\d)", r"\1.shortcut.\2"), ("fc", "linear")),
+        settings={"shortcut": "B"},
+    ),
+)
 
 
 def resnet(
@@ -22,7 +42,8 @@ def resnet(
 
     shortcut: where the width grows, "A" subsamples and pads with zero channels (half before, half
     after) and has no parameters; "B" is a 1x1 convolution of stride 2 with batch norm.
-    Names follow the PyTorch checkpoints of these networks: conv1, layer1.0.conv1, ..., linear.
+    Names follow the PyTorch checkpoints of these networks: conv1, layer1.0.conv1, ..., and linear
+    for option A, downsample.0, downsample.1 and fc for option B.
     Raises InputError for another depth or widths that cannot be padded.
     """
     if depth < 8 or (depth - 2) % 6:
@@ -31,82 +52,51 @@ def resnet(
         )
     if shortcut not in ("A", "B"):
         raise InputError(f"shortcut is {shortcut!r}; expected 'A' or 'B'")
-    C = input_shape[0]
-    nodes = [Node("normalise", "normalise", (IMAGES,), {"channels": C})]
-    nodes += _conv_norm("conv1", "bn1", "normalise", C, widths[0])
-    nodes.append(Node("relu", "relu", ("bn1",)))
-    last, width = "relu", widths[0]
-    for stage, new_width in enumerate(widths, start=1):
+    net = GraphBuilder(f"resnet{depth}", input_shape)
+    x = net.add("normalise", net.images)
+    x = CONV.add(net, x, "conv1", "bn1", widths[0], kernel=3)
+    x = net.add("relu", x)
+    for stage, width in enumerate(widths, start=1):
         for block in range((depth - 2) // 6):
             stride = 2 if stage > 1 and block == 0 else 1
-            nodes += _block(f"layer{stage}.{block}", last, width, new_width, stride, shortcut)
-            last, width = nodes[-1].name, new_width
-    features = {"in_features": width, "out_features": classes, "bias": True}
-    nodes.append(Node("pool", "global_average_pool", (last,)))
-    nodes.append(Node("linear", "linear", ("pool",), features))
-    return Graph(f"resnet{depth}", {IMAGES: input_shape}, tuple(nodes), {LOGITS: "linear"})
+            x = _block(net, x, f"layer{stage}.{block}", width, stride, shortcut)
+    x = net.add("global_average_pool", x, name="pool")
+    last = "linear" if shortcut == "A" else "fc"
+    return net.graph(net.add("linear", x, name=last, out_features=classes))
+
+
+def variants(shapes: Mapping[str, Shape]) -> Iterator[dict[str, Any]]:
+    """Yield the widths that a checkpoint's arrays have."""
+    firsts = ("conv1.weight", "layer2.0.conv1.weight", "layer3.0.conv1.weight")
+    yield {"widths": tuple(shapes[name][0] for name in firsts)}
 
 
 def _block(
-    name: str, source: str, width: int, new_width: int, stride: int, shortcut: Shortcut
-) -> list[Node]:
+    net: GraphBuilder, x: str, name: str, width: int, stride: int, shortcut: Shortcut
+) -> str:
     """Two 3x3 convolutions with batch norm, added to the shortcut, then ReLU."""
-    nodes = _conv_norm(f"{name}.conv1", f"{name}.bn1", source, width, new_width, stride)
-    nodes.append(Node(f"{name}.relu1", "relu", (f"{name}.bn1",)))
-    nodes += _conv_norm(f"{name}.conv2", f"{name}.bn2", f"{name}.relu1", new_width, new_width)
-    residual = source
-    if stride != 1 or width != new_width:
-        nodes += _shortcut(f"{name}.shortcut", source, width, new_width, stride, shortcut)
-        residual = nodes[-1].name
-    nodes.append(Node(f"{name}.add", "add", (f"{name}.bn2", residual)))
-    nodes.append(Node(f"{name}.relu2", "relu", (f"{name}.add",)))
-    return nodes
+    source = x
+    x = CONV.add(net, x, f"{name}.conv1", f"{name}.bn1", width, kernel=3, stride=stride)
+    x = net.add("relu", x, name=f"{name}.relu1")
+    x = CONV.add(net, x, f"{name}.conv2", f"{name}.bn2", width, kernel=3)
+    if stride != 1 or net.shapes[source] != net.shapes[x]:
+        source = _shortcut(net, source, name, width, stride, shortcut)
+    x = net.add("add", x, source, name=f"{name}.add")
+    return net.add("relu", x, name=f"{name}.relu2")
 
 
-def _shortcut(
-    name: str, source: str, width: int, new_width: int, stride: int, kind: Shortcut
-) -> list[Node]:
+def _shortcut(net: GraphBuilder, x: str, name: str, width: int, stride: int, kind: Shortcut) -> str:
     if kind == "B":
-        return _conv_norm(
-            f"{name}.0", f"{name}.1", source, width, new_width, stride, kernel=1, padding=0
-        )
-    new = new_width - width
+        project, norm = f"{name}.downsample.0", f"{name}.downsample.1"
+        return CONV.add(net, x, project, norm, width, stride=stride)
+    old = net.shapes[x][0]
+    new = width - old
     if new < 0:
         raise InputError(
-            f"{name} maps {width} to {new_width} channels; option A can only add channels: "
+            f"{name} maps {old} to {width} channels; option A can only add channels: "
             "use growing widths or shortcut='B'"
         )
-    return [
-        Node(f"{name}.subsample", "subsample", (source,), {"stride": stride}),
-        Node(
-            f"{name}.pad",
-            "zero_pad",
-            (f"{name}.subsample",),
-            {"before": new // 2, "after": new - new // 2},
-        ),
-    ]
-
-
-def _conv_norm(
-    conv: str,
-    norm: str,
-    source: str,
-    in_channels: int,
-    out_channels: int,
-    stride: int = 1,
-    *,
-    kernel: int = 3,
-    padding: int = 1,
-) -> list[Node]:
-    attributes: dict[str, Any] = {
-        "in_channels": in_channels,
-        "out_channels": out_channels,
-        "kernel": kernel,
-        "stride": stride,
-        "padding": padding,
-        "bias": False,
-    }
-    return [
-        Node(conv, "convolution", (source,), attributes),
-        Node(norm, "batch_norm", (conv,), {"channels": out_channels}),
-    ]
+    x = net.add("subsample", x, name=f"{name}.shortcut.subsample", stride=stride)
+    return net.add(
+        "zero_pad", x, name=f"{name}.shortcut.pad", before=new // 2, after=new - new // 2
+    )

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fcpts_ref import __version__
+from fcpts_ref.cli.common import add_common_options, reported
 from fcpts_ref.errors import InputError, printable
 from fcpts_ref.storage.files import describe_failure
 
@@ -27,7 +28,10 @@ implementation against this one.
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, without the usage."""
+    """A parser whose errors are one line, without the usage, and whose options are whole words."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -48,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser with all commands."""
     from fcpts_ref.cli import (
         compare,
+        completion,
         data,
         diverge,
         evaluate,
@@ -71,6 +76,8 @@ def build_parser() -> argparse.ArgumentParser:
     for command in (*pruning, trace, diverge):
         command.add_parser(subparsers)
     oracle.add_parsers(subparsers)
+    completion.add_parser(subparsers)
+    add_common_options(parser)
     return parser
 
 
@@ -101,7 +108,11 @@ def _run(words: list[str]) -> int:
         sys.stdout.flush()  # of --help and --version
     try:
         # NumPy's warnings would precede the one-line message
-        with _compile_notice(arguments), np.errstate(over="ignore", invalid="ignore"):
+        with (
+            reported(arguments.command, verbose=arguments.verbose),
+            _compile_notice(arguments),
+            np.errstate(over="ignore", invalid="ignore"),
+        ):
             code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code

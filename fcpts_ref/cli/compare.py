@@ -9,29 +9,39 @@ import io
 import json
 import sys
 import textwrap
-import tomllib
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from fcpts_ref.cli.options import add_number_options, at_least_one, given_changes, seed
+from fcpts_ref.bars import Bar, progress_bar
+from fcpts_ref.cli.options import (
+    add_number_options,
+    at_least_one,
+    given_changes,
+    not_negative,
+    seed,
+)
 from fcpts_ref.cli.progress import Bars, compile_notice
 from fcpts_ref.cli.tables import table
 from fcpts_ref.errors import InputError
+from fcpts_ref.experiments.cluster import RETRIES, Cluster
 from fcpts_ref.experiments.dense import measure_dense, read_dense
 from fcpts_ref.experiments.executors import Here, Processes, allowed_jobs
 from fcpts_ref.experiments.grid import Cell, Grid, cells_of, check_unchanged, grid_of
+from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.outcomes import Line, lines_of, outcomes
 from fcpts_ref.experiments.paper import SOURCE
 from fcpts_ref.experiments.run_grid import run_grid
 from fcpts_ref.experiments.summary import is_complete, read_summary
 from fcpts_ref.experiments.tables import headed, table_of
 from fcpts_ref.pruning.registry import presets
-from fcpts_ref.storage.files import describe_failure, lock_folder
+from fcpts_ref.storage.files import lock_folder
 from fcpts_ref.storage.json_files import write_text_file
+from fcpts_ref.storage.toml_files import read_toml
+
+SHOWN = 2
+"""Running cells of a cluster that are named beside the bar."""
 
 EPILOG = """\
 methods:
@@ -41,6 +51,7 @@ examples:
   fcpts-ref compare --out digits --rates 0.8 0.9 --seeds 0
   fcpts-ref compare --networks resnet32 resnet56 --data cifar10 --out table2
   fcpts-ref compare --config grid.toml --out table2 --jobs 2
+  fcpts-ref compare --config grid.toml --out table2 --dask tcp://HOST:8786
 
 A cell is one run of sparsify, in its own folder under --out.  Running the same
 command again runs the cells that are missing and continues those that were
@@ -74,13 +85,18 @@ def add_parser(subparsers: Any) -> None:
         ("--data", "NAME|PATH"),
         ("--home", "FOLDER"),
         ("--arch", "NAME"),
+        ("--preprocess", "NAME|NUMBERS"),
+        ("--mean", "NUMBERS"),
+        ("--std", "NUMBERS"),
+        ("--test-data", "NAME|PATH"),
         ("--engine", "NAME"),
     ):
         group.add_argument(flag, metavar=metavar, help="as in sparsify")
     group.add_argument("--calibration", type=int, metavar="N", help="as in sparsify")
     add_number_options(group)
     group.add_argument("--threads", type=at_least_one, metavar="N", help="as in sparsify")
-    group.add_argument("--batch-norm", action="store_const", const=True, help="as in sparsify")
+    for flag in ("--batch-norm", "--agreement", "--skip-corrupt"):
+        group.add_argument(flag, action="store_const", const=True, help="as in sparsify")
     group = parser.add_argument_group("running and output")
     group.add_argument("--out", metavar="FOLDER", required=True, help="for the cells and the table")
     group.add_argument(
@@ -89,6 +105,25 @@ def add_parser(subparsers: Any) -> None:
         default=1,
         metavar="N",
         help="cells that run at a time, fewer if cores or memory do not allow it (default: 1)",
+    )
+    group.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="run the cells on a Dask cluster: its scheduler's address, as tcp://HOST:8786, or "
+        "scheduler file",
+    )
+    group.add_argument(
+        "--shared",
+        metavar="FOLDER",
+        help="with --dask: a folder that all machines see under one path, for networks and data, "
+        "which otherwise are sent",
+    )
+    group.add_argument(
+        "--retries",
+        type=not_negative,
+        default=RETRIES,
+        metavar="N",
+        help=f"with --dask: run a cell whose worker died again this often (default: {RETRIES})",
     )
     group.add_argument("--json", action="store_true", help="print the table as JSON")
     group.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -144,12 +179,7 @@ def _grid(arguments: argparse.Namespace) -> Grid:
     """Return the grid of the configuration file, if any, and of the options, which override it."""
     data: dict[str, Any] = {}
     if arguments.config:
-        try:
-            data = tomllib.loads(Path(arguments.config).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(describe_failure(f"cannot read {arguments.config}", error)) from error
-        except ValueError as error:  # of TOML, or not UTF-8
-            raise InputError(f"{arguments.config} is not TOML ({error}); correct it") from error
+        data = read_toml(arguments.config)
     for name in ("networks", "methods", "rates", "seeds"):
         if getattr(arguments, name) is not None:
             data[name] = getattr(arguments, name)
@@ -164,18 +194,51 @@ def _grid(arguments: argparse.Namespace) -> Grid:
 def _run(
     cells: Sequence[Cell], out: Path, arguments: argparse.Namespace, progress: Bars
 ) -> tuple[dict[str, str], bool]:
-    """Run the cells in this process, or with --jobs in several processes."""
-    jobs = allowed_jobs(arguments.jobs, progress.note)
-    executor: Executor = Here(progress=progress)
-    if jobs > 1:
-        executor = Processes(jobs, arguments.threads)
+    """Run the cells in this process, with --jobs in several, or with --dask on a cluster."""
     with (
-        executor,
-        tqdm(
-            total=len(cells), desc="cells", unit="cell", disable=arguments.quiet or not cells
-        ) as bar,
+        progress_bar("cells", len(cells), "cell", quiet=arguments.quiet or not cells) as bar,
+        _executor(arguments, progress, bar) if cells else Here() as executor,
     ):
-        return run_grid(cells, out, executor, threads=arguments.threads, on_done=bar.update)
+        return run_grid(
+            cells, out, executor, threads=arguments.threads, on_done=lambda: bar.update(1)
+        )
+
+
+def _executor(arguments: argparse.Namespace, progress: Bars, bar: Bar) -> Executor:
+    """Return what runs the cells."""
+    if arguments.dask is None:
+        if arguments.shared is not None:
+            raise InputError("--shared is of --dask: give its ADDRESS too, or omit --shared")
+        jobs = allowed_jobs(arguments.jobs, progress.note)
+        return Processes(jobs, arguments.threads) if jobs > 1 else Here(progress=progress)
+    if arguments.jobs > 1:
+        raise InputError("--jobs and --dask: the cluster has one cell for each worker; omit --jobs")
+    shares = Shares(bar)
+    cluster = Cluster(
+        arguments.dask,
+        shared=arguments.shared,
+        retries=arguments.retries,
+        on_share=shares.show,
+    )
+    if cluster.workers() == 0:
+        progress.note(f"no worker has joined {arguments.dask} yet: waiting for the first")
+    return cluster
+
+
+class Shares:
+    """Shows beside a bar how far the running cells are, by method and rate."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar, self._shares = bar, dict[str, float]()
+
+    def show(self, job: Job, share: float) -> None:
+        """Show the share of a cell; those of the last few that reported stay."""
+        name = f"{job.label} {100 * job.target:g} %"
+        self._shares.pop(name, None)
+        self._shares[name] = share
+        last = list(self._shares.items())[-SHOWN:]
+        text = ", ".join(f"{name}: {100 * share:.0f} % done" for name, share in last)
+        self._bar.set_postfix_str(text)
 
 
 def _write(out: Path, lines: Sequence[Line]) -> None:
@@ -199,6 +262,8 @@ def _show(arguments: argparse.Namespace, lines: Sequence[Line], out: Path) -> No
         print(f"{heading}\n\n{table(*table_of(own))}\n")
     print("rate, top-1, drop: in percent; n: seeds; ±: standard deviation over seeds")
     print("time: of pruning alone, per run")
+    if any(line.agreement is not None for line in lines):
+        print("agree: share of the dense network's predictions, in percent; KL: divergence from it")
     if any(line.paper_top1 is not None for line in lines):
         print(f"paper's: {SOURCE}; its drop: against its own dense network")
     print(f"written to {out}: table.md, table.csv, table.json")

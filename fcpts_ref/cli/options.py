@@ -47,6 +47,11 @@ def seed(text: str) -> int:
     return number
 
 
+def not_negative(text: str) -> int:
+    """Parse a whole number of at least 0, for ``argparse``."""
+    return seed(text)
+
+
 def at_least_one(text: str) -> int:
     """Parse a whole number of at least 1, for ``argparse``."""
     number = int(text)

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tqdm import tqdm
-
+from fcpts_ref.bars import Bar, is_wide, progress_bar
 from fcpts_ref.experiments.progress import Progress
 from fcpts_ref.pruning.method import OnStep, StepReport
 
@@ -42,21 +41,17 @@ def step_bar(description: str, *, quiet: bool = False) -> Iterator[Callable[[Ste
 
     The bar opens with the first step, when the number of steps is known.
     """
-    bars: list[Any] = []
+    bars: list[Bar] = []
 
     def on_step(report: StepReport) -> None:
         if not bars:
             bars.append(
-                tqdm(
-                    desc=description,
-                    total=report.steps * report.images,
+                progress_bar(
+                    description,
+                    report.steps * report.images,
+                    "img",
                     initial=(report.step - 1) * report.images,
-                    unit="img",
-                    unit_scale=True,
-                    disable=quiet,
-                    file=sys.stderr,
-                    dynamic_ncols=True,
-                    mininterval=0.2,
+                    quiet=quiet,
                 )
             )
         bars[0].set_postfix_str(_numbers(report), refresh=False)
@@ -74,17 +69,7 @@ def counting_bar(
     description: str, total: int, *, unit: str = "img", quiet: bool = False
 ) -> Iterator[Callable[[int], None]]:
     """Yield a function that advances a bar by a count; the bar appears after a second."""
-    with tqdm(
-        desc=description,
-        total=total,
-        unit=unit,
-        unit_scale=True,
-        disable=quiet,
-        file=sys.stderr,
-        dynamic_ncols=True,
-        leave=False,
-        delay=1,
-    ) as bar:
+    with progress_bar(description, total, unit, quiet=quiet, leave=False, delay=1) as bar:
 
         def on_done(more: int) -> None:
             bar.update(more)
@@ -96,14 +81,15 @@ def counting_bar(
 def compile_notice(*, quiet: bool = False) -> Iterator[None]:
     """Count kernels on standard error while they are compiled, once per machine.
 
-    The count is a plain line, not a bar, so that the bar of the work itself can replace it.
+    In a terminal the count is a plain line, not a bar, so that the bar of the work itself can
+    replace it.  In a file it is one line without a count.
     """
     if quiet:
         yield
         return
     from numba.core import event
 
-    count = 0
+    count, terminal = 0, sys.stderr.isatty()
 
     class Listener(event.Listener):  # type: ignore[misc]
         def on_start(self, event: Any) -> None:
@@ -112,21 +98,27 @@ def compile_notice(*, quiet: bool = False) -> Iterator[None]:
         def on_end(self, event: Any) -> None:
             nonlocal count
             count += 1
-            print(f"\r{COMPILING}: {count}", end="", file=sys.stderr, flush=True)
+            if terminal:
+                print(f"\r{COMPILING}: {count}", end="", file=sys.stderr, flush=True)
+            elif count == 1:
+                print(COMPILING, file=sys.stderr, flush=True)
 
     with event.install_listener("numba:compile", Listener()):
         yield
-    if count:
+    if count and terminal:
         print("\r" + " " * len(f"{COMPILING}: {count}"), end="\r", file=sys.stderr, flush=True)
 
 
 def _numbers(report: StepReport) -> str:
+    """Return the numbers of a step that there is room for: in 80 columns the rate alone."""
     short = {
         "loss": "loss",
         "reconstruction_loss": "L_rec",
         "control_loss": "L_c",
         "global_rate": "rate",
     }
+    if not is_wide():
+        short = {"global_rate": "rate"} if "global_rate" in report.numbers else {"loss": "loss"}
     return " ".join(
         f"{name} {report.numbers[key]:.4f}" for key, name in short.items() if key in report.numbers
     )

@@ -23,7 +23,8 @@ _OTHERS = {
     b"7z\xbc\xaf": "a .7z archive: unpack it and give the folder",
     b"\x28\xb5\x2f\xfd": "a .tar.zst archive: unpack it and give the folder",
     b"Rar!": "a .rar archive: unpack it and give the folder",
-    b"\x89HDF": "an HDF5 file: if this program made it, give it to --data",
+    b"\x89HDF": "an HDF5 file: one of this program needs no preparing, as in "
+    "'fcpts-ref sparsify --data FILE.h5'",
     b"version https://git-lfs": "a Git LFS pointer, not the archive: run 'git lfs pull'",
     b"<": "a web page, not the archive: open the address in a browser",
 }

@@ -10,17 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.data.resizing import box_view, random_box
 from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]
-AUGMENTATIONS = ("none", "crop", "crop-flip")
+AUGMENTATIONS = ("none", "crop", "crop-flip", "resized-crop-flip")
+RESIZED = "resized-crop-flip"
+"""Crops of random size and ratio, resized, half of them mirrored, as for ImageNet."""
 
 
 def augment(images: Array, kind: str, generator: np.random.Generator) -> Array:
     """Return a batch (N, C, H, W) of shifted images, with "crop-flip" half of them mirrored.
 
     "crop" pads every side with black, an eighth of its length (4 pixels of 32), and crops an image
-    of the original size at random.  "none" returns the batch as it is and draws nothing.
+    of the original size at random.  "resized-crop-flip" crops 8 to 100 % of the area, at a ratio of
+    3:4 to 4:3, and resizes it to the original size (which needs Pillow).  "none" returns the batch
+    as it is and draws nothing.
     Raises InputError for another kind.
     """
     return view(images, draw_views(kind, len(images), images.shape[2:], generator))
@@ -28,14 +33,17 @@ def augment(images: Array, kind: str, generator: np.random.Generator) -> Array:
 
 def draw_views(
     kind: str, N: int, size: tuple[int, ...], generator: np.random.Generator
-) -> NDArray[np.int16]:
-    """Draw the views of N images of size (H, W), (N, 3): rows down, columns right, mirrored.
+) -> NDArray[np.integer[Any]]:
+    """Draw the views of N images of size (H, W).
 
-    "none" is the centre of the padded image and draws nothing.  Raises InputError for an
-    unknown kind.
+    Crops: (N, 3), rows down, columns right, mirrored.  "none" is the centre of the padded image and
+    draws nothing.  "resized-crop-flip": (N, 1), a seed, because the sizes of pictures are known
+    only when they are read.  Raises InputError for an unknown kind.
     """
     if kind not in AUGMENTATIONS:
         raise InputError(f"augmentation {kind!r}; expected one of {', '.join(AUGMENTATIONS)}")
+    if kind == RESIZED:
+        return generator.integers(0, np.iinfo(np.int64).max, (N, 1))
     margin = _margin(size)
     views = np.full((N, 3), (margin, margin, 0), np.int16)
     if kind != "none":
@@ -46,9 +54,21 @@ def draw_views(
     return views
 
 
-def view(images: Array, views: NDArray[np.integer[Any]]) -> Array:
+def is_resized(views: Array) -> bool:
+    """Return whether these are views of "resized-crop-flip", taken of the picture itself."""
+    return bool(views.shape[1] == 1)
+
+
+def view(images: Array, views: Array) -> Array:
     """Return the views of images (N, C, H, W) that ``draw_views`` drew; the padding is black."""
     N, _, H, W = images.shape
+    if is_resized(views):
+        pictures = images.transpose(0, 2, 3, 1)
+        seen = [
+            resized_view(picture, int(seed), (H, W))
+            for picture, seed in zip(pictures, views[:, 0], strict=True)
+        ]
+        return np.stack(seen).transpose(0, 3, 1, 2) if seen else images
     margin = _margin((H, W))
     down, right, mirrored = views.T
     if (down == margin).all() and (right == margin).all():
@@ -62,6 +82,16 @@ def view(images: Array, views: NDArray[np.integer[Any]]) -> Array:
     return np.where(
         mirrored[:, np.newaxis, np.newaxis, np.newaxis] == 1, cropped[..., ::-1], cropped
     )
+
+
+def resized_view(
+    picture: Array, seed: int, size: tuple[int, int], filter: str = "bilinear"
+) -> Array:
+    """Return the view of a picture (H, W, C) for a seed of ``draw_views``, of ``size`` (H, W)."""
+    generator = np.random.default_rng(seed)
+    mirror = bool(generator.random() < 0.5)
+    box = random_box(picture.shape[0], picture.shape[1], generator)
+    return box_view(picture, box, size, filter, mirror)
 
 
 def _margin(size: tuple[int, ...]) -> int:

@@ -10,8 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
+from fcpts_ref.bars import progress_bar
 from fcpts_ref.data.official import OfficialArchive
 from fcpts_ref.errors import InputError
 from fcpts_ref.storage.files import describe_failure, file_sha256, lock_folder
@@ -100,14 +99,7 @@ def _fetch(url: str, partial: Path, size: int, progress: bool, timeout: float) -
         partial.unlink()
         raise InputError(f"{error}; the partial download is removed: run again") from error
     with response:
-        bar = tqdm(
-            desc=partial.stem,
-            total=size,
-            initial=begin,
-            unit="B",
-            unit_scale=True,
-            disable=not progress,
-        )
+        bar = progress_bar(partial.stem, size, "B", initial=begin, quiet=not progress)
         with bar, open(partial, "ab" if begin else "wb") as file:
             for block in _blocks(response, url):
                 begin += len(block)

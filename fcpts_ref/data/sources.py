@@ -6,9 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fcpts_ref.data.csv_file import read_csv
 from fcpts_ref.data.dataset import Dataset, read_dataset
+from fcpts_ref.data.folder import read_folder
+from fcpts_ref.data.hdf5_arrays import read_hdf5
+from fcpts_ref.data.imagenet import read_imagenet
 from fcpts_ref.data.locations import home_folder
-from fcpts_ref.data.npz import read_npz
+from fcpts_ref.data.npz import read_npy, read_npz
+from fcpts_ref.data.voc import read_voc
 from fcpts_ref.errors import InputError
 from fcpts_ref.resources import resource_path
 
@@ -29,8 +34,15 @@ class Source:
 
 
 SOURCES: dict[str, Source] = {
-    "h5": Source(read_dataset, (".h5", ".hdf5"), "an HDF5 file of this program"),
+    "h5": Source(read_hdf5, (".h5", ".hdf5"), "an HDF5 file of this program or with npz's arrays"),
     "npz": Source(read_npz, (".npz",), "NumPy arrays: images, labels, test_images, test_labels"),
+    "npy": Source(read_npy, (".npy",), "one NumPy array of images, without labels"),
+    "csv": Source(read_csv, (".csv",), "pictures by columns file, label and split"),
+    "folder": Source(
+        read_folder, (), "pictures in a folder for each class, perhaps in train and val"
+    ),
+    "imagenet": Source(read_imagenet, (), "ImageNet's folders"),
+    "voc": Source(read_voc, (), "Pascal VOC's folders, without labels"),
 }
 """By kind."""
 
@@ -45,7 +57,7 @@ def find_dataset(name: str, home: str | None) -> Dataset:
     if colon and kind in SOURCES:
         return SOURCES[kind].read(Path(path))
     for source in SOURCES.values():
-        if name.lower().endswith(source.endings):
+        if source.endings and name.lower().endswith(source.endings):
             return source.read(Path(name))
     if name == EMBEDDED:
         return read_dataset(resource_path(f"{name}.h5"))

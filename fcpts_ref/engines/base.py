@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ EngineName = Literal["numba", "numpy"]
 WeightGradient = Literal["all", "kept"]
 
 
-class WeightCache(dict[str, Any]):
+class WeightCache(dict[Hashable, Any]):
     """A cache of arrays that an engine derives from parameters and buffers.
 
     Make a new one for each set of parameters and buffers; use it only for passes in which both are

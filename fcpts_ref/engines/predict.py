@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.data.prepared import batches_of
 from fcpts_ref.engines.base import Engine, WeightCache
 from fcpts_ref.graphs.network import Network, check_images
 
@@ -20,7 +21,7 @@ BATCH_SIZE = 64
 
 def predict(
     network: Network,
-    images: Array,
+    images: Any,
     *,
     engine: Engine,
     batch_size: int = BATCH_SIZE,
@@ -39,7 +40,7 @@ def predict(
 
 def predict_outputs(
     network: Network,
-    images: Array,
+    images: Any,
     *,
     engine: Engine,
     batch_size: int = BATCH_SIZE,
@@ -47,7 +48,8 @@ def predict_outputs(
 ) -> dict[str, Array]:
     """Return every output (N, ...) by name, batch norm in evaluation mode.
 
-    images: (N, ...) of the only input, in [0, 1].  ``on_batch(n)`` is called after each batch of n.
+    images: (N, ...) of the only input, in [0, 1]: an array, or a sequence that reads them when they
+    are needed (``data.prepared``).  ``on_batch(n)`` is called after each batch of n.
     Raises InputError for images that the network cannot read.
     """
     graph = network.graph
@@ -57,8 +59,10 @@ def predict_outputs(
         for name, shape in graph.output_shapes.items()
     }
     cache = WeightCache()
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size].astype(network.dtype, copy=False)
+    starts = range(0, len(images), batch_size)
+    read = batches_of(images, (slice(start, start + batch_size) for start in starts))
+    for start, found in zip(starts, read, strict=True):
+        batch = found.astype(network.dtype, copy=False)
         passed = engine.forward(
             network.parameters,
             network.buffers,

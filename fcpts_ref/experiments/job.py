@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from fcpts_ref.data.preprocessing import PRESETS, channel_numbers, preprocessing
 from fcpts_ref.data.sources import SOURCES
 from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.importing import NORMALISATIONS, normalisation
@@ -25,9 +26,12 @@ INPUTS, PRUNING, COMPUTING = "network and data", "pruning", "computing"
 class Job:
     """A pruning run, checked on construction; ``to_json`` and ``from_json`` store it.
 
-    network: a name or a file; a checkpoint of another program also needs ``arch``, and is read
-        with ``shortcut`` and ``normalise``.  data: a name or a file.  home: the folder where names
-        are looked up; None for the default one.
+    network: a name or a file, also of another program; ``arch``, ``shortcut`` and ``normalise``,
+        or ``mean`` and ``std``, say what its names leave open.  data: a name or a file.
+        home: the folder where names are looked up; None for the default one.
+    test_data: a name or a file, if the images to evaluate on are not in ``data``.
+    preprocess: a name in ``PRESETS`` or numbers; None for the one stored with the network.
+        skip_corrupt: leave out pictures that cannot be decoded.
     target: the global rate in [0, 1).  method: a name in ``METHODS``; settings: those of its
         settings that differ from their defaults, by field.
     calibration: number of training images, drawn by ``seed``; None for all, up to the number that
@@ -36,14 +40,15 @@ class Job:
         ``Selection``.  granularity, cost: the unit of pruning, and the quantity that the target is
         a share of, as in ``make_problem``.
     baselines: also evaluate the dense network and one-shot pruning.  batch_norm: add rows with
-        re-estimated batch-norm statistics.  label: the method's name in tables.
+        re-estimated batch-norm statistics.  agreement: compare outputs with the dense network's.
+        label: the method's name in tables.
     Raises InputError for anything else, in one line.
     """
 
     network: str = setting(
         "resnet8-digits",
         "the trained network: a name (in models/ of the package or of --home), an .h5 file of "
-        "this program, or with --arch a PyTorch or safetensors checkpoint "
+        "this program, or a PyTorch or safetensors checkpoint "
         "(default: resnet8-digits)",
         option="weights",
         metavar="NAME|FILE",
@@ -51,23 +56,35 @@ class Job:
     )
     arch: str | None = setting(
         None,
-        "architecture of another program's checkpoint: resnet20, resnet32, resnet56, any resnetN "
-        "with N = 6n + 2, or plainN",
+        "architecture of another program's checkpoint, where its names do not tell it, such as "
+        "mobilenet_v2 or resnet32 ('fcpts-ref models list' shows all)",
         metavar="NAME",
         group=INPUTS,
     )
-    shortcut: Literal["A", "B"] = setting(
-        "A",
-        "shortcuts of that resnet: A, zero padding, or B, 1x1 convolutions (default: A)",
+    shortcut: Literal["A", "B"] | None = setting(
+        None,
+        "shortcuts of CIFAR's resnetN: A, zero padding, or B, 1x1 convolutions (default: as its "
+        "names tell)",
+        choices=("A", "B"),
         group=INPUTS,
     )
-    normalise: str = setting(
-        "imagenet",
+    normalise: str | None = setting(
+        None,
         "mean and standard deviation that this checkpoint was trained with, unless it holds them: "
         f"{', '.join(NORMALISATIONS)}, or numbers such as 0.49,0.48,0.45/0.2023,0.1994,0.2010 "
-        "(default: imagenet, for three channels; use none for one)",
+        "(default: those of the program whose names it has; use none for one channel)",
         metavar="NAME|MEAN/STD",
         group=INPUTS,
+    )
+    mean: str | None = setting(
+        None,
+        "mean of each channel of images in [0, 1] that this checkpoint was trained with, as "
+        "numbers such as 0.49,0.48,0.45 (default: that of --preprocess or --normalise)",
+        metavar="NUMBERS",
+        group=INPUTS,
+    )
+    std: str | None = setting(
+        None, "its standard deviation, in the same form", metavar="NUMBERS", group=INPUTS
     )
     data: str = setting(
         "digits",
@@ -76,6 +93,24 @@ class Job:
         "digits)",
         metavar="NAME|PATH",
         group=INPUTS,
+    )
+    test_data: str | None = setting(
+        None,
+        "data to evaluate on, if not the test images of --data: its test images, or all if it has "
+        "no splits",
+        metavar="NAME|PATH",
+        group=INPUTS,
+    )
+    preprocess: str | None = setting(
+        None,
+        "how pictures are resized, cropped and ordered: "
+        f"{', '.join(PRESETS)}, or resize/crop/filter such as 256/224/bilinear (default: as stored "
+        "with the network)",
+        metavar="NAME|NUMBERS",
+        group=INPUTS,
+    )
+    skip_corrupt: bool = setting(
+        False, "leave out pictures that cannot be decoded, and name them", group=INPUTS
     )
     home: str | None = setting(
         None,
@@ -139,6 +174,19 @@ class Job:
     batch_norm: bool = setting(
         False, "add rows with batch-norm statistics re-estimated after pruning", group=PRUNING
     )
+    agreement: bool = setting(
+        False,
+        "also compare the outputs with the dense network's: share of equal predictions, and "
+        "Kullback-Leibler divergence; always without labels",
+        group=PRUNING,
+    )
+    storage: Literal["exact", "float16", "dense"] = setting(
+        "exact",
+        "how network.h5 is stored: exact, without the zeros; float16, its weights in half the "
+        "room, with a row for the accuracy that this costs; or dense, with all zeros "
+        "(default: exact)",
+        group=PRUNING,
+    )
     label: str | None = setting(
         None, "name of the method in tables and figures", metavar="NAME", group=PRUNING
     )
@@ -158,7 +206,13 @@ class Job:
     def __post_init__(self) -> None:
         check_record(self, "the job")
         budget(self.target, 1)  # refuses a rate outside [0, 1)
-        normalisation(self.normalise)
+        if self.normalise is not None:
+            normalisation(self.normalise)
+        if self.preprocess is not None:
+            preprocessing(self.preprocess)
+        for name in ("mean", "std"):
+            if getattr(self, name) is not None:
+                channel_numbers(getattr(self, name), name)
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; expected 0 or more")
         if self.calibration is not None and self.calibration < 1:

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from fcpts_ref.data.preprocessing import Preprocessing, as_provenance
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.evaluate import evaluate
 from fcpts_ref.experiments.figures import can_plot, write_run_figures
@@ -41,6 +43,8 @@ from fcpts_ref.storage.files import LOCK_NAME, describe_failure, lock_folder
 from fcpts_ref.storage.json_files import as_json
 from fcpts_ref.storage.network_files import write_arrays, write_network
 
+FindInputs = Callable[..., Inputs]
+"""``find_inputs``, or a function of the same arguments."""
 NETWORK, HISTORY = "network.h5", "history.h5"
 
 
@@ -51,18 +55,20 @@ def run(
     threads: int | None = None,
     on_step: OnStep = ignore_step,
     progress: Progress = SILENT,
+    find: FindInputs = find_inputs,
 ) -> Summary:
     """Run a job in a new or empty folder: prune, evaluate, and write the files of this module.
 
     threads: None for all cores; the result of the Numba engine does not depend on it.
     on_step: called with a ``StepReport`` after every step.
+    find: reads what the job names; on another machine it may lie elsewhere.
     Ctrl-C ends the current step; the summary is then that of the last finished stage, and
     ``resume`` continues.  Before the first stage, KeyboardInterrupt is raised.
     Raises InputError, one line, for bad input, and then leaves nothing behind.
     """
     folder = Path(folder)
     with _new_folder(folder):
-        inputs = find_inputs(job)
+        inputs = find(job, threads=threads, note=progress.note)
         pinned = pin(job, inputs)
         write_pinned(folder, pinned)
         return _continue(pinned, inputs, folder, threads, on_step, progress)
@@ -74,6 +80,7 @@ def resume(
     threads: int | None = None,
     on_step: OnStep = ignore_step,
     progress: Progress = SILENT,
+    find: FindInputs = find_inputs,
 ) -> Summary:
     """Continue the run in a folder, to the same bits as if it had never been stopped.
 
@@ -91,7 +98,7 @@ def resume(
         pinned.check_defaults(folder)
         if all((folder / name).is_file() for name in (NETWORK, HISTORY)) and is_complete(folder):
             return read_summary(folder)
-        inputs = find_inputs(pinned.job)
+        inputs = find(pinned.job, threads=threads, note=progress.note)
         if as_json(asdict(pin(pinned.job, inputs))) != as_json(asdict(pinned)):
             raise InputError(
                 f"{folder} was started with other inputs: the network or the data have changed; "
@@ -100,13 +107,14 @@ def resume(
         return _continue(pinned, inputs, folder, threads, on_step, progress)
 
 
-def run_or_resume(
-    job: Job, folder: Path | str, *, threads: int | None = None, progress: Progress = SILENT
-) -> Summary:
-    """Resume the run in the folder if there is one, otherwise run the job there."""
+def run_or_resume(job: Job, folder: Path | str, **options: Any) -> Summary:
+    """Resume the run in the folder if there is one, otherwise run the job there.
+
+    options: those of ``run``.
+    """
     if (Path(folder) / JOB_FILE).is_file():
-        return resume(folder, threads=threads, progress=progress)
-    return run(job, folder, threads=threads, progress=progress)
+        return resume(folder, **options)
+    return run(job, folder, **options)
 
 
 def _continue(
@@ -139,15 +147,19 @@ def _continue(
     pruned, name = finished.result.network, method_name(pinned)
     rows = evaluate(job, name, pruned, inputs, threads=threads, progress=progress)
     summary = summarise(pinned, inputs, finished, rows, time.perf_counter() - begun)
-    _write(folder, summary, finished)
+    _write(folder, summary, finished, inputs.preprocessing)
     return summary
 
 
-def _write(folder: Path, summary: Summary, finished: Finished) -> None:
+def _write(
+    folder: Path, summary: Summary, finished: Finished, preprocessing: Preprocessing | None
+) -> None:
     """Write the network, the history, the figures and, last, the summary."""
     result = finished.result
     provenance = {"made_by": "fcpts-ref sparsify", "job": as_json(asdict(summary.pinned))}
-    write_network(folder / NETWORK, result.network, provenance)
+    provenance |= as_provenance(preprocessing)
+    storage = summary.pinned.job.storage
+    write_network(folder / NETWORK, result.network, provenance, storage=storage)
     layers = [name for name in result.rates if name not in result.left_out]  # columns of "rates"
     write_arrays(folder / HISTORY, result.history, {"layers": layers})
     if can_plot():

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fcpts_ref.data.prepared import batches_of
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.graphs.network import Network
 
 
 def re_estimate_batch_norm(
-    network: Network, images: NDArray[Any], *, engine: Engine, batch_size: int = 64
+    network: Network, images: Any, *, engine: Engine, batch_size: int = 64
 ) -> Network:
     """Return the network with batch norm's running statistics re-estimated on ``images``.
 
@@ -29,9 +29,9 @@ def re_estimate_batch_norm(
     }
     blank = dict(network.buffers) | {k: np.zeros_like(network.buffers[k]) for k in momentum}
     total = {k: np.zeros(network.buffers[k].shape) for k in momentum}
-    batches = range(0, len(images) - batch + 1, batch)
-    for start in batches:
-        x = images[start : start + batch].astype(network.dtype, copy=False)
+    starts = range(0, len(images) - batch + 1, batch)
+    for found in batches_of(images, (slice(start, start + batch) for start in starts)):
+        x = found.astype(network.dtype, copy=False)
         passed = engine.forward(
             network.parameters,
             blank,
@@ -41,5 +41,5 @@ def re_estimate_batch_norm(
         )
         for k, m in momentum.items():  # from zero, the new running value is momentum * batch's
             total[k] += passed.buffers[k] / m
-    new = {k: (total[k] / len(batches)).astype(network.dtype) for k in momentum}
+    new = {k: (total[k] / len(starts)).astype(network.dtype) for k in momentum}
     return Network(network.graph, network.parameters, {**network.buffers, **new}, network.masks)

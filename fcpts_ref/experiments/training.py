@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.data.augmentation import augment
+from fcpts_ref.data.augmentation import draw_views
+from fcpts_ref.data.pictures import Pictures
+from fcpts_ref.data.prepared import PreparedImages, as_prepared
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.engines.predict import predict
 from fcpts_ref.errors import InputError
@@ -49,7 +52,7 @@ class Recipe:
 
 def train(
     network: Network,
-    images: Array,
+    images: Any,
     labels: NDArray[np.integer[Any]],
     recipe: Recipe,
     *,
@@ -62,7 +65,7 @@ def train(
     An incomplete last batch of an epoch is skipped.
     Raises InputError for images or labels that do not fit, or a loss that is no longer finite.
     """
-    images = check_images(network.graph, images).astype(network.dtype, copy=False)
+    images = as_prepared(check_images(network.graph, images)).astype(network.dtype, copy=False)
     _check_labels(labels, len(images), network.graph.classes)
     graph = network.graph
     batch = min(recipe.batch_size, len(images))
@@ -74,7 +77,8 @@ def train(
         if step % per_epoch == 0:
             order = generator.permutation(len(images))
         chosen = order[(step % per_epoch) * batch :][:batch]
-        x = augment(images[chosen], recipe.augmentation, generator)
+        views = draw_views(recipe.augmentation, len(chosen), graph.input_shape[1:], generator)
+        x = images.subset(chosen).seen(views)[:]
         with np.errstate(over="ignore", invalid="ignore"):  # the loss reports it
             passed = engine.forward(parameters, buffers, {graph.input: x}, training=True, keep=True)
         loss, cache = cross_entropy_forward(passed.outputs[graph.output], labels[chosen])
@@ -95,6 +99,22 @@ def train(
         buffers = dict(passed.buffers)
         on_step(StepReport(step + 1, steps, batch, {"loss": float(loss), "learning_rate": rate}))
     return Network(network.graph, parameters, buffers)
+
+
+def channel_statistics(images: PreparedImages) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation of each channel, (C,) both, over all images and pixels."""
+    if not isinstance(images.source, Pictures):  # they lie in memory already
+        floats = images[:]
+        mean, std = floats.mean(axis=(0, 2, 3)), floats.std(axis=(0, 2, 3))
+        return mean.tolist(), std.tolist()
+    pixels = len(images) * math.prod(images.shape[2:])
+    sums, squares = np.zeros(images.shape[1]), np.zeros(images.shape[1])
+    for batch in images.chunks():
+        wide = batch.astype(np.float64)
+        sums += wide.sum(axis=(0, 2, 3))
+        squares += (wide * wide).sum(axis=(0, 2, 3))
+    mean = sums / pixels
+    return mean.tolist(), np.sqrt(np.maximum(squares / pixels - mean**2, 1e-12)).tolist()
 
 
 @dataclass(frozen=True)
@@ -118,7 +138,7 @@ class Accuracy:
 
 def accuracy(
     network: Network,
-    images: Array,
+    images: Any,
     labels: NDArray[np.integer[Any]],
     *,
     engine: Engine,
@@ -129,10 +149,15 @@ def accuracy(
     Raises InputError for labels that do not fit.
     """
     _check_labels(labels, len(images), network.graph.classes)
-    logits = predict(network, images, engine=engine, on_batch=on_batch)
+    return accuracy_of(predict(network, images, engine=engine, on_batch=on_batch), labels)
+
+
+def accuracy_of(logits: Array, labels: NDArray[np.integer[Any]]) -> Accuracy:
+    """Return the accuracy of logits (N, classes) for labels (N,), as ``accuracy`` does."""
+    _check_labels(labels, *logits.shape)
     order = np.argsort(-logits, axis=1, kind="stable")[:, :5]
     hits = order == labels[:, np.newaxis]
-    return Accuracy(len(images), int(hits[:, 0].sum()), int(hits.any(axis=1).sum()))
+    return Accuracy(len(logits), int(hits[:, 0].sum()), int(hits.any(axis=1).sum()))
 
 
 def _check_labels(labels: NDArray[np.integer[Any]], n: int, K: int) -> None:

@@ -15,6 +15,7 @@ from fcpts_ref.gradcheck.pair import Finding, Pair
 
 Example = tuple[Pair, list[Any], tuple[str, ...]]
 ANALYTIC = ("adjoint", "complex", "jacobian")
+UNEVEN = {"kernel": (2, 3), "stride": 2, "padding": (1, 0, 0, 1), "ceil_mode": True}
 
 
 def _pair(name: str, inputs: tuple[str, ...], *, mode: str = "", **details: Any) -> Pair:
@@ -29,7 +30,11 @@ def make_examples(seed: int = 0) -> list[Example]:
         *_weighted(draw),
         *_batch_norms(draw, np.random.default_rng(seed + 1)),
         *_kinked(draw),
+        *_smooth(draw),
         *_shapes(draw),
+        *_arithmetic(draw),
+        *_moved(draw),
+        *_tokens(draw),
         *_losses(draw, np.random.default_rng(seed + 2)),
     ]
 
@@ -39,6 +44,7 @@ def _weighted(draw: Any) -> list[Example]:
     plain = {"stride": (1, 1), "padding": (1, 1)}
     strided = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
     depthwise = {"padding": (1, 1), "groups": 3}
+    uneven = {"padding": (0, 1, 2, 0)}
     return [
         (_pair("convolution", names, settings=plain),
          [draw((2, 2, 4, 4)), draw((3, 2, 3, 3)), draw(3)], ANALYTIC),
@@ -46,6 +52,8 @@ def _weighted(draw: Any) -> list[Example]:
          [draw((1, 4, 6, 5)), draw((2, 2, 3, 2)), draw(2)], ANALYTIC),
         (_pair("convolution", names, settings=depthwise),
          [draw((1, 3, 3, 3)), draw((3, 1, 3, 3)), draw(3)], ANALYTIC),
+        (_pair("convolution", names, mode="uneven", settings=uneven),
+         [draw((1, 2, 3, 4)), draw((2, 2, 3, 3)), draw(2)], ANALYTIC),
         (_pair("linear", names), [draw((3, 4)), draw((2, 4)), draw(2)], ANALYTIC),
     ]  # fmt: skip
 
@@ -73,8 +81,51 @@ def _kinked(draw: Any) -> list[Example]:
     return [
         (_pair("relu", ("x",), kinks={"x": (0.0,)}), [draw((2, 2, 3, 3))], ANALYTIC),
         (_pair("relu6", ("x",), kinks={"x": (0.0, 6.0)}), [4 * draw((2, 2, 3, 3)) + 3], ANALYTIC),
+        (_pair("clip", ("x",), settings={"low": -0.5, "high": 1.0}, kinks={"x": (-0.5, 1.0)}),
+         [draw((2, 2, 3, 3))], ANALYTIC),
+        (_pair("leaky_relu", ("x",), kinks={"x": (0.0,)}), [draw((2, 2, 3, 3))], ANALYTIC),
+        (_pair("hard_sigmoid", ("x",), kinks={"x": (-3.0, 3.0)}), [3 * draw((2, 2, 3, 3))],
+         ANALYTIC),
+        (_pair("hard_swish", ("x",), kinks={"x": (-3.0, 3.0)}), [3 * draw((2, 2, 3, 3))],
+         ANALYTIC),
         (_pair("max_pool", ("x",), settings=window), [distinct], ("adjoint", "jacobian")),
+        (_pair("max_pool", ("x",), mode="ceil_mode", settings=UNEVEN), [distinct],
+         ("adjoint", "jacobian")),
+    ]  # fmt: skip
+
+
+def _smooth(draw: Any) -> list[Example]:
+    tanh = {"approximate": "tanh"}
+    return [
+        *((_pair(name, ("x",)), [3 * draw((2, 2, 3, 3))], ANALYTIC)
+          for name in ("sigmoid", "tanh", "silu", "gelu", "dropout")),
+        (_pair("gelu", ("x",), mode="tanh", settings=tanh), [3 * draw((2, 2, 3, 3))], ANALYTIC),
+    ]  # fmt: skip
+
+
+def _arithmetic(draw: Any) -> list[Example]:
+    away = np.random.default_rng(1).uniform(0.5, 2.0, (2, 3, 1, 1))  # from a division by 0
+    return [
+        (_pair("add", ("a", "b")), [draw((2, 3)), draw((2, 3))], ANALYTIC),
+        (_pair("subtract", ("a", "b")), [draw((2, 3, 2, 2)), draw((2, 2))], ANALYTIC),
+        (_pair("multiply", ("a", "b")), [draw((2, 3, 1, 1)), draw((2, 3, 2, 2))], ANALYTIC),
+        (_pair("divide", ("a", "b")), [draw((2, 3, 2, 2)), away], ANALYTIC),
     ]
+
+
+def _moved(draw: Any) -> list[Example]:
+    taken, pads = {"axis": 1, "start": -1, "stop": 0, "step": -2}, {"pads": (0, 1, 2, 1, 0, 3)}
+    bilinear = {"size": (5, 2), "mode": "bilinear"}
+    return [
+        (_pair("concat", ("a", "b"), settings={"axis": 0}),
+         [draw((1, 2, 2, 2)), draw((1, 3, 2, 2))], ANALYTIC),
+        (_pair("slice", ("x",), settings=taken), [draw((1, 2, 5, 2))], ANALYTIC),
+        (_pair("pad", ("x",), settings=pads | {"value": 0.5}), [draw((1, 2, 2, 2))], ANALYTIC),
+        (_pair("resize", ("x",), mode="nearest", settings={"size": (5, 2)}),
+         [draw((1, 2, 3, 4))], ANALYTIC),
+        (_pair("resize", ("x",), mode="bilinear", settings=bilinear), [draw((1, 2, 3, 4))],
+         ANALYTIC),
+    ]  # fmt: skip
 
 
 def _shapes(draw: Any) -> list[Example]:
@@ -85,10 +136,29 @@ def _shapes(draw: Any) -> list[Example]:
         (_pair("subsample", ("x",), settings={"stride": 2}), [draw((1, 2, 5, 4))], ANALYTIC),
         (_pair("zero_pad", ("x",), settings={"before": 1, "after": 2}), [draw((1, 2, 2, 2))],
          ANALYTIC),
-        (_pair("add", ("a", "b")), [draw((2, 3)), draw((2, 3))], ANALYTIC),
+        (_pair("average_pool", ("x",), mode="ceil_mode",
+               settings=UNEVEN | {"count_include_pad": False}), [draw((1, 2, 4, 4))], ANALYTIC),
+        (_pair("mean", ("x",), settings={"axes": (0, -1)}), [draw((2, 3, 2, 3))], ANALYTIC),
         (_pair("flatten", ("x",)), [draw((2, 3, 2, 2))], ANALYTIC),
         (_pair("normalise", ("x", "mean", "std"), constant=("mean", "std")),
          [draw((1, 2, 2, 2)), draw(2), np.array([0.5, 2.0])], ANALYTIC),
+    ]  # fmt: skip
+
+
+def _tokens(draw: Any) -> list[Example]:
+    shaped, heads = {"shape": (2, 3), "epsilon": 1e-3}, {"heads": 2}
+    return [
+        (_pair("matmul", ("a", "b")), [draw((2, 3, 2, 4)), draw((2, 4, 3))], ANALYTIC),
+        (_pair("reshape", ("x",), settings={"shape": (3, -1)}), [draw((2, 2, 3, 2))], ANALYTIC),
+        (_pair("transpose", ("x",), settings={"permutation": (1, 2, 0)}), [draw((2, 2, 3, 2))],
+         ANALYTIC),
+        (_pair("layer_norm", ("x", "gamma", "beta"), settings=shaped),
+         [draw((2, 2, 2, 3)), draw((2, 3)), draw((2, 3))], ANALYTIC),
+        (_pair("attention", ("q", "k", "v"), settings=heads),
+         [draw((2, 3, 4)), draw((2, 2, 4)), draw((2, 2, 6))], ANALYTIC),
+        (_pair("class_token", ("x", "token")), [draw((2, 3, 4)), draw(4)], ANALYTIC),
+        (_pair("add_parameter", ("x", "parameter")), [draw((2, 3, 4)), draw((3, 1))], ANALYTIC),
+        (_pair("multiply_parameter", ("x", "parameter")), [draw((2, 4)), draw((3, 4))], ANALYTIC),
     ]  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from fcpts_ref.graphs.graph import Graph, Node
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
-Observe = Callable[[str, Array], None]
+Observe = Callable[[str, Any], Any]
+"""Called with a name and a value; a value that it returns takes the place of this one."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def forward(
 
     inputs: (N, ...) by name.  training: the mode of batch norm; the new running statistics are in
     ``Pass.buffers``, and ``buffers`` is not changed.  ``observe(name, value)`` is called with every
-    node's value in the order of computation.
+    node's value in the order of computation, and may return another value to continue with.
     """
     values: dict[str, Array] = {name: inputs[name] for name in graph.inputs}
     caches: dict[str, Any] = {}
@@ -51,10 +52,8 @@ def forward(
         read = [values[name] for name in node.inputs]
         stored = stored_of(node, parameters, buffers)
         value, changed, cache = node.row.forward(read, stored, node.attributes, training)
-        values[node.name], caches[node.name] = value, cache
+        values[node.name], caches[node.name] = observed(observe, node.name, value), cache
         new_buffers |= {f"{node.name}.{short}": array for short, array in changed.items()}
-        if observe is not None:
-            observe(node.name, value)
     outputs = {name: values[value] for name, value in graph.outputs.items()}
     return Pass(outputs, new_buffers, caches, dict(parameters))
 
@@ -66,7 +65,8 @@ def backward(
 
     doutputs: (N, ...) by the outputs' names; an output that is left out has no gradient.
     If a value has several readers, its gradient as an output comes first, then its readers' are
-    added in reverse order.  ``observe(name, dvalue)`` is called for every node, last to first.
+    added in reverse order.  ``observe(name, dvalue)`` is called for every node, last to first, and
+    may return another gradient to continue with.
     Raises InputError for an output that the graph does not have.
     """
     dvalues = {value_of(graph, name): doutput for name, doutput in doutputs.items()}
@@ -75,13 +75,18 @@ def backward(
         dvalue = dvalues.pop(node.name, None)
         if dvalue is None:  # no output depends on it
             continue
-        if observe is not None:
-            observe(node.name, dvalue)
+        dvalue = observed(observe, node.name, dvalue)
         dinputs, dparameters = node.row.backward(dvalue, passed.caches[node.name])
         for name, dinput in zip(node.inputs, dinputs, strict=True):
             dvalues[name] = dvalues[name] + dinput if name in dvalues else dinput
         gradients |= {f"{node.name}.{short}": array for short, array in dparameters.items()}
     return gradients, dvalues
+
+
+def observed(observe: Observe | None, name: str, value: Any) -> Any:
+    """Report a value; return the one to continue with."""
+    instead = None if observe is None else observe(name, value)
+    return value if instead is None else instead
 
 
 def value_of(graph: Graph, output: str) -> str:

@@ -73,4 +73,4 @@ def _without(graph: Graph, norms: Mapping[str, Node]) -> Graph:
         bias = {"bias": True} if node.name in norms else {}
         nodes.append(Node(node.name, node.operation, inputs, {**node.attributes, **bias}))
     outputs = {name: replacement.get(value, value) for name, value in graph.outputs.items()}
-    return replace(graph, nodes=tuple(nodes), outputs=outputs)
+    return replace(graph, nodes=tuple(nodes), outputs=outputs, source=None)

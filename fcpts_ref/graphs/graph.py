@@ -61,10 +61,26 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Source:
+    """The file that a network was read from, without its weights: exporting writes it again.
+
+    format: "onnx".  content: the file's bytes.  arrays: for each of the network's arrays, how it
+    goes back into the file, as data that JSON can hold.  inserted: the node that the file does not
+    have, the normalisation of its input; "" if there is none.
+    """
+
+    format: str
+    content: bytes
+    arrays: Mapping[str, Mapping[str, Any]]
+    inserted: str = ""
+
+
+@dataclass(frozen=True)
 class Graph:
     """A network's structure.  Its values are the inputs and one per node, with the node's name.
 
     inputs: shapes without the batch, by name.  outputs: the name of a value by the output's name.
+    source: the file that the whole graph was read from, if it is kept.
     Checked when made: names are unique, nodes read earlier values, every value is read or an
     output, and shapes fit.  Raises InputError otherwise.
     """
@@ -73,6 +89,7 @@ class Graph:
     inputs: Mapping[str, Shape]
     nodes: tuple[Node, ...]
     outputs: Mapping[str, str]
+    source: Source | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
@@ -103,7 +120,7 @@ class Graph:
 
     def __reduce__(self) -> tuple[type[Graph], tuple[Any, ...]]:
         """For copies, as ``Node``'s."""
-        return Graph, (self.name, dict(self.inputs), self.nodes, dict(self.outputs))
+        return Graph, (self.name, dict(self.inputs), self.nodes, dict(self.outputs), self.source)
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:

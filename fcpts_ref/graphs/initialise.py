@@ -26,8 +26,8 @@ def initialise(
     """A network with random weights.
 
     Convolution and linear weights: normal, variance 2 / fan-in (He et al., 2015, "Delving deep
-    into rectifiers", equation 10); biases 0; batch norm's scale 1, shift 0, running mean 0 and
-    variance 1.
+    into rectifiers", equation 10); embeddings: normal, standard deviation 0.02; biases 0; the
+    scale of a normalisation 1, its shift 0, running mean 0 and variance 1.
 
     mean, std: the input normalisation per channel, in units of the images ([0, 1]); default 0, 1.
     """
@@ -50,4 +50,6 @@ def _initial(stored: Stored, generator: np.random.Generator) -> Array:
     if stored.initial == "he":
         spread = np.sqrt(2 / np.prod(stored.shape[1:]))
         return np.asarray(generator.standard_normal(stored.shape) * spread)
+    if stored.initial == "small":
+        return np.asarray(0.02 * generator.standard_normal(stored.shape))
     return np.full(stored.shape, 1.0 if stored.initial == "ones" else 0.0)

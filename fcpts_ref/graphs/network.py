@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,29 +105,56 @@ def global_rate(network: Network) -> float:
     return float(zeros / sum(w.size for w in weights))
 
 
-def check_images(graph: Graph, images: Any) -> Array:
+@runtime_checkable
+class ImageSequence(Protocol):
+    """Images (N, C, H, W) in [0, 1] that are read, and checked, when they are indexed."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, index: Any) -> Array: ...
+
+    def astype(self, dtype: Any, copy: bool = True) -> Any: ...
+
+    def batches(self, indices: Iterable[Any]) -> Iterator[Array]:
+        """Yield the images of each index, in order."""
+
+
+def check_images(graph: Graph, images: Any) -> Any:
     """Return ``images`` if they are floats (N, C, H, W) in [0, 1], at least one.
 
+    The numbers of an ``ImageSequence`` are checked when they are read.
     Raises InputError otherwise: images in 0..255, or normalised before the network does it, would
     give meaningless logits.
     """
-    array = np.asarray(images)
-    if array.ndim < 2 or array.shape[1:] != graph.input_shape or array.dtype.kind != "f":
+    lazy = isinstance(images, ImageSequence)
+    array: Any = images if lazy else np.asarray(images)
+    if len(array.shape) < 2 or array.shape[1:] != graph.input_shape or array.dtype.kind != "f":
         raise InputError(
             f"images have shape {array.shape} and dtype {array.dtype}; network {graph.name!r} "
             f"expects floats of shape (N, {', '.join(map(str, graph.input_shape))}) in [0, 1]"
         )
     if array.shape[0] == 0:
         raise InputError("there are no images; expected at least one")
-    if not np.isfinite(array).all():
+    if not lazy:
+        check_range(array)
+    return array
+
+
+def check_range(images: Array) -> None:
+    """Raise InputError unless floats are in [0, 1]: not 0 to 255, and not normalised already."""
+    if not images.size:
+        return
+    if not np.isfinite(images).all():
         raise InputError("images hold NaN or infinity; expected finite numbers in [0, 1]")
-    least, greatest = array.min(), array.max()
+    least, greatest = images.min(), images.max()
     if least < 0 or greatest > 1:
         raise InputError(
             f"images run from {least:g} to {greatest:g}; expected [0, 1]: divide 8-bit values by "
             "255, and leave the normalisation to the network, which has a node for it"
         )
-    return array
 
 
 def _check(arrays: Mapping[str, Array], shapes: Mapping[str, Shape], kind: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,8 +101,8 @@ def match_state(
     ``expected`` holds the shapes of everything that a checkpoint must contain: parameters and
     running statistics, but not the constants of input normalisation.
     """
-    ignored = tuple(name for name in state if _is_counter(name))
-    sources = _match_names([name for name in state if not _is_counter(name)], expected)
+    ignored = tuple(name for name in state if is_counter(name))
+    sources = _match_names([name for name in state if not is_counter(name)], expected)
     arrays, wrong_shape, wrong_values = {}, {}, {}
     for target in (name for name in expected if name in sources):
         array, shape = state[sources[target]], tuple(expected[target])
@@ -116,7 +116,7 @@ def match_state(
     return MatchReport(
         arrays=arrays,
         missing=tuple(name for name in expected if name not in sources),
-        unexpected=tuple(name for name in state if name not in used and not _is_counter(name)),
+        unexpected=tuple(name for name in state if name not in used and not is_counter(name)),
         wrong_shape=wrong_shape,
         wrong_values=wrong_values,
         renamed={target: name for target, name in sources.items() if target != name},
@@ -124,7 +124,8 @@ def match_state(
     )
 
 
-def _is_counter(name: str) -> bool:
+def is_counter(name: str) -> bool:
+    """Whether an array only counts batches or averages."""
     return name.rpartition(".")[2] in COUNTERS
 
 
@@ -151,6 +152,17 @@ def _candidates(name: str) -> Iterator[str]:
         if prefix is None:
             return
         name = name.removeprefix(prefix)
+
+
+def without_wrapper(names: Iterable[str]) -> dict[str, str]:
+    """Return the full names by those without the prefixes of wrappers, which all of them have."""
+    short = {name: name for name in names}
+    for _ in range(MAX_PREFIXES):
+        prefix = next((p for p in PREFIXES if all(n.startswith(p) for n in short)), None)
+        if prefix is None:
+            break
+        short = {name.removeprefix(prefix): full for name, full in short.items()}
+    return short
 
 
 def _replace_part(name: str, old: str, new: str) -> str:

@@ -18,42 +18,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.layers.padding import Padding, Sides, as_padding, ends
 
 Array = NDArray[Any]
 Pair = int | tuple[int, int]
 
 
 class Geometry(NamedTuple):
-    """How the kernel walks over the image; vertical, then horizontal."""
+    """How the kernel walks over the image; vertical, then horizontal.
+
+    padding: (top, left, bottom, right).
+    """
 
     stride: tuple[int, int]
-    padding: tuple[int, int]
+    padding: Sides
     dilation: tuple[int, int]
     groups: int
 
 
-def geometry(stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1, groups: int = 1) -> Geometry:
-    """Check the four settings and return them as pairs.  Raises InputError if one is too small."""
-    result = Geometry(as_pair(stride), as_pair(padding), as_pair(dilation), index(groups))
-    if min(*result.stride, *result.dilation, groups) < 1 or min(result.padding) < 0:
+def geometry(
+    stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1, groups: int = 1
+) -> Geometry:
+    """Check the four settings and return them in full.  Raises InputError if one is too small."""
+    result = Geometry(as_pair(stride), as_padding(padding), as_pair(dilation), index(groups))
+    if min(*result.stride, *result.dilation, groups) < 1:
         raise InputError(
-            f"convolution has stride {stride}, padding {padding}, dilation {dilation}, groups "
-            f"{groups}; expected stride, dilation and groups >= 1 and padding >= 0"
+            f"convolution has stride {stride}, dilation {dilation}, groups {groups}; expected "
+            "stride, dilation and groups >= 1"
         )
     return result
 
 
-def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
-    """The number of outputs along one side.  Raises InputError if the kernel does not fit."""
+def output_size(
+    size: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int = 1
+) -> int:
+    """The number of outputs along one side.  padding: before and after.
+
+    Raises InputError if the kernel does not fit.
+    """
     reach = dilation * (kernel - 1) + 1
     if kernel < 1:
         raise InputError(f"a kernel has {kernel} taps along one side; expected at least 1")
-    if size + 2 * padding < reach:
+    padded = size + sum(padding)
+    if padded < reach:
         raise InputError(
-            f"a side of {size} pixels with padding {padding} is shorter than a kernel that spans "
-            f"{reach}; use a larger image, more padding or a smaller kernel"
+            f"a side of {size} pixels with padding {padding[0]} before and {padding[1]} after is "
+            f"shorter than a kernel that spans {reach}; use a larger image, more padding or a "
+            "smaller kernel"
         )
-    return (size + 2 * padding - reach) // stride + 1
+    return (padded - reach) // stride + 1
 
 
 def convolution_forward(
@@ -62,7 +75,7 @@ def convolution_forward(
     bias: Array | None = None,
     *,
     stride: Pair = 1,
-    padding: Pair = 0,
+    padding: Padding = 0,
     dilation: Pair = 1,
     groups: int = 1,
 ) -> tuple[Array, tuple[Any, ...]]:
@@ -97,7 +110,7 @@ def convolution_input_gradient(
     input_shape: tuple[int, ...],
     *,
     stride: Pair = 1,
-    padding: Pair = 0,
+    padding: Padding = 0,
     dilation: Pair = 1,
     groups: int = 1,
 ) -> Array:
@@ -113,12 +126,12 @@ def convolution_input_gradient(
     dy_grouped = dy.reshape(N, groups, K // groups, P * Q)
     dcolumns = _matrices(weight, groups).swapaxes(1, 2) @ dy_grouped  # (N, G, C/G R S, P Q)
     dcolumns = dcolumns.reshape(N, C, R, S, P, Q)
-    (top, left), (down, right) = walk.padding, walk.stride
-    dx = np.zeros((N, C, H + 2 * top, W + 2 * left), dtype=dcolumns.dtype)
+    (top, left, bottom, right), (down, across) = walk.padding, walk.stride
+    dx = np.zeros((N, C, top + H + bottom, left + W + right), dtype=dcolumns.dtype)
     for r in range(R):
         for s in range(S):
             y0, x0 = r * walk.dilation[0], s * walk.dilation[1]
-            rows, columns = slice(y0, y0 + P * down, down), slice(x0, x0 + Q * right, right)
+            rows, columns = slice(y0, y0 + P * down, down), slice(x0, x0 + Q * across, across)
             dx[:, :, rows, columns] += dcolumns[:, :, r, s]
     return dx[:, :, top : top + H, left : left + W]
 
@@ -129,7 +142,7 @@ def convolution_weight_gradient(
     weight_shape: tuple[int, ...],
     *,
     stride: Pair = 1,
-    padding: Pair = 0,
+    padding: Padding = 0,
     dilation: Pair = 1,
     groups: int = 1,
 ) -> Array:
@@ -148,12 +161,13 @@ def convolution_weight_gradient(
 
 def _columns(x: Array, weight_shape: tuple[int, ...], walk: Geometry) -> Array:
     """The pixel that each tap reads for each output: (N, G, C/G R S, P Q)."""
-    (top, left), (down, right), (d, e) = walk.padding, walk.stride, walk.dilation
+    (top, left, bottom, right), (d, e) = walk.padding, walk.dilation
+    down, across = walk.stride
     R, S = weight_shape[2:]
     reach = (d * (R - 1) + 1, e * (S - 1) + 1)
-    padded = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)))
+    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
     view = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
-    view = view[:, :, ::down, ::right, ::d, ::e]  # (N, C, P, Q, R, S)
+    view = view[:, :, ::down, ::across, ::d, ::e]  # (N, C, P, Q, R, S)
     N, C, P, Q = view.shape[:4]
     columns = view.transpose(0, 1, 4, 5, 2, 3)
     return columns.reshape(N, walk.groups, C // walk.groups * R * S, P * Q)
@@ -183,9 +197,10 @@ def check_shapes(
     P, Q = (
         output_size(size, kernel, stride, padding, dilation)
         for size, kernel, stride, padding, dilation in zip(
-            x_shape[2:], weight_shape[2:], walk.stride, walk.padding, walk.dilation, strict=True
+            x_shape[2:], weight_shape[2:], walk.stride, ends(walk.padding), walk.dilation,
+            strict=True,
         )
-    )
+    )  # fmt: skip
     return x_shape[0], K, P, Q
 
 

@@ -1,35 +1,38 @@
 """Find the first quantity at which an implementation diverges from the reference.
 
-The expected values come from a second trace, or the reference computes them from the inputs of
-the trace under test, so that every step is judged alone and rounding does not accumulate.
+The expected values come from a second trace, or the reference computes them from the inputs and the
+earlier values of the trace under test: every value is judged alone, and rounding does not add up.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import takewhile
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.oracle.compare import Difference
-from fcpts_ref.oracle.evidence import Evidence
-from fcpts_ref.oracle.explain import Explanation, explain
+from fcpts_ref.oracle.explain import Explanation, Restage, explain
+from fcpts_ref.oracle.patterns import describe_pattern
 from fcpts_ref.oracle.quantities import Quantity, quantity_of
-from fcpts_ref.oracle.replay import replay
-from fcpts_ref.oracle.stages import Stage, is_before_a_step, make_stages, step_values
-from fcpts_ref.oracle.tolerance import compare_quantity
-from fcpts_ref.oracle.trace_file import Trace
+from fcpts_ref.oracle.stages import Stage, make_stages
+from fcpts_ref.oracle.tolerance import Tolerance
+from fcpts_ref.oracle.trace_file import Setting, Trace
 
-Array = NDArray[Any]
+LATER = 2  # steps after the first difference that causes are checked against
 
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """The first quantity that differs, and how many later ones of its step agree or differ."""
+    """The first quantity that differs, and how many later ones of its step agree or differ.
+
+    Later ones are judged from the values found: those that differ are wrong in their own right.
+    used: whether the step goes on with the wrong value; if not, it is only recorded.
+    pattern: how the values found are related to the expected ones, if no cause is known.
+    """
 
     step: int
     name: str
@@ -38,6 +41,9 @@ class Finding:
     later_equal: int
     later_different: int
     explanations: tuple[Explanation, ...] = ()
+    also: tuple[str, ...] = ()
+    pattern: str = ""
+    used: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +51,15 @@ class Divergence:
     """The result of comparing two traces.
 
     compared: how many quantities agree up to the first difference, by the first part of their
-    names.  only_mine, only_reference, unknown: how many were not compared, by the same.
+    names.  decided: how many close decisions were taken as found, by the same.
+    only_mine, only_reference, unknown: how many were not compared, by the same.
     """
 
     steps: tuple[int, ...]
     compared: Counter[str]
     last_equal: str
     finding: Finding | None
+    decided: Counter[str]
     only_mine: Counter[str]
     only_reference: Counter[str]
     unknown: Counter[str]
@@ -71,19 +79,13 @@ class Divergence:
 class _Tally:
     """The counts of a comparison in progress."""
 
-    scale: float
-    single: bool
     steps: list[int] = field(default_factory=list)
     compared: Counter[str] = field(default_factory=Counter)
     last_equal: str = ""
+    decided: Counter[str] = field(default_factory=Counter)
     only_mine: Counter[str] = field(default_factory=Counter)
     only_reference: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
-
-    def differ(self, name: str, want: Array, got: Array) -> Difference | None:
-        quantity = quantity_of(name)
-        assert quantity is not None
-        return compare_quantity(name, quantity, want, got, scale=self.scale, single=self.single)
 
 
 def diverge(
@@ -107,22 +109,35 @@ def diverge(
     setting = mine.setting
     if reference is not None and reference.setting is not None:
         setting = reference.setting
-    single = single or any(map(_is_single, (mine, reference)))
-    tally = _Tally(scale, single)
+    tolerance = Tolerance(scale, single or any(map(_is_single, (mine, reference))))
+    tally = _Tally()
+    stages = make_stages(mine, reference, setting, tolerance)
+    agreeing: list[Stage] = []  # of the step in progress: evidence against causes
     finding = None
-    for stage in make_stages(mine, reference, setting):
+    for stage in stages:
         if stage.step not in tally.steps:
             tally.steps.append(stage.step)
             on_step(1)
-        finding = _compare(stage, step_values(mine.steps[stage.step]), tally)
-        if finding is not None:
+            agreeing = agreeing[-2:]
+        _count(stage, tally)
+        if stage.differences:
+            seen = [*agreeing, stage, *_next_steps(stages, stage.step)]
+            numbers = {s.step for s in seen} | {stage.step - 1}
+
+            def restage(other: Setting, numbers: set[int] = numbers) -> Iterator[Stage]:
+                theirs = None if reference is None else _only(reference, numbers)
+                return make_stages(_only(mine, numbers), theirs, other, tolerance)
+
+            finding = _find(stage, seen, restage, tolerance)
             break
+        agreeing.append(stage)
     _note_the_rest(mine, reference, tally)
     return Divergence(
         tuple(tally.steps),
         tally.compared,
         tally.last_equal,
         finding,
+        +tally.decided,
         tally.only_mine,
         tally.only_reference,
         tally.unknown,
@@ -135,63 +150,55 @@ def _is_single(trace: Trace | None) -> bool:
     return any(a.dtype == np.float32 for step in steps for a in step.quantities.values())
 
 
-def _compare(stage: Stage, values: dict[str, Array], tally: _Tally) -> Finding | None:
-    """Count the quantities that agree; return the first that differs, with its explanations."""
-    names = [n for n in stage.expected if n in values and quantity_of(n) is not None]
-    for i, name in enumerate(names):
-        want, got = _comparable(name, stage, values)
-        difference = tally.differ(name, want, got)
-        if difference is None:
-            tally.compared[_kind(name)] += 1
-            tally.last_equal = name
-            continue
-        later = [tally.differ(n, *_comparable(n, stage, values)) for n in names[i + 1 :]]
-        finding = Finding(
-            stage.step,
-            name,
-            quantity_of(name),  # type: ignore[arg-type]  # only names of the table are here
-            difference,
-            sum(one is None for one in later),
-            sum(one is not None for one in later),
-        )
-        return replace(finding, explanations=_explanations(name, difference, stage, values, tally))
-    return None
+def _count(stage: Stage, tally: _Tally) -> None:
+    """Count the quantities that agree up to the first that differs."""
+    for name in takewhile(lambda name: name not in stage.judgement.differences, stage.names):
+        tally.compared[_kind(name)] += 1
+        tally.last_equal = name
+    tally.decided += stage.judgement.decided
 
 
-def _comparable(name: str, stage: Stage, values: dict[str, Array]) -> tuple[Array, Array]:
-    """Return the expected and the found array, without gradients of pruned weights if unused."""
-    want, got = stage.expected[name], values[name]
-    kind, _, item = name.partition("/")
-    if kind == "dsparse_weight" and stage.setting is not None and want.shape == got.shape:
-        c = stage.setting.conventions
-        kept = stage.expected.get(f"sparse_weight/{item}")
-        used = c.reconstruction_moves_thresholds or c.mask_gradient_reaches_weights
-        if kept is not None and kept.shape == want.shape and not used:
-            want, got = np.where(kept != 0, want, 0.0), np.where(kept != 0, got, 0.0)
-    return want, got
+def _next_steps(stages: Iterator[Stage], step: int) -> list[Stage]:
+    """Return the rest of this step and the next ones, as far as they can be computed."""
+    found: list[Stage] = []
+    try:
+        for stage in stages:
+            later = {s.step for s in found if s.step > step}
+            if len(later) == LATER and stage.step not in later:
+                break
+            found.append(stage)
+    except InputError:  # inputs of a later step are missing or broken
+        pass
+    return found
 
 
-def _explanations(
-    name: str, difference: Difference, stage: Stage, values: dict[str, Array], tally: _Tally
-) -> tuple[Explanation, ...]:
-    """Return the likely causes, if there is enough to compute them from."""
-    before = is_before_a_step(name)
-    if stage.setting is None or (stage.inputs is None and not before):
-        return ()
-    if difference.problem != "value" and name != "initial_rates":
-        return ()
-    expected = stage.expected
-    if stage.inputs is not None:  # a second trace may lack arrays that mistakes need
-        expected = replay(stage.setting, stage.inputs)[0] | expected
-    evidence = Evidence(name, values[name], expected, stage.setting, stage.inputs)
+def _only(trace: Trace, numbers: set[int]) -> Trace:
+    return replace(trace, steps={k: step for k, step in trace.steps.items() if k in numbers})
 
-    def matches(other: str, want: Array) -> bool:
-        if other not in values or np.isnan(want).any():
-            return False
-        return tally.differ(other, want, values[other]) is None
 
-    with np.errstate(all="ignore"):  # a mistake may overflow or divide by 0
-        return explain(evidence, values, matches)
+def _find(stage: Stage, seen: list[Stage], restage: Restage, tolerance: Tolerance) -> Finding:
+    name = stage.differences[0]
+    quantity = quantity_of(name)
+    assert quantity is not None
+    later = stage.names[stage.names.index(name) + 1 :]
+    wrong = [n for n in later if n in stage.judgement.differences]
+    difference = stage.judgement.differences[name]
+    explanations: tuple[Explanation, ...] = ()
+    for followed in (True, False):
+        if not explanations:
+            explanations = explain(name, stage, seen, restage, tolerance, followed=followed)
+    return Finding(
+        stage.step,
+        name,
+        quantity,
+        difference,
+        len(later) - len(wrong),
+        len(wrong),
+        explanations,
+        tuple(wrong),
+        "" if explanations else describe_pattern(name, stage, seen, tolerance),
+        stage.judgement.followed,
+    )
 
 
 def _kind(name: str) -> str:

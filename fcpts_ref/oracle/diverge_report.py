@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from fcpts_ref.oracle.diverge import Divergence, Finding
@@ -40,9 +41,14 @@ def _format_finding(result: Divergence, finding: Finding, mine: str, against: st
         lines.append(f"  {difference.wrong} of {difference.size} elements are wrong")
     lines += ["", *_format_before(result)]
     lines.append(
-        f"  later in this step: {finding.later_equal} agree, {finding.later_different} differ"
+        f"  later in this step, from the values found: {finding.later_equal} agree, "
+        f"{finding.later_different} differ"
     )
-    lines += ["", *_format_explanations(finding.explanations)]
+    if finding.also:
+        lines.append(f"    ({_some(finding.also)})")
+    if not finding.used:
+        lines.append("  the step goes on with the right value: this one is recorded, and not used")
+    lines += ["", *_format_explanations(finding)]
     return lines
 
 
@@ -56,40 +62,56 @@ def _format_before(result: Divergence) -> list[str]:
     ]
 
 
-def _format_explanations(explanations: tuple[Explanation, ...]) -> list[str]:
-    if not explanations:
-        return ["  no known slip and no other choice of an open point gives this value"]
+def _format_explanations(finding: Finding) -> list[str]:
+    if not finding.explanations:
+        lines = ["  no known mistake and no other choice of an open point gives these values"]
+        if finding.pattern:
+            lines.append(f"  pattern: {finding.pattern}")
+        return lines
     lines = []
-    for i, one in enumerate(explanations):
+    for i, one in enumerate(finding.explanations):
         lines.append(f"  {'likely:' if i == 0 else 'or:    '} {one.text}")
-        if one.point is not None:
-            lines.append(f"          open point {one.point}: {one.question}")
-        if one.rest == ():
-            lines.append("          with it, all that is compared here agrees")
-        elif one.rest is not None:
-            lines.append(
-                f"          with it, {len(one.rest)} quantities still differ, first {one.rest[0]}"
-            )
+        lines += [f"          {line}" for line in _details(one)]
     return lines
+
+
+def _details(one: Explanation) -> list[str]:
+    lines = []
+    if one.name != one.text:
+        lines.append(f"explain it: fcpts-ref explain {one.name}")
+    if one.point is not None:
+        lines.append(f"open point {one.point}: {one.question}")
+    if one.only:
+        lines.append(f"only in {_some(one.only)}")
+    if one.with_others:
+        lines.append(f"and besides: {', '.join(one.with_others)}")
+    if one.apart:
+        lines.append(one.apart)
+    return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
 def _format_passed_over(result: Divergence, mine: str, against: str) -> list[str]:
     lines = []
     for names, text in (
+        (result.decided, "close decisions, taken as found"),
         (result.unknown, f"unknown names in {mine}, not compared"),
         (result.only_mine, f"only in {mine}"),
         (result.only_reference, f"only in {against}"),
     ):
         if names:
-            shown = ", ".join(list(names)[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-            lines.append(f"{text}: {shown} ({names.total()} arrays)")
+            unit = "elements" if names is result.decided else "arrays"
+            lines.append(f"{text}: {_some(list(names))} ({names.total()} {unit})")
     return ["", *lines] if lines else []
 
 
 def make_json(result: Divergence, mine: str, against: str) -> str:
     """Return the report as JSON."""
     content = {
-        "format": "fcpts-diverge/1",
+        "format": "fcpts-diverge/2",
         "mine": mine,
         "reference": against,
         "ok": result.ok,
@@ -98,6 +120,7 @@ def make_json(result: Divergence, mine: str, against: str) -> str:
         "equal_by_quantity": dict(result.compared),
         "last_equal": result.last_equal,
         "first_difference": None if result.finding is None else _finding_entry(result.finding),
+        "decided_as_found": _entry(result.decided),
         "only_mine": _entry(result.only_mine),
         "only_reference": _entry(result.only_reference),
         "unknown": _entry(result.unknown),
@@ -120,11 +143,17 @@ def _finding_entry(finding: Finding) -> dict[str, Any]:
         "size": difference.size,
         "later_equal": finding.later_equal,
         "later_different": finding.later_different,
+        "used": finding.used,
+        "also_different": list(finding.also),
+        "pattern": finding.pattern,
         "explanations": [
             {
+                "name": one.name,
                 "point": one.point,
                 "text": one.text,
-                "still_different": None if one.rest is None else list(one.rest),
+                "only": list(one.only),
+                "with": list(one.with_others),
+                "apart": one.apart,
             }
             for one in finding.explanations
         ],

@@ -1,4 +1,4 @@
-"""The evidence at the first difference of two traces, from which explanations are computed."""
+"""The evidence about one quantity of a step, from which known mistakes are computed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.graphs.graph import Node
@@ -15,27 +16,23 @@ from fcpts_ref.spec.conventions import Conventions
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
-Candidate = tuple[int | None, str, Array]
-"""A possible cause: the number of the open point or None, a description, the value it gives."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The quantity that differs, and everything that the reference knows about its step.
+    """A quantity of a step, and everything that was found before it.
 
-    inputs: None before a step, where only the state is compared.
+    value: what is right.  given: by name, the values found where there are any, the reference's
+    otherwise; a mistake is computed from these.  inputs: None before a step, where only the state
+    is compared.  earlier: the quantities found in the step before, if it was recorded.
     """
 
     name: str
-    mine: Array
-    expected: Arrays
+    value: Array
+    given: Arrays
     setting: Setting
     inputs: StepInputs | None
-
-    @property
-    def value(self) -> Array:
-        """The expected value."""
-        return self.expected[self.name]
+    earlier: Arrays
 
     @property
     def quantity(self) -> str:
@@ -81,9 +78,19 @@ class Evidence:
         return {name: self.state.parameters[name] for name in self.setting.network.graph.prunable}
 
     @property
+    def sizes(self) -> Array:
+        """N of every layer, (L,)."""
+        return np.array([w.size for w in self.weights.values()], dtype=np.float64)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of the prunable weights."""
+        return self.setting.network.graph.prunable
+
+    @property
     def layer(self) -> int:
         """The index of the layer among the prunable ones."""
-        return self.setting.network.graph.prunable.index(self.item)
+        return self.layers.index(self.item)
 
     @property
     def node(self) -> Node:
@@ -95,7 +102,7 @@ class Evidence:
         """Parameters and buffers by name, with sparse weights; the dense ones if ``dense``."""
         if self.dense:
             return {**self.setting.network.parameters, **self.setting.network.buffers}
-        sparse = {name: self.expected[f"sparse_weight/{name}"] for name in self.weights}
+        sparse = {name: self.given[f"sparse_weight/{name}"] for name in self.weights}
         return {**self.state.parameters, **sparse, **self.state.buffers}
 
     def with_choices(self, choices: Mapping[str, Any]) -> Setting:

@@ -1,76 +1,58 @@
-"""Explain why a quantity differs: the reference recomputes it with each possible cause.
+"""Explain why values differ: the reference recomputes them with each possible cause.
 
-There are two kinds of candidates: other choices of the open points, with which the whole step is
-replayed, and known mistakes in single formulas (``fcpts_ref.oracle.mistakes``).  A candidate
-explains the difference if it gives the value that was found.
+There are two kinds of causes: other choices of the open points, with which whole steps are judged
+again, and known mistakes in single formulas (``fcpts_ref.oracle.mistakes``).  A cause is named only
+if it gives every value found, in all arrays of its quantities and in the steps that follow; no
+number in it is fitted to the values.  Several mistakes may together explain what one does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from fcpts_ref.errors import InputError
-from fcpts_ref.oracle import mistakes
+from fcpts_ref.oracle.choices import CHOICES, changed
 from fcpts_ref.oracle.evidence import Array, Evidence
+from fcpts_ref.oracle.judge import compare
+from fcpts_ref.oracle.mistakes import CATALOGUE, values_of
 from fcpts_ref.oracle.quantities import in_order, quantity_of
-from fcpts_ref.oracle.replay import begin, replay
+from fcpts_ref.oracle.stages import Stage
+from fcpts_ref.oracle.tolerance import Tolerance
 from fcpts_ref.oracle.trace_file import Setting
-from fcpts_ref.spec.allocation import ALLOCATIONS
 from fcpts_ref.spec.conventions import OPEN_POINTS
 
-SHOWN = 3  # explanations in a report
+SHOWN = 4  # explanations in a report
+DEEPEST = 3  # mistakes that may explain the values together
 
-CHOICES: tuple[tuple[int, dict[str, Any]], ...] = (
-    (1, {"tie": "pruned"}),
-    (1, {"tie": "half"}),
-    (3, {"reconstruction_moves_thresholds": False}),
-    (3, {"reconstruction_moves_thresholds": True}),
-    (4, {"mask_gradient_reaches_weights": True}),
-    (4, {"mask_gradient_reaches_weights": False}),
-    *((5, {"temperature": value}) for value in (1.0, 4.0, 2.0)),
-    (7, {"threshold_parameter": "sigmoid"}),
-    (7, {"threshold_parameter": "threshold"}),
-    *((8, {"initial_allocation": name}) for name in ALLOCATIONS),
-    (9, {"strict_rate": True}),
-    (9, {"strict_rate": False}),
-    (10, {"density": "histogram"}),
-    (10, {"density": "kernel"}),
-    *((10, {"histogram_bins": value}) for value in (99, 100, 101, 256)),
-    (11, {"bandwidth": "absolute"}),
-    (11, {"bandwidth": "relative"}),
-    (11, {"bandwidth_factor": 1.0}),
-    (12, {"at_target": "zero"}),
-    (12, {"at_target": "negative"}),
-    (15, {"student_batch_norm": "evaluation"}),
-    (15, {"student_batch_norm": "training"}),
-    (15, {"teacher_batch_norm": "training"}),
-    (15, {"teacher_batch_norm": "evaluation"}),
-    (16, {"nesterov": True}),
-    (16, {"nesterov": False}),
-    *((16, {"momentum": value}) for value in (0.0, 0.9)),
-    *((16, {"weight_decay": value}) for value in (0.0, 3e-4, 1e-4, 5e-4)),
-    *((16, {"warmup_epochs": value}) for value in (0, 1)),
-    *((16, {"learning_rate": value}) for value in (0.04, 0.01)),
-    *((16, {"threshold_learning_rate": value}) for value in (0.04, 0.01)),
-)
-"""The conventions that are tried, by the number of their open point."""
+WHOLE = {"final_mask", "initial_rates"}
+"""Quantities that are computed for all layers together: a mistake cannot concern one alone."""
 
-Matches = Callable[[str, Array], bool]
+Place = tuple[int, str]
+"""The number of a step and a quantity's name."""
+
+Restage = Callable[[Setting], Iterable[Stage]]
+"""Judges the same steps with another setting."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A candidate that gives the value found.
+    """A cause that gives the values found.
 
-    point: the open point; None for a plain mistake.  rest: the quantities of the step that still
-    differ with this choice, in order; None for a mistake, which is tried on one quantity only.
+    name: of the mistake, or "FIELD=VALUE" of a choice.  point: the open point, if it is one.
+    only: the items that it concerns, if others of the quantity are right.  with_others: other
+    mistakes that are needed besides.  apart: what would tell it from the next explanation.
     """
 
-    point: int | None
+    name: str
     text: str
-    rest: tuple[str, ...] | None = None
+    point: int | None
+    only: tuple[str, ...] = ()
+    with_others: tuple[str, ...] = ()
+    apart: str = ""
 
     @property
     def question(self) -> str:
@@ -78,54 +60,209 @@ class Explanation:
         return "" if self.point is None else OPEN_POINTS[self.point - 1].question
 
 
+@dataclass(frozen=True, eq=False)
+class _Cause:
+    """A candidate: the places that it explains, and the items where it does not apply."""
+
+    name: str
+    covers: frozenset[Place]
+    only: tuple[str, ...] = ()
+
+
+class _Case:
+    """All stages seen, their differences, and the values that mistakes give in them."""
+
+    def __init__(
+        self, stages: Iterable[Stage], restage: Restage, tolerance: Tolerance, followed: bool
+    ) -> None:
+        self.stages = [stage.judged(followed=followed) for stage in stages]
+        self.restage, self.tolerance, self.followed = restage, tolerance, followed
+        stages = self.stages
+        self.stage_of = {(stage.step, name): stage for stage in stages for name in stage.names}
+        self.wrong = [(stage.step, name) for stage in stages for name in stage.differences]
+        self._values: dict[Place, dict[str, list[Array]]] = {}
+
+    def evidence(self, place: Place) -> Evidence | None:
+        step, name = place
+        for stage in self.stages:
+            if stage.step == step and name in stage.judgement.expected:
+                break
+        else:
+            return None
+        if stage.setting is None:
+            return None
+        before = [s.found for s in self.stages if s.step == step - 1 and s.inputs is not None]
+        expected, given = stage.judgement.expected[name], stage.judgement.given
+        earlier = before[-1] if before else {}
+        return Evidence(name, expected, given, stage.setting, stage.inputs, earlier)
+
+    def values(self, place: Place) -> dict[str, list[Array]]:
+        """Return the values that every known mistake gives at a place, by the mistake's name."""
+        if place not in self._values:
+            evidence = self.evidence(place)
+            found: dict[str, list[Array]] = {}
+            for name, value in values_of(evidence) if evidence is not None else ():
+                found.setdefault(name, []).append(value)
+            self._values[place] = found
+        return self._values[place]
+
+    def agrees(self, place: Place, value: Array) -> bool:
+        """Whether the value found at a place is this one."""
+        name, stage = place[1], self.stage_of[place]
+        if np.shape(value) != stage.found[name].shape or not np.isfinite(value).all():
+            return False
+        given = stage.judgement.given
+        return compare(name, value, stage.found[name], given, stage.setting, self.tolerance) is None
+
+
 def explain(
-    evidence: Evidence, values: Mapping[str, Array], matches: Matches
+    name: str,
+    stage: Stage,
+    stages: Sequence[Stage],
+    restage: Restage,
+    tolerance: Tolerance,
+    *,
+    followed: bool = True,
 ) -> tuple[Explanation, ...]:
-    """Return the candidates that give the value found, the best first, at most ``SHOWN``.
+    """Return the causes that give all values found, at most ``SHOWN``; none if there are none.
 
-    values: the arrays found in the step.  ``matches(name, expected)``: whether the array found
-    under a name agrees with ``expected``.
+    name: the first quantity that differs, in ``stage``.  stages: in order, ``stage`` and others
+    around it, against which causes are checked.  restage: judges their steps with another setting.
+    followed: whether the steps go on with the wrong values (``Judgement.followed``).
     """
-    choices = sorted(_by_choice(evidence, values, matches), key=lambda one: len(one.rest or ()))
-    whole = [one for one in choices if one.rest == ()]
-    known: dict[str, Explanation] = {}
-    for point, text, value in mistakes.candidates(evidence):
-        if text not in known and matches(evidence.name, value):
-            known[text] = Explanation(point, text)
-    partly = [] if whole else [one for one in choices if one.rest]
-    return (*whole, *known.values(), *partly)[:SHOWN]
+    if stage.setting is None or (stage.inputs is None and name not in stage.judgement.expected):
+        return ()
+    case = _Case(stages, restage, tolerance, followed)
+    if (stage.step, name) not in case.wrong:
+        return ()
+    with np.errstate(all="ignore"):  # a mistake may overflow or divide by 0
+        found = _explain_all(case, frozenset(case.wrong), DEEPEST)
+        return tuple(_told_apart(case, found[:SHOWN]))
 
 
-def _by_choice(
-    evidence: Evidence, values: Mapping[str, Array], matches: Matches
-) -> Iterator[Explanation]:
-    """Yield the other choices of the quantity's open points that give the value found."""
-    quantity = quantity_of(evidence.name)
-    for point, text, setting in _other_settings(evidence):
+def _explain_all(case: _Case, left: frozenset[Place], depth: int) -> list[Explanation]:
+    """Return the explanations of the first place that is left which, with others, explain all."""
+    first = min(left, key=case.wrong.index)
+    whole: list[tuple[_Cause, frozenset[Place]]] = []
+    partly: list[tuple[_Cause, frozenset[Place]]] = []
+    for cause in _causes(case, first):
+        rest = left - cause.covers
+        (partly if rest else whole).append((cause, rest))
+    if whole or depth <= 1:
+        return [_explanation(cause) for cause, _ in whole]
+    together = []
+    for cause, rest in sorted(partly, key=lambda pair: len(pair[1])):
+        others = _explain_all(case, rest, depth - 1)
+        if others:
+            names = (others[0].name, *others[0].with_others)
+            together.append(replace(_explanation(cause), with_others=names))
+    return together
+
+
+def _causes(case: _Case, first: Place) -> Iterator[_Cause]:
+    """Yield the choices and mistakes that explain a place, without contradiction elsewhere."""
+    yield from _choices(case, first)
+    for name in case.values(first):
+        cause = _mistake(case, name, first)
+        if cause is not None:
+            yield cause
+
+
+def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
+    """Return the mistake as a cause; None if any array of its quantities contradicts it.
+
+    An array contradicts it that is wrong in another way, or that is right in one step and has the
+    mistake in another.  Items that are right in all steps are not concerned.
+    """
+    covers: set[Place] = set()
+    right: set[str] = set()
+    if not any(case.agrees(first, value) for value in case.values(first)[name]):
+        return None
+    for place in case.stage_of:
+        if _kind(place[1]) not in CATALOGUE[name].of:
+            continue
+        values = case.values(place).get(name, [])
+        if any(case.agrees(place, value) for value in values):
+            if place in case.wrong:
+                covers.add(place)
+        elif values and place not in case.wrong:
+            right.add(place[1])
+        elif values and _kind(place[1]) == _kind(first[1]):
+            return None
+    concerned = {item for _, item in covers}
+    kinds, right_kinds = {_kind(c) for c in concerned}, {_kind(r) for r in right}
+    if right & concerned or right_kinds & WHOLE & kinds:
+        return None
+    if CATALOGUE[name].together and right_kinds - kinds - {"dense_activation"}:
+        return None
+    others_are_right = bool(right_kinds & kinds)
+    return _Cause(name, frozenset(covers), tuple(sorted(concerned)) if others_are_right else ())
+
+
+def _choices(case: _Case, first: Place) -> Iterator[_Cause]:
+    """Yield the other choices of open points with which fewer values differ, and no others."""
+    quantity, setting = quantity_of(first[1]), case.stage_of[first].setting
+    assert setting is not None
+    for point, text, change in CHOICES:
         if quantity is None or point not in quantity.points:
             continue
-        otherwise = _replayed(replace(evidence, setting=setting))
-        if evidence.name in otherwise and matches(evidence.name, otherwise[evidence.name]):
-            names = in_order(otherwise, evidence.setting.network.graph)
-            rest = [n for n in names if n in values and not matches(n, otherwise[n])]
-            yield Explanation(point, text, tuple(rest))
+        other = changed(setting, change)
+        differences = None if other is None else _differences(case, other)
+        if differences is None or not differences < set(case.wrong):
+            continue
+        if not any(_kind(name) == _kind(first[1]) for _, name in differences):
+            yield _Cause(text, frozenset(case.wrong) - differences)
 
 
-def _other_settings(evidence: Evidence) -> Iterator[tuple[int, str, Setting]]:
-    """Yield the setting with every choice not made already, and with the other control."""
-    for point, choice in CHOICES:
-        (name, value), *_ = choice.items()
-        if getattr(evidence.conventions, name) != value:
-            yield point, f"{name}={value!r}", evidence.with_choices(choice)
-    control = "projection" if evidence.setting.control == "loss" else "loss"
-    yield 18, f"control={control!r}", replace(evidence.setting, control=control)
-
-
-def _replayed(evidence: Evidence) -> Mapping[str, Array]:
-    """Return the quantities of the step, or of the initial state if the difference lies there."""
+def _differences(case: _Case, setting: Setting) -> set[Place] | None:
+    """Return what differs with another setting; None if the steps cannot be taken with it."""
     try:
-        if evidence.inputs is None:
-            return begin(evidence.setting)[0]
-        return replay(evidence.setting, evidence.inputs)[0]
-    except InputError:  # the choice is impossible with these inputs
-        return {}
+        stages = [stage.judged(followed=case.followed) for stage in case.restage(setting)]
+    except InputError:
+        return None
+    found = {(stage.step, name) for stage in stages for name in stage.differences}
+    return found & case.stage_of.keys()
+
+
+def _explanation(cause: _Cause) -> Explanation:
+    known = CATALOGUE.get(cause.name)
+    if known is not None:
+        return Explanation(cause.name, known.text, known.point, cause.only)
+    point = next(point for point, text, _ in CHOICES if text == cause.name)
+    return Explanation(cause.name, cause.name, point)
+
+
+def _told_apart(case: _Case, found: list[Explanation]) -> Iterator[Explanation]:
+    """Add what would tell the explanations apart, if there are several."""
+    for i, one in enumerate(found):
+        others = [other for j, other in enumerate(found) if j != i]
+        yield replace(one, apart=_apart(case, one, others[0])) if others else one
+
+
+def _apart(case: _Case, one: Explanation, other: Explanation) -> str:
+    """Name a quantity that is not recorded and differs between the two, or a step to record."""
+    for stage in case.stages:
+        graph = stage.setting.network.graph if stage.setting is not None else None
+        for name in in_order(stage.judgement.expected, graph):
+            if name in stage.found:
+                continue
+            a, b = (_predicted(case, stage, name, each.name) for each in (one, other))
+            if not _equal(a, b):
+                return f"recording {name} would tell it from {other.name}"
+    if len({stage.step for stage in case.stages}) == 1:
+        return f"recording the next step, too, may tell it from {other.name}"
+    return f"nothing in these steps tells it from {other.name}; a later one may"
+
+
+def _predicted(case: _Case, stage: Stage, name: str, cause: str) -> Array:
+    """Return the value of a quantity with a mistake: its own where the mistake says nothing."""
+    values = case.values((stage.step, name)).get(cause)
+    return values[0] if values else stage.judgement.expected[name]
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return np.shape(a) == np.shape(b) and bool(np.allclose(a, b, rtol=1e-9, atol=0))
+
+
+def _kind(name: str) -> str:
+    return name.partition("/")[0]

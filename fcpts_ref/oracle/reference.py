@@ -5,7 +5,7 @@ It also serves as an example of an adapter: ``fcpts-ref conform check --adapter 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -61,16 +61,34 @@ __all__ = [
     "total_loss",
 ]
 
-PAIRS = {"stride", "padding", "dilation", "kernel"}  # lists in the vectors, tuples in the layers
+LISTS = {"stride", "padding", "dilation", "kernel", "axes", "pads", "size", "scales", "roi"}
+"""Lists or arrays in the vectors, tuples in the layers."""
 TENSORS = {
     "convolution": ("x", "weight", "bias"),
     "linear": ("x", "weight", "bias"),
     "batch_norm": ("x", "gamma", "beta", "running_mean", "running_var"),
     "add": ("a", "b"),
+    "subtract": ("a", "b"),
+    "multiply": ("a", "b"),
+    "divide": ("a", "b"),
+    "concat": ("values",),
     "normalise": ("x", "mean", "std"),
     "cross_entropy": ("logits", "labels"),
     "kl_divergence": ("dense_logits", "sparse_logits"),
+    "matmul": ("a", "b"),
+    "layer_norm": ("x", "gamma", "beta"),
+    "attention": ("q", "k", "v"),
+    "class_token": ("x", "token"),
+    "add_parameter": ("x", "parameter"),
+    "multiply_parameter": ("x", "parameter"),
 }  # the positional arguments; all other layers take x alone
+LAYERS = {
+    "padded_convolution": "convolution",
+    "windowed_max_pool": "max_pool",
+    "windowed_average_pool": "average_pool",
+    "broadcast_add": "add",
+}
+"""Operations of the vectors that are other cases of a layer, which not everybody supports."""
 
 
 def sparse_output(
@@ -160,8 +178,10 @@ def __getattr__(operation: str) -> Callable[..., Any]:
     if operation in ALLOCATIONS:
         return _make_allocation(ALLOCATIONS[operation])
     for suffix, make in (("_forward", _make_forward), ("_backward", _make_backward)):
-        if operation.endswith(suffix) and hasattr(layers, operation):
-            return make(operation.removesuffix(suffix))
+        name = operation.removesuffix(suffix)
+        name = LAYERS.get(name, name)
+        if operation.endswith(suffix) and hasattr(layers, f"{name}{suffix}"):
+            return make(name)
     raise AttributeError(f"module {__name__!r} has no attribute {operation!r}")
 
 
@@ -176,11 +196,12 @@ def _make_allocation(name: str) -> Callable[..., Any]:
 def _split(name: str, inputs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     tensors = TENSORS.get(name, ("x",))
     settings = {
-        key: tuple(value) if key in PAIRS and isinstance(value, Sequence) else value
+        key: tuple(value) if key in LISTS and isinstance(value, list | np.ndarray) else value
         for key, value in inputs.items()
         if key not in tensors
     }
-    return [inputs[key] for key in tensors if key in inputs], settings
+    given = [inputs[key] for key in tensors if key in inputs]
+    return (given[0] if isinstance(given[0], list) else given), settings
 
 
 def _make_forward(name: str) -> Callable[..., Any]:

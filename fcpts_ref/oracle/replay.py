@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from fcpts_ref.engines.base import WeightCache
 from fcpts_ref.engines.reference import NumpyEngine
 from fcpts_ref.errors import InputError
-from fcpts_ref.graphs.execution import Pass
+from fcpts_ref.graphs.execution import Observe, Pass, observed
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import check_images
 from fcpts_ref.oracle.quantities import in_order
 from fcpts_ref.oracle.trace_file import Setting
 from fcpts_ref.pruning.fcpts.method import FCPTS
-from fcpts_ref.pruning.fcpts.step import Observe, State, step, thresholds_of
+from fcpts_ref.pruning.fcpts.step import State, parameter_of, projected, step, thresholds_at
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH
 from fcpts_ref.spec.optim import warmup_cosine
@@ -68,28 +68,39 @@ class RecordingEngine:
     ) -> Pass:
         """As ``NumpyEngine.forward``; also reports the new buffers."""
         passed = self.engine.forward(parameters, buffers, inputs, training=training, keep=keep)
-        for name in self.graph.buffer_shapes:
-            if not self.prefix and passed.buffers[name] is not buffers[name]:
-                self.see(f"new_buffer/{name}", passed.buffers[name])
-        return passed
+        new = {
+            name: array
+            if self.prefix or array is buffers[name]
+            else observed(self.see, f"new_buffer/{name}", array)
+            for name, array in passed.buffers.items()
+        }
+        return replace(passed, buffers=new)
 
     def backward(self, passed: Pass, doutputs: Arrays, *, weight_gradient: Any = "all") -> Any:
         """As ``NumpyEngine.backward``, for all weights; also reports their gradients."""
         gradients = self.engine.backward(passed, doutputs, weight_gradient="all")
-        for name in self.graph.prunable:
-            self.see(f"dsparse_weight/{name}", gradients[name])
-        return gradients
+        return gradients | {
+            name: observed(self.see, f"dsparse_weight/{name}", gradients[name])
+            for name in self.graph.prunable
+        }
 
 
-def replay(setting: Setting, inputs: StepInputs) -> tuple[dict[str, Array], State]:
+def replay(
+    setting: Setting, inputs: StepInputs, observe: Observe | None = None
+) -> tuple[dict[str, Array], State]:
     """Return every quantity of the step in the order of computation, and the state after it.
 
+    ``observe(name, value)`` may return another value, with which the step then continues.
     Raises InputError if the inputs do not make a step.
     """
     seen: dict[str, Array] = {}
 
-    def see(name: str, value: Any) -> None:
-        seen[name] = np.array(value)
+    def see(name: str, value: Any) -> Any:
+        if name not in seen:
+            instead = observed(observe, name, value)
+            seen[name] = np.array(instead)
+            return None if instead is value else instead
+        return seen[name]
 
     graph, conventions = setting.network.graph, setting.conventions
     images = check_images(graph, inputs.images)
@@ -97,13 +108,12 @@ def replay(setting: Setting, inputs: StepInputs) -> tuple[dict[str, Array], Stat
     problem = Problem(
         setting.network,
         images,
-        setting.target,
+        target_of(setting, inputs.state.step),
         teacher=RecordingEngine(graph, see, prefix="dense_"),
         student=RecordingEngine(graph, see),
     )
     factor = rate_factor(setting, inputs.state.step, len(images), inputs.rate_factor)
-    see("rate_factor", factor)
-    see("thresholds", thresholds_of(inputs.state.threshold_parameters, conventions))
+    factor = float(observed(see, "rate_factor", factor))
     state, _ = step(
         problem,
         inputs.state,
@@ -115,7 +125,7 @@ def replay(setting: Setting, inputs: StepInputs) -> tuple[dict[str, Array], Stat
         rate_factor=factor,
         observe=see,
     )
-    _see_the_end(problem, setting, state, see)
+    _see_the_end(replace(problem, target=setting.target), setting, state, see)
     return {name: seen[name] for name in in_order(seen, graph)}, state
 
 
@@ -151,6 +161,15 @@ def rate_factor(setting: Setting, number: int, batch: int, given: float) -> floa
     return warmup_cosine(number, steps, warmup) * batch / LEARNING_RATE_BATCH
 
 
+def target_of(setting: Setting, number: int) -> float:
+    """Return the target rate of a step, which a ramp raises from step to step."""
+    if setting.schedule is None or setting.ramp == 0:
+        return setting.target
+    schedule = setting.schedule
+    steps = schedule.epochs * (schedule.calibration_images // schedule.batch_size)
+    return _method(setting).target_at(number, steps, setting.target)
+
+
 def begin(setting: Setting) -> tuple[dict[str, Array], State]:
     """Return the quantities before step 0, by name, and the state."""
     images = np.zeros((1, *setting.network.graph.input_shape))
@@ -159,6 +178,24 @@ def begin(setting: Setting) -> tuple[dict[str, Array], State]:
     state = _method(setting).begin(problem)
     rates = np.array(list(state.allocation.rates.values()))
     return {"initial_rates": rates} | state_inputs(state, prefix="inputs/"), state
+
+
+def thresholds_from(setting: Setting, rates: Array) -> Array:
+    """Return the parameters of the thresholds (L,) that a run begins with at these rates (L,).
+
+    Raises InputError for rates that are not shares.
+    """
+    if not ((rates >= 0) & (rates <= 1)).all():
+        raise InputError(f"initial_rates are {rates.tolist()}; expected shares in [0, 1]")
+    names = setting.network.graph.prunable
+    weights = {name: setting.network.parameters[name] for name in names}
+    t = np.array(thresholds_at(weights, dict(zip(names, rates.tolist(), strict=True))))
+    if setting.ramp and target_of(setting, 0) != setting.target:
+        engine = NumpyEngine(setting.network.graph)
+        images = np.zeros((1, *setting.network.graph.input_shape))
+        problem = Problem(setting.network, images, target_of(setting, 0), engine, engine)
+        t = projected(problem, weights, t)
+    return parameter_of(t, setting.conventions)
 
 
 def state_inputs(state: State, prefix: str = "") -> dict[str, Array]:
@@ -241,4 +278,6 @@ def _method(setting: Setting) -> FCPTS:
         choices=asdict(setting.conventions),
         control=setting.control,  # type: ignore[arg-type]
         learn_rates=setting.learn_rates,
+        epochs=setting.schedule.epochs if setting.schedule is not None else 1,
+        ramp=setting.ramp,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.oracle.compare import Difference, compare_output
-from fcpts_ref.oracle.quantities import Quantity
+from fcpts_ref.oracle.quantities import ELEMENTWISE, Quantity
 from fcpts_ref.oracle.vectors import Expected, Rule
 
 Array = NDArray[Any]
@@ -16,15 +17,33 @@ UNIT = {"initial_rates", "rates", "control_loss", "final_rate", "reconstruction_
 """Differences of numbers near 1, which may cancel to 0: their tolerance is relative to 1."""
 
 
+@dataclass(frozen=True)
+class Tolerance:
+    """scale: a factor on all tolerances.  single: those of float32."""
+
+    scale: float = 1.0
+    single: bool = False
+
+    def of(self, quantity: Quantity) -> float:
+        """Return the error allowed as a share of the largest magnitude."""
+        share = quantity.single_tolerance if self.single else quantity.tolerance
+        return self.scale * share
+
+    @property
+    def rounding(self) -> float:
+        """The relative error of a number after a few roundings."""
+        return self.scale * ELEMENTWISE[self.single]
+
+
 def compare_quantity(
-    name: str, quantity: Quantity, want: Array, got: Array, *, scale: float = 1.0, single: bool
+    name: str, quantity: Quantity, want: Array, got: Array, tolerance: Tolerance
 ) -> Difference | None:
     """Return None if ``got`` is within the tolerance, else the difference.
 
-    The tolerance is the quantity's share of the largest magnitude in ``want``, times ``scale``;
-    float32's if ``single``.  NaN never passes for a number.
+    The tolerance is the quantity's share of the largest magnitude in ``want``.  NaN never passes
+    for a number.
     """
-    share = scale * (quantity.single_tolerance if single else quantity.tolerance)
+    share = tolerance.of(quantity)
     if share == 0:
         rule = Rule("exact", "a decision")
     else:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.data.augmentation import view
+from fcpts_ref.data.prepared import as_prepared
 from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.execution import Observe
 from fcpts_ref.graphs.network import Network, check_images
 from fcpts_ref.oracle.quantities import QUANTITIES
 from fcpts_ref.oracle.replay import StepInputs, begin, replay, state_inputs
@@ -31,7 +32,7 @@ MAX_BYTES = 2 << 30  # of one trace, which is assembled in memory before it is w
 
 def record_run(
     network: Network,
-    images: Array,
+    images: Any,
     *,
     target: float,
     steps: Collection[int],
@@ -39,14 +40,16 @@ def record_run(
     seed: int = 0,
     without: Collection[str] = (),
     on_step: Callable[[int], object] = lambda more: None,
+    observe: Observe | None = None,
 ) -> Trace:
     """Run FCPTS up to the last of ``steps`` (counted from 0) and record these.
 
     images: all calibration images (n, C, H, W) in [0, 1].  without: patterns of quantities to
     leave out ("activation", "dactivation/*"); inputs always stay.  The final projection
     (``final_rate``, ``final_mask``) is recorded for the last step only.  on_step: called with 1
-    after every step, recorded or not.
-    Raises InputError for bad input, a ramp, steps that the run does not have, and traces beyond
+    after every step, recorded or not.  observe: sees every quantity of every step, and may return
+    another value, with which the run continues and which is recorded.
+    Raises InputError for bad input, steps that the run does not have, and traces beyond
     2 GiB.
     """
     setting = _make_setting(network, images, target, method)
@@ -59,7 +62,7 @@ def record_run(
     recorded: dict[int, StepTrace] = {}
     rates, state = begin(setting)
     for number, inputs in _run_inputs(setting, images, method, np.random.default_rng(seed)):
-        quantities, after = replay(setting, replace(inputs, state=state))
+        quantities, after = replay(setting, replace(inputs, state=state), observe)
         if number == 0:
             _check_patterns(without, quantities)
         if number in steps:
@@ -85,14 +88,15 @@ def trace_bytes(steps: dict[int, StepTrace]) -> int:
     )
 
 
-def _make_setting(network: Network, images: Array, target: float, method: FCPTS) -> Setting:
+def _make_setting(network: Network, images: Any, target: float, method: FCPTS) -> Setting:
     """Check the arguments and return the setting, in float64."""
     check_images(network.graph, images)
     if network.masks:
         raise InputError(f"network {network.graph.name!r} is pruned already; give the dense one")
-    if method.ramp:
+    if method.ramp and not method.learn_rates:
         raise InputError(
-            f"ramp is {method.ramp}; a trace has one target for all steps: set it to 0"
+            f"ramp is {method.ramp} and rates are fixed, which a trace cannot hold together: set "
+            "ramp to 0"
         )
     budget(target, 1)
     conventions = method.conventions
@@ -106,15 +110,16 @@ def _make_setting(network: Network, images: Array, target: float, method: FCPTS)
         method.control,
         method.learn_rates,
         schedule,
+        method.ramp,
     )
 
 
-def _batch(method: FCPTS, images: Array) -> int:
+def _batch(method: FCPTS, images: Any) -> int:
     return min(method.batch_size or method.conventions.batch_size, len(images))
 
 
 def _run_inputs(
-    setting: Setting, images: Array, method: FCPTS, generator: np.random.Generator
+    setting: Setting, images: Any, method: FCPTS, generator: np.random.Generator
 ) -> Iterator[tuple[int, StepInputs]]:
     """Yield the images and samples of every step, drawn in the order in which a run draws them."""
     assert setting.schedule is not None
@@ -127,9 +132,9 @@ def _run_inputs(
             epoch, images, method.augmentation, method.views, cached, generator
         )
         order = generator.permutation(len(images))
+        prepared = as_prepared(images).astype(np.float64).seen(views)
         for start in range(0, len(images) - batch + 1, batch):
-            chosen = order[start : start + batch]
-            seen = view(images[chosen].astype(np.float64), views[chosen])
+            seen = prepared[order[start : start + batch]]
             samples = draw_samples(sizes, setting.conventions, generator)
             yield number, StepInputs(state, seen, tuple(samples))
             number += 1

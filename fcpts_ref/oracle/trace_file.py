@@ -50,7 +50,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Setting:
-    """The settings of a run.  schedule: None if every step has its own ``rate_factor``."""
+    """The settings of a run.
+
+    schedule: None if every step has its own ``rate_factor``.  ramp: the share of the steps over
+    which the target rises (``FCPTS.ramp``), for which a schedule is needed.
+    """
 
     network: Network
     target: float
@@ -58,6 +62,7 @@ class Setting:
     control: str = "loss"
     learn_rates: bool = True
     schedule: Schedule | None = None
+    ramp: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,7 @@ def _notes_of(setting: Setting) -> dict[str, Any]:
         "control": setting.control,
         "learn_rates": setting.learn_rates,
         "schedule": None if setting.schedule is None else asdict(setting.schedule),
+        "ramp": setting.ramp,
     }
 
 
@@ -174,14 +180,29 @@ def _read_setting(file: h5py.File, notes: Mapping[str, Any]) -> Setting | None:
         raise InputError(f"target is {target!r}; expected a sparsity rate in [0, 1)")
     if control not in CONTROLS:
         raise InputError(f"control is {control!r}; expected one of {', '.join(CONTROLS)}")
+    schedule, learn_rates = (
+        _schedule_from_json(notes.get("schedule")),
+        notes.get("learn_rates", True),
+    )
     return Setting(
         network,
         target,
         conventions_from_json(notes.get("conventions", "paper")),
         control,
-        notes.get("learn_rates", True) is not False,
-        _schedule_from_json(notes.get("schedule")),
+        learn_rates is not False,
+        schedule,
+        _ramp_from_json(notes.get("ramp", 0), control, schedule, learn_rates is not False),
     )
+
+
+def _ramp_from_json(ramp: Any, control: str, schedule: Schedule | None, learn_rates: bool) -> float:
+    if type(ramp) not in (int, float) or not 0 <= ramp <= 1:
+        raise InputError(f"ramp is {ramp!r}; expected a share of the steps in [0, 1]")
+    if ramp and (control != "projection" or schedule is None or not learn_rates):
+        raise InputError(
+            f"ramp is {ramp}; it needs control 'projection', a schedule, and rates that are learned"
+        )
+    return float(ramp)
 
 
 def _network(graph: Graph, parameters: Arrays, buffers: Arrays) -> Network:

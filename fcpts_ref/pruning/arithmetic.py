@@ -27,6 +27,7 @@ class Arithmetic:
 
     masked_weight: Callable[..., tuple[Array, Array, float]]
     threshold_gradient: Callable[..., float]
+    spread: Callable[[Array], float]
     density: Callable[..., Array]
     histogram_density: Callable[..., Array]
     sgd_step: Callable[..., tuple[Array, Array]]
@@ -48,9 +49,17 @@ def threshold_gradient(weight: Array, threshold: float, dsparse_weight: Array) -
     return float(specification.reconstruction_threshold_gradient(dsparse_weight * weight, dM_dt))
 
 
+def spread(weight: Array) -> float:
+    """Return the unbiased standard deviation of one or more weights; 0 if all are equal."""
+    if weight.min() == weight.max():  # else rounding could give a spread above 0
+        return 0.0
+    return float(weight.std(ddof=1))
+
+
 NUMPY = Arithmetic(
     masked_weight,
     threshold_gradient,
+    spread,
     specification.density,
     specification.histogram_density,
     sgd_step,
@@ -71,6 +80,7 @@ def arithmetic(engine: str) -> Arithmetic:
     return Arithmetic(
         equations.masked_weight,
         equations.threshold_gradient,
+        equations.spread,
         equations.density,
         equations.histogram_density,
         optim.sgd_step,

@@ -30,7 +30,8 @@ Array = NDArray[Any]
 class Problem:
     """The input of every method: the dense network, calibration images, target and engines.
 
-    images: (n, C, H, W) in [0, 1], of the network's dtype; there are no labels.
+    images: (n, C, H, W) in [0, 1], of the network's dtype, an array or a sequence that reads them
+    when it is indexed (``data.prepared``); there are no labels.
     ``teacher`` runs the dense network, ``student`` the sparse one; ``make_engine`` makes an engine
     of the same kind for another graph; ``teacher_cache`` is for passes of the dense network.
     target: share of the cost of the layers in ``bounds``, the fewest and most units that each may
@@ -38,7 +39,7 @@ class Problem:
     """
 
     network: Network
-    images: Array
+    images: Any
     target: float
     teacher: Engine
     student: Engine
@@ -128,7 +129,7 @@ class Problem:
 
 def make_problem(
     network: Network,
-    images: Array,
+    images: Any,
     target: float,
     *,
     engine: str = "numba",

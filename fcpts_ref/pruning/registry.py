@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
@@ -54,7 +53,7 @@ def make_method(method: str, **settings: Any) -> Method:
 
 def sparsify(
     network: Network,
-    images: NDArray[Any],
+    images: Any,
     *,
     target: float,
     method: str = "fcpts",
@@ -71,8 +70,9 @@ def sparsify(
 ) -> Result:
     """Prune a trained network to a global sparsity rate, from unlabelled images (Equation 6).
 
-    network: dense.  images: (n, C, H, W) floats in [0, 1].  target: the share of all convolution
-    and linear weights set to zero, in [0, 1); met to the last weight.
+    network: dense.  images: (n, C, H, W) floats in [0, 1], an array or a
+    sequence that reads them when they are needed (``data.prepared.prepare``).  target: the share of
+    all convolution and linear weights set to zero, in [0, 1); met to the last weight.
     method: a name of ``METHODS``; ``settings`` are the fields of its class, for "fcpts" among
     others profile (default "extended"), allocation, control, epochs and batch_size
     (``fcpts_ref.pruning.fcpts.method.FCPTS``).

@@ -29,6 +29,10 @@ BatchNormMode = Literal["training", "evaluation"]
 SURROGATE_WIDTH = 1.0
 """Convention 2: the surrogate derivative of sgn(u) is 1 where -1 < u < 1, else 0."""
 
+EQUALITY_WIDTH = 4
+"""Convention 12: a global rate equals its target if they differ by at most this many epsilons of
+the rates' dtype: more than rounding adds up to, and less than one weight in 10^15."""
+
 SIGMOID_FLOOR = -30.0
 """Convention 7: the logit s of a threshold is never initialised below this (t = 1e-13)."""
 

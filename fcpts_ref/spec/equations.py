@@ -28,7 +28,7 @@ from fcpts_ref.checks import (
     whole_number,
 )
 from fcpts_ref.errors import InputError
-from fcpts_ref.spec.conventions import SURROGATE_WIDTH, AtTarget, Tie
+from fcpts_ref.spec.conventions import EQUALITY_WIDTH, SURROGATE_WIDTH, AtTarget, Tie
 
 Array = NDArray[Any]
 Scalar = Any  # a NumPy scalar of the inputs' dtype
@@ -195,18 +195,20 @@ def control_loss_gradient(
 ) -> Array:
     """Equation 8: dL_c/dr_l = N_l / sum(N_i) where the global rate is above r_0, else minus that.
 
-    Convention 12: at exact equality the paper's "otherwise" makes it negative; the released
-    code's derivative of abs is 0 there (``at_target="zero"``).
+    Convention 12: at equality the paper's "otherwise" makes it negative; the released code's
+    derivative of abs is 0 there (``at_target="zero"``).  Equal means that the two rates differ by
+    at most ``EQUALITY_WIDTH`` epsilons of the rates' dtype, so that rounding decides nothing.
 
     Arguments and errors as in ``control_loss``; returns (L,).
     """
     r, N = _rates_and_sizes(rates, sizes)
     check_choice(at_target, "at_target", ("negative", "zero"))
     excess = _excess(r, N, target)
-    if excess == 0 and at_target == "zero":
+    equal = abs(excess) <= EQUALITY_WIDTH * np.finfo(r.dtype).eps
+    if equal and at_target == "zero":
         return np.zeros_like(r)
     share = (N / N.sum()).astype(r.dtype)
-    return np.asarray(share if excess > 0 else -share)
+    return np.asarray(share if excess > 0 and not equal else -share)
 
 
 def reconstruction_rate_gradient(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import secrets
 import stat
@@ -16,6 +17,7 @@ from filelock import lock_descriptor
 
 from fcpts_ref.errors import InputError
 
+LOG = logging.getLogger(__name__)
 LOCK_NAME = ".lock"
 _BLOCK = 1 << 20  # bytes read at a time when a file is hashed
 
@@ -49,6 +51,7 @@ def write_atomically(path: Path | str, write: Callable[[Path], None]) -> None:
         write(temporary)
         _flush_to_disk(temporary)
         os.replace(temporary, path)
+        LOG.info("wrote %s, %d bytes", path, path.stat().st_size)
         _flush_to_disk(path.parent)
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not _is_file_system_failure(error):
@@ -75,13 +78,15 @@ def check_writable(path: Path | str) -> None:
 def check_regular_file(path: Path | str) -> None:
     """Raise InputError unless ``path`` is a regular file (a pipe or device may never end)."""
     try:
-        mode = os.stat(path).st_mode
+        found = os.stat(path)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise InputError(describe_failure(f"cannot read {path}", error)) from error
+    mode = found.st_mode
     if stat.S_ISDIR(mode):
         raise InputError(f"cannot read {path}: it is a folder, expected a file")
     if not stat.S_ISREG(mode):
         raise InputError(f"cannot read {path}: it is a pipe or a device, expected a regular file")
+    LOG.info("reading %s, %d bytes", path, found.st_size)
 
 
 def describe_failure(what: str, error: Exception) -> str:

@@ -235,7 +235,7 @@ def read_array(
         )
     size, stored = found.size * expected.itemsize, found.id.get_storage_size()
     if found.chunks is not None and size <= max_unpacked:
-        _check_chunks(found)
+        check_chunks(found)
     elif found.is_virtual or found.external or found.chunks is not None:
         raise InputError(f"{name} should be stored contiguously inside the file")
     elif size != stored or size > Path(found.file.filename).stat().st_size:
@@ -248,7 +248,21 @@ def read_array(
     return array
 
 
-def _check_chunks(array: h5py.Dataset) -> None:
+def find_contiguous(owner: h5py.Group, name: str) -> tuple[h5py.Dataset, int]:
+    """Return the array ``name`` and where its bytes begin in the file, without reading it.
+
+    Raises InputError for an array that is not stored contiguously and wholly inside the file.
+    """
+    found = find_array(owner, name)
+    if found.is_virtual or found.external or found.chunks is not None:
+        raise InputError(f"{name} should be stored contiguously inside the file")
+    offset, size = found.id.get_offset(), found.size * found.dtype.itemsize
+    if offset is None or offset + size > Path(found.file.filename).stat().st_size:
+        raise InputError(f"{name} of shape {found.shape} is not wholly in the file")
+    return found, int(offset)
+
+
+def check_chunks(array: h5py.Dataset) -> None:
     """Raise InputError for chunks larger than the array, and for filters that are not HDF5's."""
     properties = array.id.get_create_plist()
     filters = {properties.get_filter(index)[0] for index in range(properties.get_nfilters())}

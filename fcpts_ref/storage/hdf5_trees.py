@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.storage.hdf5 import MAX_DEPTH, find_array, read_array, read_group, write_array
+from fcpts_ref.storage.json_files import parse_json
 
 Array = NDArray[Any]
-
-MAX_DIGITS = 40  # of an integer in JSON; a generator's state has 39
 
 
 def write_tree(group: h5py.Group, arrays: Mapping[str, Array], *, checksum: bool = True) -> None:
@@ -69,14 +68,8 @@ def read_json(group: h5py.Group, name: str) -> Any:
     """Return what ``write_json`` stored.  Raises InputError for anything but JSON."""
     try:
         text = read_array(group, name, "|u1", 1).tobytes().decode()
-        return json.loads(text, parse_int=_parse_integer)
+        return parse_json(text)
     except InputError:
         raise
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{name} is not JSON ({str(error)[:80]}): recreate the file") from error
-
-
-def _parse_integer(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError(f"an integer of {len(digits)} digits")
-    return int(digits)

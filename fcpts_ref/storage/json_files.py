@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.storage.files import describe_failure, write_atomically
+from fcpts_ref.storage.files import check_regular_file, describe_failure, write_atomically
+
+MAX_BYTES = 64 << 20
+MAX_DIGITS = 40  # of an integer; a generator's state has 39
 
 
 def as_json(data: Any) -> Any:
@@ -29,13 +32,39 @@ def write_text_file(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON.  Raises InputError if the file is absent or is not JSON."""
+    """Read JSON.
+
+    Raises InputError if the file is absent, no regular file, over 64 MiB or not JSON.
+    """
+    check_regular_file(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path} is over {MAX_BYTES >> 20} MiB; recreate it")
+        return parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(describe_failure(f"cannot read {path}", error)) from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number too long
-        raise InputError(f"{path} is not JSON ({error}); recreate it") from error
+    except InputError:
+        raise
+    except ValueError as error:  # not UTF-8, not JSON
+        raise InputError(f"{path} is not JSON ({str(error)[:80]}); recreate it") from error
+
+
+def parse_json(text: str) -> Any:
+    """Return the data of a JSON text.
+
+    Raises ValueError for anything else, for an integer of over ``MAX_DIGITS`` digits, and for lists
+    nested so deeply that reading them would end the program.
+    """
+    try:
+        return json.loads(text, parse_int=_parse_integer)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _parse_integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
 
 
 def _write_bytes(path: Path, content: bytes) -> None:

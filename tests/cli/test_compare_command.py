@@ -321,3 +321,46 @@ def test_a_network_that_does_not_fit_is_named_before_any_is_evaluated(
     result = run(*words_of(place, tmp_path, *words))
     assert result.code == 2
     assert "network 'resnet8-digits', a resnet8, reads images" in result.err
+
+
+# A cluster
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_gives_the_table_of_a_local_run(run: Run, place: Place, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        far = run(
+            *words_of(place, tmp_path / "far", *ONE_SHOT, "--dask", cluster.scheduler_address)
+        )
+    assert far.code == 0, far.err
+    here = run(*words_of(place, tmp_path / "here", *ONE_SHOT))
+    names = ("method", "rate", "top1", "top5", "achieved")
+    tables = [
+        [[line[name] for name in names] for line in json.loads((out / "table.json").read_text())]
+        for out in (tmp_path / "far", tmp_path / "here")
+    ]
+    assert tables[0] == tables[1]
+    assert here.code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--shared", "x"), "--shared is of --dask"),
+        (("--dask", "tcp://x:1", "--jobs", "2"), "--jobs and --dask"),
+        (("--dask", "nonsense://x"), "no Dask scheduler answers"),
+    ],
+)
+def test_options_of_a_cluster(
+    run: Run, place: Place, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    if "nonsense" in words[1]:
+        pytest.importorskip("distributed")
+    result = run(*words_of(place, tmp_path / "out", *ONE_SHOT, *words))
+    assert result.code == 2
+    assert said in result.err
+    assert one_line(result.err)

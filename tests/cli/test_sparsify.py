@@ -234,7 +234,7 @@ def test_the_number_of_images_is_a_convention(run: Run, place: Place, tmp_path: 
 def test_another_data_set_of_another_shape(run: Run, place: Place, tmp_path: Path) -> None:
     result = run("sparsify", f"--weights={place.network}", "--out", tmp_path / "r", "--quiet")
     assert result.code == 2  # digits have ten classes
-    assert "give matching --weights and --data" in result.err
+    assert "choose a network and data that match" in result.err
 
 
 @pytest.mark.parametrize(
@@ -563,17 +563,22 @@ def test_two_processes_on_one_folder(run: Run, place: Place, tmp_path: Path) -> 
 # Progress
 
 
+@pytest.mark.parametrize("columns", [80, 160])
 def test_progress_shows_rate_losses_speed_and_time_left(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(columns))
     numbers = {"reconstruction_loss": 0.5, "control_loss": 0.25, "global_rate": 0.75}
     with step_bar("fcpts") as on_step:
         for step in range(1, 5):
             on_step(StepReport(step, 4, 64, numbers))
             time.sleep(0.25)
     shown = capsys.readouterr().err
-    for word in ("fcpts", "L_rec 0.5000", "L_c 0.2500", "rate 0.7500", "img/s", "<"):
+    for word in ("fcpts", "rate 0.7500", "img/s", "<"):
         assert word in shown
+    for word in ("L_rec 0.5000", "L_c 0.2500"):
+        assert (word in shown) == (columns > 80)
 
 
 def test_columns_line_up() -> None:

@@ -83,7 +83,8 @@ def test_a_whole_file(fetch, server, partial):
     assert not partial.exists()
 
 
-def test_progress_is_shown(fetch, capsys):
+def test_progress_is_shown(fetch, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     fetch(progress=True)
     assert "a.gz: 100%" in capsys.readouterr().err
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.layers import convolution as reference
+from fcpts_ref.layers.padding import as_padding, ends
 
 if numba.config.DISABLE_JIT:
     pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
@@ -27,19 +28,23 @@ from fcpts_ref.engines.numba.tuning import ROW_MIN_IMAGES, WINOGRAD_MIN_CHANNELS
 SPARSITIES = (0.0, 0.5, 0.9, 1.0)
 
 
+SIDES = st.integers(0, 3)  # of padding
+
+
 @st.composite
 def problems(draw):
     """A convolution whose kernel fits: arrays x, weight, bias, dy in float64, and its steps."""
     R, S = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     steps = {
         "stride": (draw(st.integers(1, 3)), draw(st.integers(1, 3))),
-        "padding": (draw(st.integers(0, 3)), draw(st.integers(0, 3))),
+        "padding": draw(st.one_of(st.tuples(SIDES, SIDES), st.tuples(*[SIDES] * 4))),
         "dilation": (draw(st.integers(1, 2)), draw(st.integers(1, 2))),
         "groups": draw(st.sampled_from((1, 1, 2, 3))),
     }
     sizes = []
-    for kernel, padding, dilation in zip((R, S), steps["padding"], steps["dilation"], strict=True):
-        least = max(1, dilation * (kernel - 1) + 1 - 2 * padding)
+    pads = map(sum, ends(as_padding(steps["padding"])))
+    for kernel, padding, dilation in zip((R, S), pads, steps["dilation"], strict=True):
+        least = max(1, dilation * (kernel - 1) + 1 - padding)
         sizes.append(draw(st.integers(least, least + 20)))
     G = steps["groups"]
     channels, filters = draw(st.integers(1, 3)), draw(st.integers(1, 6))
@@ -96,7 +101,7 @@ SQUARE_ROUNDINGS = 2 * 3 + 2 * 4 + 8
 
 def tiles_of(x, padding):
     """The 6 x 6 inputs of each tile: (N, C, P, Q, 6, 6)."""
-    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    x = np.pad(x, ((0, 0), (0, 0), *ends(as_padding(padding))))
     return np.lib.stride_tricks.sliding_window_view(x, (6, 6), (2, 3))[:, :, ::4, ::4]
 
 
@@ -152,7 +157,8 @@ def check(x, weight, bias, dy, steps, dtype, forward, backward):
         magnitude += size[2][:, np.newaxis, np.newaxis]
         terms = weight.shape[1] + 1 + SQUARE_ROUNDINGS
     if dense and plan.backward_correlation.winograd:
-        dx_magnitude = by_tiles(size[3], rotated(size[1]), 2 - steps["padding"], np.abs)
+        padding = tuple(2 - side for side in as_padding(steps["padding"]))
+        dx_magnitude = by_tiles(size[3], rotated(size[1]), padding, np.abs)
         dx_terms = weight.shape[0] + SQUARE_ROUNDINGS
     if dense and plan.gradient.winograd:
         dweight_magnitude = gradient_by_tiles(size[3], size[0], steps["padding"], np.abs)
@@ -337,6 +343,19 @@ CASES = {
     "not all lanes": ((2, 20, 6, 10), (9, 20, 3, 3), {"padding": 1}),
     "two pixels wide": ((9, 8, 2, 2), (8, 8, 3, 3), {"padding": 1}),
     "one pixel": ((5, 7, 1, 1), (9, 7, 1, 1), {}),
+    "four paddings": ((2, 16, 16, 16), (16, 16, 3, 3), {"padding": (0, 1, 2, 1)}),
+    "four paddings in rows": ((8, 8, 16, 16), (8, 8, 3, 3), {"padding": (2, 0, 0, 2)}),
+    "padding at the end, stride 2": (
+        (2, 8, 16, 16),
+        (8, 8, 3, 3),
+        {"padding": (0, 0, 1, 1), "stride": 2},
+    ),
+    "depthwise with padding at the end": (
+        (2, 12, 16, 16),
+        (12, 1, 3, 3),
+        {"padding": (0, 0, 1, 1), "groups": 12, "stride": 2},
+    ),
+    "padding beyond the kernel": ((2, 4, 6, 6), (8, 4, 2, 2), {"padding": (3, 0, 1, 4)}),
     "no image": ((0, 4, 6, 6), (8, 4, 3, 3), {"padding": 1}),
 }
 

@@ -16,6 +16,7 @@ from fcpts_ref.engines.numba.pruning import equations as fast
 from fcpts_ref.engines.numba.pruning import optim as fast_optim
 from fcpts_ref.engines.numba.pruning import projection
 from fcpts_ref.errors import InputError
+from fcpts_ref.pruning import arithmetic
 from fcpts_ref.spec import budget, optim
 from fcpts_ref.spec import equations as reference
 
@@ -74,6 +75,20 @@ def test_densities_at_any_number_of_points_and_samples(shape, dtype, seed, bandw
     # exp(-z z / 2): an error of eps in z z is one of z z eps / 2 in the result
     worst = (5.5 / bandwidth) ** 2 if dtype == np.float32 else 0
     assert np.abs(got - want).max() <= tolerance(dtype, worst) * max(np.abs(want).max(), 1)
+
+
+@given(SHAPES, DTYPES, SEEDS, st.sampled_from((0.0, 1e-3, 1.0, 1e18)), st.sampled_from((0.0, 5.0)))
+def test_spreads(shape, dtype, seed, scale, centre):
+    w = (centre + scale * np.random.default_rng(seed).standard_normal(shape)).astype(dtype)
+    want = arithmetic.spread(w.astype(np.float64))
+    assert fast.spread(w) == pytest.approx(want, rel=1e-12, abs=1e-13)
+    assert (fast.spread(w) == 0) == (want == 0)
+
+
+def test_spreads_of_equal_weights_and_of_nan():
+    assert fast.spread(np.full((64, 16, 3, 3), 0.1, np.float32)) == 0
+    assert fast.spread(np.array([2.0])) == 0
+    assert np.isnan(fast.spread(np.array([1.0, np.nan])))
 
 
 @given(SHAPES, DTYPES, SEEDS, st.sampled_from((1, 4, 100)))

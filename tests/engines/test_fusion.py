@@ -43,7 +43,7 @@ def test_a_residual_block_with_a_shortcut_of_option_a():
 def test_only_one_of_two_batch_norms_takes_the_addition():
     block = [group for group in names(small_resnet("B")) if group[0].startswith("layer2.0")]
     assert block[-1] == ("layer2.0.bn2", "layer2.0.add", "layer2.0.relu2")
-    assert ("layer2.0.shortcut.1",) in block
+    assert ("layer2.0.downsample.1",) in block
 
 
 def test_a_value_with_two_readers_is_not_swallowed():

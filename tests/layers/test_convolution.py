@@ -26,7 +26,8 @@ def naive(x, weight, bias, stride, padding, dilation, groups):
     K, channels, R, S = weight.shape
     dilated = np.zeros((K, channels, dilation[0] * (R - 1) + 1, dilation[1] * (S - 1) + 1))
     dilated[:, :, :: dilation[0], :: dilation[1]] = weight
-    padded = np.pad(x, ((0, 0), (0, 0), *((p, p) for p in padding)))
+    top, left, bottom, right = padding
+    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
     images = []
     for image in padded:
         planes = []
@@ -44,12 +45,12 @@ def problems(draw):
     """x, weight, bias and the settings of a convolution whose kernel fits."""
     pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
     kernel, stride, dilation = draw(pair), draw(pair), draw(pair)
-    padding = draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
+    padding = draw(st.tuples(*[st.integers(0, 3)] * 4))  # top, left, bottom, right
     groups = draw(st.sampled_from((1, 2, 3)))
     C, K = groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 2))
     H, W = (
-        draw(st.integers(max(1, d * (k - 1) + 1 - 2 * p), 8))
-        for k, p, d in zip(kernel, padding, dilation, strict=True)
+        draw(st.integers(max(1, d * (k - 1) + 1 - sum(p)), 8))
+        for k, p, d in zip(kernel, (padding[::2], padding[1::2]), dilation, strict=True)
     )
     generator = np.random.default_rng(draw(st.integers(0, 1000)))
     x = generator.standard_normal((draw(st.integers(1, 2)), C, H, W))
@@ -171,7 +172,7 @@ def test_numpy_integers_are_whole_numbers():
         ({"bias": np.ones((2, 1))}, "expected \\(2,\\)"),
         ({"stride": 0}, "expected stride"),
         ({"dilation": 0}, "expected stride"),
-        ({"padding": -1}, "padding >= 0"),
+        ({"padding": -1}, "expected one number >= 0"),
         ({"groups": 0}, "groups >= 1"),
         ({"groups": 2}, "groups == C"),
         ({"stride": 1.5}, "whole number"),

@@ -16,7 +16,6 @@ from scipy.special import log_softmax
 
 from fcpts_ref import layers
 from fcpts_ref.layers.pooling import _windows
-from fcpts_ref.pruning import arithmetic
 from fcpts_ref.pruning.fcpts import step
 from fcpts_ref.spec import allocation, budget, equations, optim
 
@@ -126,7 +125,7 @@ EQUATIONS = [
         ("eq04",),
         "reconstruction_loss",
         5,
-        "temperature=1.0",
+        "taken at T = 1",
         RELEASED,
     ),
     Mutant(
@@ -225,6 +224,14 @@ def _histogram_closed_above(right: Wrong) -> Wrong:
         return np.where((k >= 0) & (k < bins), heights[np.clip(k, 0, bins - 1)], 0.0)
 
     return density
+
+
+def _without_pruned_weights(right: Wrong) -> Wrong:
+    def part(problem: Any, W: Any, U: Any, t: Any, gradients: Any, observe: Any) -> Any:
+        kept = {name: gradients[name] * (np.abs(W[name]) > t[i]) for i, name in enumerate(W)}
+        return right(problem, W, U, t, gradients | kept, observe)
+
+    return part
 
 
 BRIDGE = [
@@ -367,17 +374,17 @@ BRIDGE = [
     ),
     Mutant(
         "Equation 14 leaves the pruned weights out",
-        arithmetic.threshold_gradient,
-        lambda right: lambda w, t, dsparse: right(w, t, dsparse * (np.abs(w) > t)),
+        step._reconstruction_part,
+        _without_pruned_weights,
         STEPS,
-        "dreconstruction_dthreshold",
+        "dmask/conv1.weight",
         3,
         "pruned weights are left out",
     ),
     Mutant(
         "L_rec does not reach the thresholds",
-        arithmetic.threshold_gradient,
-        lambda right: lambda w, t, dsparse: 0.0,
+        equations.reconstruction_threshold_gradient,
+        lambda right: lambda dM, dM_dt: 0.0 * right(dM, dM_dt),
         STEPS,
         "dreconstruction_dthreshold",
         3,

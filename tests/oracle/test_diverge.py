@@ -14,6 +14,7 @@ from fcpts_ref.oracle.quantities import in_order, quantity_of
 from fcpts_ref.oracle.trace_file import Schedule, StepTrace, Trace
 
 PAPER = record(steps=(0, 1, 5))
+FIRST = record(steps=(0,))  # a cause must hold in all steps: here there is one
 
 
 def with_notes(trace, **choices):
@@ -85,21 +86,25 @@ def test_the_open_point_is_named(point, run, choice, found_at):
 
 def test_open_point_2_the_surrogate():
     name = "dmask_dthreshold/conv1.weight"
-    smooth = np.zeros_like(PAPER.steps[0].quantities[name])
-    result = diverge(changed(PAPER, 0, name, smooth))
+    smooth = np.zeros_like(FIRST.steps[0].quantities[name])
+    result = diverge(changed(FIRST, 0, name, smooth))
     assert (result.finding.name, result.finding.explanations[0].point) == (name, 2)
 
 
 def test_open_point_6_the_outputs_compared():
-    q = PAPER.steps[0].quantities
+    q = FIRST.steps[0].quantities
     square = ((q["dense_logits"] - q["sparse_logits"]) ** 2).mean()
-    result = diverge(changed(PAPER, 0, "reconstruction_loss", square))
+    result = diverge(changed(FIRST, 0, "reconstruction_loss", square))
     assert result.finding.explanations[0].point == 6
 
 
 def test_open_point_14_the_layers():
-    ones = np.ones_like(PAPER.steps[0].quantities["mask/linear.weight"])
-    result = diverge(changed(PAPER, 0, "mask/linear.weight", ones))
+    ones = np.ones_like(FIRST.steps[0].quantities["mask/linear.weight"])
+    weight = FIRST.steps[0].inputs["parameters/linear.weight"]
+    dense = changed(FIRST, 0, "mask/linear.weight", ones)
+    result = diverge(dense)
+    assert not result.finding.used
+    assert diverge(changed(dense, 0, "sparse_weight/linear.weight", weight)).finding
     assert result.finding.explanations[0].point == 14
     fewer = diverge(changed(PAPER, 0, "initial_rates", np.full(2, 0.5)))
     assert fewer.finding.difference.problem == "shape"
@@ -109,7 +114,8 @@ def test_open_point_17_the_amount():
     long = Schedule(calibration_images=2_048, epochs=4, batch_size=8)
     notes = replace(PAPER.setting, schedule=long)
     other = replace(long, calibration_images=1_024)
-    claimed = replace(PAPER, setting=notes)
+    alone = StepTrace(FIRST.steps[0].inputs, {"rate_factor": np.array(0.0)})
+    claimed = Trace({0: alone}, notes)
     factor = 8 / 64 * 1 / (other.calibration_images // 8)
     result = diverge(changed(claimed, 0, "rate_factor", factor))
     assert result.finding.name == "rate_factor"
@@ -132,10 +138,12 @@ def test_a_later_step_begins_where_the_one_before_ended():
     step = trace.steps[1]
     name = "velocities/conv1.weight"
     inputs = step.inputs | {name: np.zeros_like(step.inputs[name])}
-    wrong = replace(trace, steps=trace.steps | {1: StepTrace(inputs, step.quantities)})
+    later = ("velocity/conv1.weight", "new_parameter/conv1.weight", "final_")
+    quantities = {n: v for n, v in step.quantities.items() if not n.startswith(later)}
+    wrong = replace(trace, steps=trace.steps | {1: StepTrace(inputs, quantities)})
     result = diverge(wrong)
     assert (result.finding.step, result.finding.name) == (1, f"inputs/{name}")
-    assert result.finding.explanations[0].point == 16
+    assert result.finding.explanations[0].name == "velocities-reset"
 
 
 def test_a_state_that_is_left_out_is_carried_over():

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from small_networks import classifier, make_images, make_network
+from small_networks import classifier, make_images, make_network, small_resnet
 
 from fcpts_ref.graphs.graph import IMAGES, Graph, Node
 from fcpts_ref.graphs.network import Network
@@ -43,7 +43,10 @@ def pooled() -> Graph:
 def network(kind: str = "plain") -> Network:
     """plain: thresholds begin on weights.  dead: channel 0 is 0 before its ReLU and so ties.
     lattice: weights are multiples of 1/64, the edges of 64 bins.  large: weights beyond 1.
+    residual: additions, a shortcut that subsamples and pads, a normalised input.
     """
+    if kind == "residual":
+        return make_network(small_resnet())
     base = make_network(pooled())
     p = {name: array.copy() for name, array in base.parameters.items()}
     if kind == "dead":
@@ -62,5 +65,5 @@ def network(kind: str = "plain") -> Network:
 def record(kind: str = "plain", steps: Any = (0, 1), target: float = 0.5, **settings: Any) -> Trace:
     """A trace of the first steps of a run of four epochs, three steps each."""
     method = FCPTS(**({"profile": "paper", "epochs": 4, "batch_size": BATCH} | settings))
-    images = make_images(pooled(), IMAGE_COUNT)
+    images = make_images(network(kind).graph, IMAGE_COUNT)
     return record_run(network(kind), images, target=target, steps=steps, method=method)

@@ -9,6 +9,7 @@ import pytest
 from comparing import assert_close
 from small_networks import make_images, make_network, small_plain, small_resnet
 
+from fcpts_ref.architectures.vision_transformer import vision_transformer
 from fcpts_ref.pruning.fcpts.method import FCPTS
 from fcpts_ref.pruning.fcpts.step import draw_samples, thresholds_of
 from fcpts_ref.pruning.problem import make_problem
@@ -17,24 +18,29 @@ torch = pytest.importorskip("torch")
 
 from parity.torch_fcpts import Run, as_tensor  # noqa: E402
 from parity.torch_networks import Plain, ResNet, load, statistics  # noqa: E402
+from parity.torch_vit import VisionTransformer  # noqa: E402
 
 TOLERANCE = 1e-10
 EPOCHS, BATCH, IMAGES, TARGET, SEED = 2, 4, 20, 0.7, 11
 NETWORKS = {
     "A": (small_resnet("A"), lambda: ResNet(1, 5, (3, 5, 6), 2, "A")),
     "B": (small_resnet("B"), lambda: ResNet(1, 5, (3, 5, 6), 2, "B")),
+    "transformer": (
+        vision_transformer(patch=4, features=6, depth=1, heads=2, classes=4, input_shape=(3, 8, 8)),
+        lambda: VisionTransformer(8, 4, 6, 1, 2, 4),
+    ),
     "plain": (small_plain(), lambda: Plain(4, (3, 4), 2, 6, True)),
 }
 FASTER = {"learning_rate": 0.3, "threshold_learning_rate": 0.5}  # ten steps then move every array
 
 
-def begin(graph, method):
+def begin(graph, method, images=IMAGES):
     """Return our problem and initial state.
 
     Sigmoid thresholds are moved off the weights that they come from: otherwise one ulp of
     sigmoid(logit(t)) would decide whether such a weight is pruned.
     """
-    problem = make_problem(make_network(graph), make_images(graph, IMAGES), TARGET, engine="numpy")
+    problem = make_problem(make_network(graph), make_images(graph, images), TARGET, engine="numpy")
     state = method.begin(problem)
     if method.conventions.threshold_parameter == "sigmoid":
         state = replace(state, threshold_parameters=state.threshold_parameters + 1e-3)
@@ -44,7 +50,8 @@ def begin(graph, method):
 def run_theirs(problem, state, method, make):
     """Run PyTorch on the same batches and samples, drawn in the order of Algorithm 1."""
     conventions = method.conventions
-    per_epoch = IMAGES // BATCH
+    images, batch, epochs = len(problem.images), method.batch_size, method.epochs
+    per_epoch = images // batch
     run = Run(
         load(make(), problem.network),
         load(make(), problem.network),
@@ -53,17 +60,17 @@ def run_theirs(problem, state, method, make):
         TARGET,
         method.control,
         conventions,
-        EPOCHS * per_epoch,
+        epochs * per_epoch,
         per_epoch,
         method.learn_rates,
         state.allocation.rates,
     )
     generator = np.random.default_rng(SEED)
-    for _ in range(EPOCHS):
-        order = generator.permutation(IMAGES)
+    for _ in range(epochs):
+        order = generator.permutation(images)
         for k in range(per_epoch):
             samples = draw_samples(list(problem.network.sizes.values()), conventions, generator)
-            run.step(problem.images[order[k * BATCH : (k + 1) * BATCH]], samples)
+            run.step(problem.images[order[k * batch : (k + 1) * batch]], samples)
     return run
 
 

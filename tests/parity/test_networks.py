@@ -10,11 +10,13 @@ from comparing import assert_close
 from small_networks import make_images, make_network, small_plain, small_resnet
 
 from fcpts_ref.architectures.resnet import resnet
+from fcpts_ref.architectures.vision_transformer import vision_transformer
 from fcpts_ref.graphs import execution
 
 torch = pytest.importorskip("torch")
 
 from parity.torch_networks import Plain, ResNet, load, statistics  # noqa: E402
+from parity.torch_vit import VisionTransformer  # noqa: E402
 
 TOLERANCE = 1e-10
 CASES: dict[str, Any] = {
@@ -25,6 +27,12 @@ CASES: dict[str, Any] = {
         lambda: ResNet(2, 3, (2, 4, 8), 3, "A"),
     ),
     "plain": (small_plain(), lambda: Plain(4, (3, 4), 2, 6, True)),
+    "transformer": (
+        vision_transformer(
+            patch=4, features=12, depth=2, heads=3, classes=5, input_shape=(3, 8, 8)
+        ),
+        lambda: VisionTransformer(8, 4, 12, 2, 3, 5),
+    ),
     "plain-bias": (small_plain(batch_norm=False), lambda: Plain(4, (3, 4), 2, 6, False)),
 }
 

@@ -30,11 +30,11 @@ class Block(nn.Module):
         self.extra = new - width
         self.stride = stride
         if option == "B" and (stride != 1 or self.extra):
-            self.shortcut = nn.Sequential(
+            self.downsample = nn.Sequential(
                 nn.Conv2d(width, new, 1, stride, bias=False), nn.BatchNorm2d(new)
             )
         else:
-            self.shortcut = self.option_a
+            self.downsample = self.option_a
 
     def option_a(self, x: Any) -> Any:
         front = self.extra // 2
@@ -43,7 +43,7 @@ class Block(nn.Module):
 
     def forward(self, x: Any) -> Any:
         y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+        return F.relu(self.bn2(self.conv2(y)) + self.downsample(x))
 
 
 class ResNet(nn.Module):
@@ -62,12 +62,13 @@ class ResNet(nn.Module):
                 layer.append(Block(width, new, stride, option))
                 width = new
             setattr(self, f"layer{stage}", nn.Sequential(*layer))
-        self.linear = nn.Linear(width, classes)
+        self.last = "linear" if option == "A" else "fc"
+        setattr(self, self.last, nn.Linear(width, classes))
 
     def forward(self, x: Any) -> Any:
         x = F.relu(self.bn1(self.conv1(self.normalise(x))))
         x = self.layer3(self.layer2(self.layer1(x)))
-        return self.linear(x.mean(dim=(2, 3)))
+        return getattr(self, self.last)(x.mean(dim=(2, 3)))
 
 
 class Plain(nn.Module):

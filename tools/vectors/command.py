@@ -13,7 +13,16 @@ from typing import Any
 import h5py
 import numpy as np
 
-from tools.vectors import equation_cases, fcpts_cases, layer_cases, method_cases
+from tools.vectors import (
+    activation_cases,
+    equation_cases,
+    fcpts_cases,
+    layer_cases,
+    method_cases,
+    shape_cases,
+    token_cases,
+    window_cases,
+)
 from tools.vectors.suite import RETIRED, Group, write_suite
 
 FROZEN = Path(__file__).resolve().parents[2] / "data" / "vectors"
@@ -25,6 +34,10 @@ def make_groups() -> list[Group]:
     return [
         *equation_cases.make_groups(),
         *layer_cases.make_groups(),
+        *window_cases.make_groups(),
+        *activation_cases.make_groups(),
+        *shape_cases.make_groups(),
+        *token_cases.make_groups(),
         *method_cases.make_groups(),
         *fcpts_cases.make_groups(),
     ]

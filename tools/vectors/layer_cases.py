@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tools.vectors import layers
 from tools.vectors.draw import Draw
-from tools.vectors.suite import Group, Operation
-
-Inputs = Callable[[Draw], dict[str, Any]]
-NAN = float("nan")
-BACKWARD = 100  # a backward case has its forward case's number plus this
+from tools.vectors.pairs import Inputs, make_layer_group
+from tools.vectors.pairs import add_pair as _pair
+from tools.vectors.suite import Group
 
 
 def make_groups() -> list[Group]:
@@ -25,47 +22,9 @@ def make_groups() -> list[Group]:
     return [make() for make in makers]
 
 
-def _group(name: str, title: str, **rules: str) -> Group:
-    operations = {
-        operation: Operation(getattr(layers, operation), rule) for operation, rule in rules.items()
-    }
-    group = Group(name, title, f"Layer {name}", operations)
-    group.note(
-        "EDGE",
-        why="Sizes of 1, windows of the whole image, strides that leave pixels over.",
-        effect="Shapes that real networks have at their last stages crash or read out of bounds.",
-    )
-    group.note(
-        "REJECT",
-        why="Bad input that computes something would hide the mistake that made it.",
-        effect="Wrong shapes broadcast silently into wrong numbers.",
-    )
-    return group
-
-
-def _pair(
-    group: Group,
-    number: int,
-    name: str,
-    comment: str,
-    inputs: Inputs,
-    *,
-    cotangent: str = "dy",
-    shape_of: str | None = None,
-    **details: Any,
-) -> None:
-    """Add a forward case, and its backward case with a random cotangent of the output's shape."""
-    group.add(number, f"{name}_forward", comment, inputs, **details)
-    expected = next(iter(group.cases[-1]["outputs"].values()))["value"]
-    shape = tuple(expected["shape"])
-    details.pop("rules", None)
-
-    def with_cotangent(draw: Draw) -> Mapping[str, Any]:
-        drawn = inputs(draw)
-        up: Any = draw.weights(*shape) if shape else 1.375
-        return {cotangent: up} | drawn
-
-    group.add(number + BACKWARD, f"{name}_backward", comment, with_cotangent, **details)
+def _group(name: str, title: str, source: Any = layers, **rules: str) -> Group:
+    """A group of cases; source: the module that derives its operations."""
+    return make_layer_group(source, name, title, **rules)
 
 
 def _images(*shape: int) -> Inputs:
@@ -171,6 +130,9 @@ def _linear() -> Group:
     _pair(group, 2, "linear", "without bias", drawn(3, 5, 4, False))
     _pair(group, 3, "linear", "square: a transposed weight fits, too", drawn(2, 4, 4, True))
     _pair(group, 4, "linear", "one of everything", drawn(1, 1, 1, True), flags=("EDGE",))
+    tokens = {"x": (2, 3, 4), "weight": (5, 4), "bias": (5,)}
+    _pair(group, 5, "linear", "tokens: over the last axis of three",
+          lambda draw: {name: draw.weights(*shape) for name, shape in tokens.items()})  # fmt: skip
     group.reject(
         90, "linear_forward", "the features differ",
         {"x": np.ones((2, 3)), "weight": np.ones((4, 2)), "bias": None},
@@ -366,6 +328,8 @@ def _flatten() -> Group:
     group = _group("flatten", "Images to rows", flatten_forward="exact", flatten_backward="exact")
     _pair(group, 1, "flatten", "row-major: channels, rows, columns", _images(2, 3, 2, 4))
     _pair(group, 2, "flatten", "one pixel", _images(2, 3, 1, 1), flags=("EDGE",))
+    _pair(group, 3, "flatten", "from the rows on: channels stay",
+          lambda d: {"x": d.weights(2, 3, 2, 4), "axis": 1})  # fmt: skip
     return group
 
 
@@ -406,6 +370,8 @@ def _make_softmax(name: str, title: str) -> Group:
     _pair(group, 4, name, "large numbers",
           lambda d: {"x": np.array([[1000.0, 1001.0, -1000.0], [0.0, -800.0, 1.0]])},
           flags=("EXTREME",))  # fmt: skip
+    _pair(group, 5, name, "over the first axis after the batch",
+          lambda d: {"x": d.weights(2, 3, 2), "axis": 0})  # fmt: skip
     return group
 
 

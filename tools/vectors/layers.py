@@ -6,7 +6,7 @@ differentiated numerically in extended precision, so that no derivative is deriv
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -101,23 +101,23 @@ def convolution_backward(
 
 def linear_forward(decide: Decisions, x: Any, weight: Any, bias: Any) -> Outputs:
     x, weight = exact(x), exact(weight)
-    y = zeros((x.shape[0], weight.shape[0]))
-    for n, k in indices(y.shape):
-        y[n, k] = total(x[n] * weight[k]) if x.shape[1] else mpf(0)
+    y = zeros((*x.shape[:-1], weight.shape[0]))
+    for *row, k in indices(y.shape):
+        y[(*row, k)] = total(x[tuple(row)] * weight[k]) if x.shape[-1] else mpf(0)
         if bias is not None:
-            y[n, k] += exact(bias)[k]
+            y[(*row, k)] += exact(bias)[k]
     return {"y": y}
 
 
 def linear_backward(decide: Decisions, dy: Any, x: Any, weight: Any, bias: Any) -> Outputs:
     dy, x, weight = exact(dy), exact(x), exact(weight)
     dx, dweight = zeros(x.shape), zeros(weight.shape)
-    for n, k, c in indices((*dy.shape, x.shape[1])):
-        dx[n, c] += dy[n, k] * weight[k, c]
-        dweight[k, c] += dy[n, k] * x[n, c]
+    for *row, k, c in indices((*dy.shape, x.shape[-1])):
+        dx[(*row, c)] += dy[(*row, k)] * weight[k, c]
+        dweight[k, c] += dy[(*row, k)] * x[(*row, c)]
     outputs = {"dx": dx, "dweight": dweight}
     if bias is not None:
-        outputs["dbias"] = np.array([total(dy[:, k]) for k in range(dy.shape[1])], dtype=object)
+        outputs["dbias"] = np.array([total(dy[..., k]) for k in range(len(weight))], dtype=object)
     return outputs
 
 
@@ -265,20 +265,22 @@ def zero_pad_backward(decide: Decisions, dy: Any, x: Any, before: int, after: in
     return {"dx": dx}
 
 
-def flatten_forward(decide: Decisions, x: Any) -> Outputs:
+def flatten_forward(decide: Decisions, x: Any, axis: int = 0) -> Outputs:
     x = exact(x)
-    y = zeros((x.shape[0], x[0].size))
-    for n in range(x.shape[0]):
-        for column, index in enumerate(indices(x.shape[1:])):
-            y[n, column] = x[(n, *index)]
+    kept, merged = x.shape[: axis + 1], x.shape[axis + 1 :]
+    y = zeros((*kept, len(list(indices(merged)))))
+    for row in indices(kept):
+        for column, index in enumerate(indices(merged)):
+            y[(*row, column)] = x[(*row, *index)]
     return {"y": y}
 
 
-def flatten_backward(decide: Decisions, dy: Any, x: Any) -> Outputs:
+def flatten_backward(decide: Decisions, dy: Any, x: Any, axis: int = 0) -> Outputs:
     dx = zeros(x.shape)
-    for n in range(x.shape[0]):
-        for column, index in enumerate(indices(x.shape[1:])):
-            dx[(n, *index)] = mpf(dy[n, column].item())
+    kept, merged = x.shape[: axis + 1], x.shape[axis + 1 :]
+    for row in indices(kept):
+        for column, index in enumerate(indices(merged)):
+            dx[(*row, *index)] = mpf(dy[(*row, column)].item())
     return {"dx": dx}
 
 
@@ -388,20 +390,26 @@ def _softmax(x: np.ndarray) -> np.ndarray:
     return y
 
 
-def softmax_forward(decide: Decisions, x: Any) -> Outputs:
-    return {"y": _softmax(exact(x))}
+def softmax_forward(decide: Decisions, x: Any, axis: int = -1) -> Outputs:
+    return {"y": _along(_softmax, exact(x), axis)}
 
 
-def softmax_backward(decide: Decisions, dy: Any, x: Any) -> Outputs:
-    return {"dx": differentiate(_softmax, exact(x), exact(dy))}
+def softmax_backward(decide: Decisions, dy: Any, x: Any, axis: int = -1) -> Outputs:
+    return {"dx": differentiate(lambda v: _along(_softmax, v, axis), exact(x), exact(dy))}
 
 
-def log_softmax_forward(decide: Decisions, x: Any) -> Outputs:
-    return {"y": _log_softmax(exact(x))}
+def log_softmax_forward(decide: Decisions, x: Any, axis: int = -1) -> Outputs:
+    return {"y": _along(_log_softmax, exact(x), axis)}
 
 
-def log_softmax_backward(decide: Decisions, dy: Any, x: Any) -> Outputs:
-    return {"dx": differentiate(_log_softmax, exact(x), exact(dy))}
+def log_softmax_backward(decide: Decisions, dy: Any, x: Any, axis: int = -1) -> Outputs:
+    return {"dx": differentiate(lambda v: _along(_log_softmax, v, axis), exact(x), exact(dy))}
+
+
+def _along(function: Callable[[Any], Any], x: np.ndarray, axis: int) -> np.ndarray:
+    """Apply a function over the last axis to an axis counted without the batch."""
+    at = axis + 1 if axis >= 0 else axis
+    return np.moveaxis(function(np.moveaxis(x, at, -1).copy()), -1, at)
 
 
 def _cross_entropy(logits: np.ndarray, labels: Any) -> np.ndarray:

@@ -9,6 +9,7 @@ from operator import index
 from typing import Any, Final
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.layers.padding import Sides, as_padding
 
 REQUIRED: Final = object()
 
@@ -52,6 +53,27 @@ def counts(value: Any) -> tuple[int, int]:
     return _pair(value, lowest=0)
 
 
+def paddings(value: Any) -> Sides:
+    """an integer of at least 0, two (vertical, horizontal), or four (top, left, bottom, right)"""
+    numbers = value if isinstance(value, tuple | list) else (value,)
+    return as_padding(tuple(_integer(number, lowest=0) for number in numbers))
+
+
+def integer(value: Any) -> int:
+    """an integer"""
+    return _integer(value, lowest=-(2**31))
+
+
+def integers(value: Any) -> tuple[int, ...]:
+    """a list of integers"""
+    return tuple(map(integer, _list(value)))
+
+
+def count_list(value: Any) -> tuple[int, ...]:
+    """a list of integers of at least 0"""
+    return tuple(map(count, _list(value)))
+
+
 def flag(value: Any) -> bool:
     """true or false"""
     if not isinstance(value, bool):
@@ -67,6 +89,28 @@ def share(value: Any) -> float:
 def amount(value: Any) -> float:
     """a finite number of at least 0"""
     return _number(value, 0.0, math.inf)
+
+
+def number(value: Any) -> float:
+    """a finite number"""
+    return _number(value, -math.inf, math.inf)
+
+
+def numbers(value: Any) -> tuple[float, ...]:
+    """a list of finite numbers"""
+    return tuple(map(number, _list(value)))
+
+
+def choice(*names: str) -> Callable[[Any], str]:
+    """Return the check that a value is one of these names."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or value not in names:
+            raise ValueError
+        return value
+
+    check.__doc__ = f"one of {', '.join(names)}"
+    return check
 
 
 def complete(declared: Mapping[str, Attribute], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +140,7 @@ def complete(declared: Mapping[str, Attribute], given: Mapping[str, Any]) -> dic
 def _checked(name: str, attribute: Attribute, value: Any) -> Any:
     try:
         return attribute.check(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:  # InputError is a ValueError
         raise InputError(
             f"has {name} {str(value)[:80]!r}; expected {_expected(attribute)}"
         ) from error
@@ -118,6 +162,12 @@ def _integer(value: Any, lowest: int) -> int:
 def _pair(value: Any, lowest: int) -> tuple[int, int]:
     vertical, horizontal = value if isinstance(value, tuple | list) else (value, value)
     return _integer(vertical, lowest), _integer(horizontal, lowest)
+
+
+def _list(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, tuple | list):
+        raise TypeError
+    return tuple(value)
 
 
 def _number(value: Any, lowest: float, highest: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.graphs.operations.attributes import Attribute, counts, flag, size, sizes
+from fcpts_ref.graphs.operations.attributes import Attribute, flag, paddings, size, sizes
 from fcpts_ref.graphs.operations.operation import (
     Array,
     Arrays,
@@ -22,13 +22,14 @@ from fcpts_ref.graphs.operations.operation import (
     weights_macs,
 )
 from fcpts_ref.layers.convolution import convolution_backward, convolution_forward, output_size
+from fcpts_ref.layers.padding import ends
 
 ATTRIBUTES = {
     "in_channels": Attribute(size),
     "out_channels": Attribute(size),
     "kernel": Attribute(sizes),
     "stride": Attribute(sizes, (1, 1)),
-    "padding": Attribute(counts, (0, 0)),
+    "padding": Attribute(paddings, (0, 0, 0, 0)),
     "dilation": Attribute(sizes, (1, 1)),
     "groups": Attribute(size, 1),
     "bias": Attribute(flag, False),
@@ -58,12 +59,10 @@ def _shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
         raise InputError(f"reads {C} channels; expected {attributes['in_channels']}")
     if C % G or K % G:
         raise InputError(f"has {C} and {K} channels; expected multiples of its {G} groups")
-    P, Q = (
-        output_size(
-            side, *(attributes[n][axis] for n in ("kernel", "stride", "padding", "dilation"))
-        )
-        for axis, side in enumerate((H, W))
-    )
+    P, Q = map(
+        output_size, (H, W), attributes["kernel"], attributes["stride"],
+        ends(attributes["padding"]), attributes["dilation"],
+    )  # fmt: skip
     return K, P, Q
 
 

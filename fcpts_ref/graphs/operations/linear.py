@@ -11,10 +11,12 @@ from fcpts_ref.graphs.operations.operation import (
     Array,
     Arrays,
     Attributes,
+    Channels,
     Operation,
     Shape,
     Stored,
     mixed,
+    one_to_one,
     weight_and_bias,
     weights_macs,
 )
@@ -37,9 +39,11 @@ def _backward(dy: Array, cache: Any) -> Any:
 
 
 def _shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
-    if inputs[0] != (attributes["in_features"],):
-        raise InputError(f"reads {inputs[0]}; expected ({attributes['in_features']},)")
-    return (attributes["out_features"],)
+    if not inputs[0] or inputs[0][-1] != attributes["in_features"]:
+        raise InputError(
+            f"reads {inputs[0]}; expected {attributes['in_features']} features on the last axis"
+        )
+    return (*inputs[0][:-1], attributes["out_features"])
 
 
 def _stored(attributes: Attributes) -> dict[str, Stored]:
@@ -52,4 +56,9 @@ def _macs(inputs: Sequence[Shape], output: Shape, attributes: Attributes) -> int
     return weights_macs(inputs, output, (output[-1], attributes["in_features"]))
 
 
-LINEAR = Operation(_forward, _backward, ATTRIBUTES, _shape, _stored, _macs, mixed)
+def _channels(inputs: Sequence[Shape], attributes: Attributes) -> tuple[Channels | None, ...]:
+    """Features are mixed; tokens, or whatever comes before them, keep to themselves."""
+    return (mixed if len(inputs[0]) == 1 else one_to_one)(inputs, attributes)
+
+
+LINEAR = Operation(_forward, _backward, ATTRIBUTES, _shape, _stored, _macs, _channels)

@@ -23,7 +23,7 @@ Channels = NDArray[np.int64]
 
 Role = Literal["weight", "scale", "bias", "embedding", "statistic", "constant"]
 LEARNED: tuple[Role, ...] = ("weight", "scale", "bias", "embedding")
-Initial = Literal["he", "ones", "zeros"]
+Initial = Literal["he", "ones", "zeros", "small"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Stored:
 
     role: a "weight" can be pruned (convention 14); "scale", "bias" and "embedding" are learned
         too; a "statistic" is updated in training; a "constant" never changes.
-    initial: "he" (normal, variance 2 / fan-in), "ones" or "zeros".
+    initial: "he" (normal, variance 2 / fan-in), "ones", "zeros", or "small" (normal, standard
+        deviation 0.02: Dosovitskiy et al. and their successors for embeddings).
     positive: "strictly" if all values must be above 0, "weakly" if they must be at least 0.
     """
 

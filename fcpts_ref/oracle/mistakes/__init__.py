@@ -1,4 +1,4 @@
-"""Known mistakes: for a quantity that differs, the value that each mistake would give."""
+"""The catalogue of known mistakes, and the values that they give to a quantity."""
 
 from __future__ import annotations
 
@@ -7,24 +7,54 @@ from collections.abc import Iterator
 import numpy as np
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.oracle.evidence import Candidate, Evidence
-from fcpts_ref.oracle.mistakes import beginning, layers, objective, thresholds, update
+from fcpts_ref.oracle.evidence import Array, Evidence
+from fcpts_ref.oracle.mistakes import (
+    backward,
+    beginning,
+    density,
+    forward,
+    losses,
+    masks,
+    normalisation,
+    projection,
+    rates,
+    schedule,
+    thresholds,
+    update,
+)
+from fcpts_ref.oracle.mistakes.mistake import CATALOGUE, Mistake, Values
 
-MISTAKES = {
-    **beginning.MISTAKES,
-    **objective.MISTAKES,
-    **layers.MISTAKES,
-    **thresholds.MISTAKES,
-    **update.MISTAKES,
+MODULES = (
+    beginning,
+    schedule,
+    masks,
+    forward,
+    normalisation,
+    losses,
+    rates,
+    density,
+    backward,
+    thresholds,
+    update,
+    projection,
+)
+
+FUNCTIONS: dict[str, tuple[Values, ...]] = {
+    quantity: tuple(m.VALUES[quantity] for m in MODULES if quantity in m.VALUES)
+    for quantity in dict.fromkeys(quantity for m in MODULES for quantity in m.VALUES)
 }
-"""Functions of the evidence that yield candidates, by quantity."""
+"""By quantity: the functions that yield mistakes by name with their values."""
+
+__all__ = ["CATALOGUE", "FUNCTIONS", "Mistake", "values_of"]
+
+__all__ = ["CATALOGUE", "FUNCTIONS", "Mistake", "values_of"]
 
 
-def candidates(evidence: Evidence) -> Iterator[Candidate]:
-    """Yield the mistakes that are known for this quantity, each with its value."""
-    known = MISTAKES.get(evidence.quantity)
-    try:
-        for point, text, value in known(evidence) if known is not None else ():
-            yield point, text, np.asarray(value)
-    except (InputError, KeyError):  # an array that the mistake needs was not recorded
-        return
+def values_of(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    """Yield the mistakes that are known for this quantity, each with the value that it gives."""
+    for function in FUNCTIONS.get(evidence.quantity, ()):
+        try:
+            for name, value in function(evidence):
+                yield name, np.asarray(value)
+        except (InputError, KeyError):  # an array that a mistake needs was not recorded
+            continue

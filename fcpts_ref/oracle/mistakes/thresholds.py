@@ -1,151 +1,132 @@
-"""Mistakes in Equations 7 to 14, the gradients of the thresholds."""
+"""Mistakes in Equations 9 and 14, and in joining the gradients of thresholds and weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
-from fcpts_ref.oracle.evidence import Array, Candidate, Evidence
-from fcpts_ref.pruning.fcpts.step import bandwidth_of
-from fcpts_ref.spec import equations
+from fcpts_ref.oracle.evidence import Array, Evidence
+from fcpts_ref.oracle.mistakes.mistake import Values
 
 
-def _densities(evidence: Evidence) -> Iterator[Candidate]:
-    conventions = evidence.conventions
-    for text, estimate in _density_mistakes(evidence).items():
-        layers = zip(
-            evidence.expected["thresholds"],
-            evidence.weights.values(),
-            evidence.samples,
-            strict=True,
-        )
-        yield 10, text, np.array([estimate(np.array([t, -t]), w, s) for t, w, s in layers])
-    if conventions.density == "kernel":
-        h = np.array([bandwidth_of(w, conventions) for w in evidence.weights.values()])[
-            :, np.newaxis
-        ]
-        yield 10, "the kernels are not divided by the bandwidth", evidence.value * h
-
-
-def _density_mistakes(evidence: Evidence) -> dict[str, Callable[[Array, Array, Array], Array]]:
-    conventions = evidence.conventions
-    factor = conventions.bandwidth_factor
-
-    def right_closed(points: Array, w: Array, _: Array) -> Array:
-        heights, edges = np.histogram(w, bins=conventions.histogram_bins, density=True)
-        k = np.searchsorted(edges, points, side="left") - 1
-        inside = (k >= 0) & (k < len(heights))
-        return np.where(inside, heights[np.clip(k, 0, len(heights) - 1)], 0.0)
-
-    def last_bin_closed(points: Array, w: Array, _: Array) -> Array:
-        inside = equations.histogram_density(points, w, bins=conventions.histogram_bins)
-        heights, edges = np.histogram(w, bins=conventions.histogram_bins, density=True)
-        return np.where(points == edges[-1], heights[-1], inside)
-
-    def kernel(points: Array, w: Array, h: Any) -> Array:
-        return equations.density(points, w, h)
-
-    if conventions.density == "histogram":
-        return {
-            "histogram bins are closed above, not below": right_closed,
-            "the last bin is closed when looked up": last_bin_closed,
-        }
-    return {
-        "the biased standard deviation in the bandwidth": lambda x, w, s: kernel(
-            x, w.ravel()[s], factor * w.std()
-        ),
-        "the standard deviation of the samples, not of the layer": lambda x, w, s: kernel(
-            x, w.ravel()[s], factor * w.ravel()[s].std(ddof=1)
-        ),
-        "all weights of the layer, not the drawn ones": lambda x, w, s: kernel(
-            x, w.ravel(), bandwidth_of(w, conventions)
-        ),
-    }
-
-
-def _drate_dthreshold(evidence: Evidence) -> Iterator[Candidate]:
-    p = evidence.expected["densities"]
-    yield None, "p(-t) is missing", p[:, 0]
-    yield None, "2 p(t), as if p were symmetric", 2 * p[:, 0]
-    yield None, "p(t) - p(-t)", p[:, 0] - p[:, 1]
-
-
-def _dcontrol_drate(evidence: Evidence) -> Iterator[Candidate]:
-    r, N = evidence.expected["rates"], np.array([w.size for w in evidence.weights.values()])
-    excess = abs((r * N).sum() / N.sum() - evidence.setting.target)
-    if excess < 1e-12:
-        text = f"the rate is on the target but for rounding ({excess:.1g}), which decides the sign"
-        yield 12, text, -evidence.value
-        yield 12, text, np.sign(evidence.mine.sum()) * N / N.sum()
-    yield None, "the sign", -evidence.value
-    yield None, "layers are not weighted by N", np.sign(evidence.value) / len(N)
-    yield None, "no division by the sum of N", np.sign(evidence.value) * N
-
-
-def _dcontrol_dthreshold(evidence: Evidence) -> Iterator[Candidate]:
-    yield None, "dr/dt is missing", evidence.expected["dcontrol_drate"]
-    total = evidence.value.sum()
-    weight = evidence.mine.sum() / total if total else np.nan
-    if np.isfinite(weight):
-        yield 13, f"weighted with {weight:.6g}", evidence.value * weight
-
-
-def _dmask_dthreshold(evidence: Evidence) -> Iterator[Candidate]:
-    u = np.abs(evidence.weights[evidence.item]) - evidence.expected["thresholds"][evidence.layer]
-    yield 2, "the surrogate's sign", -evidence.value
-    yield 2, "the factor 0.5 of Equation 1 is missing", 2 * evidence.value
-    yield 2, "straight through everywhere, not clipped to -1 < |w| - t < 1", np.full_like(u, -0.5)
-    yield 2, "clipped to half the width", np.where(np.abs(u) < 0.5, -0.5, 0.0)
-    yield 2, "the derivative of a step: 0", np.zeros_like(u)
-    yield 2, "the derivative of tanh", -0.5 * (1 - np.tanh(u) ** 2)
+def _dmask_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    W = np.abs(evidence.weights[evidence.item])
+    u, right = W - evidence.given["thresholds"][evidence.layer], evidence.value
+    yield "surrogate-sign", -right
+    yield "surrogate-doubled", 2 * right
+    yield "surrogate-unclipped", np.full_like(u, -0.5)
+    yield "surrogate-half-width", np.where(np.abs(u) < 0.5, -0.5, 0.0)
+    yield "surrogate-double-width", np.where(np.abs(u) < 2, -0.5, 0.0)
+    yield "surrogate-zero", np.zeros_like(u)
+    yield "surrogate-tanh", -0.5 * (1 - np.tanh(u) ** 2)
     sigmoid = 1 / (1 + np.exp(-u))
-    yield 2, "the derivative of a sigmoid", -sigmoid * (1 - sigmoid)
+    yield "surrogate-sigmoid", -sigmoid * (1 - sigmoid)
+    yield "surrogate-gauss", -np.exp(-0.5 * u * u) / np.sqrt(2 * np.pi)
+    yield "surrogate-triangle", -0.5 * np.maximum(1 - np.abs(u), 0)
+    yield "surrogate-of-magnitude", np.where(W < 1, -0.5, 0.0)
+    yield "surrogate-where-kept", right * (evidence.given[f"mask/{evidence.item}"] != 0)
 
 
-def _dmask(evidence: Evidence) -> Iterator[Candidate]:
-    W, M = evidence.weights[evidence.item], evidence.expected[f"mask/{evidence.item}"]
-    dsparse = evidence.expected[f"dsparse_weight/{evidence.item}"]
-    yield 3, "pruned weights are left out", evidence.value * (M != 0)
-    yield None, "the factor W is missing", dsparse
-    yield 3, "nothing reaches the mask", np.zeros_like(W)
+def _dmask(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    W, M = evidence.weights[evidence.item], evidence.given[f"mask/{evidence.item}"]
+    dsparse = evidence.given[f"dsparse_weight/{evidence.item}"]
+    yield "dmask-pruned-left-out", evidence.value * (M != 0)
+    yield "dmask-without-weight", dsparse
+    yield "dmask-zero", np.zeros_like(W)
+    yield "dmask-by-magnitude", dsparse * np.abs(W)
+    yield "dmask-by-sign", dsparse * np.sign(W)
+    yield "dmask-by-square", dsparse * W * W
+    yield "dmask-of-dense-weight", dsparse * evidence.setting.network.parameters[evidence.item]
+    yield "dmask-minus", -evidence.value
 
 
-def _dreconstruction_dthreshold(evidence: Evidence) -> Iterator[Candidate]:
-    parts = {
-        name: evidence.expected[f"dmask/{name}"] * evidence.expected[f"dmask_dthreshold/{name}"]
-        for name in evidence.weights
-    }
-    kept = {name: evidence.expected[f"mask/{name}"] != 0 for name in parts}
-    yield 3, "pruned weights are left out", np.array([p[kept[n]].sum() for n, p in parts.items()])
-    yield 3, "L_rec does not reach the thresholds", np.zeros(len(parts))
-    yield (
-        None,
-        "the mean over the weights in place of the sum",
-        np.array([p.mean() for p in parts.values()]),
+def _dreconstruction_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    given, names = evidence.given, evidence.layers
+    parts = [given[f"dmask/{n}"] * given[f"dmask_dthreshold/{n}"] for n in names]
+    kept = [given[f"mask/{n}"] != 0 for n in names]
+    pairs = list(zip(parts, kept, strict=True))
+    yield "drec-pruned-left-out", np.array([p[k].sum() for p, k in pairs])
+    yield "drec-kept-left-out", np.array([p[~k].sum() for p, k in pairs])
+    yield "drec-zero", np.zeros(len(parts))
+    yield "drec-mean", np.array([p.mean() for p in parts])
+    yield "drec-magnitudes", np.array([np.abs(p).sum() for p in parts])
+    yield "drec-sign", -evidence.value
+    yield "drec-doubled", 2 * evidence.value
+    yield "drec-without-surrogate", np.array([given[f"dmask/{n}"].sum() for n in names])
+
+
+def _dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    yield "dthreshold-sign", -evidence.value
+    control = evidence.given.get("dcontrol_dthreshold")
+    reconstruction = evidence.given.get("dreconstruction_dthreshold")
+    if control is None or reconstruction is None:
+        return
+    yield "dthreshold-control-alone", control
+    yield "dthreshold-reconstruction-alone", reconstruction
+    yield "dthreshold-difference", reconstruction - control
+    yield "dthreshold-other-difference", control - reconstruction
+    yield "dthreshold-mean", (control + reconstruction) / 2
+    yield "dthreshold-weight-10", reconstruction + 10 * control
+    yield "dthreshold-weight-0.1", reconstruction + 0.1 * control
+    yield "dthreshold-twice", reconstruction + 2 * control
+    yield "dthreshold-through-sum", reconstruction * control
+
+
+def _dweight(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    W, M = evidence.weights[evidence.item], evidence.given[f"mask/{evidence.item}"]
+    dsparse = evidence.given[f"dsparse_weight/{evidence.item}"]
+    through = (
+        -0.5 * dsparse * W * (np.abs(np.abs(W) - evidence.given["thresholds"][evidence.layer]) < 1)
     )
-    yield 2, "the surrogate's sign", -evidence.value
+    yield "dweight-unmasked", dsparse
+    yield "dweight-mask-squared", M * M * dsparse
+    yield "dweight-through-mask-sign", M * dsparse + through * np.sign(W)
+    yield "dweight-through-mask-unsigned", M * dsparse - through
+    yield "dweight-inverted", (1 - M) * dsparse
+    before = evidence.earlier.get(f"mask/{evidence.item}")
+    if before is not None:
+        yield "dweight-stale-mask", before * dsparse
 
 
-def _dthreshold(evidence: Evidence) -> Iterator[Candidate]:
-    control = evidence.expected.get("dcontrol_dthreshold")
-    reconstruction = evidence.expected.get("dreconstruction_dthreshold")
-    if control is not None:
-        yield 3, "L_c alone moves the thresholds", control
-    if reconstruction is not None:
-        yield 13, "L_rec alone moves the thresholds", reconstruction
-    yield None, "the sign", -evidence.value
+def _dparameter(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    right, w = evidence.value, evidence.state.parameters[evidence.item]
+    yield "dparameter-frozen", np.zeros_like(right)
+    if evidence.name in evidence.earlier:
+        yield "dparameter-accumulated", right + evidence.earlier[evidence.name]
+    yield "dparameter-sum", right * evidence.batch
+    yield "dparameter-mean-twice", right / evidence.batch
+    yield "dparameter-with-decay", right + evidence.conventions.weight_decay * w
+    yield "dparameter-sign", -right
+    yield "dparameter-normalised", right / np.sqrt((right * right).sum())
+    dsparse = evidence.given.get(f"dsparse_weight/{evidence.item}")
+    if dsparse is not None:
+        yield "dparameter-unmasked", dsparse
 
 
-MISTAKES = {
-    "densities": _densities,
-    "drate_dthreshold": _drate_dthreshold,
-    "dcontrol_drate": _dcontrol_drate,
-    "dcontrol_dthreshold": _dcontrol_dthreshold,
+def _dthreshold_parameter(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    t, dt, right = evidence.given["thresholds"], evidence.given["dthreshold"], evidence.value
+    s, slope = evidence.state.threshold_parameters, t * (1 - t)
+    if evidence.conventions.threshold_parameter == "sigmoid":
+        yield "sigmoid-derivative-missing", dt
+        yield "sigmoid-derivative-t", dt * t
+        yield "sigmoid-derivative-1-t", dt * (1 - t)
+        yield "sigmoid-derivative-of-s", dt * s * (1 - s)
+        yield "sigmoid-derivative-divided", dt / slope
+        yield "sigmoid-derivative-twice", dt * slope**2
+    else:
+        yield "sigmoid-derivative-added", dt * slope
+    yield "dthreshold-parameter-sign", -right
+    if evidence.name in evidence.earlier:
+        yield "dthreshold-parameter-accumulated", right + evidence.earlier[evidence.name]
+
+
+VALUES: dict[str, Values] = {
     "dmask_dthreshold": _dmask_dthreshold,
     "dmask": _dmask,
     "dreconstruction_dthreshold": _dreconstruction_dthreshold,
     "dthreshold": _dthreshold,
+    "dweight": _dweight,
+    "dparameter": _dparameter,
+    "dthreshold_parameter": _dthreshold_parameter,
 }
-"""Functions of the evidence, by quantity."""

@@ -24,7 +24,7 @@ from fcpts_ref.pruning.fcpts.step import (
     thresholds_at,
     thresholds_of,
 )
-from fcpts_ref.pruning.fcpts.views import Seen, seen_in
+from fcpts_ref.pruning.fcpts.views import seen_in
 from fcpts_ref.pruning.masks import (
     allocate_within,
     final_masks,
@@ -83,7 +83,8 @@ class FCPTS(MethodBase):
     epochs, batch_size: passes over the calibration images; an incomplete last batch is left out.
     learn_rates: False keeps every layer at its initial rate (the paper's Figure 4); with a ramp,
         at its rate in the allocation of each step's target.
-    augmentation: "none", "crop" or "crop-flip" of the calibration images, drawn again every epoch.
+    augmentation: of the calibration images, drawn again every epoch: "none", "crop", "crop-flip" or
+        "resized-crop-flip" (``data.augmentation``).
     views: if not 0, the number of augmented views of each image, used in turn, so that the dense
         network (if its batch norm evaluates) runs on each of them only once.
     ramp: the share of the steps over which the target grows from RAMP_START to its value, with
@@ -256,9 +257,9 @@ class FCPTS(MethodBase):
         state = replace(state, views=remembered)
         order = generator.permutation(n)
         records = []
-        for start in range(0, n - batch + 1, batch):
-            chosen = order[start : start + batch]
-            state, record = self._step(problem, state, seen, chosen, generator)
+        chosen = [order[start : start + batch] for start in range(0, n - batch + 1, batch)]
+        for images, dense in seen.batches(problem.images, chosen):
+            state, record = self._step(problem, state, images, dense, generator)
             records.append(record)
             on_step(StepReport(state.step, self.steps(problem), batch, record))
         return replace(state, history=_extended(state.history, records))
@@ -352,12 +353,11 @@ class FCPTS(MethodBase):
         self,
         problem: Problem,
         state: State,
-        seen: Seen,
-        chosen: Array,
+        images: Array,
+        dense: Arrays | None,
         generator: np.random.Generator,
     ) -> tuple[State, dict[str, Any]]:
         conventions = self.conventions
-        images, dense = seen.batch(problem.images, chosen)
         steps = self.steps(problem)
         warmup = min(conventions.warmup_epochs * (steps // max(self.epochs, 1)), steps)
         factor = warmup_cosine(state.step, steps, warmup) * len(images) / LEARNING_RATE_BATCH

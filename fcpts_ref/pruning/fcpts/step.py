@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.execution import Observe, observed
 from fcpts_ref.objectives.make import make_objective
+from fcpts_ref.pruning.arithmetic import spread
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.units import SINGLE_WEIGHTS
 from fcpts_ref.spec import equations
@@ -23,11 +26,11 @@ from fcpts_ref.spec.allocation import Allocation
 from fcpts_ref.spec.bounds import bounded_thresholds, clip_thresholds
 from fcpts_ref.spec.budget import threshold_of_count
 from fcpts_ref.spec.conventions import SIGMOID_FLOOR, Conventions
+from fcpts_ref.spec.optim import sgd_move
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 Control = Literal["loss", "projection"]
-Observe = Callable[[str, Any], None]
 
 
 @dataclass(frozen=True)
@@ -71,22 +74,25 @@ def step(
 
     samples: the weights drawn for Eq. 12 (``draw_samples``); rate_factor: on both learning rates;
     dense: the dense network's outputs (B, ...) if known, for which its batch norm must evaluate.
-    ``observe(name, value)`` is called with every quantity in the order in which it is computed.
+    ``observe(name, value)`` is called with every quantity in the order in which it is computed, and
+    may return another value, with which the step then continues.
     Returns the new state and the step's numbers.
     """
-    see = observe or _see_nothing
+    see = partial(observed, observe)
     names = problem.prunable
     W = {name: state.parameters[name] for name in names}
     U = {name: problem.unit.magnitudes(w) for name, w in W.items()}  # the units' magnitudes
     N = problem.totals
-    t = thresholds_of(state.threshold_parameters, conventions)  # (L,)
+    t = see("thresholds", thresholds_of(state.threshold_parameters, conventions))  # (L,)
 
     # 1. Forward propagation
     sparse, M, r = {}, {}, np.empty_like(t)
     for i, name in enumerate(names):  # Equations 2, 1 and 10
-        sparse[name], M[name], r[i] = _masked_weight(problem, W[name], U[name], t[i], conventions)
-        see(f"mask/{name}", M[name])
-        see(f"sparse_weight/{name}", sparse[name])
+        masked, mask, r[i] = _masked_weight(problem, W[name], U[name], t[i], conventions)
+        M[name] = see(f"mask/{name}", mask)
+        if M[name] is not mask:
+            masked = equations.sparse_weight(W[name], M[name])
+        sparse[name] = see(f"sparse_weight/{name}", masked)
     if dense is None:
         dense = _dense_outputs(problem, images, conventions)
     passed = problem.student.forward(
@@ -99,20 +105,16 @@ def step(
     )
     objective = make_objective(conventions)
     compared = objective.outputs(problem.network.graph)
-    dense_outputs = {name: dense[name] for name in compared}
-    sparse_outputs = {name: passed.outputs[name] for name in compared}
+    dense_outputs = {name: see(f"dense_{name}", dense[name]) for name in compared}
+    sparse_outputs = {name: see(f"sparse_{name}", passed.outputs[name]) for name in compared}
     L_rec, doutputs = objective.loss_and_gradients(dense_outputs, sparse_outputs)  # Equation 4
-    L_c = equations.control_loss(r, N, problem.target)
+    L_rec, r = see("reconstruction_loss", L_rec), see("rates", r)
+    L_c = see("control_loss", equations.control_loss(r, N, problem.target))
     L = equations.total_loss(L_rec, L_c, control_weight=conventions.control_weight)
-    forward: dict[str, Any] = {f"dense_{name}": value for name, value in dense_outputs.items()}
-    forward |= {f"sparse_{name}": value for name, value in sparse_outputs.items()}
-    forward |= {"reconstruction_loss": L_rec, "rates": r, "control_loss": L_c, "total_loss": L}
-    for quantity, value in forward.items():
-        see(quantity, value)
+    L = see("total_loss", L)
 
     # 2. Backward propagation
-    for name, doutput in doutputs.items():
-        see(f"dsparse_{name}", doutput)
+    doutputs = {name: see(f"dsparse_{name}", doutput) for name, doutput in doutputs.items()}
     every = conventions.reconstruction_moves_thresholds or conventions.mask_gradient_reaches_weights
     gradients = problem.student.backward(
         passed, doutputs, weight_gradient="all" if every else "kept"
@@ -123,15 +125,14 @@ def step(
             dt = dt + _control_part(problem, U, t, r, N, samples, conventions, see)
         if conventions.reconstruction_moves_thresholds:  # convention 3
             dt = dt + _reconstruction_part(problem, W, U, t, gradients, observe)
-        see("dthreshold", dt)
+        dt = see("dthreshold", dt)
     gradients |= _weight_gradients(W, t, M, gradients, names, conventions, see)
 
     # 3. Gradient descent
     new = _descend(problem, state, gradients, dt, t, conventions, rate_factor, see)
     new = _controlled(new, problem, conventions, control, learn_rates)
     new = replace(new, buffers=dict(passed.buffers))
-    new_t = thresholds_of(new.threshold_parameters, conventions)
-    see("new_thresholds", new_t)
+    see("new_thresholds", thresholds_of(new.threshold_parameters, conventions))
     record = {
         "reconstruction_loss": float(L_rec),
         "control_loss": float(L_c),
@@ -212,14 +213,12 @@ def _control_part(
     p = np.array(
         [densities(problem, w, t[i], samples[i], conventions) for i, w in enumerate(U.values())]
     )
-    dr_dt = equations.rate_threshold_gradient(p[:, 0], p[:, 1])
+    p = see("densities", p)  # (L, 2): p(t), p(-t)
+    dr_dt = see("drate_dthreshold", equations.rate_threshold_gradient(p[:, 0], p[:, 1]))
     dLc_dr = equations.control_loss_gradient(r, N, problem.target, at_target=conventions.at_target)
-    dLc_dt = equations.control_threshold_gradient(dLc_dr, dr_dt)
-    see("densities", p)  # (L, 2): p(t), p(-t)
-    see("drate_dthreshold", dr_dt)
-    see("dcontrol_drate", dLc_dr)
-    see("dcontrol_dthreshold", dLc_dt)
-    return conventions.control_weight * dLc_dt
+    dLc_dr = see("dcontrol_drate", dLc_dr)
+    dLc_dt = see("dcontrol_dthreshold", equations.control_threshold_gradient(dLc_dr, dr_dt))
+    return conventions.control_weight * np.asarray(dLc_dt)
 
 
 def _reconstruction_part(
@@ -233,18 +232,15 @@ def _reconstruction_part(
     """Return dL_rec/dt (L,), Equation 14, summed over the units of each layer."""
     dLrec_dt = np.empty_like(t)
     for i, (name, w) in enumerate(W.items()):
-        if problem.unit is SINGLE_WEIGHTS:
+        if problem.unit is SINGLE_WEIGHTS and observe is None:
             dLrec_dt[i] = problem.arithmetic.threshold_gradient(w, t[i], gradients[name])
         else:
             dM = problem.unit.total(gradients[name] * w)  # (units,)
             dM_dt = equations.mask_threshold_gradient(U[name], t[i])
+            dM_dt = observed(observe, f"dmask_dthreshold/{name}", dM_dt)
+            dM = observed(observe, f"dmask/{name}", dM)
             dLrec_dt[i] = equations.reconstruction_threshold_gradient(dM, dM_dt)
-        if observe is not None:  # its factors, which the sum alone does not need
-            observe(f"dmask/{name}", gradients[name] * w)
-            observe(f"dmask_dthreshold/{name}", equations.mask_threshold_gradient(w, t[i]))
-    if observe is not None:
-        observe("dreconstruction_dthreshold", dLrec_dt)
-    return dLrec_dt
+    return np.asarray(observed(observe, "dreconstruction_dthreshold", dLrec_dt))
 
 
 def densities(
@@ -255,23 +251,24 @@ def densities(
     if conventions.density == "histogram":
         p = problem.arithmetic.histogram_density(points, weight, bins=conventions.histogram_bins)
     else:
-        h = bandwidth_of(weight, conventions)
+        h = bandwidth_of(weight, conventions, problem.arithmetic.spread)
         p = problem.arithmetic.density(points, weight.ravel()[sample], h)
     return float(p[0]), float(p[1])
 
 
-def bandwidth_of(weight: Array, conventions: Conventions) -> float:
+def bandwidth_of(
+    weight: Array, conventions: Conventions, spread: Callable[[Array], float] = spread
+) -> float:
     """Return the bandwidth h of Equation 12 in the unit of the weights (convention 11).
 
     "absolute": the factor itself; "relative": the factor times the layer's unbiased standard
     deviation, as a scalar ``bw_method`` of ``scipy.stats.gaussian_kde``.
+
+    spread: computes that deviation.
     """
     if conventions.bandwidth == "absolute":
         return conventions.bandwidth_factor
-    if weight.min() == weight.max():  # else rounding could give a spread above 0
-        return 0.0
-    spread = float(weight.std(ddof=1))
-    return conventions.bandwidth_factor * spread
+    return conventions.bandwidth_factor * spread(weight)
 
 
 def _weight_gradients(
@@ -286,13 +283,12 @@ def _weight_gradients(
     """Return dL/dW = M * dL/dW_sparse, plus the gradient through the mask if convention 4 asks."""
     result = {}
     for i, name in enumerate(names):
-        see(f"dsparse_weight/{name}", gradients[name])
-        dW = gradients[name] * M[name]
+        dsparse = see(f"dsparse_weight/{name}", gradients[name])
+        dW = dsparse * M[name]
         if conventions.mask_gradient_reaches_weights:  # dM/dW = -sgn(w) dM/dt
             dM_dt = equations.mask_threshold_gradient(W[name], t[i])
-            dW = dW - gradients[name] * W[name] * dM_dt * np.sign(W[name])
-        see(f"dweight/{name}", dW)
-        result[name] = dW
+            dW = dW - dsparse * W[name] * dM_dt * np.sign(W[name])
+        result[name] = see(f"dweight/{name}", dW)
     return result
 
 
@@ -307,35 +303,31 @@ def _descend(
     see: Observe,
 ) -> State:
     """Apply SGD: with weight decay to weights and batch norm, without to the thresholds."""
+    shared: dict[str, Any] = {"momentum": conventions.momentum, "nesterov": conventions.nesterov}
+    weights: dict[str, Any] = {
+        "learning_rate": conventions.learning_rate * factor,
+        "weight_decay": conventions.weight_decay,
+    }
+    thresholds: dict[str, Any] = {"learning_rate": conventions.threshold_learning_rate * factor}
+    sgd_step = problem.arithmetic.sgd_step
     parameters, velocities = {}, {}
-    for name, parameter in state.parameters.items():
-        see(f"dparameter/{name}", gradients[name])
-        parameters[name], velocities[name] = problem.arithmetic.sgd_step(
-            parameter,
-            gradients[name],
-            state.velocities[name],
-            learning_rate=conventions.learning_rate * factor,
-            momentum=conventions.momentum,
-            weight_decay=conventions.weight_decay,
-            nesterov=conventions.nesterov,
-        )
-        see(f"velocity/{name}", velocities[name])
-        see(f"new_parameter/{name}", parameters[name])
+    for name, w in state.parameters.items():
+        g = see(f"dparameter/{name}", gradients[name])
+        new, v = sgd_step(w, g, state.velocities[name], **shared, **weights)
+        velocities[name] = see(f"velocity/{name}", v)
+        if velocities[name] is not v:
+            new = sgd_move(w, g, velocities[name], **shared, **weights)
+        parameters[name] = see(f"new_parameter/{name}", new)
     if conventions.threshold_parameter == "sigmoid":
         dt = dt * t * (1 - t)  # dt/ds
-    see("dthreshold_parameter", dt)
-    raw, velocity = problem.arithmetic.sgd_step(
-        state.threshold_parameters,
-        dt,
-        state.threshold_velocities,
-        learning_rate=conventions.threshold_learning_rate * factor,
-        momentum=conventions.momentum,
-        nesterov=conventions.nesterov,
-    )
+    s, ds = state.threshold_parameters, see("dthreshold_parameter", dt)
+    raw, v = sgd_step(s, ds, state.threshold_velocities, **shared, **thresholds)
+    velocity = see("threshold_velocity", v)
+    if velocity is not v:
+        raw = sgd_move(s, ds, velocity, **shared, **thresholds)
     if conventions.threshold_parameter == "threshold":
         raw = np.maximum(raw, 0.0)  # a threshold is a magnitude
-    see("threshold_velocity", velocity)
-    see("new_threshold_parameters", raw)
+    raw = see("new_threshold_parameters", raw)
     return replace(
         state,
         step=state.step + 1,
@@ -368,7 +360,3 @@ def projected(problem: Problem, weights: Arrays, t: Array) -> Array:
     if problem.narrow or problem.costs is not None:
         return bounded_thresholds(weights, t, problem.count, problem.bounds, problem.costs)
     return t * problem.arithmetic.projection_factor(list(weights.values()), t, problem.count)
-
-
-def _see_nothing(name: str, value: Any) -> None:
-    pass

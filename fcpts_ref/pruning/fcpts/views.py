@@ -7,35 +7,37 @@ that it runs only once on each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.data.augmentation import draw_views, view
+from fcpts_ref.data.augmentation import draw_views
+from fcpts_ref.data.prepared import batches_of, seen_images
 from fcpts_ref.engines.predict import predict_outputs
 from fcpts_ref.pruning.problem import Problem
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 
-AT_ONCE = 1024
-"""Images that are augmented at once."""
-
 
 @dataclass(frozen=True)
 class Seen:
-    """The views (n, 3) of n images (``draw_views``), and the dense network's outputs if known."""
+    """The views of n images (``draw_views``), and the dense network's outputs if known."""
 
     views: Array
     dense: Arrays | None
 
-    def batch(self, images: Array, chosen: Array) -> tuple[Array, Arrays | None]:
-        """Return the views of the chosen images, and their dense outputs if known."""
-        known = self.dense and {name: output[chosen] for name, output in self.dense.items()}
-        return view(images[chosen], self.views[chosen]), known
+    def batches(
+        self, images: Any, indices: Sequence[Array]
+    ) -> Iterator[tuple[Array, Arrays | None]]:
+        """Yield the views of the images of each index, and their dense outputs if known."""
+        read = batches_of(seen_images(images, self.views), indices)
+        for chosen, batch in zip(indices, read, strict=True):
+            known = self.dense and {name: output[chosen] for name, output in self.dense.items()}
+            yield batch, known
 
 
 def seen_in(
@@ -69,13 +71,13 @@ def seen_in(
 
 def views_in(
     epoch: int,
-    images: Array,
+    images: Any,
     augmentation: str,
     count: int,
     remembered: Arrays,
     generator: np.random.Generator,
 ) -> tuple[Array, Arrays]:
-    """Return the views (n, 3) of all images in an epoch and the updated cache, as ``seen_in``."""
+    """Return the views of all n images in an epoch and the updated cache, as ``seen_in``."""
     name = f"drawn{epoch % count}" if count else ""
     if name in remembered:
         return remembered[name], remembered
@@ -84,10 +86,6 @@ def views_in(
 
 
 def _dense_outputs(problem: Problem, views: Array) -> dict[str, Array]:
-    """Return the dense network's outputs (n, ...) for views of all images, in chunks."""
-    parts = []
-    for first in range(0, len(views), AT_ONCE):
-        part = slice(first, first + AT_ONCE)
-        images = view(problem.images[part], views[part])
-        parts.append(predict_outputs(problem.network, images, engine=problem.teacher))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    """Return the dense network's outputs (n, ...) for views of all images."""
+    images = seen_images(problem.images, views)
+    return predict_outputs(problem.network, images, engine=problem.teacher)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.data.prepared import batches_of
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.fold import fold_batch_norm
@@ -24,6 +25,7 @@ from fcpts_ref.pruning.method import MethodBase, OnStep, Result, StepReport
 from fcpts_ref.pruning.names import ALLOCATION_LABELS
 from fcpts_ref.pruning.one_shot import OneShot
 from fcpts_ref.pruning.pot.units import (
+    CHUNK,
     Progress,
     advance_to,
     is_unit,
@@ -302,11 +304,20 @@ def corrected_bias(unit: Graph, x: Array, dense: Arrays, sparse: Arrays) -> dict
     if name not in sparse:
         return {}
     difference = dense[f"{unit.name}.weight"] - sparse[f"{unit.name}.weight"]
-    mean = x.mean(axis=0, keepdims=True, dtype=np.float64)
+    mean = mean_image(x)
     node, weight = unit.nodes[0], {"weight": difference.astype(np.float64)}
     y, _, _ = node.row.forward([mean], weight, node.attributes, False)  # (1, K) or (1, K, P, Q)
     lost = y.reshape(y.shape[1], -1).mean(axis=1)
     return {name: (dense[name] + lost).astype(dense[name].dtype)}
+
+
+def mean_image(x: Any) -> Array:
+    """Return the mean (1, ...) of x (n, ...), float64; a sequence that is no array is read once."""
+    if isinstance(x, np.ndarray):
+        return np.asarray(x.mean(axis=0, keepdims=True, dtype=np.float64))
+    chunks = batches_of(x, (slice(start, start + CHUNK) for start in range(0, len(x), CHUNK)))
+    total = sum(chunk.sum(axis=0, keepdims=True, dtype=np.float64) for chunk in chunks)
+    return np.asarray(total / len(x))
 
 
 def _counted(on_step: OnStep, before: int, units: int) -> OnStep:

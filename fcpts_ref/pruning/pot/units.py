@@ -6,6 +6,9 @@ to prune: a convolution or linear layer, and perhaps what follows it.
 
 from __future__ import annotations
 
+import math
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -13,6 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.data.prepared import batches_of
 from fcpts_ref.engines.base import Engine, WeightCache
 from fcpts_ref.engines.reference import NumpyEngine
 from fcpts_ref.errors import InputError
@@ -24,6 +28,8 @@ Pattern = Literal["layer", "independent"]
 
 CHUNK = 256
 """Images computed at once between two stored values."""
+IN_MEMORY = 1 << 30
+"""Bytes of a stored value; a larger one lies in a temporary file."""
 
 
 def is_unit(part: Graph) -> bool:
@@ -103,13 +109,38 @@ def advance_to(
 def run_part(
     part: Graph, values: Arrays, parameters: Arrays, buffers: Arrays, engine: Engine
 ) -> Array:
-    """Return the part's value (n, ...) for all images, in chunks."""
-    n = len(next(iter(values.values())))
-    chunks, cache = [], WeightCache()
-    for start in range(0, n, CHUNK):
-        inputs = {name: values[name][start : start + CHUNK] for name in part.inputs}
+    """Return the part's value (n, ...) for all images, in chunks; a large one lies on the disk."""
+    n, cache = len(next(iter(values.values()))), WeightCache()
+    result: Array | None = None
+    slices = [slice(start, start + CHUNK) for start in range(0, n, CHUNK)]
+    for places, *read in zip(
+        slices, *(batches_of(values[name], slices) for name in part.inputs), strict=True
+    ):
+        inputs = dict(zip(part.inputs, read, strict=True))
         passed = engine.forward(
             parameters, buffers, inputs, training=False, keep=False, cache=cache
         )
-        chunks.append(passed.outputs[part.output])
-    return np.concatenate(chunks)
+        output = passed.outputs[part.output]
+        if result is None:
+            result = array_of((n, *output.shape[1:]), output.dtype)
+        result[places] = output
+    assert result is not None  # there is at least one image
+    return result
+
+
+def array_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array to be filled; above IN_MEMORY bytes it is mapped to a temporary file.
+
+    The system removes the file when the array is no longer used.
+    Raises InputError if the disk has too little space.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if size <= IN_MEMORY:
+        return np.empty(shape, dtype)
+    if size > shutil.disk_usage(tempfile.gettempdir()).free:
+        raise InputError(
+            f"a value of {shape[0]:,} images takes {size / 2**30:.1f} GiB, and "
+            f"{tempfile.gettempdir()} has less space; use fewer calibration images, or set TMPDIR"
+        )
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=shape)

@@ -24,23 +24,33 @@ from fcpts_ref.engines.numba.pointwise.activation import NO_BOUNDS
 from fcpts_ref.engines.numba.tuning import WINOGRAD_GAIN
 from fcpts_ref.layers.convolution import Pair
 from fcpts_ref.layers.convolution import geometry as make_walk
+from fcpts_ref.layers.padding import Padding
 
 Array = NDArray[Any]
+
+
+class Weights(NamedTuple):
+    """The weight of a pass, in the form that the forward kernel takes.
+
+    density: share of the weights that are not zero, 1 where zeros may not be skipped; kept: the
+    weights that the forward kernel multiplies, None for a dense kernel; includes_zeros: whether all
+    weights are listed.
+    """
+
+    array: Array
+    density: float
+    kept: KeptWeights | None
+    includes_zeros: bool
 
 
 class Operands(NamedTuple):
     """The arrays that a pass reads, valid until the plan makes the next ones.
 
-    source: the input, or its polyphase components; density: share of the weights that are not zero,
-    1 where zeros may not be skipped; kept: the weights that the forward kernel multiplies, None for
-    a dense kernel; includes_zeros: whether all weights are listed.
+    source: the input, or its polyphase components.
     """
 
     source: Array
-    weight: Array
-    density: float
-    kept: KeptWeights | None
-    includes_zeros: bool
+    weights: Weights
 
 
 class ConvolutionPlan:
@@ -61,7 +71,7 @@ class ConvolutionPlan:
         dtype: DTypeLike,
         *,
         stride: Pair = 1,
-        padding: Pair = 0,
+        padding: Padding = 0,
         dilation: Pair = 1,
         groups: int = 1,
         border: int | None = None,
@@ -91,13 +101,25 @@ class ConvolutionPlan:
 
     def operands(self, x: Array, weight: Array, *, density: float = 1.0) -> Operands:
         """The operands of a pass with this input and weight."""
-        source = self.polyphase.split(x) if self.polyphase else x
+        return Operands(self.source(x), self.weights(weight, density=density))
+
+    def source(self, x: Array) -> Array:
+        """The input in the form that the kernels read."""
+        return self.polyphase.split(x) if self.polyphase else x
+
+    def weights(self, weight: Array, *, density: float = 1.0, lasting: bool = False) -> Weights:
+        """The weight in the form that the forward kernel takes.
+
+        lasting: it stays valid when the plan makes the next one, for passes with the same weight.
+        """
         correlation = self.forward_correlation
         masked, includes_zeros = self._choose(correlation, density)
         kept = None
         if masked:
-            kept = correlation.kept.fill(weight, include_zeros=includes_zeros)
-        return Operands(source, weight, density, kept, includes_zeros)
+            memory = correlation.kept
+            memory = KeptList(memory.taps, weight.dtype) if lasting else memory
+            kept = memory.fill(weight, include_zeros=includes_zeros)
+        return Weights(weight, density, kept, includes_zeros)
 
     def forward(
         self,
@@ -116,11 +138,11 @@ class ConvolutionPlan:
         packed: holds what the kernel derives from the weight, for later passes with the same one.
         """
         epilogue = make_epilogue(y, bias, residual, bounds)
-        source, correlation = operands.source, self.forward_correlation
-        if operands.kept is None:
-            correlation.dense(operands.weight, source, y, epilogue, sums, packed)
+        (source, weights), correlation = operands, self.forward_correlation
+        if weights.kept is None:
+            correlation.dense(weights.array, source, y, epilogue, sums, packed)
         else:
-            correlation.masked(operands.kept, source, y, epilogue, sums)
+            correlation.masked(weights.kept, source, y, epilogue, sums)
 
     def input_gradient(
         self, dy: Array, weight: Array, dx: Array, *, density: float = 1.0, add: bool = False
@@ -144,19 +166,19 @@ class ConvolutionPlan:
         if self.gradient.blocked:
             self.gradient.dense(dy, operands.source, dweight)
         else:
-            kept = self._listed(operands, include_zeros=True)
+            kept = self._listed(operands.weights, include_zeros=True)
             self.gradient.masked(kept, dy, operands.source, dweight)
 
     def kept_weight_gradient(self, dy: Array, operands: Operands, dweight: Array) -> None:
         """The same where the weight is not zero; zero elsewhere."""
         gain = WINOGRAD_GAIN if self.gradient.winograd else 1.0
-        few = self.prefer(operands.density * gain, self.gradient.rows)
+        few = self.prefer(operands.weights.density * gain, self.gradient.rows)
         if few or not self.gradient.blocked:
-            kept = self._listed(operands, include_zeros=False)
+            kept = self._listed(operands.weights, include_zeros=False)
             self.gradient.masked(kept, dy, operands.source, dweight)
         else:
             self.gradient.dense(dy, operands.source, dweight)
-            dweight[operands.weight == 0] = 0
+            dweight[operands.weights.array == 0] = 0
 
     def _choose(self, correlation: Correlation, density: float) -> tuple[bool, bool]:
         """Whether the masked kernel runs, and whether it multiplies zeros too.
@@ -169,11 +191,11 @@ class ConvolutionPlan:
         depthwise = self.prefer(1.0, correlation.taps.rows)
         return depthwise, depthwise
 
-    def _listed(self, operands: Operands, *, include_zeros: bool) -> KeptWeights:
+    def _listed(self, weights: Weights, *, include_zeros: bool) -> KeptWeights:
         """The list of the forward kernel if it is this one, else a new one beside it."""
         memory = self.forward_correlation.kept
-        if operands.kept is not None:
-            if operands.includes_zeros == include_zeros:
-                return operands.kept
-            memory = KeptList(memory.taps, operands.weight.dtype)
-        return memory.fill(operands.weight, include_zeros=include_zeros)
+        if weights.kept is not None:
+            if weights.includes_zeros == include_zeros:
+                return weights.kept
+            memory = KeptList(memory.taps, weights.array.dtype)
+        return memory.fill(weights.array, include_zeros=include_zeros)

@@ -31,7 +31,7 @@ class Polyphase:
         walk, source = scheme.walk, scheme.source
         size, component_size = (geometry.height, geometry.width), (source.height, source.width)
         self.image = size, geometry.pitch
-        self.steps = walk.stride, walk.padding
+        self.steps = walk.stride, walk.padding[:2]
         self.component = component_size, source.pitch
         half = even_lanes(size, *self.steps, component_size, dtype)
         self.LANES = None if half is None else static_size(half)

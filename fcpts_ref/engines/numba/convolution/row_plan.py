@@ -48,7 +48,7 @@ def row_form(scheme: Scheme, geometry: Geometry, images: int, dtype: DTypeLike) 
     suits = (
         scheme.weight_shape[2:] == (3, 3)
         and not scheme.split
-        and walk.padding == (1, 1)
+        and walk.padding == (1, 1, 1, 1)
         and walk.dilation == (1, 1)
         and walk.groups == 1
         and images >= ROW_MIN_IMAGES

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fcpts_ref.engines.numba.memory.layout import Geometry
 from fcpts_ref.layers.convolution import Geometry as Walk
 from fcpts_ref.layers.convolution import output_size
+from fcpts_ref.layers.padding import ends
 
 Integers = NDArray[np.integer[Any]]
 
@@ -84,17 +85,18 @@ def make_scheme(
     """
     kernel, sizes = weight_shape[2:], (geometry.height, geometry.width)
     P, Q = (
-        output_size(sizes[i], kernel[i], walk.stride[i], walk.padding[i], walk.dilation[i])
+        output_size(sizes[i], kernel[i], walk.stride[i], ends(walk.padding)[i], walk.dilation[i])
         for i in (0, 1)
     )
     reach = [walk.dilation[i] * (kernel[i] - 1) for i in (0, 1)]
+    top, left, bottom, right = walk.padding
     direct = (
         walk.stride == (1, 1)
-        and geometry.border >= walk.padding[0]
-        and geometry.pitch >= max(geometry.width + walk.padding[1], Q)
+        and geometry.border >= max(top, bottom)
+        and geometry.pitch >= max(geometry.width + max(left, right), Q)
     )
     if direct:
-        rows = max(border, reach[0] - walk.padding[0])
+        rows = max(border, reach[0] - min(top, bottom))
         return Scheme(geometry, Geometry(P, Q, rows, geometry.pitch), False, walk, weight_shape)
     rows, columns = reach[0] // walk.stride[0], reach[1] // walk.stride[1]
     pitch = Q + max(border, columns)

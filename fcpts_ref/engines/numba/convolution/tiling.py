@@ -6,6 +6,7 @@ Both are named tuples that kernels take as one argument.  Fields in capitals are
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,8 +76,13 @@ def make_epilogue(
         np.zeros(target.shape[1], dtype) if bias is None else bias,
         residual is not None,
         target if residual is None else residual,
-        np.array(bounds, dtype),
+        _as_array(bounds, dtype),
     )
+
+
+@lru_cache
+def _as_array(bounds: tuple[float, float], dtype: DTypeLike) -> Array:
+    return np.array(bounds, dtype)
 
 
 def _best_width(vectors: int, widths: tuple[int, ...]) -> StaticSize:

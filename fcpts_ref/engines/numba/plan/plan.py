@@ -18,7 +18,7 @@ from fcpts_ref.engines.numba.memory.buffers import Memory, Slot
 from fcpts_ref.engines.numba.memory.layout import Scratch
 from fcpts_ref.engines.numba.plan.fusion import Group, fuse
 from fcpts_ref.engines.numba.plan.step import Run, Step
-from fcpts_ref.engines.numba.plan.steps import STEPS, Input, Layer, Normalise
+from fcpts_ref.engines.numba.plan.steps import Input, Normalise, step_class
 from fcpts_ref.engines.numba.pointwise.shortcut import add_planes
 from fcpts_ref.graphs.graph import Graph
 
@@ -183,7 +183,7 @@ def _step_class(group: Group, graph: Graph) -> type[Step]:
         return Input
     if _normalises_input(group, graph):
         return Normalise
-    return STEPS.get(group.operation, Layer)
+    return step_class(group, graph.shapes)
 
 
 def _inputs(step: Step) -> tuple[str, ...]:
@@ -212,9 +212,10 @@ def _last_uses(steps: list[Step], wanted: set[str], graph: Graph) -> dict[str, i
         last[value] = len(steps)  # read when forward is done; never reused
     for time, step in enumerate(reversed(steps), start=len(steps)):
         if step.group.output in wanted:
-            values = {"input": _inputs(step)[0], "output": step.group.output}
-            for which in step.reads:
-                last[values[which]] = max(time, last[values[which]])
+            inputs, output = _inputs(step), (step.group.output,)
+            values = {"input": inputs[:1], "inputs": inputs, "output": output}
+            for name in (name for which in step.reads for name in values[which]):
+                last[name] = max(time, last[name])
     return last
 
 

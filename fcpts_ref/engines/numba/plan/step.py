@@ -9,7 +9,7 @@ needed).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from fcpts_ref.engines.numba.memory.layout import Scratch
 from fcpts_ref.engines.numba.plan.fusion import Group
 
 Array = NDArray[Any]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass
@@ -55,6 +56,14 @@ class Run:
             known[name] = density(self.parameters[name])
         return float(known[name])
 
+    def cached(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The value of ``make``, kept for later passes if there is a cache."""
+        if self.cache is None:
+            return make()
+        if key not in self.cache:
+            self.cache[key] = make()
+        return self.cache[key]
+
     def packed(self, name: str) -> PackedWeights | None:
         """Where the transformed weights of this name are kept from pass to pass, if anywhere."""
         if self.cache is None:
@@ -66,7 +75,7 @@ class Run:
 class Step(ABC):
     """One group of nodes, with the properties by which the plan assigns its buffers.
 
-    reads: whether backward reads "input" (the first) and "output".
+    reads: whether backward reads "input" (the first), "inputs" (all) and "output".
     in_place: forward may write over its first input, and backward dx over dy.
     accumulates: backward adds to ``dinputs[i]`` where ``adds[i]``.
     passes: the inputs whose gradient is dy, as backward leaves it.
@@ -86,6 +95,11 @@ class Step(ABC):
         self.output: Slot
         self.dy: Slot
         self.scratch = Scratch()  # the plan replaces it by one for all
+
+    @classmethod
+    def suits(cls, group: Group, shapes: Shapes) -> bool:
+        """Whether it can run the group on values of these shapes, by name."""
+        return True
 
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         """Take the buffers of the values."""

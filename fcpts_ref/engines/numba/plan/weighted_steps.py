@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.engines.numba.convolution.linear import LinearPlan
-from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, Operands
+from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, Operands, Weights
 from fcpts_ref.engines.numba.memory.buffers import Slot
 from fcpts_ref.engines.numba.memory.layout import allocate, pixel_mask
 from fcpts_ref.engines.numba.plan.fusion import Group
-from fcpts_ref.engines.numba.plan.step import Run, Step
+from fcpts_ref.engines.numba.plan.step import Run, Shapes, Step
 from fcpts_ref.engines.numba.pointwise import batch_norm
-from fcpts_ref.engines.numba.pointwise.activation import BOUNDS, NO_BOUNDS
+from fcpts_ref.engines.numba.pointwise.activation import NO_BOUNDS, bounds_of
 from fcpts_ref.engines.numba.pointwise.partial_sums import plane_sums
 from fcpts_ref.engines.numba.simd.types import lanes
 from fcpts_ref.errors import InputError
@@ -62,16 +62,19 @@ class Convolution(Step):
         bounds: tuple[float, float],
     ) -> None:  # fmt: skip
         """The output scaled and shifted by channel, plus a residual, clamped to the bounds."""
-        weight = run.parameters[self.weight] * scale[:, np.newaxis, np.newaxis, np.newaxis]
         if self.biased:
             shift = shift + run.parameters[self.bias] * scale
-        operands = self.plan.operands(
-            self.inputs[0].array, weight, density=run.density(self.weight)
-        )
+        weights = run.cached((self.plan, "scaled"), lambda: self._scaled(run, scale))
         self.plan.forward(
-            operands, shift, self.output.array, residual=residual.array if residual else None,
-            bounds=bounds, packed=run.packed(f"{self.weight}, scaled"),
+            Operands(self.plan.source(self.inputs[0].array), weights), shift, self.output.array,
+            residual=residual.array if residual else None, bounds=bounds,
+            packed=run.packed(f"{self.weight}, scaled"),
         )  # fmt: skip
+
+    def _scaled(self, run: Run, scale: Array) -> Weights:
+        weight = run.parameters[self.weight] * scale[:, np.newaxis, np.newaxis, np.newaxis]
+        density, lasting = run.density(self.weight), run.cache is not None
+        return self.plan.weights(weight, density=density, lasting=lasting)
 
     def backward(self, run: Run) -> None:
         dy, weight = self.dy, run.parameters[self.weight]
@@ -104,9 +107,13 @@ class Convolution(Step):
 
 
 class Linear(Step):
-    """A linear layer on rows of features."""
+    """A linear layer on one row of features for each image."""
 
     reads = ("input",)
+
+    @classmethod
+    def suits(cls, group: Group, shapes: Shapes) -> bool:
+        return len(shapes[group.inputs[0]]) == 1
 
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
@@ -156,7 +163,8 @@ class BatchNorm(Step):
         masked_by_output = self.has_residual and self.clamped
         self.reads = ("input", "output") if masked_by_output else ("input",)
         self.passes = (1,) if self.has_residual else ()
-        bounds = BOUNDS[group.activation] if group.activation else NO_BOUNDS
+        last = group.activation
+        bounds = bounds_of(last.operation, last.attributes) if last else NO_BOUNDS
         self.low, self.high = (dtype.type(value) for value in bounds)
         self.momentum = group.attributes["momentum"]
         self.epsilon = group.attributes["epsilon"]

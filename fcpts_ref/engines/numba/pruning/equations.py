@@ -1,8 +1,8 @@
 """The equations that a step of FCPTS evaluates over whole layers, one sweep each.
 
-``density`` and ``histogram_density`` are the functions of ``fcpts_ref.spec.equations``; the other
-two do in one sweep what takes several of its functions.  Sums are taken in float64, in an order
-that depends on the size alone.
+``density`` and ``histogram_density`` are the functions of ``fcpts_ref.spec.equations``; the others
+do in one sweep what takes several functions of NumPy or of the specification.  Sums are taken in
+float64, in an order that depends on the size alone.
 """
 
 from __future__ import annotations
@@ -45,6 +45,11 @@ def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
     if h * SINGLE_MAXIMUM < 1:  # 0.4 / h may be too large for the dtype
         check_result(result, "the density", f"the bandwidth {h} is too small; use a larger one")
     return result.reshape(x.shape)
+
+
+def spread(weight: ArrayLike) -> float:
+    """Return the unbiased standard deviation of one or more weights; 0 if all are equal."""
+    return float(sweeps.spread(_weight(weight).reshape(-1), np.zeros(PARALLEL_SUMS)))
 
 
 def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) -> Array:

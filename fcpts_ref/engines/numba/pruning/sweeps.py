@@ -38,6 +38,32 @@ def mask(W: Any, M: Any, sparse: Any, t: float, at_threshold: Any, strict: bool)
 
 
 @compiled
+def spread(w: Any, sums: Any) -> Any:
+    """The unbiased standard deviation, exactly 0 if all are equal; sums: PARALLEL_SUMS zeros."""
+    low, high = w[0], w[0]
+    whole = w.size // PARALLEL_SUMS * PARALLEL_SUMS
+    for first in range(0, whole, PARALLEL_SUMS):
+        for lane in range(PARALLEL_SUMS):
+            sums[lane] += w[first + lane]
+    for i in range(whole, w.size):
+        sums[i - whole] += w[i]
+    for i in range(w.size):
+        low, high = min(low, w[i]), max(high, w[i])
+    mean = sums.sum() / w.size
+    if low == high and not math.isnan(mean):
+        return 0.0
+    sums[:] = 0
+    for first in range(0, whole, PARALLEL_SUMS):
+        for lane in range(PARALLEL_SUMS):
+            difference = w[first + lane] - mean
+            sums[lane] += difference * difference
+    for i in range(whole, w.size):
+        difference = w[i] - mean
+        sums[i - whole] += difference * difference
+    return math.sqrt(sums.sum() / (w.size - 1))
+
+
+@compiled
 def count_between(w: Any, low: Any, high: Any, closed: bool) -> int:
     """How many lie in [low, high), or in [low, high]."""
     inside, top = 0, 0

@@ -132,15 +132,15 @@ def combine_sums(sums: Any, dweight: Any) -> None:
 @compiled_part
 def _combine_channel(c: int, sums: Any, dweight: Any) -> None:
     K, columns = len(dweight), sums.shape[3]
-    total = np.zeros((SPAN, SPAN, columns))
+    total = np.zeros((COEFFICIENTS, columns))
     rows = np.empty((SPAN, 3, columns))
     filters = np.empty((3, 3, columns))
     for i in range(len(sums)):
         for p in range(COEFFICIENTS):
             for k in range(columns):
-                total[p // SPAN, p % SPAN, k] += sums[i, p, c, k]
+                total[p, k] += sums[i, p, c, k]
     for j in range(SPAN):
-        combine_filter(total[j], rows[j])
+        combine_filter(total[j * SPAN : (j + 1) * SPAN], rows[j])
     for s in range(3):
         combine_filter(rows[:, s], filters[:, s])
     for k in range(K):

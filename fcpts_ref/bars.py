@@ -1,0 +1,118 @@
+"""Progress on standard error: a bar in a terminal, plain lines at intervals in a file."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from tqdm import tqdm
+
+FIRST_LINE, NEXT_LINE = 2.0, 10.0
+"""Seconds until the first line in a file, and between two."""
+WIDE = 110
+"""Columns from which a bar has room for more than its rate."""
+
+
+class Bar(Protocol):
+    """Counts to a total."""
+
+    @property
+    def n(self) -> float: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *raised: Any) -> None: ...
+
+    def update(self, n: float = 1) -> object: ...
+
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def progress_bar(
+    description: str,
+    total: float | None,
+    unit: str,
+    *,
+    initial: float = 0,
+    quiet: bool = False,
+    leave: bool = True,
+    delay: float = 0,
+) -> Bar:
+    """Return a bar on standard error.
+
+    initial: where it begins.  quiet: it shows nothing.  leave: a bar in a terminal stays at the
+    end.  delay: seconds before it appears.  Where standard error is no terminal it writes lines.
+    """
+    if not quiet and not sys.stderr.isatty():
+        return Lines(description, total, unit, initial)
+    return tqdm(
+        desc=description,
+        total=total,
+        unit=unit,
+        unit_scale=unit != "cell",
+        initial=initial,
+        disable=quiet,
+        file=sys.stderr,
+        dynamic_ncols=True,
+        mininterval=0.2,
+        leave=leave,
+        delay=delay,
+    )
+
+
+def is_wide() -> bool:
+    """Return whether the terminal has room for several numbers beside a bar."""
+    return shutil.get_terminal_size().columns >= WIDE
+
+
+class Lines:
+    """A bar without a terminal: a line now and then, and none for what takes no time."""
+
+    def __init__(self, description: str, total: float | None, unit: str, initial: float) -> None:
+        self._description, self._total, self._unit = description, total, unit
+        self._begin, self._first, self.n = time.monotonic(), initial, initial
+        self._next, self._more = self._begin + FIRST_LINE, ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def update(self, n: float = 1) -> None:
+        """Count, and write a line if it is time for one."""
+        self.n += n
+        self._write()
+
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
+        """Set the text at the end of every line."""
+        self._more = f"; {s}" if s else ""
+        if refresh:
+            self._write()
+
+    def close(self) -> None:
+        """End; there is no last line."""
+
+    def _write(self) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + NEXT_LINE
+        text, spent = f"{self.n:,.0f}", now - self._begin
+        if self._total:
+            text += f" of {self._total:,.0f} {self._unit} ({100 * self.n / self._total:.0f} %)"
+        text += f", {spent:.0f} s"
+        if self._total and self.n > self._first:
+            left = spent * (self._total - self.n) / (self.n - self._first)
+            text += f", about {left:.0f} s left"
+        print(f"{self._description}: {text}{self._more}", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Our operations as ONNX operators."""

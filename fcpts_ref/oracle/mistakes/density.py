@@ -1,0 +1,138 @@
+"""Mistakes in Equation 12, the density, and in the released code's histogram."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from fcpts_ref.oracle.evidence import Array, Evidence
+from fcpts_ref.oracle.mistakes.mistake import Values
+from fcpts_ref.pruning.fcpts.step import bandwidth_of
+
+Estimate = Callable[[Array, Array, Array, float, float], Array]
+"""Of the points, the layer's weights, the drawn ones, the bandwidth h and its factor."""
+
+ROOT = math.sqrt(2 * math.pi)
+
+
+def _kernel(K: Callable[[Array], Array], width: Callable[[Array, float, float], float]) -> Estimate:
+    def estimate(x: Array, w: Array, drawn: Array, h: float, factor: float) -> Array:
+        h = width(w, h, factor)
+        return np.asarray(K((x[:, np.newaxis] - drawn) / h).mean(axis=1) / h)
+
+    return estimate
+
+
+def _gauss(z: Array) -> Array:
+    return np.asarray(np.exp(-0.5 * z * z) / ROOT)
+
+
+def _logistic(z: Array) -> Array:
+    return np.asarray(1 / (2 + np.exp(z) + np.exp(-z)))
+
+
+def _as_given(w: Array, h: float, factor: float) -> float:
+    return h
+
+
+def _gauss_at(change: Callable[[Array, Array], Array]) -> Estimate:
+    """Gaussian kernels at other places: a function of the layer's weights and the drawn ones."""
+
+    def estimate(x: Array, w: Array, drawn: Array, h: float, factor: float) -> Array:
+        return _kernel(_gauss, _as_given)(x, w, change(w, drawn), h, factor)
+
+    return estimate
+
+
+KERNELS: dict[str, Estimate] = {
+    "kernel-biased-deviation": _kernel(_gauss, lambda w, h, factor: factor * w.std()),
+    "kernel-variance": _kernel(_gauss, lambda w, h, factor: factor * w.var(ddof=1)),
+    "kernel-relative-to-range": _kernel(_gauss, lambda w, h, factor: factor * np.ptp(w)),
+    "kernel-without-half": _kernel(lambda z: np.exp(-z * z) / ROOT, _as_given),
+    "kernel-without-root": _kernel(lambda z: np.exp(-0.5 * z * z), _as_given),
+    "kernel-root-of-pi": _kernel(lambda z: np.exp(-0.5 * z * z) / math.sqrt(math.pi), _as_given),
+    "kernel-epanechnikov": _kernel(lambda z: 0.75 * np.maximum(1 - z * z, 0), _as_given),
+    "kernel-box": _kernel(lambda z: np.where(np.abs(z) < 1, 0.5, 0.0), _as_given),
+    "kernel-laplace": _kernel(lambda z: 0.5 * np.exp(-np.abs(z)), _as_given),
+    "kernel-logistic": _kernel(_logistic, _as_given),
+    "kernel-all-weights": _gauss_at(lambda w, drawn: w.ravel()),
+    "kernel-of-magnitudes": _gauss_at(lambda w, drawn: np.abs(drawn)),
+    "kernel-sample-deviation": lambda x, w, drawn, h, factor: _kernel(_gauss, _as_given)(
+        x, w, drawn, factor * drawn.std(ddof=1), factor
+    ),
+    "kernel-scott": lambda x, w, drawn, h, factor: _kernel(_gauss, _as_given)(
+        x, w, drawn, w.std(ddof=1) * drawn.size**-0.2, factor
+    ),
+    "kernel-silverman": lambda x, w, drawn, h, factor: _kernel(_gauss, _as_given)(
+        x, w, drawn, w.std(ddof=1) * (0.75 * drawn.size) ** -0.2, factor
+    ),
+}
+
+
+def _histogram(x: Array, w: Array, bins: int, how: str) -> Array:
+    top = np.abs(w).max()
+    span = (-top, top) if how == "symmetric" else None
+    counts, edges = np.histogram(w, bins=bins, range=span)
+    width = edges[1] - edges[0]
+    heights = {"mass": counts / w.size, "counts": counts}.get(how, counts / (w.size * width))
+    if how == "interpolated":
+        middles = (edges[:-1] + edges[1:]) / 2
+        return np.asarray(np.interp(x, middles, heights, left=0.0, right=0.0))
+    k = np.searchsorted(edges, x, side="left" if how == "closed-above" else "right") - 1
+    inside = (k >= 0) & (k < bins)
+    found = np.where(inside, heights[np.clip(k, 0, bins - 1)], 0.0)
+    return np.where(x == edges[-1], heights[-1], found) if how == "last-closed" else found
+
+
+def _densities(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    right = evidence.value
+    yield "density-both-at-t", right[:, [0, 0]]
+    yield "density-swapped", right[:, ::-1]
+    kernels = evidence.conventions.density == "kernel"
+    yield from _kernel_values(evidence) if kernels else _histogram_values(evidence)
+
+
+def _kernel_values(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    right, c = evidence.value, evidence.conventions
+    weights = list(evidence.weights.values())
+    widths = [bandwidth_of(w, c) for w in weights]
+    wide = np.array(widths)[:, np.newaxis]
+    points = [np.array([t, -t]) for t in evidence.given["thresholds"]]
+    layers = list(zip(points, weights, evidence.samples, widths, strict=True))
+    yield "kernel-without-bandwidth", right * wide
+    yield "kernel-bandwidth-squared", right / wide
+    yield "kernel-without-n", right * c.density_samples
+    sizes = evidence.sizes[:, np.newaxis]
+    yield "kernel-over-N", right * c.density_samples / sizes
+    for name, estimate in KERNELS.items():
+        factor = c.bandwidth_factor
+        rows = [estimate(x, w, w.ravel()[s], h, factor) for x, w, s, h in layers]
+        yield name, np.array(rows)
+    masks = [evidence.given[f"mask/{name}"].ravel() for name in evidence.weights]
+    gauss = _kernel(_gauss, _as_given)
+    for name, keep in (("kernel-of-masked-weights", False), ("kernel-of-kept-weights", True)):
+        rows = []
+        for (x, w, s, h), m in zip(layers, masks, strict=True):
+            drawn = w.ravel()[s][m[s] > 0] if keep else (w.ravel() * m)[s]
+            rows.append(gauss(x, w, drawn, h, 1.0))
+        yield name, np.array(rows)
+
+
+def _histogram_values(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    bins = evidence.conventions.histogram_bins
+    points = [np.array([t, -t]) for t in evidence.given["thresholds"]]
+    weights = [w.ravel() for w in evidence.weights.values()]
+    masked = [evidence.given[f"sparse_weight/{n}"].ravel() for n in evidence.weights]
+    for how in ("closed-above", "last-closed", "mass", "counts", "symmetric", "interpolated"):
+        pairs = zip(points, weights, strict=True)
+        yield f"histogram-{how}", np.array([_histogram(x, w, bins, how) for x, w in pairs])
+    pairs = zip(points, weights, strict=True)
+    magnitudes = [_histogram(x, np.abs(w), bins, "") for x, w in pairs]
+    yield "histogram-of-magnitudes", np.array(magnitudes)
+    pairs = zip(points, masked, strict=True)
+    yield "histogram-of-masked-weights", np.array([_histogram(x, w, bins, "") for x, w in pairs])
+
+
+VALUES: dict[str, Values] = {"densities": _densities}

@@ -1,0 +1,42 @@
+"""A known mistake: its name, what a program does that makes it, and the formula that results."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fcpts_ref.oracle.evidence import Array, Evidence
+
+Values = Callable[[Evidence], Iterator[tuple[str, Array]]]
+"""For a quantity: the names of mistakes, each with the value that it gives."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """text: one line for the report.  formula: what is computed with it.
+
+    of: the quantities in which it shows.  look: where in a program, or in which call of a library,
+    it usually hides.  point: the number of the open point that it is another reading of, if any.
+    together: it shows in all of them, so one that is right excludes it.
+    """
+
+    text: str
+    formula: str
+    of: tuple[str, ...]
+    look: str = ""
+    point: int | None = None
+    together: bool = False
+
+
+def read_catalogue() -> dict[str, Mistake]:
+    """Return every mistake by its name, in the order of computation."""
+    text = Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8")
+    return {
+        name: Mistake(**{**row, "of": tuple(row["of"])})
+        for name, row in tomllib.loads(text).items()
+    }
+
+
+CATALOGUE = read_catalogue()

@@ -1,0 +1,68 @@
+"""Mistakes in the factor on the learning rates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from fcpts_ref.oracle.evidence import Array, Evidence
+from fcpts_ref.oracle.mistakes.mistake import Values
+from fcpts_ref.oracle.replay import rate_factor
+from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH
+
+
+def _rate_factor(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    for name, value in _factors(evidence):
+        yield name, np.asarray(value)
+
+
+def _factors(evidence: Evidence) -> Iterator[tuple[str, float]]:
+    setting, number = evidence.setting, evidence.state.step
+    schedule, scale = setting.schedule, evidence.batch / LEARNING_RATE_BATCH
+    plain = float(evidence.value) / scale
+    yield "rate-constant", 1.0
+    yield "rate-constant-by-batch", scale
+    yield "rate-not-by-batch", plain
+    yield "rate-by-batch-of-256", plain * evidence.batch / 256
+    yield "rate-by-batch-root", plain * math.sqrt(scale)
+    yield "rate-by-batch-inverse", plain / scale
+    if schedule is None:
+        return
+    per_epoch = schedule.calibration_images // schedule.batch_size
+    epochs, steps = schedule.epochs, schedule.epochs * per_epoch
+    warm_epochs = setting.conventions.warmup_epochs
+    warmup = min(warm_epochs * per_epoch, steps)
+
+    def after_warmup(factor: float) -> float:
+        return float(evidence.value) if number < warmup else scale * factor
+
+    def cosine(numerator: float, denominator: float) -> float:
+        return 0.5 * (1 + math.cos(math.pi * numerator / max(denominator, 1)))
+
+    left = max(steps - warmup, 1)
+    if number < warmup:
+        yield "warmup-from-0", scale * number / warmup
+        yield "warmup-to-below-1", scale * (number + 1) / (warmup + 1)
+        yield "warmup-by-epoch", scale * (number // per_epoch + 1) / warm_epochs
+        yield "cosine-by-epoch", scale * (number + 1) / warmup
+    else:
+        yield (
+            "cosine-by-epoch",
+            scale * cosine(number // per_epoch - warm_epochs, epochs - warm_epochs),
+        )
+    yield "cosine-early", after_warmup(cosine(number - warmup + 1, left))
+    yield "cosine-over-all-steps", after_warmup(cosine(number, steps))
+    yield "cosine-over-all-steps", scale * cosine(number, steps)
+    yield "cosine-to-the-last-step", after_warmup(cosine(number - warmup, left - 1))
+    yield "cosine-quarter", after_warmup(math.cos(math.pi / 2 * (number - warmup) / left))
+    yield "decay-linear", after_warmup(1 - (number - warmup) / left)
+    for images in (1_024, 10_240):
+        if images >= schedule.batch_size and number < epochs * (images // schedule.batch_size):
+            other = replace(setting, schedule=replace(schedule, calibration_images=images))
+            yield f"schedule-of-{images}-images", rate_factor(other, number, evidence.batch, 1.0)
+
+
+VALUES: dict[str, Values] = {"rate_factor": _rate_factor}

@@ -1,0 +1,60 @@
+"""Checkpoints of torchvision's and timm's transformers: recognised, and the same logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from comparing import assert_close
+
+from fcpts_ref.interchange.checkpoints import import_checkpoint
+
+torch = pytest.importorskip("torch")
+
+
+def optional(name: str) -> Any:
+    """Import a package, or skip: it may be there and not fit the installed PyTorch."""
+    try:
+        return __import__(name, fromlist=["*"])
+    except Exception as error:  # RuntimeError where compiled operators are absent
+        return pytest.skip(f"{name} cannot be imported: {error}")
+
+
+def check(module: Any, path: Any, size: int, normalise: str) -> Any:
+    """Save a module with random weights, import the file, and compare logits."""
+    module = module.double().eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.add_(0.05 * noise)
+    torch.save(module.state_dict(), path)
+    imported = import_checkpoint(path, normalise="none")
+    assert imported.report.complete
+    images = np.random.default_rng(0).random((2, 3, size, size))
+    with torch.no_grad():
+        want = module(torch.from_numpy(images)).numpy()
+    assert_close(imported.network(images), want, 1e-10, "logits")
+    assert import_checkpoint(path).normalise == normalise
+    return imported
+
+
+@pytest.mark.parametrize(("name", "patch", "size"), [("vit_b_16", 16, 32), ("vit_b_32", 32, 64)])
+def test_torchvision(name, patch, size, tmp_path):
+    models = optional("torchvision.models.vision_transformer")
+    module = models.VisionTransformer(size, patch, 12, 12, 768, 3072, num_classes=5)
+    imported = check(module, tmp_path / "vit.pt", size, "imagenet")
+    assert imported.architecture == f"{name} under the names of torchvision"
+
+
+@pytest.mark.parametrize(("name", "width", "heads"), [("deit_tiny", 192, 3), ("vit_b_16", 768, 12)])
+def test_timm(name, width, heads, tmp_path):
+    models = optional("timm.models.vision_transformer")
+    module = models.VisionTransformer(
+        img_size=32, patch_size=16, embed_dim=width, depth=12, num_heads=heads, num_classes=5
+    )
+    normalise = "imagenet" if name == "deit_tiny" else "half"
+    imported = check(module, tmp_path / "vit.pt", 32, normalise)
+    assert imported.architecture.startswith(f"{name} under the names of timm")
+    assert "blocks.11.attn.qkv.weight" in imported.network.graph.prunable
