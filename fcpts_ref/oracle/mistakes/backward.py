@@ -130,9 +130,7 @@ def _through(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
         yield "subsample-offset", np.roll(sent, (1, 1), (2, 3))
 
 
-def _batch_norm(
-    evidence: Evidence, node: Node, x: Array, dy: Array
-) -> Iterator[tuple[str, Array]]:
+def _batch_norm(evidence: Evidence, node: Node, x: Array, dy: Array) -> Iterator[tuple[str, Array]]:
     gamma, axes = stored_of(evidence, node)["weight"], (0, 2, 3)
     inverse = 1 / np.sqrt(x.var(axis=axes) + node.attributes["epsilon"])
     scaled = wide(gamma * inverse)

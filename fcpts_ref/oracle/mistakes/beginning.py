@@ -15,10 +15,16 @@ RATES, STATE = ("initial_rates",), ("inputs",)
 
 NAMES = {
     "erk-power-0.5": Mistake(
-        "ERK with its ratio to the power 0.5", "density ~ (sum(shape) / prod(shape))^0.5", RATES, point=8
+        "ERK with its ratio to the power 0.5",
+        "density ~ (sum(shape) / prod(shape))^0.5",
+        RATES,
+        point=8,
     ),
     "erk-power-2": Mistake(
-        "ERK with its ratio to the power 2", "density ~ (sum(shape) / prod(shape))^2", RATES, point=8
+        "ERK with its ratio to the power 2",
+        "density ~ (sum(shape) / prod(shape))^2",
+        RATES,
+        point=8,
     ),
     "erk-without-kernel": Mistake(
         "Erdos-Renyi without the kernel's sides",
@@ -35,7 +41,10 @@ NAMES = {
         8,
     ),
     "rates-are-densities": Mistake(
-        "densities in place of sparsity rates", "1 - r", RATES, "the share of kept weights is stored"
+        "densities in place of sparsity rates",
+        "1 - r",
+        RATES,
+        "the share of kept weights is stored",
     ),
     "rates-whole-weights-floor": Mistake(
         "rates of whole weights, rounded down",
@@ -48,10 +57,16 @@ NAMES = {
         "rates of whole weights, rounded up", "ceil(r N) / N", RATES, "int() of the kept weights", 8
     ),
     "first-layer-left-out": Mistake(
-        "the first layer is left out", "the allocation of the other layers", (*RATES, "control_loss"), point=14
+        "the first layer is left out",
+        "the allocation of the other layers",
+        (*RATES, "control_loss"),
+        point=14,
     ),
     "last-layer-left-out": Mistake(
-        "the last layer is left out", "the allocation of the other layers", (*RATES, "control_loss"), point=14
+        "the last layer is left out",
+        "the allocation of the other layers",
+        (*RATES, "control_loss"),
+        point=14,
     ),
     "start-smallest-kept": Mistake(
         "thresholds are the smallest kept magnitudes",
@@ -61,10 +76,18 @@ NAMES = {
         8,
     ),
     "start-rounded-down": Mistake(
-        "thresholds start at the rank floor(r N)", "sorted(|w|)[floor(r N) - 1]", STATE, "int(r * N)", 8
+        "thresholds start at the rank floor(r N)",
+        "sorted(|w|)[floor(r N) - 1]",
+        STATE,
+        "int(r * N)",
+        8,
     ),
     "start-rounded-up": Mistake(
-        "thresholds start at the rank ceil(r N)", "sorted(|w|)[ceil(r N) - 1]", STATE, "math.ceil(r * N)", 8
+        "thresholds start at the rank ceil(r N)",
+        "sorted(|w|)[ceil(r N) - 1]",
+        STATE,
+        "math.ceil(r * N)",
+        8,
     ),
     "start-at-index-int": Mistake(
         "thresholds start at the index int(r N)",
@@ -80,9 +103,15 @@ NAMES = {
         point=8,
     ),
     "start-quantile": Mistake(
-        "thresholds are interpolated quantiles", "quantile(|w|, r)", STATE, "np.quantile, torch.quantile", 8
+        "thresholds are interpolated quantiles",
+        "quantile(|w|, r)",
+        STATE,
+        "np.quantile, torch.quantile",
+        8,
     ),
-    "start-median": Mistake("thresholds start at the median magnitude", "median(|w|)", STATE, point=8),
+    "start-median": Mistake(
+        "thresholds start at the median magnitude", "median(|w|)", STATE, point=8
+    ),
     "start-mean": Mistake("thresholds start at the mean magnitude", "mean(|w|)", STATE, point=8),
     "start-zero": Mistake("all thresholds begin at 0", "t = 0", STATE, point=8),
     "logit-stored": Mistake(

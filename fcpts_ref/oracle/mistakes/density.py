@@ -141,7 +141,13 @@ def _kernel_values(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     h = [bandwidth_of(w, c) for w in evidence.weights.values()]
     wide = np.array(h)[:, np.newaxis]
     layers = list(
-        zip(evidence.given["thresholds"], evidence.weights.values(), evidence.samples, h, strict=True)
+        zip(
+            evidence.given["thresholds"],
+            evidence.weights.values(),
+            evidence.samples,
+            h,
+            strict=True,
+        )
     )
     yield "kernel-without-bandwidth", right * wide
     yield "kernel-bandwidth-squared", right / wide
@@ -149,11 +155,14 @@ def _kernel_values(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     sizes = evidence.sizes[:, np.newaxis]
     yield "kernel-over-N", right * c.density_samples / sizes
     for name, estimate in KERNELS.items():
-        yield name, np.array(
-            [
-                estimate(np.array([t, -t]), w, w.ravel()[s], h, c.bandwidth_factor)
-                for t, w, s, h in layers
-            ]
+        yield (
+            name,
+            np.array(
+                [
+                    estimate(np.array([t, -t]), w, w.ravel()[s], h, c.bandwidth_factor)
+                    for t, w, s, h in layers
+                ]
+            ),
         )
     masks = [evidence.given[f"mask/{name}"].ravel() for name in evidence.weights]
     gauss = _kernel(_gauss, _as_given)

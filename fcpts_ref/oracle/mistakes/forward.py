@@ -106,7 +106,9 @@ def _borders(evidence: Evidence, node: Node, weight: Array) -> Iterator[tuple[st
 
     for name, mode in (("reflects", "reflect"), ("wraps", "wrap"), ("repeats-edge", "edge")):
         yield f"convolution-{name}", convolve(np.pad(x, sides, mode=mode))  # type: ignore[call-overload]
-    before = next((n for n in evidence.setting.network.graph.nodes if n.name == node.inputs[0]), None)
+    before = next(
+        (n for n in evidence.setting.network.graph.nodes if n.name == node.inputs[0]), None
+    )
     if before is not None and before.operation == "normalise":
         stored = evidence.stored
         mean, std = stored[f"{before.name}.mean"], stored[f"{before.name}.std"]
@@ -125,7 +127,10 @@ def _linear(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
 
 def _weighted(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
     parameters = evidence.state.parameters
-    yield "weight-dense", run_forward(evidence, node, {"weight": parameters[f"{node.name}.weight"]})[0]
+    yield (
+        "weight-dense",
+        run_forward(evidence, node, {"weight": parameters[f"{node.name}.weight"]})[0],
+    )
     bias = evidence.stored.get(f"{node.name}.bias")
     if bias is not None:
         yield "bias-missing", run_forward(evidence, node, {"bias": np.zeros_like(bias)})[0]
@@ -162,7 +167,10 @@ def _shortcut(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
 
 
 def _zero_pad(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
-    x, more = value_of(evidence, node.inputs[0]), node.attributes["before"] + node.attributes["after"]
+    x, more = (
+        value_of(evidence, node.inputs[0]),
+        node.attributes["before"] + node.attributes["after"],
+    )
     yield "pad-at-end", np.pad(x, ((0, 0), (0, more), (0, 0), (0, 0)))
     yield "pad-at-start", np.pad(x, ((0, 0), (more, 0), (0, 0), (0, 0)))
 
@@ -217,7 +225,10 @@ def _logits(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     other = {"dense_logits": "sparse_logits", "sparse_logits": "dense_logits"}[evidence.quantity]
     if other in evidence.given:
         yield "logits-of-other", evidence.given[other]
-    yield "logits-softmax", np.exp(evidence.value) / np.exp(evidence.value).sum(axis=1, keepdims=True)
+    yield (
+        "logits-softmax",
+        np.exp(evidence.value) / np.exp(evidence.value).sum(axis=1, keepdims=True),
+    )
     T = evidence.conventions.temperature
     if T != 1:
         yield "logits-by-temperature", evidence.value / T

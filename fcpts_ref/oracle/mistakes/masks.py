@@ -86,7 +86,10 @@ def _mask(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     for other in (i - 1, (i + 1) % len(thresholds)):
         yield "mask-of-other-threshold", (size > thresholds[other]) * 1.0
     yield "mask-one-threshold", (size > thresholds.mean()) * 1.0
-    yield "mask-of-dense-weights", (np.abs(evidence.setting.network.parameters[evidence.item]) > t) * 1.0
+    yield (
+        "mask-of-dense-weights",
+        (np.abs(evidence.setting.network.parameters[evidence.item]) > t) * 1.0,
+    )
     yield "mask-relative", (size / max(size.max(), 1e-300) > t) * 1.0
     yield "mask-soft", 1 / (1 + np.exp(t - size))
     yield "mask-minus-1", np.sign(size - t)

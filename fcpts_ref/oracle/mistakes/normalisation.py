@@ -118,7 +118,9 @@ def _new_buffer(evidence: Evidence) -> Iterator[tuple[str, Array]]:
 
     def statistics(x: Array) -> Array:
         axes = (0, 2, 3)
-        return np.asarray(x.mean(axis=axes) if short == "running_mean" else x.var(axis=axes) * unbiased)
+        return np.asarray(
+            x.mean(axis=axes) if short == "running_mean" else x.var(axis=axes) * unbiased
+        )
 
     def moved(batch: Array, rate: float = m, running: Array = old) -> Array:
         return np.asarray((1 - rate) * running + rate * batch)
@@ -130,7 +132,10 @@ def _new_buffer(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "statistics-moved-twice", moved(batch, running=moved(batch))
     for rate in {0.01, 0.2, 0.5} - {m, 1 - m}:
         yield f"statistics-momentum-{rate:g}", moved(batch, rate)
-    yield "statistics-from-dense", moved(batch, running=evidence.setting.network.buffers[evidence.item])
+    yield (
+        "statistics-from-dense",
+        moved(batch, running=evidence.setting.network.buffers[evidence.item]),
+    )
     yield "statistics-weighted-equally", moved(batch, 1 / (evidence.state.step + 1))
     if short == "running_var":
         yield "statistics-biased", moved(batch / unbiased)

@@ -111,7 +111,10 @@ def _final_rate(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "final-rate-of-step", (rates * N).sum() / N.sum()
     t = evidence.given["new_thresholds"]
     weights = _new_weights(evidence).values()
-    yield "final-rate-unweighted", np.mean([(np.abs(w) <= x).mean() for w, x in zip(weights, t, strict=True)])
+    yield (
+        "final-rate-unweighted",
+        np.mean([(np.abs(w) <= x).mean() for w, x in zip(weights, t, strict=True)]),
+    )
 
 
 VALUES: dict[str, Values] = {

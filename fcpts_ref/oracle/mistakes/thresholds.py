@@ -148,7 +148,9 @@ def _dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
 def _dweight(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     W, M = evidence.weights[evidence.item], evidence.given[f"mask/{evidence.item}"]
     dsparse = evidence.given[f"dsparse_weight/{evidence.item}"]
-    through = -0.5 * dsparse * W * (np.abs(np.abs(W) - evidence.given["thresholds"][evidence.layer]) < 1)
+    through = (
+        -0.5 * dsparse * W * (np.abs(np.abs(W) - evidence.given["thresholds"][evidence.layer]) < 1)
+    )
     yield "dweight-unmasked", dsparse
     yield "dweight-mask-squared", M * M * dsparse
     yield "dweight-through-mask-sign", M * dsparse + through * np.sign(W)

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.engines.numba.jit.compilation import compiled
+from fcpts_ref.engines.numba.jit.share import pieces, share
+from fcpts_ref.engines.numba.tuning import SWEEP_PIECE
 from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]
@@ -38,11 +40,17 @@ def sgd_step(
                 "expected one shape and dtype, float32 or float64"
             )
     new, new_velocity = np.empty(shape, dtype), np.empty(shape, dtype)
-    _sgd(
-        parameter.reshape(-1), gradient.reshape(-1), velocity.reshape(-1), factor.reshape(-1),
-        mask is not None, dtype.type(learning_rate), dtype.type(momentum),
-        dtype.type(weight_decay), nesterov, new.reshape(-1), new_velocity.reshape(-1),
-    )  # fmt: skip
+    flat = [array.reshape(-1) for array in (parameter, gradient, velocity, factor)]
+    results = [array.reshape(-1) for array in (new, new_velocity)]
+    rates = (dtype.type(rate) for rate in (learning_rate, momentum, weight_decay))
+    settings = (mask is not None, *rates, nesterov)
+    parts = pieces(parameter.size, SWEEP_PIECE)
+
+    def sweep(i: int) -> None:
+        given, made = ([array[parts[i]] for array in group] for group in (flat, results))
+        _sgd(*given, *settings, *made)
+
+    share(len(parts), sweep)
     return new, new_velocity
 
 
