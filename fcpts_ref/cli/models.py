@@ -10,6 +10,9 @@ from typing import Any
 from fcpts_ref.cli import onnx_models
 from fcpts_ref.cli.sources import add_arch_options, add_home_option, network_path, output_path
 from fcpts_ref.cli.tables import percent
+from fcpts_ref.data.preprocessing import PRESETS, as_provenance, preprocessing
+from fcpts_ref.errors import InputError
+from fcpts_ref.experiments.inputs import input_constants, read_as_rgb
 from fcpts_ref.graphs.network import global_rate
 from fcpts_ref.interchange.checkpoints import import_checkpoint
 from fcpts_ref.interchange.importing import check_ending, export_network, strip_endings
@@ -53,12 +56,18 @@ def add_parser(subparsers: Any) -> None:
         "--classes", type=int, metavar="N", help="classes (default: as many as in the checkpoint)"
     )
     importing.add_argument(
+        "--preprocess",
+        metavar="NAME|NUMBERS",
+        help="how its pictures are resized, cropped and normalised, stored with the network: "
+        f"{', '.join(PRESETS)}, or resize/crop/filter such as 256/224/bilinear",
+    )
+    importing.add_argument(
         "--input",
         type=int,
         nargs=3,
         metavar=("C", "H", "W"),
-        help="shape of an image (default: the architecture's, 3 32 32 or 3 224 224, or that of "
-        "the ONNX file)",
+        help="shape of an image (default: that of --preprocess, else the architecture's, 3 32 32 "
+        "or 3 224 224, or that of the ONNX file)",
     )
     importing.add_argument(
         "--extras",
@@ -88,6 +97,12 @@ def add_parser(subparsers: Any) -> None:
         help="checkpoints: write masks and input normalisation, which the state dict of an "
         "architecture has no place for, to this second file",
     )
+    exporting.add_argument(
+        "--sparse",
+        action="store_true",
+        help="store masked weights without zeros: checkpoints as NAME.values, NAME.mask (bits) and "
+        "NAME.shape, ONNX as sparse initialisers",
+    )
     onnx_models.add_export_options(exporting)
     add_home_option(exporting)
     exporting.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -101,15 +116,20 @@ def _sentence(text: str) -> str:
 def _import(arguments: argparse.Namespace) -> int:
     if onnx_models.is_onnx(arguments.file):
         return onnx_models.import_file(arguments)
+    chosen = None if arguments.preprocess is None else preprocessing(arguments.preprocess)
+    constants = input_constants(arguments.normalise, arguments.mean, arguments.std, chosen)
+    shape = tuple(arguments.input) if arguments.input else None
+    if shape is None and chosen is not None:
+        shape = chosen.shape
     source = Path(arguments.file)
     imported = import_checkpoint(
         source,
         arch=arguments.arch,
         shortcut=arguments.shortcut,
         classes=arguments.classes,
-        input_shape=arguments.input and tuple(arguments.input),
-        normalise=arguments.normalise,
-        channel_order=arguments.channel_order,
+        input_shape=shape,
+        normalise=constants,
+        channel_order=arguments.channel_order or (chosen.order if chosen else None),
         extras=arguments.extras,
     )
     network, report = imported.network, imported.report
@@ -121,6 +141,7 @@ def _import(arguments: argparse.Namespace) -> int:
         "sha256": file_sha256(source),
         "architecture": imported.architecture,
         "normalise": imported.normalise,
+        **as_provenance(read_as_rgb(chosen)),
     }
     with lock_folder(path.parent):
         write_network(path, network, provenance)
@@ -154,17 +175,23 @@ def _export(arguments: argparse.Namespace) -> int:
     check_ending(out)
     onnx_models.refuse_export_options(arguments)
     network, _ = read_network(network_path(arguments.network, arguments.home))
-    export_network(out, network, extras=arguments.extras)
+    if arguments.sparse and not network.masks:
+        raise InputError(f"{arguments.network} has no masks: it is dense, omit --sparse")
+    export_network(out, network, extras=arguments.extras, sparse=arguments.sparse)
     rate = global_rate(network)
     summary = {
         "network": network.graph.name,
         "rate": rate,
-        "masks": len(network.masks) if arguments.extras else 0,
+        "masks": len(network.masks) if arguments.extras or arguments.sparse else 0,
         "extras": arguments.extras,
+        "bytes": out.stat().st_size,
         "file": str(out),
     }
-    text = f"{network.graph.name}: {percent(rate)} of the weights are zero\nwritten to {out}" + (
-        f"; masks and normalisation to {arguments.extras}" if arguments.extras else ""
+    text = (
+        f"{network.graph.name}: {percent(rate)} of the weights are zero\n"
+        f"written to {out}, {summary['bytes']:,} bytes"
+        + (", without zeros" if arguments.sparse else "")
+        + (f"; masks and normalisation to {arguments.extras}" if arguments.extras else "")
     )
     print(json.dumps(summary, indent=2) if arguments.json else text)
     return 0

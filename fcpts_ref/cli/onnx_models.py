@@ -28,26 +28,21 @@ def is_onnx(path: Path | str) -> bool:
 
 
 def add_export_options(parser: argparse.ArgumentParser) -> None:
-    """Add --normalisation and --sparse."""
+    """Add --normalisation."""
     parser.add_argument(
         "--normalisation",
         choices=(INCLUDED, OMITTED),
         help="ONNX: whether the file normalises images in [0, 1] itself (default: included, but "
         "omitted for a network that came as ONNX)",
     )
-    parser.add_argument(
-        "--sparse",
-        action="store_true",
-        help="ONNX: store weights of which over two thirds are zero as sparse initialisers",
-    )
 
 
 def refuse_export_options(arguments: argparse.Namespace) -> None:
     """Raise InputError if an option of ONNX files is given for another format."""
-    given = ["--normalisation"] if arguments.normalisation else []
-    given += ["--sparse"] if arguments.sparse else []
-    if given:
-        raise InputError(f"{given[0]} is for ONNX files; {arguments.out} does not end in {ENDING}")
+    if arguments.normalisation:
+        raise InputError(
+            f"--normalisation is for ONNX files; {arguments.out} does not end in {ENDING}"
+        )
 
 
 def import_file(arguments: argparse.Namespace) -> int:

@@ -12,7 +12,6 @@ from fcpts_ref.experiments.checksums import network_sha256
 from fcpts_ref.experiments.inputs import Inputs
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.pruning.method import Method
-from fcpts_ref.storage.hdf5 import array_sha256
 from fcpts_ref.storage.json_files import as_json, read_json, write_json
 from fcpts_ref.storage.records import record_from_json
 
@@ -65,7 +64,7 @@ def pin(job: Job, inputs: Inputs) -> PinnedJob:
         settings=all_settings(method),
         calibration=len(inputs.images),
         network_sha256=network_sha256(inputs.network),
-        images_sha256=array_sha256(inputs.images),
+        images_sha256=inputs.images.sha256(),
     )
 
 

@@ -155,6 +155,8 @@ def _renamed(chosen: Recognised, graph: Graph, arrays: Arrays) -> dict[str, NDAr
 def _describe(state: Arrays) -> str:
     """Return what is known about a checkpoint that fits no architecture, and what to do."""
     names = list(without_wrapper(state))
+    if not names:
+        return "it holds no arrays; get the checkpoint itself"
     kind = describe_architecture(names)
     if kind:
         return f"it looks like {kind}, which is not built in: {REMEDY}"

@@ -84,7 +84,7 @@ def describe_archive(names: Collection[str]) -> str:
     if "model.weights.h5" in names or "config.json" in names:
         return "a Keras model: store the weights by torch.save or as safetensors"
     if any(name.endswith(".npy") for name in names):
-        return "NumPy's .npz format: store the arrays as safetensors"
+        return "NumPy's .npz format: give it the ending .npz"
     return ""
 
 

@@ -15,9 +15,11 @@ from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.names import MatchReport, match_state
 from fcpts_ref.interchange.reparametrised import MASK_SUFFIX, split_masks
 from fcpts_ref.interchange.safetensors_file import read_safetensors, write_safetensors
+from fcpts_ref.interchange.sparse_export import expand, shrink
 from fcpts_ref.interchange.torch_file import read_torch_file
 from fcpts_ref.interchange.torch_write import write_torch_file
 from fcpts_ref.storage.files import check_regular_file, check_writable, describe_failure
+from fcpts_ref.storage.npz_file import read_npz_arrays
 
 Array = NDArray[Any]
 
@@ -58,8 +60,13 @@ def normalisation(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Array]:
-    """Read the arrays of a PyTorch or safetensors file, distinguished by the first bytes."""
+    """Read the arrays of a PyTorch or safetensors file, distinguished by the first bytes.
+
+    A file whose name ends in .npz holds arrays as ``np.savez`` writes them.
+    """
     check_regular_file(path)
+    if Path(path).suffix.lower() == NPZ:
+        return read_npz_arrays(Path(path))
     try:
         with open(path, "rb") as file:
             head = file.read(9)
@@ -150,7 +157,9 @@ def read_arrays_and_masks(
     if extras is not None:
         state |= read_checkpoint(extras)
     try:
-        return split_masks(state)
+        arrays, own = expand(state)
+        arrays, masks = split_masks(arrays)
+        return arrays, masks | own
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -187,6 +196,7 @@ def apply_mask(array: Array, mask: NDArray[np.bool_]) -> Array:
     return np.where(mask, array, array.dtype.type(0))
 
 
+NPZ = ".npz"
 SAFETENSORS = ".safetensors"
 ENDINGS = (".pt", ".pth", ".th", ".ckpt", ".bin", ".tar", SAFETENSORS)
 """Endings of checkpoints' names; all but the last one are PyTorch's (.tar as in model.pth.tar)."""
@@ -195,7 +205,7 @@ ENDINGS = (".pt", ".pth", ".th", ".ckpt", ".bin", ".tar", SAFETENSORS)
 def strip_endings(name: str) -> str:
     """Return a checkpoint's name without the endings of its format: model of model.pth.tar."""
     path = Path(name)
-    while path.suffix.lower() in ENDINGS:
+    while path.suffix.lower() in (*ENDINGS, NPZ):
         path = path.with_suffix("")
     return str(path)
 
@@ -218,7 +228,9 @@ def check_ending(path: Path | str) -> str:
     return ending
 
 
-def export_network(path: Path | str, network: Network, *, extras: Path | str | None = None) -> None:
+def export_network(
+    path: Path | str, network: Network, *, extras: Path | str | None = None, sparse: bool = False
+) -> None:
     """Write a checkpoint for other programs, in the format of the ending: safetensors or PyTorch.
 
     It holds the arrays of the architecture and nothing else, so that ``load_state_dict`` with
@@ -226,6 +238,8 @@ def export_network(path: Path | str, network: Network, *, extras: Path | str | N
     normalisation itself.
     extras: a second file, for what the first one leaves out: masks as NAME_mask (uint8), mean and
         std of the normalisation as normalise.mean and normalise.std.
+    sparse: the file holds masked weights without their zeros, as NAME.values, NAME.mask and
+        NAME.shape, and the normalisation; no ``load_state_dict`` takes it (``sparse_export``).
     Raises InputError for another ending, two equal paths, and if a file cannot be written.
     """
     writers = [_writer(one) for one in (path, extras) if one is not None]
@@ -236,6 +250,10 @@ def export_network(path: Path | str, network: Network, *, extras: Path | str | N
         **{name: apply_mask(network.parameters[name], mask) for name, mask in masks.items()},
         **{name: array for name, array in network.buffers.items() if name not in constants},
     }
+    if sparse:
+        for name, mask in masks.items():
+            arrays |= shrink(name, arrays.pop(name), mask)
+        arrays |= {name: network.buffers[name] for name in sorted(constants)}
     if extras is not None:
         if Path(extras).resolve() == Path(path).resolve():
             raise InputError(

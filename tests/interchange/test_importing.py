@@ -311,3 +311,38 @@ def test_real_checkpoints_fit_to_the_last_array(name):
     assert network.dtype == np.float32
     with pytest.raises(InputError, match="does not fit the network"):
         import_network(path, architecture("resnet44"), **SETTINGS)
+
+
+# Without zeros
+
+
+def test_a_sparse_export_comes_back(tmp_path):
+    network = make_network()
+    for name in ("x.safetensors", "x.pt"):
+        export_network(tmp_path / name, network, sparse=True)
+        back = import_network(tmp_path / name, network.graph, mean=[0], std=[1])[0]
+        for kind in ("parameters", "buffers", "masks"):
+            for key, array in getattr(network, kind).items():
+                kept = network.masks.get(key, True)
+                assert np.array_equal(getattr(back, kind)[key], np.where(kept, array, 0))
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        (".mask", np.zeros(1, np.uint8)),
+        (".mask", np.zeros(3, np.float32)),
+        (".shape", np.array([1 << 40, 1 << 40])),
+        (".shape", np.array([-1, 2])),
+        (".shape", np.array(3.5)),
+        (".values", np.zeros(1, np.float32)),
+    ],
+)
+def test_parts_that_do_not_fit(tmp_path, part, value):
+    network = make_network()
+    name = next(iter(network.masks))
+    export_network(tmp_path / "x.safetensors", network, sparse=True)
+    arrays = read_checkpoint(tmp_path / "x.safetensors") | {name + part: value}
+    write_safetensors(tmp_path / "y.safetensors", arrays)
+    with pytest.raises(InputError, match=r"do not fit|values for a mask"):
+        import_network(tmp_path / "y.safetensors", network.graph, mean=[0], std=[1])

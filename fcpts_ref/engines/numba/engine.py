@@ -16,6 +16,7 @@ from fcpts_ref.engines.base import WeightCache, WeightGradient
 from fcpts_ref.engines.numba.jit.threads import using_threads
 from fcpts_ref.engines.numba.plan.plan import Plan
 from fcpts_ref.engines.numba.plan.step import Run
+from fcpts_ref.engines.numba.tokens.products import single_blas
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.execution import value_of
 from fcpts_ref.graphs.graph import Graph
@@ -128,7 +129,7 @@ class NumbaEngine:
                 "another thread is using this engine; make an engine for each thread of Python"
             )
         try:
-            with using_threads(self.threads):
+            with using_threads(self.threads), single_blas():
                 yield
         finally:
             self._lock.release()

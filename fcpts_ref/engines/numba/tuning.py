@@ -19,6 +19,7 @@ ZEN4 = "AMD Zen 4 (AVX-512), 2 threads, float32"
 STEP = "python -m bench step"
 CONVOLUTION = "python -m bench convolution"
 CROSSOVER = "python -m bench crossover"
+TRANSFORMER = "python -m bench transformer"
 PROFILE = "python -m bench profile"
 MANY = REGISTERS >= 32
 
@@ -142,6 +143,36 @@ WINOGRAD_GRADIENT_TILES: Annotated[
 ACTIVATION_BLOCK: Annotated[
     int, Tuned("elements", "share of an elementwise kernel that a thread takes", PROFILE)
 ] = 2**12
+
+# Products of tokens
+
+SPARSE_PRODUCT_BELOW: Annotated[
+    float,
+    Tuned(
+        "share of the weights that are not zero",
+        "density below which a masked kernel is faster than BLAS on the tokens of a batch",
+        TRANSFORMER,
+    ),
+] = 0.15
+PRODUCT_PARTS: Annotated[
+    int,
+    Tuned("blocks", "greatest number of blocks of a product that threads share", TRANSFORMER),
+] = 16
+PRODUCT_ROWS: Annotated[
+    int,
+    Tuned("rows", "least rows of such a block: every one packs the other matrix", TRANSFORMER),
+] = 192
+ATTENTION_PARTS: Annotated[
+    int,
+    Tuned(
+        "parts of the batch",
+        "greatest number of parts of an attention, each with memory for the weights of an image",
+        TRANSFORMER,
+    ),
+] = 8
+ROW_PARTS: Annotated[
+    int, Tuned("parts of the rows", "parts of a sum over the rows of features", TRANSFORMER)
+] = 8
 
 # How work is divided among threads and sums
 

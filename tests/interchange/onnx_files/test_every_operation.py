@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from graphs.test_operations import EXAMPLES, graph_of, values_of
 from small_networks import make_network
-
-from tests.graphs.test_operations import EXAMPLES, graph_of, values_of
-from tests.interchange.onnx_files.onnx_run import assert_same, check, run_onnx, run_ours
 
 from fcpts_ref.graphs.operations import OPERATIONS
 from fcpts_ref.interchange.onnx.export.rows import ROWS
 from fcpts_ref.interchange.onnx.exporting import export_onnx
 from fcpts_ref.interchange.onnx.importing import import_onnx
+from interchange.onnx_files.onnx_run import assert_same, check, run_onnx, run_ours
 
 
 def test_every_operation_has_a_row() -> None:

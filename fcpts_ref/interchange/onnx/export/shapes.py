@@ -7,7 +7,6 @@ from typing import Final
 from fcpts_ref.graphs.graph import Node
 from fcpts_ref.interchange.onnx.export.builder import Builder
 
-
 OPSET_OF_WINDOWS: Final = 22  # says that no window begins in the padding behind the image
 OPSET_OF_DILATION: Final = 19  # of AveragePool
 

@@ -41,7 +41,9 @@ def _moved(t: Translator, node: OnnxNode, x: Value, sizes: Sequence[int]) -> Val
     plain = t.plain(node, x)
     at = plain.batch_axis or 0
     before = math.prod(plain.dims[:at])
-    places = [i for i in range(len(sizes)) if math.prod(sizes[:i]) == before and sizes[i] == x.batch]
+    places = [
+        i for i in range(len(sizes)) if math.prod(sizes[:i]) == before and sizes[i] == x.batch
+    ]
     if not places and x.batch > 1:
         return x.reshaped(sizes)  # raises the error
     batch_axis = places[0] if places else None
