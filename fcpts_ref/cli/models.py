@@ -10,6 +10,7 @@ from typing import Any
 from fcpts_ref.cli import onnx_models
 from fcpts_ref.cli.models_list import add_list_parser
 from fcpts_ref.cli.sources import add_arch_options, add_home_option, network_path, output_path
+from fcpts_ref.cli.stored import add_list
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.preprocessing import PRESETS, as_provenance, preprocessing
 from fcpts_ref.errors import InputError
@@ -111,6 +112,20 @@ def add_parser(subparsers: Any) -> None:
     exporting.set_defaults(run=_export)
     add_list_parser(actions)
 
+    add_list(actions, "networks", "models", _described)
+
+
+def _described(path: Path) -> dict[str, str]:
+    """Return the row of ``models list``.  Raises InputError for a file that is no network."""
+    network, _ = read_network(path)
+    shape = "x".join(map(str, network.graph.input_shape))
+    return {
+        "network": network.graph.name,
+        "images": shape,
+        "classes": str(network.graph.classes),
+        "pruned": percent(global_rate(network)),
+    }
+
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
@@ -183,6 +198,7 @@ def _export(arguments: argparse.Namespace) -> int:
     network, _ = read_network(network_path(arguments.network, arguments.home))
     if arguments.sparse and not network.masks:
         raise InputError(f"{arguments.network} has no masks: it is dense, omit --sparse")
+    earlier = " in place of an earlier file" if out.exists() else ""
     export_network(out, network, extras=arguments.extras, sparse=arguments.sparse)
     rate = global_rate(network)
     summary = {
@@ -195,7 +211,7 @@ def _export(arguments: argparse.Namespace) -> int:
     }
     text = (
         f"{network.graph.name}: {percent(rate)} of the weights are zero\n"
-        f"written to {out}, {summary['bytes']:,} bytes"
+        f"written to {out}{earlier}, {summary['bytes']:,} bytes"
         + (", without zeros" if arguments.sparse else "")
         + (f"; masks and normalisation to {arguments.extras}" if arguments.extras else "")
     )

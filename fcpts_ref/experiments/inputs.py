@@ -79,8 +79,8 @@ def find_inputs(
     count, available = job.calibration, len(dataset.train)
     if not available:
         raise InputError(
-            f"data {dataset.name!r} have no training images to calibrate with; name others by "
-            "--data, and these by --test-data"
+            f"data {dataset.name!r} have no training images to calibrate with; name others, "
+            "as by 'fcpts-ref sparsify --data TRAINING --test-data THESE'"
         )
     if count is None:
         count = min(available, job.make_method().calibration_images)
@@ -171,11 +171,7 @@ def find_network(
         network, chosen = imported.network, preprocessing_of(imported, chosen)
     else:
         network, provenance = read_network(network_path(name, home))
-        if mean is not None or std is not None:
-            raise InputError(
-                f"--mean and --std are for foreign checkpoints; {name} is a network of this "
-                "program, which holds its own: omit them"
-            )
+        _refuse_foreign_options(name, mean=mean, std=std, shortcut=shortcut, normalise=normalise)
         chosen = chosen or stored_preprocessing(provenance)
     if preprocess is None and dataset.image_shape == network.graph.input_shape:
         chosen = None
@@ -207,6 +203,16 @@ def check_fit(
         )
 
 
+def _refuse_foreign_options(name: str, **options: str | None) -> None:
+    """Raise InputError for options that a file of this program would ignore."""
+    for option, value in options.items():
+        if value is not None:
+            raise InputError(
+                f"--{option} {value} is for foreign checkpoints; {name} is a network of this "
+                "program, which holds its own: omit it"
+            )
+
+
 def _is_foreign(name: str, arch: str | None, home: str | None) -> bool:
     """Whether a network is another program's checkpoint.
 
@@ -220,6 +226,11 @@ def _is_foreign(name: str, arch: str | None, home: str | None) -> bool:
         raise InputError(
             f"--arch {arch} is for foreign checkpoints; {name} is a file of "
             "this program: omit --arch"
+        )
+    if not known and not Path(name).exists():
+        raise InputError(
+            f"there is no checkpoint {name!r}: give the path of the file with the trained weights; "
+            f"--arch {arch} names their architecture only"
         )
     if known and not Path(name).exists():
         raise InputError(f"{name} is the name of a network of this program: omit --arch")
