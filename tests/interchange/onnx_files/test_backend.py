@@ -14,8 +14,8 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.onnx.draft import PARTS
 from fcpts_ref.interchange.onnx.importing import finish, translate
 from fcpts_ref.interchange.onnx.operators import OPERATORS
-from tests.interchange.onnx_files.inexpressible import DIFFERENT, REASONS
-from tests.interchange.onnx_files.onnx_run import run_ours
+from interchange.onnx_files.inexpressible import DIFFERENT, REASONS
+from interchange.onnx_files.onnx_run import run_ours
 
 onnx = pytest.importorskip("onnx")
 ROOT = Path(__file__).resolve().parents[3]

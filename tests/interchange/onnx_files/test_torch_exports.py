@@ -16,9 +16,9 @@ from fcpts_ref.graphs.network import Network, global_rate
 from fcpts_ref.interchange.onnx.exporting import export_onnx
 from fcpts_ref.interchange.onnx.importing import import_onnx
 from fcpts_ref.storage.network_files import read_network, write_network
-from tests.interchange.onnx_files.exporters import export
-from tests.interchange.onnx_files.onnx_run import assert_same, check, run_onnx, run_ours
-from tests.interchange.onnx_files.torch_models import REAL, SMALL, make
+from interchange.onnx_files.exporters import export
+from interchange.onnx_files.onnx_run import assert_same, check, run_onnx, run_ours
+from interchange.onnx_files.torch_models import REAL, SMALL, make
 
 OLD, NEW = (9, 11, 13, 17, 20), (18, 20, 23)
 FAST = {(9, False), (14, False), (17, False), (18, True)}  # the others are slow only in sum
