@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from fcpts_ref.data.dataset import Dataset
+from fcpts_ref.data.locations import home_folder
 from fcpts_ref.data.preprocessing import Preprocessing
 from fcpts_ref.data.sources import EMBEDDED, find_dataset
 from fcpts_ref.errors import InputError
@@ -80,6 +82,12 @@ def add_home_option(group: Any) -> None:
         metavar="FOLDER",
         help=_help("home"),
     )
+
+
+def output_path(arguments: argparse.Namespace, name: str) -> Path:
+    """Return where an imported network goes: --out, or models/NAME.h5 in --home."""
+    name = arguments.name or name
+    return Path(arguments.out or home_folder(arguments.home) / "models" / f"{name}.h5")
 
 
 def find_network(

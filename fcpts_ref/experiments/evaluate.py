@@ -18,7 +18,7 @@ from fcpts_ref.experiments.progress import Progress
 from fcpts_ref.experiments.statistics import re_estimate_batch_norm
 from fcpts_ref.experiments.training import accuracy_of
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.pruning.names import NEW_STATISTICS
+from fcpts_ref.pruning.names import HALVES, NEW_STATISTICS
 from fcpts_ref.pruning.registry import make_method, sparsify
 from fcpts_ref.pruning.units import pruned_share
 from fcpts_ref.spec.equations import reconstruction_loss
@@ -72,6 +72,8 @@ def evaluate(
         candidates.append(Candidate("dense", None, inputs.network))
         candidates += _one_shots(job, inputs, threads, progress)
     candidates.append(Candidate(name, job.target, pruned))
+    if job.storage == "float16":
+        candidates.append(Candidate(name + HALVES, job.target, rounded(pruned)))
     if job.batch_norm:
         candidates += _with_new_statistics(job, candidates, inputs, threads)
     test, compares = inputs.test, job.agreement or inputs.labels is None
@@ -118,6 +120,13 @@ def divergence(dense: Array, sparse: Array) -> float:
     """Return KL(softmax(dense) || softmax(sparse)), the mean over images, in nats (Equation 4)."""
     wide = dense.astype(np.float64), sparse.astype(np.float64)
     return float(reconstruction_loss(*wide, temperature=1.0))
+
+
+def rounded(network: Network) -> Network:
+    """Return the network with its prunable weights rounded to float16."""
+    arrays = {name: network.parameters[name] for name in network.graph.prunable}
+    halves = {name: a.astype(np.float16).astype(a.dtype) for name, a in arrays.items()}
+    return network.with_parameters({**network.parameters, **halves})
 
 
 def _with_new_statistics(

@@ -180,6 +180,13 @@ class Job:
         "Kullback-Leibler divergence; always without labels",
         group=PRUNING,
     )
+    storage: Literal["exact", "float16", "dense"] = setting(
+        "exact",
+        "how network.h5 is stored: exact, without the zeros; float16, its weights in half the "
+        "room, with a row for the accuracy that this costs; or dense, with all zeros "
+        "(default: exact)",
+        group=PRUNING,
+    )
     label: str | None = setting(
         None, "name of the method in tables and figures", metavar="NAME", group=PRUNING
     )

@@ -158,7 +158,8 @@ def _write(
     result = finished.result
     provenance = {"made_by": "fcpts-ref sparsify", "job": as_json(asdict(summary.pinned))}
     provenance |= as_provenance(preprocessing)
-    write_network(folder / NETWORK, result.network, provenance)
+    storage = summary.pinned.job.storage
+    write_network(folder / NETWORK, result.network, provenance, storage=storage)
     layers = [name for name in result.rates if name not in result.left_out]  # columns of "rates"
     write_arrays(folder / HISTORY, result.history, {"layers": layers})
     if can_plot():

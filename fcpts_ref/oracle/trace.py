@@ -95,7 +95,8 @@ def _make_setting(network: Network, images: Any, target: float, method: FCPTS) -
         raise InputError(f"network {network.graph.name!r} is pruned already; give the dense one")
     if method.ramp and not method.learn_rates:
         raise InputError(
-            f"ramp is {method.ramp} and rates are fixed; a trace holds one of the two: set ramp to 0"
+            f"ramp is {method.ramp} and rates are fixed, which a trace cannot hold together: set "
+            "ramp to 0"
         )
     budget(target, 1)
     conventions = method.conventions

@@ -6,7 +6,7 @@ thresholds are always float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from fcpts_ref.spec.allocation import Allocation
 from fcpts_ref.spec.bounds import bounded_thresholds, clip_thresholds
 from fcpts_ref.spec.budget import threshold_of_count
 from fcpts_ref.spec.conventions import SIGMOID_FLOOR, Conventions
+from fcpts_ref.spec.optim import sgd_move
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -125,12 +126,16 @@ def step(
         if conventions.reconstruction_moves_thresholds:  # convention 3
             dt = dt + _reconstruction_part(problem, W, U, t, gradients, observe)
         dt = see("dthreshold", dt)
-    gradients |= _weight_gradients(W, t, M, gradients, names, conventions, see)
+    buffers = dict(passed.buffers)
+    del passed, sparse  # large networks: nothing is held that the descent does not read
+    for name, dW in _weight_gradients(W, t, M, gradients, names, conventions, see):
+        gradients[name] = dW
+    del M
 
     # 3. Gradient descent
     new = _descend(problem, state, gradients, dt, t, conventions, rate_factor, see)
     new = _controlled(new, problem, conventions, control, learn_rates)
-    new = replace(new, buffers=dict(passed.buffers))
+    new = replace(new, buffers=buffers)
     see("new_thresholds", thresholds_of(new.threshold_parameters, conventions))
     record = {
         "reconstruction_loss": float(L_rec),
@@ -278,17 +283,15 @@ def _weight_gradients(
     names: tuple[str, ...],
     conventions: Conventions,
     see: Observe,
-) -> dict[str, Array]:
-    """Return dL/dW = M * dL/dW_sparse, plus the gradient through the mask if convention 4 asks."""
-    result = {}
+) -> Iterator[tuple[str, Array]]:
+    """Yield dL/dW = M * dL/dW_sparse, plus the gradient through the mask if convention 4 asks."""
     for i, name in enumerate(names):
         dsparse = see(f"dsparse_weight/{name}", gradients[name])
         dW = dsparse * M[name]
         if conventions.mask_gradient_reaches_weights:  # dM/dW = -sgn(w) dM/dt
             dM_dt = equations.mask_threshold_gradient(W[name], t[i])
             dW = dW - dsparse * W[name] * dM_dt * np.sign(W[name])
-        result[name] = see(f"dweight/{name}", dW)
-    return result
+        yield name, see(f"dweight/{name}", dW)
 
 
 def _descend(
@@ -302,32 +305,30 @@ def _descend(
     see: Observe,
 ) -> State:
     """Apply SGD: with weight decay to weights and batch norm, without to the thresholds."""
+    shared: dict[str, Any] = {"momentum": conventions.momentum, "nesterov": conventions.nesterov}
+    weights: dict[str, Any] = {
+        "learning_rate": conventions.learning_rate * factor,
+        "weight_decay": conventions.weight_decay,
+    }
+    thresholds: dict[str, Any] = {"learning_rate": conventions.threshold_learning_rate * factor}
+    sgd_step = problem.arithmetic.sgd_step
     parameters, velocities = {}, {}
-    for name, parameter in state.parameters.items():
-        parameters[name], velocities[name] = problem.arithmetic.sgd_step(
-            parameter,
-            see(f"dparameter/{name}", gradients[name]),
-            state.velocities[name],
-            learning_rate=conventions.learning_rate * factor,
-            momentum=conventions.momentum,
-            weight_decay=conventions.weight_decay,
-            nesterov=conventions.nesterov,
-        )
-        velocities[name] = see(f"velocity/{name}", velocities[name])
-        parameters[name] = see(f"new_parameter/{name}", parameters[name])
+    for name, w in state.parameters.items():
+        g = see(f"dparameter/{name}", gradients[name])
+        new, v = sgd_step(w, g, state.velocities[name], **shared, **weights)
+        velocities[name] = see(f"velocity/{name}", v)
+        if velocities[name] is not v:
+            new = sgd_move(w, g, velocities[name], **shared, **weights)
+        parameters[name] = see(f"new_parameter/{name}", new)
     if conventions.threshold_parameter == "sigmoid":
         dt = dt * t * (1 - t)  # dt/ds
-    raw, velocity = problem.arithmetic.sgd_step(
-        state.threshold_parameters,
-        see("dthreshold_parameter", dt),
-        state.threshold_velocities,
-        learning_rate=conventions.threshold_learning_rate * factor,
-        momentum=conventions.momentum,
-        nesterov=conventions.nesterov,
-    )
+    s, ds = state.threshold_parameters, see("dthreshold_parameter", dt)
+    raw, v = sgd_step(s, ds, state.threshold_velocities, **shared, **thresholds)
+    velocity = see("threshold_velocity", v)
+    if velocity is not v:
+        raw = sgd_move(s, ds, velocity, **shared, **thresholds)
     if conventions.threshold_parameter == "threshold":
         raw = np.maximum(raw, 0.0)  # a threshold is a magnitude
-    velocity = see("threshold_velocity", velocity)
     raw = see("new_threshold_parameters", raw)
     return replace(
         state,

@@ -121,12 +121,11 @@ class POT(MethodBase):
     def __post_init__(self) -> None:
         if self.unit not in ("layer", "independent"):
             raise InputError(f"unit is {self.unit!r}; expected one of layer, independent")
-        rates = (self.weight_learning_rate, self.bias_learning_rate)
-        if self.steps < 0 or self.batch_size < 1 or not all(0 <= rate < np.inf for rate in rates):
-            raise InputError(
-                f"POT has {self.steps} steps, batches of {self.batch_size} and learning rates "
-                f"{rates}; expected finite steps and rates >= 0 and batch_size >= 1"
-            )
+        least = {"steps": 0, "batch_size": 1, "weight_learning_rate": 0, "bias_learning_rate": 0}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if not lowest <= value < np.inf:
+                raise InputError(f"{name} is {value}; expected a finite number from {lowest} on")
 
     def begin(self, problem: Problem) -> State:
         """Fold batch norm, allocate the rates, make the masks and correct the weights."""

@@ -8,6 +8,7 @@ from fcpts_ref.interchange.onnx.operators import (
     arithmetic,
     matrices,
     pieces,
+    resizing,
     shapes,
     windows,
 )
@@ -51,7 +52,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "ReduceMean": pieces.reduce_mean,
     "Relu": unary("relu"),
     "Reshape": shapes.reshape,
-    "Resize": pieces.resize,
+    "Resize": resizing.resize,
     "Shape": shapes.shape,
     "Sigmoid": unary("sigmoid"),
     "Size": shapes.size,
@@ -61,11 +62,11 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Sqrt": unary("sqrt"),
     "Squeeze": shapes.squeeze,
     "Sub": arithmetic.subtract,
-    "Sum": arithmetic.add,
-    "Swish": unary("silu"),
+    "Sum": arithmetic.total,
+    "Swish": activations.swish,
     "Tanh": unary("tanh"),
     "Transpose": shapes.transpose,
     "Unsqueeze": shapes.unsqueeze,
-    "Upsample": pieces.resize,
+    "Upsample": resizing.resize,
 }
 """How each operator is translated; nodes whose inputs are all known are computed instead."""
