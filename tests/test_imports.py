@@ -31,8 +31,6 @@ OPTIONAL = {
     "dask": "experiments",
     "distributed": "experiments",
     "PIL": "data",
-    "onnx": "interchange",
-    "google": "interchange",  # protobuf
     "matplotlib": "experiments",
     "shtab": "cli",
     "torch": "gradcheck",

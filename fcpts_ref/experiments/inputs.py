@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from fcpts_ref.data.sources import find_dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.interchange.checkpoints import import_checkpoint
+from fcpts_ref.interchange.checkpoints import Imported, import_checkpoint
 from fcpts_ref.interchange.importing import strip_endings
 from fcpts_ref.resources import resource_path
 from fcpts_ref.storage.network_files import read_network
@@ -159,20 +160,18 @@ def find_network(
     """
     chosen = None if preprocess is None else preprocessing(preprocess)
     if _is_foreign(name, arch, home):
-        network = import_checkpoint(
+        imported = import_checkpoint(
             name,
             arch=arch,
             shortcut=shortcut,
             input_shape=dataset.image_shape if chosen is None else chosen.shape,
             normalise=input_constants(normalise, mean, std, chosen),
-            channel_order=None if chosen is None else chosen.order,
-        ).network
-        chosen = read_as_rgb(chosen)
+            channel_order=order_of_channels(chosen),
+        )
+        network, chosen = imported.network, preprocessing_of(imported, chosen)
     else:
         network, provenance = read_network(network_path(name, home))
-        _refuse_foreign_options(
-            name, mean=mean, std=std, shortcut=shortcut, normalise=normalise
-        )
+        _refuse_foreign_options(name, mean=mean, std=std, shortcut=shortcut, normalise=normalise)
         chosen = chosen or stored_preprocessing(provenance)
     if preprocess is None and dataset.image_shape == network.graph.input_shape:
         chosen = None
@@ -257,8 +256,23 @@ def input_constants(
     return "/".join(",".join(map(repr, part)) for part in numbers)
 
 
-def read_as_rgb(chosen: Preprocessing | None) -> Preprocessing | None:
-    """Return the preprocessing for a network that itself turns RGB into BGR, if it has to."""
+def order_of_channels(chosen: Preprocessing | None) -> Literal["BGR"] | None:
+    """Return the order that a preprocessing asks for; RGB, the usual one, is left to the names.
+
+    A checkpoint of pycls reads BGR whether its pictures are described as 256/224 or by a preset.
+    """
+    return "BGR" if chosen is not None and chosen.order == "BGR" else None
+
+
+def preprocessing_of(imported: Imported, chosen: Preprocessing | None) -> Preprocessing | None:
+    """Return the preprocessing of an imported network: the chosen one, or that of its source.
+
+    The network itself turns RGB into BGR, if it has to.  None if its source has none, or has one
+    for images of another size.
+    """
+    if chosen is None and imported.preprocess is not None:
+        preset = PRESETS[imported.preprocess]
+        chosen = preset if preset.shape == imported.network.graph.input_shape else None
     return chosen and replace(chosen, order="RGB")
 
 

@@ -7,6 +7,7 @@ of the dense unit.  As batch norm is folded, the sparse network has none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal
@@ -25,13 +26,13 @@ from fcpts_ref.pruning.method import MethodBase, OnStep, Result, StepReport
 from fcpts_ref.pruning.names import ALLOCATION_LABELS
 from fcpts_ref.pruning.one_shot import OneShot
 from fcpts_ref.pruning.pot.units import (
-    CHUNK,
     Progress,
     advance_to,
     is_unit,
     parts_of,
     positions,
     run_part,
+    slices_of,
 )
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
@@ -314,7 +315,7 @@ def mean_image(x: Any) -> Array:
     """Return the mean (1, ...) of x (n, ...), float64; a sequence that is no array is read once."""
     if isinstance(x, np.ndarray):
         return np.asarray(x.mean(axis=0, keepdims=True, dtype=np.float64))
-    chunks = batches_of(x, (slice(start, start + CHUNK) for start in range(0, len(x), CHUNK)))
+    chunks = batches_of(x, slices_of(len(x), math.prod(x.shape[1:])))
     total = sum(chunk.sum(axis=0, keepdims=True, dtype=np.float64) for chunk in chunks)
     return np.asarray(total / len(x))
 
