@@ -10,6 +10,8 @@ import numpy as np
 from fcpts_ref import layers
 from fcpts_ref.graphs.graph import Node
 from fcpts_ref.graphs.operations.convolution import settings
+from fcpts_ref.graphs.operations.pooling import windows_of
+from fcpts_ref.layers.windows import gather, scatter
 from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes.mistake import Mistake, Values
 from fcpts_ref.oracle.mistakes.values import (
@@ -158,7 +160,9 @@ def _kernel(evidence: Evidence, node: Node, x: Array, dy: Array) -> Iterator[tup
 def _max_pool(node: Node, x: Array, dy: Array) -> Iterator[tuple[str, Array]]:
     yield "back-max-every", _to_maxima(node, x, dy, share=False)
     yield "back-max-shared", _to_maxima(node, x, dy, share=True)
-    flipped, cache = layers.max_pool_forward(x[:, :, ::-1, ::-1], **window_of(node))
+    top, left, bottom, right = node.attributes["padding"]
+    window = window_of(node) | {"padding": (bottom, right, top, left)}
+    flipped, cache = layers.max_pool_forward(x[:, :, ::-1, ::-1], **window)
     if flipped.shape == dy.shape:
         dx = layers.max_pool_backward(dy[:, :, ::-1, ::-1], cache)[:, :, ::-1, ::-1]
         yield "back-max-last", dx
@@ -166,22 +170,15 @@ def _max_pool(node: Node, x: Array, dy: Array) -> Iterator[tuple[str, Array]]:
 
 def _to_maxima(node: Node, x: Array, dy: Array, *, share: bool) -> Array:
     """Give the gradient to every maximum of a window, or share it among them."""
-    window = window_of(node)
-    y, _ = layers.max_pool_forward(x, **window)
-    (R, S), (down, right), (top, left) = window["kernel"], window["stride"], window["padding"]
-    pads = ((0, 0), (0, 0), (top, top), (left, left))
-    padded, dx = np.pad(x, pads, constant_values=-np.inf), np.zeros(np.pad(x, pads).shape)
-    P, Q = y.shape[2:]
-    places = [
-        (slice(None), slice(None), slice(r, r + P * down, down), slice(s, s + Q * right, right))
-        for r in range(R)
-        for s in range(S)
-    ]
-    winners = [padded[place][:, :, :P, :Q] == y for place in places]
-    parts: Any = sum(winners) if share else 1
-    for place, winner in zip(places, winners, strict=True):
-        dx[place][:, :, :P, :Q] += np.where(winner, dy / parts, 0)
-    return dx[:, :, top : top + x.shape[2], left : left + x.shape[3]]
+    y, _ = layers.max_pool_forward(x, **node.attributes)
+    windows = windows_of(node.attributes)
+    winners = gather(x, windows, fill=-np.inf) == y[..., np.newaxis, np.newaxis]
+    parts: Any = winners.sum(axis=(4, 5)) if share else 1
+    R, S = windows.kernel
+    taps = (
+        (r, s, np.where(winners[..., r, s], dy / parts, 0)) for r in range(R) for s in range(S)
+    )
+    return scatter(taps, x.shape, windows, dy)
 
 
 def _dsparse_weight(evidence: Evidence) -> Iterator[tuple[str, Array]]:

@@ -49,8 +49,9 @@ def input_gradient(evidence: Evidence, node: Node) -> list[Array]:
 
 
 def window_of(node: Node) -> dict[str, Any]:
-    """Return the window of a pooling node."""
-    return {k: node.attributes[k] for k in ("kernel", "stride", "padding")}
+    """Return the window of a pooling node: what max and average pooling share."""
+    shared = ("kernel", "stride", "padding", "dilation", "ceil_mode")
+    return {name: node.attributes[name] for name in shared}
 
 
 def wide(per_channel: Array) -> Array:
