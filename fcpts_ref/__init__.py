@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from fcpts_ref.architectures.resnet import resnet
     from fcpts_ref.experiments.job import Job
     from fcpts_ref.experiments.run import resume, run
+    from fcpts_ref.graphs.builder import GraphBuilder
     from fcpts_ref.graphs.graph import Graph, Node
     from fcpts_ref.graphs.network import Network
+    from fcpts_ref.interchange.weights import load_weights
     from fcpts_ref.pruning.method import Result
     from fcpts_ref.pruning.registry import sparsify
 
@@ -25,11 +27,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Graph",
+    "GraphBuilder",
     "InputError",
     "Job",
     "Network",
     "Node",
     "Result",
+    "load_weights",
     "plain",
     "resnet",
     "resume",
@@ -42,8 +46,10 @@ _HOMES = {
     "fcpts_ref.architectures.resnet": ("resnet",),
     "fcpts_ref.experiments.job": ("Job",),
     "fcpts_ref.experiments.run": ("resume", "run"),
+    "fcpts_ref.graphs.builder": ("GraphBuilder",),
     "fcpts_ref.graphs.graph": ("Graph", "Node"),
     "fcpts_ref.graphs.network": ("Network",),
+    "fcpts_ref.interchange.weights": ("load_weights",),
     "fcpts_ref.pruning.method": ("Result",),
     "fcpts_ref.pruning.registry": ("sparsify",),
 }

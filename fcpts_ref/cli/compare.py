@@ -22,6 +22,7 @@ from fcpts_ref.cli.options import (
     not_negative,
     seed,
 )
+from fcpts_ref.cli.plan import plan_of, show_plan
 from fcpts_ref.cli.progress import Bars, compile_notice
 from fcpts_ref.cli.tables import table
 from fcpts_ref.errors import InputError
@@ -85,13 +86,18 @@ def add_parser(subparsers: Any) -> None:
         ("--data", "NAME|PATH"),
         ("--home", "FOLDER"),
         ("--arch", "NAME"),
+        ("--preprocess", "NAME|NUMBERS"),
+        ("--mean", "NUMBERS"),
+        ("--std", "NUMBERS"),
+        ("--test-data", "NAME|PATH"),
         ("--engine", "NAME"),
     ):
         group.add_argument(flag, metavar=metavar, help="as in sparsify")
     group.add_argument("--calibration", type=int, metavar="N", help="as in sparsify")
     add_number_options(group)
     group.add_argument("--threads", type=at_least_one, metavar="N", help="as in sparsify")
-    group.add_argument("--batch-norm", action="store_const", const=True, help="as in sparsify")
+    for flag in ("--batch-norm", "--agreement", "--skip-corrupt"):
+        group.add_argument(flag, action="store_const", const=True, help="as in sparsify")
     group = parser.add_argument_group("running and output")
     group.add_argument("--out", metavar="FOLDER", required=True, help="for the cells and the table")
     group.add_argument(
@@ -100,6 +106,12 @@ def add_parser(subparsers: Any) -> None:
         default=1,
         metavar="N",
         help="cells that run at a time, fewer if cores or memory do not allow it (default: 1)",
+    )
+    group.add_argument(
+        "--plan",
+        action="store_true",
+        help="run nothing: list the cells, and how long the missing ones may take by those that "
+        "are finished",
     )
     group.add_argument(
         "--dask",
@@ -140,6 +152,9 @@ def run(arguments: argparse.Namespace) -> int:
     grid, out = _grid(arguments), Path(arguments.out)
     cells = cells_of(grid)
     progress = Bars(quiet=arguments.quiet)
+    if arguments.plan:
+        show_plan(plan_of(cells, out), arguments.jobs, as_json=arguments.json)
+        return 0
     fast = any(cell.job.engine == "numba" for cell in cells)
     with lock_folder(out), compile_notice(quiet=arguments.quiet or not fast):
         for cell in cells:
@@ -257,6 +272,8 @@ def _show(arguments: argparse.Namespace, lines: Sequence[Line], out: Path) -> No
         print(f"{heading}\n\n{table(*table_of(own))}\n")
     print("rate, top-1, drop: in percent; n: seeds; ±: standard deviation over seeds")
     print("time: of pruning alone, per run")
+    if any(line.agreement is not None for line in lines):
+        print("agree: share of the dense network's predictions, in percent; KL: divergence from it")
     if any(line.paper_top1 is not None for line in lines):
         print(f"paper's: {SOURCE}; its drop: against its own dense network")
     print(f"written to {out}: table.md, table.csv, table.json")

@@ -8,10 +8,12 @@ from typing import Any
 
 from fcpts_ref.cli.sources import add_home_option, network_path
 from fcpts_ref.cli.tables import percent, table
+from fcpts_ref.data.preprocessing import stored_preprocessing
 from fcpts_ref.errors import printable
 from fcpts_ref.graphs.graph import macs
 from fcpts_ref.graphs.network import Network, global_rate, sparsity_rates
 from fcpts_ref.storage.network_files import read_network
+from fcpts_ref.storage.sparse_arrays import dense_bytes
 
 
 def add_parser(subparsers: Any) -> None:
@@ -29,8 +31,14 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the network, print its tables, and return the exit code."""
-    network, provenance = read_network(network_path(arguments.file, arguments.home))
-    summary = describe(network) | {"provenance": provenance}
+    path = network_path(arguments.file, arguments.home)
+    network, provenance = read_network(path)
+    size, dense = path.stat().st_size, dense_bytes(network)
+    summary = describe(network) | {
+        "dense_bytes": dense,
+        "stored_bytes": size,
+        "provenance": provenance,
+    }
     if arguments.json:
         print(json.dumps(summary, indent=2))
         return 0
@@ -39,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"{summary['classes']} classes, {summary['dtype']}\n"
         f"{summary['weights']:,} prunable weights, {percent(summary['rate'])} of them zero; "
         f"{'pruned, with masks' if summary['masks'] else 'dense, without masks'}\n"
+        f"{size:,} bytes, {percent(size / dense, 1)} of its arrays with all zeros\n"
     )
     rows = [
         (
@@ -57,6 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
             for key in ("mean", "std")
         )
         print(f"\nimages are normalised by mean {mean} and standard deviation {std}")
+    prepared = stored_preprocessing(provenance)
+    if prepared is not None:
+        print(f"pictures are prepared by {prepared}")
+    if provenance.get("architecture"):
+        print(f"\nrecognised as {printable(str(provenance['architecture'])[:200])}")
     if provenance.get("made_by"):
         print(f"\nmade by {printable(str(provenance['made_by'])[:200])}")
     return 0

@@ -12,7 +12,7 @@ from fcpts_ref.experiments.checksums import network_sha256
 from fcpts_ref.experiments.inputs import Inputs
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.pruning.method import Method
-from fcpts_ref.storage.hdf5 import array_sha256
+from fcpts_ref.pruning.registry import method_settings
 from fcpts_ref.storage.json_files import as_json, read_json, write_json
 from fcpts_ref.storage.records import record_from_json
 
@@ -42,8 +42,11 @@ class PinnedJob:
         """Raise InputError if the defaults have changed since the run was started."""
         now = all_settings(self.make_method())
         if now != self.settings:
+            known = method_settings(self.job.method)
             changed = sorted(
-                k for k in {*now, *self.settings} if now.get(k) != self.settings.get(k)
+                f"--{known[k].option}" if k in known else k
+                for k in {*now, *self.settings}
+                if now.get(k) != self.settings.get(k)
             )
             raise InputError(
                 f"{folder} was started with other defaults ({', '.join(changed)}), by another "
@@ -65,7 +68,7 @@ def pin(job: Job, inputs: Inputs) -> PinnedJob:
         settings=all_settings(method),
         calibration=len(inputs.images),
         network_sha256=network_sha256(inputs.network),
-        images_sha256=array_sha256(inputs.images),
+        images_sha256=inputs.images.sha256(),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.checks import whole_number
+from fcpts_ref.checks import check_alike, real_number, whole_number
 from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]
@@ -31,11 +31,41 @@ def sgd_step(
     The velocity starts at 0 and does not contain the learning rate (PyTorch's convention).
 
     parameter, gradient, velocity: the same shape.  Returns the new parameter and velocity.
+    Raises InputError for arrays of other shapes or types, and rates that are not finite numbers.
     """
+    check_alike(parameter=parameter, gradient=gradient, velocity=velocity)
+    for value, name in (
+        (learning_rate, "learning_rate"),
+        (momentum, "momentum"),
+        (weight_decay, "weight_decay"),
+    ):
+        real_number(value, name, "a finite number")
+    v = momentum * velocity + (gradient + weight_decay * parameter)
+    moved = sgd_move(
+        parameter,
+        gradient,
+        v,
+        learning_rate=learning_rate,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        nesterov=nesterov,
+    )
+    return moved, v
+
+
+def sgd_move(
+    parameter: Array,
+    gradient: Array,
+    velocity: Array,
+    *,
+    learning_rate: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+) -> Array:
+    """Return the parameter that ``sgd_step`` returns, from the velocity that it returns."""
     g = gradient + weight_decay * parameter
-    v = momentum * velocity + g
-    step = g + momentum * v if nesterov else v
-    return parameter - learning_rate * step, v
+    return parameter - learning_rate * (g + momentum * velocity if nesterov else velocity)
 
 
 def adam_step(
@@ -60,6 +90,8 @@ def adam_step(
     """
     if whole_number(step, "Adam's step") < 1:
         raise InputError(f"Adam's step is {step}; expected to count from 1")
+    check_alike(parameter=parameter, gradient=gradient, first=first, second=second)
+    real_number(learning_rate, "learning_rate", "a finite number")
     beta1, beta2 = betas
     g = gradient + weight_decay * parameter
     first = beta1 * first + (1 - beta1) * g

@@ -9,6 +9,7 @@ import pytest
 from commands import Place, Run, one_line
 from small_networks import make_network
 
+from fcpts_ref.architectures.registry import ARCHITECTURES
 from fcpts_ref.architectures.resnet import resnet
 from fcpts_ref.interchange.importing import read_checkpoint
 from fcpts_ref.interchange.torch_write import write_torch_file
@@ -44,24 +45,29 @@ def test_import_is_found_by_name(run: Run, tmp_path: Path, checkpoint: Path) -> 
 def test_there_and_back(run: Run, tmp_path: Path, ending: str) -> None:
     network, out = make_network(GRAPH, dtype=np.float32), tmp_path / f"out.{ending}"
     write_network(tmp_path / "n.h5", network)
-    assert run("models", "export", tmp_path / "n.h5", out).code == 0
-    arrays = read_checkpoint(out)
+    extras = ("--extras", tmp_path / f"extras.{ending}")
+    assert run("models", "export", tmp_path / "n.h5", out, *extras).code == 0
+    arrays = read_checkpoint(out) | read_checkpoint(extras[1])
     for name, array in {**network.parameters, **network.buffers}.items():
         assert np.array_equal(arrays[name], array)
-    result = run("models", "import", out, *FORM, "--out", tmp_path / "again.h5")
+    result = run("models", "import", out, *FORM, *extras, "--out", tmp_path / "again.h5")
     assert result.code == 0, result.err
     back, _ = read_network(tmp_path / "again.h5")
     assert all(np.array_equal(back.parameters[n], a) for n, a in network.parameters.items())
+    assert all(np.array_equal(back.buffers[n], a) for n, a in network.buffers.items())
 
 
 def test_export_of_a_pruned_network_has_zeros_and_masks(
     run: Run, place: Place, tmp_path: Path
 ) -> None:
     run("sparsify", *place.options, "--method=one-shot", "--quiet", "--out", tmp_path / "r")
-    out = tmp_path / "sparse.safetensors"
-    result = run("models", "export", tmp_path / "r" / "network.h5", out, "--json")
+    out, extras = tmp_path / "sparse.safetensors", tmp_path / "extras.safetensors"
+    result = run(
+        "models", "export", tmp_path / "r" / "network.h5", out, "--extras", extras, "--json"
+    )
     assert result.json["masks"] == 8
-    arrays = read_checkpoint(out)
+    assert not [name for name in read_checkpoint(out) if name.endswith("_mask")]
+    arrays = read_checkpoint(out) | read_checkpoint(extras)
     for name in [n for n in arrays if n.endswith("_mask")]:
         mask = arrays[name].astype(bool)
         assert not arrays[name.removesuffix("_mask")][~mask].any()
@@ -128,7 +134,7 @@ def test_bad_normalisation(run: Run, tmp_path: Path, checkpoint: Path, text: str
     assert one_line(result.err)
 
 
-@pytest.mark.parametrize("name", ["x.onnx", "x.npz", "x.hdf5", "x"])
+@pytest.mark.parametrize("name", ["x.npz", "x.hdf5", "x"])
 def test_export_to_other_formats_is_refused(
     run: Run, place: Place, tmp_path: Path, name: str
 ) -> None:
@@ -136,6 +142,67 @@ def test_export_to_other_formats_is_refused(
     assert result.code == 2
     assert ".safetensors, or .pt" in result.err
     assert not (tmp_path / name).exists()
+
+
+def test_the_architecture_is_recognised_and_shown(run: Run, tmp_path: Path) -> None:
+    row = ARCHITECTURES["mobilenet_v1"]
+    layout = next(one for one in row.layouts if "timm" in one.source)
+    graph = layout.apply(row.graph(**layout.settings, width=0.25, classes=12))
+    network = make_network(graph, dtype=np.float32)
+    arrays = {**network.parameters, **network.buffers}
+    foreign = {n: a for n, a in arrays.items() if not n.startswith("normalise")}
+    write_torch_file(tmp_path / "a.pth", foreign)
+    out = ("--out", tmp_path / "n.h5")
+    result = run("models", "import", tmp_path / "a.pth", *out)
+    assert result.code == 0, result.err
+    assert result.out.splitlines()[:3] == [
+        "mobilenet_v1 of width 0.25 under the names of timm",
+        "12 classes, images 3x224x224 normalised by half, 210,672 prunable weights",
+        "pictures are prepared by resize 256, crop 224, bicubic",
+    ]
+    inspected = run("inspect", tmp_path / "n.h5").out
+    assert "pictures are prepared by resize 256, crop 224, bicubic" in inspected
+    assert "recognised as mobilenet_v1 of width 0.25 under the names of timm" in inspected
+    # of another size, the published preprocessing does not fit
+    result = run("models", "import", tmp_path / "a.pth", *out, "--input", 3, 64, 64, "--json")
+    assert (result.json["input_shape"], result.json["preprocess"]) == ([3, 64, 64], None)
+
+
+def test_list(run: Run, tmp_path: Path) -> None:
+    result = run("models", "list", "--home", tmp_path)
+    assert result.code == 0, result.err
+    assert all(len(line) <= 80 for line in result.out.splitlines())
+    assert "networks for --weights: resnet8-digits" in result.out
+    (tmp_path / "models").mkdir()
+    write_network(tmp_path / "models" / "mine.h5", make_network(GRAPH, dtype=np.float32))
+    found = run("models", "list", "--home", tmp_path, "--json").json
+    assert found["networks"] == ["mine", "resnet8-digits"]
+    rows = {(row["name"], row["shortcut"]): row for row in found["architectures"]}
+    assert {name for name, _ in rows} >= {*ARCHITECTURES, "resnet20"}
+    assert rows["resnet20", "B"]["weights"] == 270_896
+    assert "chenyaofo/pytorch-cifar-models" in rows["resnet20", "B"]["names"]
+
+
+def test_an_option_b_checkpoint_given_as_option_a(run: Run, tmp_path: Path) -> None:
+    network = make_network(resnet(8, shortcut="B"), dtype=np.float32)
+    write_torch_file(tmp_path / "b.pt", {**network.parameters, **network.buffers})
+    words = ("models", "import", tmp_path / "b.pt", "--arch=resnet8", "--out", tmp_path / "n.h5")
+    result = run(*words, "--shortcut=A")
+    assert result.code == 2
+    assert one_line(result.err)
+    assert "give --arch resnet8 and --shortcut B" in result.err
+    assert run(*words).code == 0
+
+
+def test_a_checkpoint_is_evaluated_without_being_imported(
+    run: Run, place: Place, tmp_path: Path
+) -> None:
+    network, _ = read_network(place.network)
+    write_torch_file(tmp_path / "a.pt", {**network.parameters, **network.buffers})
+    mine = run("evaluate", "--weights", tmp_path / "a.pt", "--data", place.data, "--json")
+    assert mine.code == 0, mine.err
+    own = run("evaluate", "--weights", place.network, "--data", place.data, "--json")
+    assert mine.json["top1"] == own.json["top1"]
 
 
 def test_bad_input(run: Run, place: Place, tmp_path: Path, checkpoint: Path) -> None:

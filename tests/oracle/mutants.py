@@ -125,7 +125,7 @@ EQUATIONS = [
         ("eq04",),
         "reconstruction_loss",
         5,
-        "temperature=1.0",
+        "taken at T = 1",
         RELEASED,
     ),
     Mutant(
@@ -256,7 +256,7 @@ BRIDGE = [
     Mutant(
         "the bandwidth is absolute",
         step.bandwidth_of,
-        lambda right: lambda weight, conventions: conventions.bandwidth_factor,
+        lambda right: lambda weight, conventions, *_: conventions.bandwidth_factor,
         STEPS,
         "densities",
         11,
@@ -265,7 +265,7 @@ BRIDGE = [
     Mutant(
         "the bandwidth's deviation is biased",
         step.bandwidth_of,
-        lambda right: lambda weight, conventions: conventions.bandwidth_factor * weight.std(),
+        lambda right: lambda weight, conventions, *_: conventions.bandwidth_factor * weight.std(),
         STEPS,
         "densities",
         10,

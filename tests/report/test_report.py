@@ -213,7 +213,7 @@ def test_running_mean_never_looks_ahead() -> None:
 
 def test_without_matplotlib_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "can_plot", lambda: False)
-    with pytest.raises(InputError, match=r"pip install 'fcpts-ref\[plot\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[plot\]'"):
         figures.require_plot()
 
 

@@ -12,10 +12,10 @@ Reading order:
 6. ``convolution``: ``taps`` (a convolution as a table), ``tiling``; the kernels ``dense``,
    ``winograd``, ``sparse`` and ``rows``; ``kept_weights``, ``correlation``, ``gradient``,
    ``choice`` (which kernel runs), ``plan`` (a layer), ``linear``;
-7. ``plan``: ``fusion`` (which nodes run together), ``step``, ``steps``, ``weighted_steps``,
-``plan``
-   (their order and memory);
-8. ``engine``: ``Engine`` on these plans; ``warmup``: compiling before a run needs it.
+7. ``tokens``: dense products by BLAS, kernels over rows of features;
+8. ``plan``: ``fusion`` (which nodes run together), ``step``, ``steps``, ``weighted_steps``,
+   ``token_steps``, ``attention_steps``, ``plan`` (their order and memory);
+9. ``engine``: ``Engine`` on these plans; ``warmup``: compiling before a run needs it.
 
 ``pruning`` has the arithmetic of a pruning step, independent of graphs.
 """

@@ -16,9 +16,10 @@ from fcpts_ref.engines.base import WeightCache, WeightGradient
 from fcpts_ref.engines.numba.jit.threads import using_threads
 from fcpts_ref.engines.numba.plan.plan import Plan
 from fcpts_ref.engines.numba.plan.step import Run
+from fcpts_ref.engines.numba.tokens.products import single_blas
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.execution import value_of
-from fcpts_ref.graphs.graph import Graph
+from fcpts_ref.graphs.graph import Graph, check_batch
 
 Array = NDArray[Any]
 Shape = tuple[int, Any]  # batch size, dtype
@@ -73,6 +74,7 @@ class NumbaEngine:
         parameters = _checked(parameters, self.graph.parameter_shapes, dtype, "parameter")
         stored = _checked(buffers, self.graph.buffer_shapes, dtype, "buffer")
         given = _checked_batch(inputs, self.graph.inputs, dtype)
+        check_batch(self.graph, given, keep=keep)
         run = Run(parameters, stored, given, training, sparse, cache=cache)
         with self._alone():
             self._last = None
@@ -128,7 +130,7 @@ class NumbaEngine:
                 "another thread is using this engine; make an engine for each thread of Python"
             )
         try:
-            with using_threads(self.threads):
+            with using_threads(self.threads), single_blas():
                 yield
         finally:
             self._lock.release()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import Any
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, install
 
 
-def onnx_library() -> ModuleType:
+def onnx_library() -> Any:
     """Return the package ``onnx``.  Raises InputError, with the way to install it, without it."""
     try:
         import onnx
     except ImportError as error:
         raise InputError(
-            f"ONNX files need the package onnx ({error}): install it by "
-            "pip install 'fcpts-ref[onnx]'"
+            f"ONNX files need the package onnx ({error}); {install('onnx')}"
         ) from error
     return onnx

@@ -26,6 +26,7 @@ from fcpts_ref.spec.allocation import Allocation
 from fcpts_ref.spec.bounds import bounded_thresholds, clip_thresholds
 from fcpts_ref.spec.budget import threshold_of_count
 from fcpts_ref.spec.conventions import SIGMOID_FLOOR, Conventions
+from fcpts_ref.spec.optim import sgd_move
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -302,32 +303,30 @@ def _descend(
     see: Observe,
 ) -> State:
     """Apply SGD: with weight decay to weights and batch norm, without to the thresholds."""
+    shared: dict[str, Any] = {"momentum": conventions.momentum, "nesterov": conventions.nesterov}
+    weights: dict[str, Any] = {
+        "learning_rate": conventions.learning_rate * factor,
+        "weight_decay": conventions.weight_decay,
+    }
+    thresholds: dict[str, Any] = {"learning_rate": conventions.threshold_learning_rate * factor}
+    sgd_step = problem.arithmetic.sgd_step
     parameters, velocities = {}, {}
-    for name, parameter in state.parameters.items():
-        parameters[name], velocities[name] = problem.arithmetic.sgd_step(
-            parameter,
-            see(f"dparameter/{name}", gradients[name]),
-            state.velocities[name],
-            learning_rate=conventions.learning_rate * factor,
-            momentum=conventions.momentum,
-            weight_decay=conventions.weight_decay,
-            nesterov=conventions.nesterov,
-        )
-        velocities[name] = see(f"velocity/{name}", velocities[name])
-        parameters[name] = see(f"new_parameter/{name}", parameters[name])
+    for name, w in state.parameters.items():
+        g = see(f"dparameter/{name}", gradients[name])
+        new, v = sgd_step(w, g, state.velocities[name], **shared, **weights)
+        velocities[name] = see(f"velocity/{name}", v)
+        if velocities[name] is not v:
+            new = sgd_move(w, g, velocities[name], **shared, **weights)
+        parameters[name] = see(f"new_parameter/{name}", new)
     if conventions.threshold_parameter == "sigmoid":
         dt = dt * t * (1 - t)  # dt/ds
-    raw, velocity = problem.arithmetic.sgd_step(
-        state.threshold_parameters,
-        see("dthreshold_parameter", dt),
-        state.threshold_velocities,
-        learning_rate=conventions.threshold_learning_rate * factor,
-        momentum=conventions.momentum,
-        nesterov=conventions.nesterov,
-    )
+    s, ds = state.threshold_parameters, see("dthreshold_parameter", dt)
+    raw, v = sgd_step(s, ds, state.threshold_velocities, **shared, **thresholds)
+    velocity = see("threshold_velocity", v)
+    if velocity is not v:
+        raw = sgd_move(s, ds, velocity, **shared, **thresholds)
     if conventions.threshold_parameter == "threshold":
         raw = np.maximum(raw, 0.0)  # a threshold is a magnitude
-    velocity = see("threshold_velocity", velocity)
     raw = see("new_threshold_parameters", raw)
     return replace(
         state,

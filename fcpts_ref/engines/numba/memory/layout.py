@@ -92,10 +92,12 @@ class Scratch:
     """Memory that steps which run one after the other use while they run.
 
     Fresh memory would have to be zeroed by the system at every call.
+    shared: whatever else steps use in turn, by a key of theirs.
     """
 
     def __init__(self) -> None:
         self.block = np.empty(0)
+        self.shared: dict[Any, Any] = {}
 
     def take(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """An array of any content, good until the next call."""

@@ -3,6 +3,7 @@
 * batch_norm, then relu, relu6 or clip
 * batch_norm, then add, then perhaps one of these: the join of a residual block
 * subsample, then zero_pad: an option A shortcut
+* three slices of one value, then attention: the slices are never copied
 
 A value inside a group must have one reader only, the next node of the group.  A convolution whose
 one reader is a batch norm stays a step of its own, for its output is needed in training, but
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from fcpts_ref.graphs.graph import Graph, Node
@@ -75,7 +77,7 @@ def fuse(graph: Graph) -> list[Group]:
     for node in graph.nodes:
         if node.name in taken:
             continue
-        group = _grow(node, readers, taken, graph.shapes)
+        group = _attention(node, graph, readers) or _grow(node, readers, taken, graph.shapes)
         taken |= {member.name for member in group.nodes}
         groups.append(group)
     groups.sort(key=lambda group: position[group.output])
@@ -99,6 +101,39 @@ def _with_producers(groups: list[Group], outputs: set[str]) -> list[Group]:
         elif group.output not in moved:
             ordered.append(group)
     return ordered
+
+
+def _attention(node: Node, graph: Graph, readers: Readers) -> Group | None:
+    """The group of an attention whose inputs are slices of one value, this node among them.
+
+    Its first node is the attention; each slice has only this reader, and they do not overlap.
+    """
+    only = readers[node.name]
+    if node.operation != "slice" or len(only) != 1 or only[0].operation != "attention":
+        return None
+    attention, by_name = only[0], {one.name: one for one in graph.nodes}
+    slices = [by_name.get(name) for name in attention.inputs]
+    fits = [
+        one
+        for one in slices
+        if one is not None
+        and one.operation == "slice"
+        and one.inputs == node.inputs
+        and [reader.name for reader in readers[one.name]] == [attention.name]
+        and _is_range(one, graph.shapes[one.inputs[0]])
+    ]
+    spans = sorted((one.attributes["start"], one.attributes["stop"]) for one in fits)
+    apart = all(stop <= start for (_, stop), (start, _) in pairwise(spans))
+    if len(fits) < len(slices) or not apart:
+        return None
+    return Group((attention, *fits), node.inputs, attention.name)
+
+
+def _is_range(node: Node, shape: tuple[int, ...]) -> bool:
+    """Whether a slice takes neighbouring features of tokens, counted from the first."""
+    a = node.attributes
+    last_axis = a["axis"] in (-1, len(shape) - 1) and len(shape) == 2
+    return bool(last_axis and a["step"] == 1 and 0 <= a["start"] < a["stop"] <= shape[-1])
 
 
 def _grow(

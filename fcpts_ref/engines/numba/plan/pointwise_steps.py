@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from fcpts_ref.engines.numba.memory.buffers import Slot
 from fcpts_ref.engines.numba.memory.layout import pixel_mask
 from fcpts_ref.engines.numba.plan.fusion import Group
-from fcpts_ref.engines.numba.plan.step import Run, Step
+from fcpts_ref.engines.numba.plan.step import Run, Shapes, Step
 from fcpts_ref.engines.numba.pointwise import smooth
 from fcpts_ref.engines.numba.pointwise.activation import (
     bounds_of,
@@ -23,8 +22,6 @@ from fcpts_ref.engines.numba.pointwise.product import (
     scale_planes,
 )
 from fcpts_ref.engines.numba.simd.types import lanes, static_size
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Activation(Step):

@@ -25,6 +25,7 @@ from fcpts_ref.engines.numba.memory.layout import Scratch
 from fcpts_ref.engines.numba.plan.fusion import Group
 
 Array = NDArray[Any]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Run:
 class Step(ABC):
     """One group of nodes, with the properties by which the plan assigns its buffers.
 
-    reads: whether backward reads "input" (the first), all "inputs", and "output".
+    reads: whether backward reads "input" (the first), "inputs" (all) and "output".
     in_place: forward may write over its first input, and backward dx over dy.
     accumulates: backward adds to ``dinputs[i]`` where ``adds[i]``.
     passes: the inputs whose gradient is dy, as backward leaves it.
@@ -96,8 +97,8 @@ class Step(ABC):
         self.scratch = Scratch()  # the plan replaces it by one for all
 
     @classmethod
-    def suits(cls, group: Group, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-        """Whether the step can run this group; shapes: of the values, without the batch."""
+    def suits(cls, group: Group, shapes: Shapes) -> bool:
+        """Whether it can run the group on values of these shapes, by name."""
         return True
 
     def bind(self, inputs: list[Slot], output: Slot) -> None:

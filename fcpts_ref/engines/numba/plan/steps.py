@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from fcpts_ref.engines.numba.memory.buffers import Slot
 from fcpts_ref.engines.numba.memory.layout import pixel_mask
+from fcpts_ref.engines.numba.plan.attention_steps import Attention
 from fcpts_ref.engines.numba.plan.fusion import Group
 from fcpts_ref.engines.numba.plan.moving_steps import Concat, Pad, Slice
 from fcpts_ref.engines.numba.plan.pointwise_steps import Activation, Identity, Product, Smooth
-from fcpts_ref.engines.numba.plan.step import Run, Step
+from fcpts_ref.engines.numba.plan.step import Run, Shapes, Step
+from fcpts_ref.engines.numba.plan.token_steps import (
+    ClassToken,
+    Gelu,
+    LayerNorm,
+    PatchConvolution,
+    Position,
+    TokenLinear,
+    Transpose,
+)
 from fcpts_ref.engines.numba.plan.weighted_steps import BatchNorm, Convolution, Linear
 from fcpts_ref.engines.numba.pointwise import means, pooling
 from fcpts_ref.engines.numba.pointwise.normalise import normalise
@@ -53,7 +62,7 @@ class Add(Step):
     passes = (0, 1)
 
     @classmethod
-    def suits(cls, group: Group, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    def suits(cls, group: Group, shapes: Shapes) -> bool:
         return len({shapes[name] for name in group.inputs}) == 1  # nothing is repeated
 
     def forward(self, run: Run) -> None:
@@ -127,7 +136,7 @@ class GlobalPool(Step):
     accumulates = True
 
     @classmethod
-    def suits(cls, group: Group, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    def suits(cls, group: Group, shapes: Shapes) -> bool:
         shape = shapes[group.inputs[0]]
         axes = mean_axes(shape, group.attributes.get("axes", (1, 2)))
         return len(shape) == 3 and axes == (2, 3)
@@ -191,6 +200,18 @@ class Layer(Step):
                 slot.values[...] = dinput
 
 
+TOKEN_STEPS: dict[str, type[Step]] = {
+    "attention": Attention,
+    "linear": TokenLinear,
+    "convolution": PatchConvolution,
+    "layer_norm": LayerNorm,
+    "gelu": Gelu,
+    "transpose": Transpose,
+    "class_token": ClassToken,
+    "add_parameter": Position,
+}
+"""The steps of transformers, which suit some shapes only and are asked first."""
+
 STEPS: dict[str, type[Step]] = {
     "convolution": Convolution,
     "linear": Linear,
@@ -219,7 +240,10 @@ STEPS: dict[str, type[Step]] = {
 """The step of each operation; what is not here, or does not suit, runs as a ``Layer``."""
 
 
-def step_class(group: Group, shapes: Mapping[str, tuple[int, ...]]) -> type[Step]:
+def step_class(group: Group, shapes: Shapes) -> type[Step]:
     """The step that runs a group of nodes; shapes: of the values, without the batch."""
-    step = STEPS.get(group.operation, Layer)
-    return step if step.suits(group, shapes) else Layer
+    for table in (TOKEN_STEPS, STEPS):
+        step = table.get(group.operation)
+        if step is not None and step.suits(group, shapes):
+            return step
+    return Layer

@@ -12,7 +12,7 @@ from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, Operands, 
 from fcpts_ref.engines.numba.memory.buffers import Slot
 from fcpts_ref.engines.numba.memory.layout import allocate, pixel_mask
 from fcpts_ref.engines.numba.plan.fusion import Group
-from fcpts_ref.engines.numba.plan.step import Run, Step
+from fcpts_ref.engines.numba.plan.step import Run, Shapes, Step
 from fcpts_ref.engines.numba.pointwise import batch_norm
 from fcpts_ref.engines.numba.pointwise.activation import NO_BOUNDS, bounds_of
 from fcpts_ref.engines.numba.pointwise.partial_sums import plane_sums
@@ -107,23 +107,27 @@ class Convolution(Step):
 
 
 class Linear(Step):
-    """A linear layer on rows of features: one an image, or one for each of its tokens."""
+    """A linear layer on one row of features for each image."""
 
     reads = ("input",)
 
+    @classmethod
+    def suits(cls, group: Group, shapes: Shapes) -> bool:
+        return len(shapes[group.inputs[0]]) == 1
+
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
-        K, C = output.array.shape[-1], inputs[0].array.shape[-1]
-        self.plan = LinearPlan((K, C), inputs[0].array.size // C, self.dtype)
+        shape = (output.array.shape[1], inputs[0].array.shape[1])
+        self.plan = LinearPlan(shape, self.images, self.dtype)
         self.weight, self.bias = f"{self.name}.weight", f"{self.name}.bias"
         self.biased = self.group.attributes["bias"]
 
     def forward(self, run: Run) -> None:
         bias = run.parameters[self.bias] if self.biased else None
-        self.plan.forward(self._read(run), bias, _rows(self.output))
+        self.plan.forward(self._read(run), bias, self.output.array)
 
     def backward(self, run: Run) -> None:
-        dy, weight = _rows(self.dy), run.parameters[self.weight]
+        dy, weight = self.dy.array, run.parameters[self.weight]
         operands = run.operands.get(self.name) or self._read(run)
         dweight = np.empty_like(weight)
         if run.kept:
@@ -135,22 +139,17 @@ class Linear(Step):
             run.gradients[self.bias] = dy.sum(axis=0)
         if self.dinputs[0]:
             self.plan.input_gradient(
-                dy, weight, _rows(self.dinputs[0]), density=run.density(self.weight)
+                dy, weight, self.dinputs[0].array, density=run.density(self.weight)
             )
 
     def _read(self, run: Run) -> Operands:
         """The operands of this pass, for backward too."""
         weight = run.parameters[self.weight]
         operands = self.plan.operands(
-            _rows(self.inputs[0]), weight, density=run.density(self.weight)
+            self.inputs[0].array, weight, density=run.density(self.weight)
         )
         run.operands[self.name] = operands
         return operands
-
-
-def _rows(slot: Slot) -> Array:
-    """(N, ..., C) as rows of features (M, C): a view."""
-    return slot.array.reshape(-1, slot.array.shape[-1])
 
 
 class BatchNorm(Step):

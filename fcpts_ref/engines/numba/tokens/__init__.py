@@ -1,0 +1,1 @@
+"""Tokens: rows of features, and their products by BLAS."""
