@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fcpts_ref.architectures.resnet import resnet
     from fcpts_ref.experiments.job import Job
     from fcpts_ref.experiments.run import resume, run
+    from fcpts_ref.graphs.builder import GraphBuilder
     from fcpts_ref.graphs.graph import Graph, Node
     from fcpts_ref.graphs.network import Network
     from fcpts_ref.pruning.method import Result
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Graph",
+    "GraphBuilder",
     "InputError",
     "Job",
     "Network",
@@ -42,6 +44,7 @@ _HOMES = {
     "fcpts_ref.architectures.resnet": ("resnet",),
     "fcpts_ref.experiments.job": ("Job",),
     "fcpts_ref.experiments.run": ("resume", "run"),
+    "fcpts_ref.graphs.builder": ("GraphBuilder",),
     "fcpts_ref.graphs.graph": ("Graph", "Node"),
     "fcpts_ref.graphs.network": ("Network",),
     "fcpts_ref.pruning.method": ("Result",),

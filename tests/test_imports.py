@@ -31,11 +31,11 @@ OPTIONAL = {
     "dask": "experiments",
     "distributed": "experiments",
     "PIL": "data",
-    "onnx": "interchange",
-    "google": "interchange",  # protobuf
     "matplotlib": "experiments",
     "shtab": "cli",
     "torch": "gradcheck",
+    "onnx": "interchange",
+    "google": "interchange",  # protobuf, which onnx installs
     "pytest": "oracle",
 }
 

@@ -113,6 +113,7 @@ def _run_once(
     )
     engine = make_engine(network.graph, "numba", threads=threads)
     test = dataset.as_floats(dataset.test.images, network.dtype)
+    assert dataset.test.labels is not None
     top1 = accuracy(result.network, test, dataset.test.labels, engine=engine).top1
     return top1, result.rate_before_projection
 

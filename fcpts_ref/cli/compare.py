@@ -85,13 +85,18 @@ def add_parser(subparsers: Any) -> None:
         ("--data", "NAME|PATH"),
         ("--home", "FOLDER"),
         ("--arch", "NAME"),
+        ("--preprocess", "NAME|NUMBERS"),
+        ("--mean", "NUMBERS"),
+        ("--std", "NUMBERS"),
+        ("--test-data", "NAME|PATH"),
         ("--engine", "NAME"),
     ):
         group.add_argument(flag, metavar=metavar, help="as in sparsify")
     group.add_argument("--calibration", type=int, metavar="N", help="as in sparsify")
     add_number_options(group)
     group.add_argument("--threads", type=at_least_one, metavar="N", help="as in sparsify")
-    group.add_argument("--batch-norm", action="store_const", const=True, help="as in sparsify")
+    for flag in ("--batch-norm", "--agreement", "--skip-corrupt"):
+        group.add_argument(flag, action="store_const", const=True, help="as in sparsify")
     group = parser.add_argument_group("running and output")
     group.add_argument("--out", metavar="FOLDER", required=True, help="for the cells and the table")
     group.add_argument(
@@ -257,6 +262,8 @@ def _show(arguments: argparse.Namespace, lines: Sequence[Line], out: Path) -> No
         print(f"{heading}\n\n{table(*table_of(own))}\n")
     print("rate, top-1, drop: in percent; n: seeds; ±: standard deviation over seeds")
     print("time: of pruning alone, per run")
+    if any(line.agreement is not None for line in lines):
+        print("agree: share of the dense network's predictions, in percent; KL: divergence from it")
     if any(line.paper_top1 is not None for line in lines):
         print(f"paper's: {SOURCE}; its drop: against its own dense network")
     print(f"written to {out}: table.md, table.csv, table.json")

@@ -1,4 +1,4 @@
-"""fcpts-ref data: convert CIFAR-10 and CIFAR-100 to this program's format."""
+"""fcpts-ref data: CIFAR-10, CIFAR-100 and pictures of one's own in this program's format."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fcpts_ref.cli.packing import PICTURES, add_packing_options, prepare_pictures
 from fcpts_ref.cli.sources import add_home_option
 from fcpts_ref.data.cifar import read_cifar_archive, to_dataset
 from fcpts_ref.data.dataset import Dataset, write_dataset
@@ -22,9 +23,12 @@ examples:
   fcpts-ref data download cifar10      fetch the official archive and prepare it
   fcpts-ref data prepare cifar10 --from cifar-10-binary.tar.gz
   fcpts-ref data prepare cifar100 --from cifar-100-python/
+  fcpts-ref data prepare folder pictures/ pictures.h5 --size 256
+  fcpts-ref data prepare imagenet ILSVRC2012/ imagenet.h5 --size 256
 
-The file is written to the folder data in --home, where for instance
-'fcpts-ref sparsify --data cifar10' finds it.
+CIFAR is written to the folder data in --home, where for instance
+'fcpts-ref sparsify --data cifar10' finds it.  Pictures are decoded and resized once;
+'fcpts-ref sparsify --data pictures.h5' then reads them quickly.
 """
 
 
@@ -32,34 +36,39 @@ def add_parser(subparsers: Any) -> None:
     """Add the commands to ``subparsers``."""
     parser = subparsers.add_parser(
         "data",
-        help="prepare or download CIFAR-10 and CIFAR-100",
-        description="Convert CIFAR-10 and CIFAR-100 to one HDF5 file each.",
+        help="prepare or download CIFAR-10 and CIFAR-100, pack pictures",
+        description="Convert CIFAR-10, CIFAR-100 or pictures to one HDF5 file each.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     prepare = _add_action(
-        actions, "prepare", "make the HDF5 file from an official archive", _prepare
+        actions,
+        "prepare",
+        "make the HDF5 file from an official archive or from pictures",
+        _prepare_any,
+        (*NAMES, *PICTURES),
     )
-    prepare.add_argument(
+    group = prepare.add_argument_group("CIFAR")
+    group.add_argument(
         "--from",
         dest="source",
-        required=True,
         metavar="PATH",
         help="the official archive, Python or binary version, as .tar.gz or unpacked",
     )
-    prepare.add_argument(
-        "--sha256", metavar="DIGITS", help="the SHA-256 that the archive must have"
-    )
+    group.add_argument("--sha256", metavar="DIGITS", help="the SHA-256 that the archive must have")
+    add_packing_options(prepare)
     download = _add_action(actions, "download", "fetch the official archive and prepare it", _fetch)
     download.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-def _add_action(actions: Any, name: str, text: str, run: Any) -> argparse.ArgumentParser:
+def _add_action(
+    actions: Any, name: str, text: str, run: Any, names: tuple[str, ...] = NAMES
+) -> argparse.ArgumentParser:
     action: argparse.ArgumentParser = actions.add_parser(
         name, help=text, description=f"{text[0].upper()}{text[1:]}."
     )
-    action.add_argument("name", choices=NAMES, help="the data set")
+    action.add_argument("name", choices=names, help="the data set, or the kind of pictures")
     action.add_argument(
         "--labels",
         choices=("fine", "coarse"),
@@ -71,6 +80,14 @@ def _add_action(actions: Any, name: str, text: str, run: Any) -> argparse.Argume
     action.add_argument("--json", action="store_true", help="print the result as JSON")
     action.set_defaults(run=run, sha256=None)
     return action
+
+
+def _prepare_any(arguments: argparse.Namespace) -> int:
+    if arguments.name in PICTURES:
+        return prepare_pictures(arguments)
+    if arguments.source is None or arguments.path is not None:
+        raise InputError(f"{arguments.name} is made from an archive: give its path by --from")
+    return _prepare(arguments)
 
 
 def _prepare(arguments: argparse.Namespace) -> int:

@@ -7,10 +7,13 @@ import json
 from typing import Any
 
 from fcpts_ref.cli.options import add_engine_options
-from fcpts_ref.cli.progress import counting_bar
+from fcpts_ref.cli.progress import Bars, counting_bar
 from fcpts_ref.cli.sources import add_source_options, find_dataset, find_network
 from fcpts_ref.cli.tables import percent, table
+from fcpts_ref.data.prepared import readable
 from fcpts_ref.engines.make import make_engine
+from fcpts_ref.errors import InputError
+from fcpts_ref.experiments.inputs import evaluation_split
 from fcpts_ref.experiments.training import accuracy
 from fcpts_ref.graphs.network import global_rate
 
@@ -20,10 +23,16 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "evaluate",
         help="measure the top-1 and top-5 accuracy of a network, dense or sparse",
-        description="Measure top-1 and top-5 accuracy on the test images of a data set.",
+        description="Measure top-1 and top-5 accuracy on the test images of a data set, or on "
+        "all images of one without splits.",
     )
     add_source_options(parser)
     add_engine_options(parser)
+    parser.add_argument(
+        "--skip-corrupt",
+        action="store_true",
+        help="leave out pictures that cannot be decoded, and name them",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
@@ -32,9 +41,19 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate the network, print the result, and return the exit code."""
     dataset = find_dataset(arguments.data, arguments.home)
-    network = find_network(arguments, dataset)
+    network, preprocessing = find_network(arguments, dataset)
+    split = evaluation_split(dataset)
     engine = make_engine(network.graph, arguments.engine, threads=arguments.threads)
-    images, labels = dataset.as_floats(dataset.test.images, network.dtype), dataset.test.labels
+    images = dataset.prepare(split, network.dtype, preprocessing, threads=arguments.threads)
+    if arguments.skip_corrupt:
+        images = readable(images, Bars(quiet=arguments.quiet).note)
+    labels = split.labels
+    if labels is None:
+        raise InputError(
+            f"data {dataset.name!r} have no labels, which accuracy needs; 'fcpts-ref sparsify' "
+            "compares networks by their outputs without labels"
+        )
+    labels = labels[images.chosen]
     with counting_bar("evaluate", len(images), quiet=arguments.quiet) as on_batch:
         result = accuracy(network, images, labels, engine=engine, on_batch=on_batch)
     if arguments.json:

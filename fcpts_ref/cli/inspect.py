@@ -12,6 +12,7 @@ from fcpts_ref.errors import printable
 from fcpts_ref.graphs.graph import macs
 from fcpts_ref.graphs.network import Network, global_rate, sparsity_rates
 from fcpts_ref.storage.network_files import read_network
+from fcpts_ref.storage.sparse_arrays import dense_bytes
 
 
 def add_parser(subparsers: Any) -> None:
@@ -29,8 +30,14 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the network, print its tables, and return the exit code."""
-    network, provenance = read_network(network_path(arguments.file, arguments.home))
-    summary = describe(network) | {"provenance": provenance}
+    path = network_path(arguments.file, arguments.home)
+    network, provenance = read_network(path)
+    size, dense = path.stat().st_size, dense_bytes(network)
+    summary = describe(network) | {
+        "dense_bytes": dense,
+        "stored_bytes": size,
+        "provenance": provenance,
+    }
     if arguments.json:
         print(json.dumps(summary, indent=2))
         return 0
@@ -39,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"{summary['classes']} classes, {summary['dtype']}\n"
         f"{summary['weights']:,} prunable weights, {percent(summary['rate'])} of them zero; "
         f"{'pruned, with masks' if summary['masks'] else 'dense, without masks'}\n"
+        f"{size:,} bytes, {percent(size / dense, 1)} of its arrays with all zeros\n"
     )
     rows = [
         (

@@ -66,7 +66,7 @@ def _dense(places: Sequence[Path], summaries: Sequence[Summary]) -> Dense:
         dense |= read_dense(place)
     for summary in summaries:
         for row in summary.rows:
-            if row.requested is None:
+            if row.requested is None and row.top1 is not None and row.top5 is not None:
                 key = (summary.data, summary.pinned.network_sha256)
                 dense[key] = (row.top1, row.top5)
     return dense

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from fcpts_ref.data.dataset import Dataset
+from fcpts_ref.data.locations import home_folder
+from fcpts_ref.data.preprocessing import Preprocessing
 from fcpts_ref.data.sources import EMBEDDED, find_dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments import inputs
@@ -30,6 +33,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     )
     add_arch_options(group)
     add_data_option(group)
+    group.add_argument("--preprocess", metavar="NAME|NUMBERS", help=_help("preprocess"))
     add_home_option(group)
 
 
@@ -43,6 +47,8 @@ def add_arch_options(group: Any) -> None:
         metavar="NAME|MEAN/STD",
         help=_help("normalise"),
     )
+    for name in ("mean", "std"):
+        group.add_argument(f"--{name}", metavar="NUMBERS", help=_help(name))
 
 
 def _help(field: str) -> str:
@@ -78,13 +84,27 @@ def add_home_option(group: Any) -> None:
     )
 
 
-def find_network(arguments: argparse.Namespace, dataset: Dataset) -> Network:
-    """Return the network that the options name.  Raises InputError if it does not fit the data."""
+def output_path(arguments: argparse.Namespace, name: str) -> Path:
+    """Return where an imported network goes: --out, or models/NAME.h5 in --home."""
+    name = arguments.name or name
+    return Path(arguments.out or home_folder(arguments.home) / "models" / f"{name}.h5")
+
+
+def find_network(
+    arguments: argparse.Namespace, dataset: Dataset
+) -> tuple[Network, Preprocessing | None]:
+    """Return the network that the options name, and the preprocessing of its pictures.
+
+    Raises InputError if it does not fit the data.
+    """
     return inputs.find_network(
         arguments.weights,
         dataset,
         arch=arguments.arch,
         shortcut=arguments.shortcut,
         normalise=arguments.normalise,
+        mean=arguments.mean,
+        std=arguments.std,
+        preprocess=arguments.preprocess,
         home=arguments.home,
     )

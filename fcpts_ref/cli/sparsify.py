@@ -34,8 +34,8 @@ examples:
 
 Labels are used to report accuracy on the test images, never to prune.  A pruned
 network has zeros in place of weights: it takes fewer multiplications in an
-engine that skips zeros (this one does), but its files and ordinary dense
-arithmetic are as large and as slow as before.
+engine that skips zeros (this one does) and a smaller file, but ordinary dense
+arithmetic is as slow as before.
 """
 
 
@@ -149,7 +149,7 @@ def run_tables(summary: Summary) -> str:
         f"{summary.network} on {summary.data}: {summary.weights:,} weights, "
         f"{percent(summary.pinned.job.target)}{of_cost} to be pruned\n"
         f"calibration: {summary.pinned.calibration:,} of the training images, without labels\n"
-        f"evaluation:  the {summary.evaluation_images:,} test images"
+        f"evaluation:  {_evaluation(summary)}"
     )
     if not summary.complete:
         heading += f"\nUNFINISHED:  {_progress_of(summary)}, which the tables show"
@@ -159,28 +159,44 @@ def run_tables(summary: Summary) -> str:
     accuracies = accuracy_table(summary.rows)
     if any(row.name.endswith(NEW_STATISTICS) for row in summary.rows):
         accuracies += "\nBN: batch norm's statistics re-estimated on the calibration images"
+    if any(row.agreement is not None for row in summary.rows):
+        accuracies += "\nagree: share of the dense network's predictions; KL: divergence from its "
+        accuracies += "outputs"
     before = percent(summary.rate_before_projection)
     layers = layer_table(summary.layers, summary.left_out)
     last = f"global rate before the last projection: {before}"
     return f"{heading}\n\n{accuracies}\n\n{layers}\n\n{last}"
 
 
+def _evaluation(summary: Summary) -> str:
+    if not summary.evaluation_images:
+        return "none, as there are no test images; name some by --test-data"
+    return f"the {summary.evaluation_images:,} test images"
+
+
 def accuracy_table(rows: Sequence[Row]) -> str:
-    """Return the table of the rates and the accuracy of every network."""
-    return table(
-        ("network", "requested", "achieved", "top-1", "top-5", "change"),
-        [
-            (
-                row.name,
-                "" if row.requested is None else percent(row.requested),
-                percent(row.achieved),
-                percent(row.top1),
-                percent(row.top5),
-                "" if row.requested is None or row.drop is None else points(-row.drop),
-            )
-            for row in rows
-        ],
-    )
+    """Return the table of every network's rates, and of the numbers that were measured."""
+    header = ("network", "requested", "achieved", "top-1", "top-5", "change", "agree", "KL")
+    cells = [
+        (
+            row.name,
+            "" if row.requested is None else percent(row.requested),
+            percent(row.achieved),
+            *("" if share is None else percent(share) for share in (row.top1, row.top5)),
+            "" if row.requested is None or row.drop is None else points(-row.drop),
+            "" if row.agreement is None else percent(row.agreement),
+            "" if row.divergence is None else f"{row.divergence:.3f}",
+        )
+        for row in rows
+    ]
+    always = ("network", "requested", "achieved")
+    measured = [row.top1 is not None for row in rows]
+    used = [
+        i
+        for i, name in enumerate(header)
+        if name in always or any(row[i] for row in cells) or (name == "change" and any(measured))
+    ]
+    return table([header[i] for i in used], [[row[i] for i in used] for row in cells])
 
 
 def layer_table(layers: Sequence[Layer], left_out: Sequence[str] = ()) -> str:

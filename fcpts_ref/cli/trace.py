@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
         augmentation=arguments.augmentation,
     )
     dataset = find_dataset(arguments.data, arguments.home)
-    network = find_network(arguments, dataset)
+    network, preprocessing = find_network(arguments, dataset)
     available = len(dataset.train)
     count = arguments.calibration
     if count is None:
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     with counting_bar("steps", max(steps) + 1, unit="step", quiet=arguments.quiet) as on_step:
         trace = record_run(
             network,
-            dataset.as_floats(dataset.train.images[chosen], np.float64),
+            dataset.prepare(dataset.train, np.float64, preprocessing, chosen=chosen),
             target=arguments.sparsity,
             steps=steps,
             method=method,

@@ -16,9 +16,12 @@ from fcpts_ref.cli.progress import step_bar
 from fcpts_ref.cli.sources import add_data_option, add_home_option, find_dataset
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.augmentation import AUGMENTATIONS
+from fcpts_ref.data.preprocessing import as_provenance
+from fcpts_ref.data.preprocessing import preprocessing as find_preprocessing
 from fcpts_ref.engines.make import make_engine
+from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.checksums import versions
-from fcpts_ref.experiments.training import Recipe, accuracy, train
+from fcpts_ref.experiments.training import Recipe, accuracy, channel_statistics, train
 from fcpts_ref.graphs.initialise import initialise
 from fcpts_ref.storage.files import check_writable
 from fcpts_ref.storage.network_files import write_network
@@ -51,6 +54,11 @@ def add_parser(subparsers: Any) -> None:
         help="zero padding or 1x1 convolutions (default: A)",
     )
     add_data_option(group)
+    group.add_argument(
+        "--preprocess",
+        metavar="NAME|NUMBERS",
+        help="how pictures are resized and cropped, as in sparsify",
+    )
     add_home_option(group)
     group = parser.add_argument_group("recipe")
     for name, meaning in (
@@ -87,10 +95,20 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, write the network, print its accuracy, and return the exit code."""
     dataset = find_dataset(arguments.data, arguments.home)
+    preprocessing, threads = None, arguments.threads
+    shape = dataset.image_shape
+    if arguments.preprocess is not None:
+        preprocessing = find_preprocessing(arguments.preprocess)
+        shape = preprocessing.shape
+    if shape is None:
+        raise InputError(
+            f"data {dataset.name!r} are pictures of any size; say how they are resized, as in "
+            "--preprocess 36/32/bilinear"
+        )
     graph = architecture(
         arguments.arch,
         classes=len(dataset.label_names),
-        input_shape=dataset.image_shape,
+        input_shape=shape,
         shortcut=arguments.shortcut,
     )
     recipe = Recipe(
@@ -105,16 +123,20 @@ def run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.out or f"{arguments.arch}-{dataset.name}.h5")
     check_writable(path)
     generator = np.random.default_rng(arguments.seed)
-    images = dataset.as_floats(dataset.train.images)
-    mean, std = images.mean(axis=(0, 2, 3)), images.std(axis=(0, 2, 3))
-    network = initialise(graph, generator, mean=mean.tolist(), std=std.tolist())
+    images = dataset.prepare(dataset.train, preprocessing=preprocessing, threads=threads)
+    mean, std = channel_statistics(images)
+    network = initialise(graph, generator, mean=mean, std=std)
     engine = make_engine(graph, arguments.engine, threads=arguments.threads)
     labels = dataset.train.labels
+    if labels is None or dataset.test.labels is None:
+        raise InputError(
+            f"data {dataset.name!r} have no labels of training or test images; both are needed"
+        )
     with step_bar(f"train {graph.name}", quiet=arguments.quiet) as on_step:
         network = train(
             network, images, labels, recipe, engine=engine, generator=generator, on_step=on_step
         )
-    test = dataset.as_floats(dataset.test.images)
+    test = dataset.prepare(dataset.test, preprocessing=preprocessing, threads=threads)
     result = {
         "network": graph.name,
         "data": dataset.name,
@@ -123,7 +145,8 @@ def run(arguments: argparse.Namespace) -> int:
         "train_top1": accuracy(network, images, labels, engine=engine).top1,
         "test_top1": accuracy(network, test, dataset.test.labels, engine=engine).top1,
     }
-    write_network(path, network, {"made_by": "fcpts-ref train", **result})
+    provenance = {"made_by": "fcpts-ref train", **result, **as_provenance(preprocessing)}
+    write_network(path, network, provenance)
     if arguments.json:
         print(json.dumps({**result, "file": str(path), "versions": versions()}, indent=2))
     else:

@@ -56,7 +56,7 @@ def draw_views(
 
 def is_resized(views: Array) -> bool:
     """Return whether these are views of "resized-crop-flip", taken of the picture itself."""
-    return views.shape[1] == 1
+    return bool(views.shape[1] == 1)
 
 
 def view(images: Array, views: Array) -> Array:
@@ -90,7 +90,7 @@ def resized_view(
     """Return the view of a picture (H, W, C) for a seed of ``draw_views``, of ``size`` (H, W)."""
     generator = np.random.default_rng(seed)
     mirror = bool(generator.random() < 0.5)
-    box = random_box(*picture.shape[:2], generator)
+    box = random_box(picture.shape[0], picture.shape[1], generator)
     return box_view(picture, box, size, filter, mirror)
 
 

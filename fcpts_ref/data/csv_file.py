@@ -40,7 +40,7 @@ def read_csv(path: Path) -> Dataset:
     names = _names(path, labels)
     place = {name: number for number, name in enumerate(names)}
     splits = [_split(part, place) for part in parts.values()]
-    return picture_data(path, *splits, label_names=names)
+    return picture_data(path, splits[0], splits[1], names)
 
 
 def _rows(path: Path) -> list[tuple[int, Mapping[str, str]]]:
@@ -56,7 +56,7 @@ def _rows(path: Path) -> list[tuple[int, Mapping[str, str]]]:
         }
         if "file" not in columns:
             raise InputError(f"{path}: its heading has none of the columns {', '.join(FILE)}")
-        rows = []
+        rows: list[tuple[int, Mapping[str, str]]] = []
         for row in table:
             if len(row) != len(heading) and row:
                 raise InputError(

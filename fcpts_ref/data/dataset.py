@@ -163,7 +163,7 @@ def _check_split(what: str, split: Split, classes: int, scale: int) -> None:
         _check_array(what, images, scale)
     if labels is None:
         return
-    if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+    if labels.dtype != np.int64 or labels.shape != (len(images),):
         raise InputError(
             f"{what}: labels are {labels.dtype} {labels.shape}, expected int64 ({len(images)},)"
         )
@@ -207,7 +207,7 @@ def _shape_of(split: Split) -> tuple[int, int, int] | None:
 def write_dataset(path: Path | str, dataset: Dataset) -> None:
     """Write ``dataset`` to one HDF5 file, whole or not at all; InputError if that fails.
 
-    Its images are arrays in memory; ``data.packed.pack`` writes pictures.
+    Images of one size only; ``data.packing.pack`` writes pictures of any size.
     """
 
     def fill(file: h5py.File) -> None:
@@ -215,11 +215,26 @@ def write_dataset(path: Path | str, dataset: Dataset) -> None:
         for name, split in dataset.splits():
             if len(split):
                 group = file.create_group(name)
-                write_array(group, "images", np.asarray(split.images))
+                write_array(group, "images", _as_array(dataset.name, split))
                 if split.labels is not None:
                     write_array(group, "labels", split.labels)
 
     write_hdf5(path, FORMAT, VERSION, fill)
+
+
+def _as_array(name: str, split: Split) -> NDArray[np.uint8]:
+    """Return the images (N, C, H, W) of a split.  Raises InputError for pictures of any size."""
+    images = split.images
+    if isinstance(images, Pictures):
+        if images.shape is None:
+            raise InputError(
+                f"data {name!r} are pictures of any size; pack them first, as by 'fcpts-ref data "
+                "prepare folder PATH OUT.h5 --size 256'"
+            )
+        images = np.stack([images.read(i).transpose(2, 0, 1) for i in range(len(images))])
+    if images.dtype != np.uint8:
+        raise InputError(f"data {name!r} are {images.dtype}; only uint8 images are stored")
+    return np.ascontiguousarray(images)
 
 
 def write_attributes(file: h5py.File, dataset: Dataset) -> None:

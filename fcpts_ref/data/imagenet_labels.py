@@ -100,8 +100,9 @@ def _read_meta(path: Path) -> dict[Any, str]:
 
     content = read_file(path)
     _check_unpacked(path, content)
+    stream: Any = io.BytesIO(content)
     try:
-        synsets = np.atleast_1d(loadmat(io.BytesIO(content), squeeze_me=True)["synsets"])
+        synsets = np.atleast_1d(loadmat(stream, squeeze_me=True)["synsets"])
         return {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
     except Exception as error:  # SciPy's reader raises whatever a damaged file leads to
         raise InputError(

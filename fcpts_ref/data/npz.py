@@ -7,31 +7,19 @@ labels are whole numbers (N,); ``label_names`` (K,) are optional text.
 
 from __future__ import annotations
 
-import math
-import os
-import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fcpts_ref.data.arrays import array_data
 from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.storage.files import check_regular_file, describe_failure
 from fcpts_ref.storage.hdf5 import array_sha256
-
-Array = NDArray[Any]
+from fcpts_ref.storage.npz_file import read_npz_arrays
 
 IMAGES = "images"
 NAMES = (IMAGES, "labels", "test_images", "test_labels", "label_names")
-HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-MAX_RATIO = 64
-"""How many times the file's size its arrays may take: beyond it a small file fills the memory."""
 
 
 def read_npz(path: Path) -> Dataset:
@@ -40,7 +28,7 @@ def read_npz(path: Path) -> Dataset:
     Raises InputError, one line, for a file that is absent, is not a regular file, lacks an array,
     holds one of the wrong shape or dtype, or unpacks to far more than its own size.
     """
-    arrays = _read(path)
+    arrays = read_npz_arrays(path, only=NAMES, required=IMAGES)
     checksum = array_sha256(arrays[IMAGES])
     return array_data(path, arrays, f"{path.name}, images SHA-256 {checksum}")
 
@@ -53,58 +41,11 @@ def read_npy(path: Path) -> Dataset:
     """
     check_regular_file(path)
     try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
+        images = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise InputError(describe_failure(f"cannot read {path}", error)) from error
     except (ValueError, EOFError, RecursionError, SyntaxError) as error:
         raise InputError(
             f"{path} is not a readable .npy file ({type(error).__name__}); write it with np.save"
         ) from error
-    if not isinstance(images, np.memmap):
-        raise InputError(f"{path} is not one array of images; write it with np.save")
     return array_data(path, {IMAGES: images}, path.name)
-
-
-def _read(path: Path) -> dict[str, Array]:
-    check_regular_file(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(_checked_size(path, archive, e) for e in archive.infolist())
-        if unpacked > MAX_RATIO * os.path.getsize(path):
-            raise InputError(
-                f"{path} unpacks to {unpacked:,} bytes, over {MAX_RATIO} times its size; write it "
-                "with np.savez, uncompressed"
-            )
-        with np.load(path, allow_pickle=False) as stored:
-            if IMAGES not in stored:
-                raise InputError(
-                    f"{path} has no array {IMAGES!r}; expected it and perhaps "
-                    f"{', '.join(NAMES[1:])}"
-                )
-            return {name: stored[name] for name in NAMES if name in stored}
-    except (InputError, MemoryError):
-        raise
-    except OSError as error:
-        raise InputError(describe_failure(f"cannot read {path}", error)) from error
-    except Exception as error:  # zipfile, zlib and NumPy's parser of headers have many
-        raise InputError(
-            f"{path} is not a readable .npz file ({type(error).__name__}); write it with np.savez"
-        ) from error
-
-
-def _checked_size(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
-    """The unpacked size of an entry, whose array must not claim more than that."""
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise InputError(f"{path} is packed in a way NumPy does not use; write it with np.savez")
-    if entry.filename.removesuffix(".npy") in NAMES:
-        with archive.open(entry) as file:
-            version = np.lib.format.read_magic(file)
-            if version not in HEADERS:
-                raise ValueError("unknown version of the .npy format")
-            shape, _, dtype = HEADERS[version](file)
-        if math.prod(shape) * dtype.itemsize > entry.file_size:
-            raise InputError(
-                f"{path}: {entry.filename} claims the shape {str(shape)[:80]} and holds only "
-                f"{entry.file_size:,} bytes; write it again with np.savez"
-            )
-    return entry.file_size

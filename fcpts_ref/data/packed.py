@@ -80,6 +80,6 @@ def fill_pixels(
         for image in images:
             content = np.ascontiguousarray(image)
             file.write(content.data)
-            checksums.append(zlib.crc32(content))
+            checksums.append(zlib.crc32(content.data))
             on_image(1)
     return np.array(checksums, np.uint32)

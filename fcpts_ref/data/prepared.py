@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.data.augmentation import is_resized, resized_view, view
-from fcpts_ref.data.pictures import Pictures
+from fcpts_ref.data.pictures import CorruptPicture, Pictures
 from fcpts_ref.data.preprocessing import Preprocessing
 from fcpts_ref.data.resizing import centre_view
 from fcpts_ref.errors import InputError
@@ -204,3 +204,30 @@ def seen_images(images: Any, views: Array) -> PreparedImages:
 def as_prepared(images: Any) -> PreparedImages:
     """Return an array of images (n, C, H, W) in [0, 1] as a sequence; a sequence as it is."""
     return images if isinstance(images, PreparedImages) else prepare(images, dtype=images.dtype)
+
+
+def readable(
+    images: PreparedImages, note: Callable[[str], None] = lambda message: None
+) -> PreparedImages:
+    """Return the images without those that cannot be decoded; ``note`` receives a line for each.
+
+    Every picture is decoded once to find out.  Raises InputError if none is left.
+    """
+    source = images.source
+    if not isinstance(source, Pictures):
+        return images
+
+    def problem(index: int) -> str:
+        try:
+            source.read(index)
+        except CorruptPicture as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(images.threads or os.cpu_count()) as pool:
+        problems = list(pool.map(problem, images.chosen.tolist()))
+    for text in filter(None, problems):
+        note(f"left out: {text}")
+    if all(problems):
+        raise InputError("none of the pictures can be decoded; give others")
+    return images.subset(np.flatnonzero([not text for text in problems]))

@@ -65,7 +65,7 @@ def random_box(H: int, W: int, generator: np.random.Generator) -> Box:
     """Draw a box of AREAS of the area of a picture and of a ratio in RATIOS, on a log scale."""
     for _ in range(ATTEMPTS):
         area = H * W * generator.uniform(*AREAS)
-        ratio = math.exp(generator.uniform(*map(math.log, RATIOS)))
+        ratio = math.exp(generator.uniform(math.log(RATIOS[0]), math.log(RATIOS[1])))
         width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < width <= W and 0 < height <= H:
             top = int(generator.integers(0, H - height + 1))

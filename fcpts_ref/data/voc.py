@@ -34,7 +34,7 @@ def read_voc(path: Path) -> Dataset:
         [picture for picture in test or [] if picture not in set(train or [])],
     )
     splits = [Split(file_list(part)) if part else NO_IMAGES for part in (train, test)]
-    return picture_data(path, *splits, label_names=())
+    return picture_data(path, splits[0], splits[1], ())
 
 
 def annotation_of(picture: Path) -> Path:

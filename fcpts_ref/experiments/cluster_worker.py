@@ -140,7 +140,7 @@ def run_cell(session_name: str, order: Order) -> dict[str, bytes]:
                     folder,
                     threads=threads,
                     on_step=_watch(order.cell, tell, session),
-                    find=lambda job: find_packed(job, order.needed, source),
+                    find=partial(find_packed, needed=order.needed, folder=source),
                 )
         except KeyboardInterrupt:  # stopped before the first stage; it would end the worker
             return {}

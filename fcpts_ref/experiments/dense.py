@@ -8,13 +8,18 @@ from pathlib import Path
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.checksums import network_sha256
-from fcpts_ref.experiments.inputs import find_sources
+from fcpts_ref.experiments.inputs import find_inputs, find_sources
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.progress import Progress
 from fcpts_ref.experiments.training import accuracy
 from fcpts_ref.storage.json_files import read_json, write_json
 
 DENSE_FILE = "dense.json"
+_NAMES = (
+    *("network", "arch", "shortcut", "normalise", "mean", "std"),
+    *("data", "test_data", "preprocess", "skip_corrupt", "home"),
+)
+"""The fields of a job that decide what its dense network and its test images are."""
 
 
 def read_dense(folder: Path) -> dict[tuple[str, str], tuple[float, float]]:
@@ -36,16 +41,16 @@ def measure_dense(
 ) -> None:
     """Evaluate every dense network of the jobs whose accuracy the folder does not store yet."""
     known = read_dense(folder)
-    sources = {(j.network, j.arch, j.shortcut, j.normalise, j.data, j.home): j for j in jobs}
+    sources = {repr({n: getattr(j, n) for n in _NAMES}): j for j in jobs}
     for job in sources.values():
         find_sources(job)  # refuse one that does not fit before any is evaluated
     for job in sources.values():
-        network, dataset = find_sources(job)
-        key = (dataset.name, network_sha256(network))
-        if key in known:
+        inputs = find_inputs(job, threads=threads, note=progress.note)
+        network, test, labels = inputs.network, inputs.test, inputs.labels
+        key = (inputs.dataset.name, network_sha256(network))
+        if key in known or test is None or labels is None:
             continue
         engine = make_engine(network.graph, job.engine, threads=threads)
-        test, labels = dataset.as_floats(dataset.test.images, network.dtype), dataset.test.labels
         with progress.count(f"dense {network.graph.name}", len(test)) as on_batch:
             found = accuracy(network, test, labels, engine=engine, on_batch=on_batch)
         known[key] = (found.top1, found.top5)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fcpts_ref.engines.make import make_engine
+from fcpts_ref.engines.predict import predict
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.inputs import Inputs
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.progress import Progress
 from fcpts_ref.experiments.statistics import re_estimate_batch_norm
-from fcpts_ref.experiments.training import accuracy
+from fcpts_ref.experiments.training import accuracy_of
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.pruning.names import NEW_STATISTICS
+from fcpts_ref.pruning.names import HALVES, NEW_STATISTICS
 from fcpts_ref.pruning.registry import make_method, sparsify
 from fcpts_ref.pruning.units import pruned_share
+from fcpts_ref.spec.equations import reconstruction_loss
+
+Array = NDArray[Any]
 
 BASELINES = ("l2norm", "erk")
 """The paper's two allocations."""
@@ -27,15 +34,19 @@ class Row:
     """A network in the table of accuracies; all numbers are shares.
 
     requested: the target, None for the dense network.  drop: the loss of top-1 against the dense
-    network, None if that was not evaluated.
+    network, None if that was not evaluated.  top1, top5, drop: None without labels.
+    agreement: the share of images with the dense network's prediction; divergence: KL(dense ||
+    this network) of the outputs, the mean over images, in nats; None if the job asks for neither.
     """
 
     name: str
     requested: float | None
     achieved: float
-    top1: float
-    top5: float
+    top1: float | None
+    top5: float | None
     drop: float | None
+    agreement: float | None = None
+    divergence: float | None = None
 
 
 class Candidate(NamedTuple):
@@ -61,21 +72,61 @@ def evaluate(
         candidates.append(Candidate("dense", None, inputs.network))
         candidates += _one_shots(job, inputs, threads, progress)
     candidates.append(Candidate(name, job.target, pruned))
+    if job.storage == "float16":
+        candidates.append(Candidate(name + HALVES, job.target, rounded(pruned)))
     if job.batch_norm:
         candidates += _with_new_statistics(job, candidates, inputs, threads)
-    dataset = inputs.dataset
-    test = dataset.as_floats(dataset.test.images, inputs.network.dtype)
+    test, compares = inputs.test, job.agreement or inputs.labels is None
+    passes = len(candidates) + (compares and not job.baselines)
     rows: list[Row] = []
-    with progress.count("evaluating", len(candidates) * len(test)) as on_batch:
+    with progress.count("evaluating", passes * len(test or ())) as on_batch:
+
+        def logits(network: Network) -> Array | None:
+            if test is None:
+                return None
+            engine = make_engine(network.graph, job.engine, threads=threads)
+            return predict(network, test, engine=engine, on_batch=on_batch)
+
+        dense = logits(inputs.network) if compares or job.baselines else None
         for one in candidates:
-            engine = make_engine(one.network.graph, job.engine, threads=threads)
-            labels = dataset.test.labels
-            found = accuracy(one.network, test, labels, engine=engine, on_batch=on_batch)
-            dense = rows[0].top1 if rows else found.top1
-            drop = dense - found.top1 if job.baselines else None
+            own = dense if one.network is inputs.network else logits(one.network)
             rate = pruned_share(one.network.graph, one.network.parameters, job.cost)
-            rows.append(Row(one.name, one.requested, rate, found.top1, found.top5, drop))
+            row = Row(one.name, one.requested, rate, *_scores(own, inputs.labels), None)
+            if compares and own is not None and dense is not None:
+                row = replace(
+                    row, agreement=agreement(dense, own), divergence=divergence(dense, own)
+                )
+            if job.baselines and row.top1 is not None:
+                first = rows[0].top1 if rows else row.top1
+                row = replace(row, drop=None if first is None else first - row.top1)
+            rows.append(row)
     return rows
+
+
+def _scores(logits: Array | None, labels: Array | None) -> tuple[float | None, float | None]:
+    """Return top-1 and top-5, None without images or labels."""
+    if logits is None or labels is None:
+        return None, None
+    found = accuracy_of(logits, labels)
+    return found.top1, found.top5
+
+
+def agreement(dense: Array, sparse: Array) -> float:
+    """Return the share of images for which two networks' largest logits (N, classes) agree."""
+    return float(np.mean(dense.argmax(axis=1) == sparse.argmax(axis=1)))
+
+
+def divergence(dense: Array, sparse: Array) -> float:
+    """Return KL(softmax(dense) || softmax(sparse)), the mean over images, in nats (Equation 4)."""
+    wide = dense.astype(np.float64), sparse.astype(np.float64)
+    return float(reconstruction_loss(*wide, temperature=1.0))
+
+
+def rounded(network: Network) -> Network:
+    """Return the network with its prunable weights rounded to float16."""
+    arrays = {name: network.parameters[name] for name in network.graph.prunable}
+    halves = {name: a.astype(np.float16).astype(a.dtype) for name, a in arrays.items()}
+    return network.with_parameters({**network.parameters, **halves})
 
 
 def _with_new_statistics(

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.data.dataset import Dataset
+from fcpts_ref.data.dataset import Dataset, Split
 from fcpts_ref.data.locations import home_folder
+from fcpts_ref.data.prepared import PreparedImages, readable
+from fcpts_ref.data.preprocessing import (
+    PRESETS,
+    Preprocessing,
+    preprocessing,
+    stored_preprocessing,
+    with_numbers,
+)
 from fcpts_ref.data.sources import find_dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.job import Job
@@ -23,36 +31,97 @@ from fcpts_ref.storage.network_files import read_network
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """A network and data that fit each other, and the calibration images (n, C, H, W)."""
+class Sources:
+    """A network and data that fit each other, as ``prepare`` needs them.
+
+    preprocessing: of pictures; None for data of the network's own size.
+    evaluated: the images to evaluate on, which may be none, and the data set that they belong to.
+    """
 
     network: Network
     dataset: Dataset
-    images: NDArray[Any]
+    preprocessing: Preprocessing | None
+    tested: Dataset
+    evaluated: Split
+
+    def test_images(self, *, threads: int | None = None) -> PreparedImages:
+        """Return the images to evaluate on, as the network reads them."""
+        return self.tested.prepare(
+            self.evaluated, self.network.dtype, self.preprocessing, threads=threads
+        )
 
 
-def find_inputs(job: Job) -> Inputs:
-    """Read what a job names.  Raises InputError for what is absent or does not fit."""
-    network, dataset = find_sources(job)
+@dataclass(frozen=True)
+class Inputs:
+    """A network and data that fit each other, and the calibration images (n, C, H, W).
+
+    test: the images to evaluate on, None if there are none; labels: theirs, None if unknown.
+    """
+
+    network: Network
+    dataset: Dataset
+    images: PreparedImages
+    test: PreparedImages | None = None
+    labels: NDArray[np.int64] | None = None
+    preprocessing: Preprocessing | None = None
+
+
+def find_inputs(
+    job: Job, *, threads: int | None = None, note: Callable[[str], None] = lambda message: None
+) -> Inputs:
+    """Read what a job names.  Raises InputError for what is absent or does not fit.
+
+    threads: that decode pictures.  note: receives a line for every picture that is left out.
+    """
+    sources = find_sources(job)
+    dataset, network = sources.dataset, sources.network
     count, available = job.calibration, len(dataset.train)
+    if not available:
+        raise InputError(
+            f"data {dataset.name!r} have no training images to calibrate with; name others by "
+            "--data, and these by --test-data"
+        )
     if count is None:
         count = min(available, job.make_method().calibration_images)
     chosen = draw_calibration(available, count, np.random.default_rng(job.seed))
-    return Inputs(network, dataset, dataset.as_floats(dataset.train.images[chosen], network.dtype))
+    images = dataset.prepare(
+        dataset.train, network.dtype, sources.preprocessing, chosen=chosen, threads=threads
+    )
+    test, labels = None, sources.evaluated.labels
+    if len(sources.evaluated):
+        test = sources.test_images(threads=threads)
+    if job.skip_corrupt:
+        images = readable(images, note)
+        if test is not None:
+            test = readable(test, note)
+            labels = None if labels is None else labels[test.chosen]
+    return Inputs(network, dataset, images, test, labels, sources.preprocessing)
 
 
-def find_sources(job: Job) -> tuple[Network, Dataset]:
+def find_sources(job: Job) -> Sources:
     """Read the network and the data of a job.  Raises InputError if they do not fit."""
     dataset = find_dataset(job.data, job.home)
-    network = find_network(
+    tested = dataset if job.test_data is None else find_dataset(job.test_data, job.home)
+    evaluated = dataset.test if job.test_data is None else evaluation_split(tested)
+    network, preprocessing = find_network(
         job.network,
         dataset,
         arch=job.arch,
         shortcut=job.shortcut,
         normalise=job.normalise,
+        mean=job.mean,
+        std=job.std,
+        preprocess=job.preprocess,
         home=job.home,
     )
-    return network, dataset
+    if tested is not dataset:
+        check_fit(job.network, network, tested, preprocessing)
+    return Sources(network, dataset, preprocessing, tested, evaluated)
+
+
+def evaluation_split(dataset: Dataset) -> Split:
+    """Return the test images of a data set, or all of one without splits."""
+    return dataset.test if len(dataset.test) else dataset.train
 
 
 def draw_calibration(
@@ -76,32 +145,65 @@ def find_network(
     arch: str | None = None,
     shortcut: str | None = None,
     normalise: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    preprocess: str | None = None,
     home: str | None = None,
-) -> Network:
+) -> tuple[Network, Preprocessing | None]:
     """Read the network of a name or a file, and check it against the data's shape and classes.
 
-    arch, shortcut, normalise: of another program's checkpoint, where its names do not tell.
-    Raises InputError if there is none or it does not fit.
+    arch, shortcut, normalise, mean, std: of another program's checkpoint, where its names do not
+    tell.  preprocess: of pictures; the default is the one stored with the network.
+    Returns also the preprocessing, None if the data have the network's size.
+    Raises InputError if there is no such network or it does not fit.
     """
+    chosen = None if preprocess is None else preprocessing(preprocess)
     if _is_foreign(name, arch, home):
         network = import_checkpoint(
             name,
             arch=arch,
             shortcut=shortcut,
-            input_shape=dataset.image_shape,
-            normalise=normalise,
+            input_shape=dataset.image_shape if chosen is None else chosen.shape,
+            normalise=input_constants(normalise, mean, std, chosen),
+            channel_order=None if chosen is None else chosen.order,
         ).network
+        chosen = read_as_rgb(chosen)
     else:
-        network, _ = read_network(network_path(name, home))
-    graph = network.graph
-    if graph.input_shape != dataset.image_shape or graph.classes != len(dataset.label_names):
+        network, provenance = read_network(network_path(name, home))
+        if mean is not None or std is not None:
+            raise InputError(
+                f"--mean and --std are for foreign checkpoints; {name} is a network of this "
+                "program, which holds its own: omit them"
+            )
+        chosen = chosen or stored_preprocessing(provenance)
+    if preprocess is None and dataset.image_shape == network.graph.input_shape:
+        chosen = None
+    check_fit(name, network, dataset, chosen)
+    return network, chosen
+
+
+def check_fit(
+    name: str, network: Network, dataset: Dataset, preprocessing: Preprocessing | None
+) -> None:
+    """Raise InputError unless the data have the network's shape, once prepared, and its classes."""
+    graph, shape = network.graph, dataset.image_shape
+    if preprocessing is not None:
+        C = 3 if shape is None else shape[0]
+        shape = (C, preprocessing.crop, preprocessing.crop)
+    if shape is None:
+        raise InputError(
+            f"data {dataset.name!r} are pictures of any size; say how network {name!r} reads them: "
+            f"--preprocess with one of {', '.join(PRESETS)}, or numbers such as 256/224/bilinear"
+        )
+    classes = len(dataset.label_names)
+    fits = not classes or classes == graph.classes
+    if graph.input_shape != shape or not (fits or (dataset.numbered and classes < graph.classes)):
         raise InputError(
             f"network {name!r}, a {graph.name}, reads images {graph.input_shape} in "
             f"{graph.classes} classes; "
-            f"data {dataset.name!r} has {dataset.image_shape} in {len(dataset.label_names)}: "
-            "choose a network and data that match"
+            f"data {dataset.name!r} has {shape} in {classes}: "
+            "choose a network, data and preprocessing that match"
         )
-    return network
 
 
 def _is_foreign(name: str, arch: str | None, home: str | None) -> bool:
@@ -121,6 +223,30 @@ def _is_foreign(name: str, arch: str | None, home: str | None) -> bool:
     if known and not Path(name).exists():
         raise InputError(f"{name} is the name of a network of this program: omit --arch")
     return True
+
+
+def input_constants(
+    normalise: str | None, mean: str | None, std: str | None, chosen: Preprocessing | None
+) -> str | None:
+    """Return the normalisation of a checkpoint's input as ``normalisation`` reads it.
+
+    It is that of the numbers, if given; else the one that is named; else that of the preprocessing,
+    for inputs in [0, 1], or None.  Raises InputError for numbers of one kind without the other.
+    """
+    if mean is None and std is None and (normalise is not None or chosen is None):
+        return normalise
+    if chosen is None and (mean is None) != (std is None):
+        given, absent = ("mean", "std") if std is None else ("std", "mean")
+        raise InputError(f"--{given} without --{absent}; give both")
+    if chosen is None:
+        chosen = Preprocessing(None, 1)
+    numbers = with_numbers(replace(chosen, order="RGB"), mean, std).constants
+    return "/".join(",".join(map(repr, part)) for part in numbers)
+
+
+def read_as_rgb(chosen: Preprocessing | None) -> Preprocessing | None:
+    """Return the preprocessing for a network that itself turns RGB into BGR, if it has to."""
+    return chosen and replace(chosen, order="RGB")
 
 
 def _is_known(name: str, home: str | None) -> bool:

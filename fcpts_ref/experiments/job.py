@@ -78,8 +78,8 @@ class Job:
     )
     mean: str | None = setting(
         None,
-        "mean of each channel of images in [0, 1] that this checkpoint was trained with, as numbers "
-        "such as 0.49,0.48,0.45 (default: that of --preprocess or --normalise)",
+        "mean of each channel of images in [0, 1] that this checkpoint was trained with, as "
+        "numbers such as 0.49,0.48,0.45 (default: that of --preprocess or --normalise)",
         metavar="NUMBERS",
         group=INPUTS,
     )
@@ -178,6 +178,13 @@ class Job:
         False,
         "also compare the outputs with the dense network's: share of equal predictions, and "
         "Kullback-Leibler divergence; always without labels",
+        group=PRUNING,
+    )
+    storage: Literal["exact", "float16", "dense"] = setting(
+        "exact",
+        "how network.h5 is stored: exact, without the zeros; float16, its weights in half the "
+        "room, with a row for the accuracy that this costs; or dense, with all zeros "
+        "(default: exact)",
         group=PRUNING,
     )
     label: str | None = setting(

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fcpts_ref.experiments.evaluate import Row
 from fcpts_ref.experiments.paper import paper_top1
 from fcpts_ref.experiments.pinned import PinnedJob
 from fcpts_ref.experiments.summary import Summary
@@ -17,7 +18,10 @@ from fcpts_ref.pruning.names import NEW_STATISTICS
 
 @dataclass(frozen=True)
 class Outcome:
-    """One row of one finished run.  Accuracies are shares; dense: the same network unpruned."""
+    """One row of one finished run.  Accuracies are shares; dense: the same network unpruned.
+
+    agreement, divergence: with the dense network's outputs, as in ``Row``.
+    """
 
     data: str
     network: str
@@ -27,12 +31,14 @@ class Outcome:
     rate: float
     achieved: float
     seed: int
-    top1: float
-    top5: float
+    top1: float | None
+    top5: float | None
     seconds: float
     setup: str = ""  # ``setup_of``: only outcomes with equal ones are averaged
     dense: tuple[float, float] | None = None  # top-1, top-5
     paper: tuple[float, float] | None = None  # top-1, drop
+    agreement: float | None = None
+    divergence: float | None = None
 
 
 Dense = Mapping[tuple[str, str], tuple[float, float]]
@@ -61,12 +67,18 @@ def outcomes(summary: Summary, dense: Dense) -> list[Outcome]:
             top5=row.top5,
             seconds=summary.method_seconds,
             setup=setup_of(pinned),
-            dense=(own.top1, own.top5) if own else known,
+            dense=_known(own) if own else known,
             paper=paper if row.name == label else None,
+            agreement=row.agreement,
+            divergence=row.divergence,
         )
         for row in summary.rows
         if row.requested is not None and row.name in (label, label + NEW_STATISTICS)
     ]
+
+
+def _known(row: Row) -> tuple[float, float] | None:
+    return None if row.top1 is None or row.top5 is None else (row.top1, row.top5)
 
 
 def setup_of(pinned: PinnedJob) -> str:
@@ -94,14 +106,16 @@ class Line:
     rate: float
     achieved: float
     seeds: int
-    top1: float
+    top1: float | None
     spread: float | None
-    top5: float
+    top5: float | None
     dense: float | None
     drop: float | None
     seconds: float
     paper_top1: float | None
     paper_drop: float | None
+    agreement: float | None = None
+    divergence: float | None = None
 
 
 def lines_of(results: Iterable[Outcome]) -> list[Line]:
@@ -142,9 +156,9 @@ def _with_names(results: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _line(group: Sequence[Outcome]) -> Line:
-    first, top1 = group[0], [one.top1 for one in group]
+    first, top1 = group[0], [one.top1 for one in group if one.top1 is not None]
     dense = statistics.fmean([o.dense[0] for o in group if o.dense]) if first.dense else None
-    mean = statistics.fmean(top1)
+    mean = _mean([one.top1 for one in group])
     return Line(
         data=first.data,
         network=first.network,
@@ -156,10 +170,18 @@ def _line(group: Sequence[Outcome]) -> Line:
         seeds=len(group),
         top1=mean,
         spread=statistics.stdev(top1) if len(top1) > 1 else None,
-        top5=statistics.fmean([one.top5 for one in group]),
+        top5=_mean([one.top5 for one in group]),
         dense=dense,
-        drop=None if dense is None else dense - mean,
+        drop=None if dense is None or mean is None else dense - mean,
         seconds=statistics.fmean([one.seconds for one in group]),
         paper_top1=first.paper[0] if first.paper else None,
         paper_drop=first.paper[1] if first.paper else None,
+        agreement=_mean([one.agreement for one in group]),
+        divergence=_mean([one.divergence for one in group]),
     )
+
+
+def _mean(numbers: Sequence[float | None]) -> float | None:
+    """Return the mean, None if a number is missing."""
+    known = [number for number in numbers if number is not None]
+    return statistics.fmean(known) if len(known) == len(numbers) else None

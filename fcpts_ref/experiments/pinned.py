@@ -12,7 +12,6 @@ from fcpts_ref.experiments.checksums import network_sha256
 from fcpts_ref.experiments.inputs import Inputs
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.pruning.method import Method
-from fcpts_ref.storage.hdf5 import array_sha256
 from fcpts_ref.storage.json_files import as_json, read_json, write_json
 from fcpts_ref.storage.records import record_from_json
 
@@ -39,12 +38,13 @@ class PinnedJob:
         return self.job.make_method(**kept)
 
     def check_defaults(self, folder: Path) -> None:
-        """Raise InputError if the defaults have changed since the run was started."""
+        """Raise InputError if the defaults have changed since the run was started.
+
+        A setting that is new and None changes nothing.
+        """
         now = all_settings(self.make_method())
-        if now != self.settings:
-            changed = sorted(
-                k for k in {*now, *self.settings} if now.get(k) != self.settings.get(k)
-            )
+        changed = sorted(k for k in {*now, *self.settings} if now.get(k) != self.settings.get(k))
+        if changed:
             raise InputError(
                 f"{folder} was started with other defaults ({', '.join(changed)}), by another "
                 "version; start again in a new folder"
@@ -65,7 +65,7 @@ def pin(job: Job, inputs: Inputs) -> PinnedJob:
         settings=all_settings(method),
         calibration=len(inputs.images),
         network_sha256=network_sha256(inputs.network),
-        images_sha256=array_sha256(inputs.images),
+        images_sha256=inputs.images.sha256(),
     )
 
 

@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fcpts_ref.data.preprocessing import Preprocessing, as_provenance
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.evaluate import evaluate
 from fcpts_ref.experiments.figures import can_plot, write_run_figures
@@ -42,7 +43,8 @@ from fcpts_ref.storage.files import LOCK_NAME, describe_failure, lock_folder
 from fcpts_ref.storage.json_files import as_json
 from fcpts_ref.storage.network_files import write_arrays, write_network
 
-FindInputs = Callable[[Job], Inputs]
+FindInputs = Callable[..., Inputs]
+"""``find_inputs``, or a function of the same arguments."""
 NETWORK, HISTORY = "network.h5", "history.h5"
 
 
@@ -66,7 +68,7 @@ def run(
     """
     folder = Path(folder)
     with _new_folder(folder):
-        inputs = find(job)
+        inputs = find(job, threads=threads, note=progress.note)
         pinned = pin(job, inputs)
         write_pinned(folder, pinned)
         return _continue(pinned, inputs, folder, threads, on_step, progress)
@@ -96,7 +98,7 @@ def resume(
         pinned.check_defaults(folder)
         if all((folder / name).is_file() for name in (NETWORK, HISTORY)) and is_complete(folder):
             return read_summary(folder)
-        inputs = find(pinned.job)
+        inputs = find(pinned.job, threads=threads, note=progress.note)
         if as_json(asdict(pin(pinned.job, inputs))) != as_json(asdict(pinned)):
             raise InputError(
                 f"{folder} was started with other inputs: the network or the data have changed; "
@@ -145,15 +147,19 @@ def _continue(
     pruned, name = finished.result.network, method_name(pinned)
     rows = evaluate(job, name, pruned, inputs, threads=threads, progress=progress)
     summary = summarise(pinned, inputs, finished, rows, time.perf_counter() - begun)
-    _write(folder, summary, finished)
+    _write(folder, summary, finished, inputs.preprocessing)
     return summary
 
 
-def _write(folder: Path, summary: Summary, finished: Finished) -> None:
+def _write(
+    folder: Path, summary: Summary, finished: Finished, preprocessing: Preprocessing | None
+) -> None:
     """Write the network, the history, the figures and, last, the summary."""
     result = finished.result
     provenance = {"made_by": "fcpts-ref sparsify", "job": as_json(asdict(summary.pinned))}
-    write_network(folder / NETWORK, result.network, provenance)
+    provenance |= as_provenance(preprocessing)
+    storage = summary.pinned.job.storage
+    write_network(folder / NETWORK, result.network, provenance, storage=storage)
     layers = [name for name in result.rates if name not in result.left_out]  # columns of "rates"
     write_arrays(folder / HISTORY, result.history, {"layers": layers})
     if can_plot():

@@ -7,9 +7,11 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fcpts_ref import __version__
 from fcpts_ref.data.dataset import write_dataset
+from fcpts_ref.data.preprocessing import as_provenance
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.inputs import Inputs, find_inputs, find_sources
 from fcpts_ref.experiments.job import Job
@@ -34,19 +36,22 @@ def pack_inputs(job: Job) -> tuple[Needed, dict[str, bytes]]:
     Whatever format a network or a data set came in, it travels in one; equal ones travel once.
     Raises InputError for inputs that are absent or do not fit.
     """
-    network, dataset = find_sources(job)
+    sources = find_sources(job)
+    network, dataset = sources.network, replace(sources.dataset, test=sources.evaluated)
+    provenance = as_provenance(sources.preprocessing)
     with tempfile.TemporaryDirectory() as folder:
         paths = Path(folder, "network.h5"), Path(folder, "data.h5")
-        write_network(paths[0], network)
+        write_network(paths[0], network, provenance)
         write_dataset(paths[1], dataset)
         contents = [path.read_bytes() for path in paths]
     names = [hashlib.sha256(content).hexdigest() for content in contents]
     return Needed(*names), dict(zip(names, contents, strict=True))
 
 
-def find_packed(job: Job, needed: Needed, folder: Path) -> Inputs:
+def find_packed(job: Job, needed: Needed, folder: Path, **more: Any) -> Inputs:
     """Read the inputs of a job from a folder that holds them by SHA-256.
 
+    more: arguments of ``find_inputs``.
     Raises InputError if one is not there, or its contents are not those that its name says.
     """
     paths = [packed_path(folder, sha256) for sha256 in (needed.network, needed.data)]
@@ -56,7 +61,9 @@ def find_packed(job: Job, needed: Needed, folder: Path) -> Inputs:
         if file_sha256(path) != path.stem:
             raise InputError(f"{path} does not hold what its name says; remove it")
     network, data = map(str, paths)
-    return find_inputs(replace(job, network=network, data=f"h5:{data}", arch=None, home=None))
+    here = replace(job, network=network, data=f"h5:{data}", test_data=None, home=None)
+    here = replace(here, arch=None, mean=None, std=None, preprocess=None)  # all in the files
+    return find_inputs(here, **more)
 
 
 def packed_path(folder: Path, sha256: str) -> Path:

@@ -86,7 +86,7 @@ def summarise(
         network=network.graph.name,
         data=inputs.dataset.name,
         weights=sum(network.sizes.values()),
-        evaluation_images=len(inputs.dataset.test),
+        evaluation_images=len(inputs.test or ()),
         stages_done=finished.stages_done,
         stages=finished.stages,
         method_seconds=round(finished.seconds, 1),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fcpts_ref.experiments.outcomes import Line
 
-HEADER = ("method", "rate", "n", "top-1", "drop", "paper's", "its drop", "time")
+HEADER = ("method", "rate", "n", "top-1", "drop", "paper's", "its drop", "agree", "KL", "time")
 
 
 def table_of(lines: Sequence[Line]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -27,6 +27,8 @@ def _cells(line: Line) -> tuple[str, ...]:
         number(line.drop),
         number(line.paper_top1),
         number(line.paper_drop),
+        number(line.agreement),
+        "" if line.divergence is None else f"{line.divergence:.3f}",
         duration(line.seconds),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.data.augmentation import draw_views
-from fcpts_ref.data.prepared import as_prepared
+from fcpts_ref.data.pictures import Pictures
+from fcpts_ref.data.prepared import PreparedImages, as_prepared
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.engines.predict import predict
 from fcpts_ref.errors import InputError
@@ -99,6 +101,22 @@ def train(
     return Network(network.graph, parameters, buffers)
 
 
+def channel_statistics(images: PreparedImages) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation of each channel, (C,) both, over all images and pixels."""
+    if not isinstance(images.source, Pictures):  # they lie in memory already
+        floats = images[:]
+        mean, std = floats.mean(axis=(0, 2, 3)), floats.std(axis=(0, 2, 3))
+        return mean.tolist(), std.tolist()
+    pixels = len(images) * math.prod(images.shape[2:])
+    sums, squares = np.zeros(images.shape[1]), np.zeros(images.shape[1])
+    for batch in images.chunks():
+        wide = batch.astype(np.float64)
+        sums += wide.sum(axis=(0, 2, 3))
+        squares += (wide * wide).sum(axis=(0, 2, 3))
+    mean = sums / pixels
+    return mean.tolist(), np.sqrt(np.maximum(squares / pixels - mean**2, 1e-12)).tolist()
+
+
 @dataclass(frozen=True)
 class Accuracy:
     """The number of correctly classified images."""
@@ -131,10 +149,15 @@ def accuracy(
     Raises InputError for labels that do not fit.
     """
     _check_labels(labels, len(images), network.graph.classes)
-    logits = predict(network, images, engine=engine, on_batch=on_batch)
+    return accuracy_of(predict(network, images, engine=engine, on_batch=on_batch), labels)
+
+
+def accuracy_of(logits: Array, labels: NDArray[np.integer[Any]]) -> Accuracy:
+    """Return the accuracy of logits (N, classes) for labels (N,), as ``accuracy`` does."""
+    _check_labels(labels, *logits.shape)
     order = np.argsort(-logits, axis=1, kind="stable")[:, :5]
     hits = order == labels[:, np.newaxis]
-    return Accuracy(len(images), int(hits[:, 0].sum()), int(hits.any(axis=1).sum()))
+    return Accuracy(len(logits), int(hits[:, 0].sum()), int(hits.any(axis=1).sum()))
 
 
 def _check_labels(labels: NDArray[np.integer[Any]], n: int, K: int) -> None:

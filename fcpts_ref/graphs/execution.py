@@ -16,8 +16,8 @@ from fcpts_ref.graphs.graph import Graph, Node
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
-Observe = Callable[[str, Array], Any]
-"""Called with a name and a value; the value that it returns, if any, takes the place of this one."""
+Observe = Callable[[str, Any], Any]
+"""Called with a name and a value; a value that it returns takes the place of this one."""
 
 
 @dataclass(frozen=True)

@@ -65,12 +65,14 @@ class Source:
     """The file that a network was read from, without its weights: exporting writes it again.
 
     format: "onnx".  content: the file's bytes.  arrays: for each of the network's arrays, how it
-    goes back into the file, as data that JSON can hold.
+    goes back into the file, as data that JSON can hold.  inserted: the node that the file does not
+    have, the normalisation of its input; "" if there is none.
     """
 
     format: str
     content: bytes
     arrays: Mapping[str, Mapping[str, Any]]
+    inserted: str = ""
 
 
 @dataclass(frozen=True)

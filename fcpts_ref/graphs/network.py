@@ -145,9 +145,11 @@ def check_images(graph: Graph, images: Any) -> Any:
 
 def check_range(images: Array) -> None:
     """Raise InputError unless floats are in [0, 1]: not 0 to 255, and not normalised already."""
+    if not images.size:
+        return
     if not np.isfinite(images).all():
         raise InputError("images hold NaN or infinity; expected finite numbers in [0, 1]")
-    least, greatest = images.min(initial=0), images.max(initial=0)
+    least, greatest = images.min(), images.max()
     if least < 0 or greatest > 1:
         raise InputError(
             f"images run from {least:g} to {greatest:g}; expected [0, 1]: divide 8-bit values by "

@@ -51,6 +51,7 @@ def import_checkpoint(
     input_shape: ImageShape | None = None,
     normalise: str | None = None,
     channel_order: Literal["RGB", "BGR"] | None = None,
+    extras: Path | str | None = None,
 ) -> Imported:
     """Read the network of a checkpoint in PyTorch's formats or safetensors.
 
@@ -58,11 +59,12 @@ def import_checkpoint(
     the names.  arch, shortcut: decide where names cannot, and must agree with them where they can.
     classes: must agree with the checkpoint.  input_shape: of the images, by default as the
     architecture was made for.  normalise, channel_order: of the images that it was trained with, by
-    default as its source does.  Masks and dtypes are treated as by ``import_network``.
+    default as its source does.  extras: a second file with masks and normalisation, as
+    ``export_network`` writes it.  Masks and dtypes are treated as by ``import_network``.
     Raises InputError, one line, for a file that is not such a checkpoint, that holds another
     architecture, or whose architecture is not known.
     """
-    state, masks = read_arrays_and_masks(path)
+    state, masks = read_arrays_and_masks(path, extras)
     source = str(path)
     found = recognise({n: a.shape for n, a in state.items()}, input_shape=input_shape)
     chosen = _choose(found, arch, shortcut, source)
@@ -153,6 +155,8 @@ def _renamed(chosen: Recognised, graph: Graph, arrays: Arrays) -> dict[str, NDAr
 def _describe(state: Arrays) -> str:
     """Return what is known about a checkpoint that fits no architecture, and what to do."""
     names = list(without_wrapper(state))
+    if not names:
+        return "it holds no arrays; get the checkpoint itself"
     kind = describe_architecture(names)
     if kind:
         return f"it looks like {kind}, which is not built in: {REMEDY}"

@@ -25,7 +25,7 @@ _KINDS: Final = [
     (
         rb"\x08[\x02-\x20][\x12\x1a\x22\x3a]",
         "an ONNX model",
-        "save the state dict of the network it was exported from",
+        "give it the ending .onnx and import it as it is, by 'fcpts-ref models import'",
     ),
     (rb".{4}TFL3", "a TensorFlow Lite model", "store the weights as safetensors"),
     (
@@ -84,7 +84,7 @@ def describe_archive(names: Collection[str]) -> str:
     if "model.weights.h5" in names or "config.json" in names:
         return "a Keras model: store the weights by torch.save or as safetensors"
     if any(name.endswith(".npy") for name in names):
-        return "NumPy's .npz format: store the arrays as safetensors"
+        return "NumPy's .npz format: give it the ending .npz"
     return ""
 
 

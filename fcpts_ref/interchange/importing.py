@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.names import MatchReport, match_state
 from fcpts_ref.interchange.reparametrised import MASK_SUFFIX, split_masks
 from fcpts_ref.interchange.safetensors_file import read_safetensors, write_safetensors
+from fcpts_ref.interchange.sparse_export import expand, shrink
 from fcpts_ref.interchange.torch_file import read_torch_file
 from fcpts_ref.interchange.torch_write import write_torch_file
-from fcpts_ref.storage.files import check_regular_file, describe_failure
+from fcpts_ref.storage.files import check_regular_file, check_writable, describe_failure
+from fcpts_ref.storage.npz_file import read_npz_arrays
 
 Array = NDArray[Any]
 
@@ -58,8 +60,13 @@ def normalisation(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Array]:
-    """Read the arrays of a PyTorch or safetensors file, distinguished by the first bytes."""
+    """Read the arrays of a PyTorch or safetensors file, distinguished by the first bytes.
+
+    A file whose name ends in .npz holds arrays as ``np.savez`` writes them.
+    """
     check_regular_file(path)
+    if Path(path).suffix.lower() == NPZ:
+        return read_npz_arrays(Path(path))
     try:
         with open(path, "rb") as file:
             head = file.read(9)
@@ -71,18 +78,23 @@ def read_checkpoint(path: Path | str) -> dict[str, Array]:
 
 
 def import_network(
-    path: Path | str, graph: Graph, *, mean: Sequence[float], std: Sequence[float]
+    path: Path | str,
+    graph: Graph,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    extras: Path | str | None = None,
 ) -> tuple[Network, MatchReport]:
     """Read the network of a checkpoint in PyTorch's formats or safetensors.
 
     mean, std: the input normalisation that it was trained with, for images in [0, 1], one number or
-    one per channel; constants in the checkpoint itself, which ``export_network`` writes, take
-    precedence.  Masks (NAME_mask, beside NAME or NAME_orig)
-    are applied, those of prunable weights kept.  float16 and bfloat16 become float32; one float64
-    array makes the network float64.
+    one per channel; constants in the file itself or in ``extras`` take precedence.
+    extras: a second file with masks and normalisation, as ``export_network`` writes it.
+    Masks (NAME_mask, beside NAME or NAME_orig) are applied, those of prunable weights kept.
+    float16 and bfloat16 become float32; one float64 array makes the network float64.
     Raises InputError for a file that is not such a checkpoint or does not fit the graph.
     """
-    state, masks = read_arrays_and_masks(path)
+    state, masks = read_arrays_and_masks(path, extras)
     return network_from_arrays(state, masks, graph, mean=mean, std=std, source=str(path))
 
 
@@ -133,14 +145,21 @@ def count_classes(state: Mapping[str, Array], graph: Graph) -> int:
     return found[0] if fits and 0 < found[0] <= MAX_CLASSES else graph.classes
 
 
-def read_arrays_and_masks(path: Path | str) -> tuple[dict[str, Array], dict[str, Array]]:
+def read_arrays_and_masks(
+    path: Path | str, extras: Path | str | None = None
+) -> tuple[dict[str, Array], dict[str, Array]]:
     """Read a checkpoint's arrays without their masks, and the masks by the names of the arrays.
 
+    extras: a second file with masks and normalisation, as ``export_network`` writes it.
     Raises InputError as ``import_network`` does.
     """
     state = read_checkpoint(path)
+    if extras is not None:
+        state |= read_checkpoint(extras)
     try:
-        return split_masks(state)
+        arrays, own = expand(state)
+        arrays, masks = split_masks(arrays)
+        return arrays, masks | own
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -177,6 +196,7 @@ def apply_mask(array: Array, mask: NDArray[np.bool_]) -> Array:
     return np.where(mask, array, array.dtype.type(0))
 
 
+NPZ = ".npz"
 SAFETENSORS = ".safetensors"
 ENDINGS = (".pt", ".pth", ".th", ".ckpt", ".bin", ".tar", SAFETENSORS)
 """Endings of checkpoints' names; all but the last one are PyTorch's (.tar as in model.pth.tar)."""
@@ -185,7 +205,7 @@ ENDINGS = (".pt", ".pth", ".th", ".ckpt", ".bin", ".tar", SAFETENSORS)
 def strip_endings(name: str) -> str:
     """Return a checkpoint's name without the endings of its format: model of model.pth.tar."""
     path = Path(name)
-    while path.suffix.lower() in ENDINGS:
+    while path.suffix.lower() in (*ENDINGS, NPZ):
         path = path.with_suffix("")
     return str(path)
 
@@ -199,23 +219,56 @@ def check_ending(path: Path | str) -> str:
     if ending not in ENDINGS:
         raise InputError(
             f"{path}: expected the ending {SAFETENSORS}, or .pt, .pth or .th for PyTorch's format"
+            + (
+                ", which export_network writes; export_onnx writes .onnx"
+                if ending == ".onnx"
+                else ", or .onnx"
+            )
         )
     return ending
 
 
-def export_network(path: Path | str, network: Network) -> None:
+def export_network(
+    path: Path | str, network: Network, *, extras: Path | str | None = None, sparse: bool = False
+) -> None:
     """Write a checkpoint for other programs, in the format of the ending: safetensors or PyTorch.
 
-    Masks are applied to the weights and also stored, as NAME_mask (uint8).  The reader must apply
-    the input normalisation, whose mean and std are stored as normalise.mean and normalise.std.
-    Raises InputError for another ending and if the file cannot be written.
+    It holds the arrays of the architecture and nothing else, so that ``load_state_dict`` with
+    ``strict=True`` takes it: masks are applied to the weights, and the reader must apply the input
+    normalisation itself.
+    extras: a second file, for what the first one leaves out: masks as NAME_mask (uint8), mean and
+        std of the normalisation as normalise.mean and normalise.std.
+    sparse: the file holds masked weights without their zeros, as NAME.values, NAME.mask and
+        NAME.shape, and the normalisation; no ``load_state_dict`` takes it (``sparse_export``).
+    Raises InputError for another ending, two equal paths, and if a file cannot be written.
     """
-    write = write_safetensors if check_ending(path) == SAFETENSORS else write_torch_file
+    writers = [_writer(one) for one in (path, extras) if one is not None]
+    constants = set(_constant_names(network.graph))
     masks = network.masks
     arrays: dict[str, Array] = {
         **network.parameters,
         **{name: apply_mask(network.parameters[name], mask) for name, mask in masks.items()},
-        **network.buffers,
-        **{name + MASK_SUFFIX: mask.astype(np.uint8) for name, mask in masks.items()},
+        **{name: array for name, array in network.buffers.items() if name not in constants},
     }
-    write(path, arrays)
+    if sparse:
+        for name, mask in masks.items():
+            arrays |= shrink(name, arrays.pop(name), mask)
+        arrays |= {name: network.buffers[name] for name in sorted(constants)}
+    if extras is not None:
+        if Path(extras).resolve() == Path(path).resolve():
+            raise InputError(
+                f"{extras} is the file of the weights; expected another for the extras"
+            )
+        others = {name: network.buffers[name] for name in sorted(constants)}
+        others |= {name + MASK_SUFFIX: mask.astype(np.uint8) for name, mask in masks.items()}
+        if not others:
+            raise InputError(
+                f"{extras}: the network has neither masks nor normalisation; export without extras"
+            )
+        check_writable(path)
+        writers[1](extras, others)
+    writers[0](path, arrays)
+
+
+def _writer(path: Path | str) -> Callable[[Path | str, Mapping[str, Array]], None]:
+    return write_safetensors if check_ending(path) == SAFETENSORS else write_torch_file

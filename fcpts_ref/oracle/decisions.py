@@ -134,7 +134,8 @@ def _near_bin(edges: Array, w: Array, x: float, error: float, want: float, got: 
 
     def near(k: int, values: Array) -> Array:
         """Mark the values that rounding may move across an edge."""
-        return (np.abs(values - edges[k]) <= error) & ~(exact[k] & (values == edges[k]))
+        on_edge = exact[k] & (values == edges[k])
+        return np.asarray((np.abs(values - edges[k]) <= error) & ~on_edge)
 
     point = np.array([x])
     bin_of = int(np.searchsorted(edges, x, side="right")) - 1

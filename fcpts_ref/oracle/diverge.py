@@ -30,6 +30,7 @@ class Finding:
     """The first quantity that differs, and how many later ones of its step agree or differ.
 
     Later ones are judged from the values found: those that differ are wrong in their own right.
+    used: whether the step goes on with the wrong value; if not, it is only recorded.
     pattern: how the values found are related to the expected ones, if no cause is known.
     """
 
@@ -42,6 +43,7 @@ class Finding:
     explanations: tuple[Explanation, ...] = ()
     also: tuple[str, ...] = ()
     pattern: str = ""
+    used: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,9 +163,9 @@ def _next_steps(stages: Iterator[Stage], step: int) -> list[Stage]:
     found: list[Stage] = []
     try:
         for stage in stages:
-            if stage.step > step and len({s.step for s in found if s.step > step}) >= LATER:
-                if stage.step not in {s.step for s in found}:
-                    break
+            later = {s.step for s in found if s.step > step}
+            if len(later) == LATER and stage.step not in later:
+                break
             found.append(stage)
     except InputError:  # inputs of a later step are missing or broken
         pass
@@ -181,7 +183,10 @@ def _find(stage: Stage, seen: list[Stage], restage: Restage, tolerance: Toleranc
     later = stage.names[stage.names.index(name) + 1 :]
     wrong = [n for n in later if n in stage.judgement.differences]
     difference = stage.judgement.differences[name]
-    explanations = explain(name, stage, seen, restage, tolerance)
+    explanations: tuple[Explanation, ...] = ()
+    for followed in (True, False):
+        if not explanations:
+            explanations = explain(name, stage, seen, restage, tolerance, followed=followed)
     return Finding(
         stage.step,
         name,
@@ -192,6 +197,7 @@ def _find(stage: Stage, seen: list[Stage], restage: Restage, tolerance: Toleranc
         explanations,
         tuple(wrong),
         "" if explanations else describe_pattern(name, stage, seen, tolerance),
+        stage.judgement.followed,
     )
 
 

@@ -46,6 +46,8 @@ def _format_finding(result: Divergence, finding: Finding, mine: str, against: st
     )
     if finding.also:
         lines.append(f"    ({_some(finding.also)})")
+    if not finding.used:
+        lines.append("  the step goes on with the right value: this one is recorded, and not used")
     lines += ["", *_format_explanations(finding)]
     return lines
 
@@ -141,6 +143,7 @@ def _finding_entry(finding: Finding) -> dict[str, Any]:
         "size": difference.size,
         "later_equal": finding.later_equal,
         "later_different": finding.later_different,
+        "used": finding.used,
         "also_different": list(finding.also),
         "pattern": finding.pattern,
         "explanations": [

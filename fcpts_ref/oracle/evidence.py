@@ -1,4 +1,4 @@
-"""The evidence about one quantity of a step, from which the values of known mistakes are computed."""
+"""The evidence about one quantity of a step, from which known mistakes are computed."""
 
 from __future__ import annotations
 

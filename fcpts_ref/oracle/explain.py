@@ -72,8 +72,12 @@ class _Cause:
 class _Case:
     """All stages seen, their differences, and the values that mistakes give in them."""
 
-    def __init__(self, stages: Sequence[Stage], restage: Restage, tolerance: Tolerance) -> None:
-        self.stages, self.restage, self.tolerance = stages, restage, tolerance
+    def __init__(
+        self, stages: Iterable[Stage], restage: Restage, tolerance: Tolerance, followed: bool
+    ) -> None:
+        self.stages = [stage.judged(followed=followed) for stage in stages]
+        self.restage, self.tolerance, self.followed = restage, tolerance, followed
+        stages = self.stages
         self.stage_of = {(stage.step, name): stage for stage in stages for name in stage.names}
         self.wrong = [(stage.step, name) for stage in stages for name in stage.differences]
         self._values: dict[Place, dict[str, list[Array]]] = {}
@@ -95,7 +99,8 @@ class _Case:
     def values(self, place: Place) -> dict[str, list[Array]]:
         """Return the values that every known mistake gives at a place, by the mistake's name."""
         if place not in self._values:
-            evidence, found = self.evidence(place), {}
+            evidence = self.evidence(place)
+            found: dict[str, list[Array]] = {}
             for name, value in values_of(evidence) if evidence is not None else ():
                 found.setdefault(name, []).append(value)
             self._values[place] = found
@@ -111,16 +116,25 @@ class _Case:
 
 
 def explain(
-    name: str, stage: Stage, stages: Sequence[Stage], restage: Restage, tolerance: Tolerance
+    name: str,
+    stage: Stage,
+    stages: Sequence[Stage],
+    restage: Restage,
+    tolerance: Tolerance,
+    *,
+    followed: bool = True,
 ) -> tuple[Explanation, ...]:
     """Return the causes that give all values found, at most ``SHOWN``; none if there are none.
 
     name: the first quantity that differs, in ``stage``.  stages: in order, ``stage`` and others
     around it, against which causes are checked.  restage: judges their steps with another setting.
+    followed: whether the steps go on with the wrong values (``Judgement.followed``).
     """
     if stage.setting is None or (stage.inputs is None and name not in stage.judgement.expected):
         return ()
-    case = _Case(stages, restage, tolerance)
+    case = _Case(stages, restage, tolerance, followed)
+    if (stage.step, name) not in case.wrong:
+        return ()
     with np.errstate(all="ignore"):  # a mistake may overflow or divide by 0
         found = _explain_all(case, frozenset(case.wrong), DEEPEST)
         return tuple(_told_apart(case, found[:SHOWN]))
@@ -129,7 +143,8 @@ def explain(
 def _explain_all(case: _Case, left: frozenset[Place], depth: int) -> list[Explanation]:
     """Return the explanations of the first place that is left which, with others, explain all."""
     first = min(left, key=case.wrong.index)
-    whole, partly = [], []
+    whole: list[tuple[_Cause, frozenset[Place]]] = []
+    partly: list[tuple[_Cause, frozenset[Place]]] = []
     for cause in _causes(case, first):
         rest = left - cause.covers
         (partly if rest else whole).append((cause, rest))
@@ -202,7 +217,7 @@ def _choices(case: _Case, first: Place) -> Iterator[_Cause]:
 def _differences(case: _Case, setting: Setting) -> set[Place] | None:
     """Return what differs with another setting; None if the steps cannot be taken with it."""
     try:
-        stages = list(case.restage(setting))
+        stages = [stage.judged(followed=case.followed) for stage in case.restage(setting)]
     except InputError:
         return None
     found = {(stage.step, name) for stage in stages for name in stage.differences}

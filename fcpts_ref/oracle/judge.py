@@ -34,6 +34,8 @@ class Judgement:
 
     expected: by name, what follows from ``given``: the values found where there are any, and the
     reference's own.  decided: how many close decisions were taken as found, by quantity.
+    followed: whether wrong values were followed, too; if not, the step does not use them.
+    other: the judgement the other way round, where something differs.
     """
 
     expected: dict[str, Array] = field(default_factory=dict)
@@ -41,6 +43,8 @@ class Judgement:
     differences: dict[str, Difference] = field(default_factory=dict)
     decided: Counter[str] = field(default_factory=Counter)
     state: State | None = None
+    followed: bool = True
+    other: Judgement | None = None
 
 
 def judge_step(
@@ -48,19 +52,25 @@ def judge_step(
 ) -> Judgement:
     """Replay a step with the values found; compare each with what follows from the ones before it.
 
-    Wrong values are followed too; if the step cannot be taken with them, only those that are right.
+    Wrong values are followed too, unless the step cannot be taken with them, or the values after
+    them are nearer to those that follow from the right ones: then they were recorded, not used.
     Raises InputError if the inputs do not make a step.
     """
     try:
-        return _judge(setting, inputs, found, tolerance, follow=True)
+        followed = _judge(setting, inputs, found, tolerance, follow=True)
     except InputError:
         return _judge(setting, inputs, found, tolerance, follow=False)
+    if not followed.differences:
+        return followed
+    apart = _judge(setting, inputs, found, tolerance, follow=False)
+    followed.other, apart.other = apart, followed
+    return apart if len(apart.differences) < len(followed.differences) else followed
 
 
 def _judge(
     setting: Setting, inputs: StepInputs, found: Arrays, tolerance: Tolerance, *, follow: bool
 ) -> Judgement:
-    result = Judgement()
+    result = Judgement(followed=follow)
 
     def observe(name: str, value: Any) -> Any:
         want = np.array(value)

@@ -68,7 +68,7 @@ class _Same:
         return np.shape(a) == np.shape(b) and bool((np.abs(np.asarray(a) - b) <= self.error).all())
 
     def elements(self, a: Array, b: Array) -> Array:
-        return np.abs(a - b) <= self.error
+        return np.asarray(np.abs(a - b) <= self.error)
 
 
 def _factor(want: Array, got: Array, same: _Same) -> Iterator[str]:
@@ -118,9 +118,9 @@ def _shifted(want: Array, got: Array, axis: int, shift: int) -> tuple[Array, Arr
 def _elsewhere(name: str, got: Array, stage: Stage, tolerance: Tolerance) -> Iterator[str]:
     """The expected value of another quantity or item."""
     for other, value in stage.judgement.given.items():
-        if other != name and np.shape(value) == got.shape and got.any() and got.size > 1:
-            if _Same(value, tolerance)(got, value):
-                yield f"the value of {other}"
+        alike = other != name and np.shape(value) == got.shape and got.any() and got.size > 1
+        if alike and _Same(value, tolerance)(got, value):
+            yield f"the value of {other}"
     state: Mapping[str, Array] = {}
     if stage.inputs is not None and stage.inputs.state is not None:
         state = {**stage.inputs.state.parameters, **stage.inputs.state.buffers}

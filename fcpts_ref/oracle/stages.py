@@ -1,9 +1,9 @@
-"""The parts of a trace in the order of computation, each judged: by the reference, or a second trace."""
+"""The parts of a trace in the order of computation, judged by the reference or a second trace."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -47,6 +47,13 @@ class Stage:
         """The names of what differs, in the order of computation."""
         return tuple(name for name in self.names if name in self.judgement.differences)
 
+    def judged(self, *, followed: bool) -> Stage:
+        """Return the part with wrong values followed, or not, where there is a choice."""
+        other = self.judgement.other
+        if other is None or self.judgement.followed is followed:
+            return self
+        return replace(self, judgement=other)
+
 
 def make_stages(
     mine: Trace, reference: Trace | None, setting: Setting | None, tolerance: Tolerance
@@ -76,20 +83,37 @@ def _recomputed(mine: Trace, setting: Setting, tolerance: Tolerance) -> Iterator
     """Take every step with the reference, from the step's own inputs."""
     if not mine.steps:
         raise InputError("the trace has no steps")
-    after: tuple[int, State] | None = None
+    after: tuple[int, list[State]] | None = None
     for number, step in mine.steps.items():
         found = step_values(step)
-        carried = after[1] if after is not None and after[0] == number - 1 else None
+        left = after[1] if after is not None and after[0] == number - 1 else []
+        carried = left[0] if left else None
         if number == 0:
             yield compared(number, found, begin(setting)[0], setting, tolerance)
         elif carried is not None:
-            yield compared(number, found, state_inputs(carried, INPUTS), setting, tolerance)
+            yield compared(number, found, _carried(left, found, tolerance), setting, tolerance)
         inputs = read_inputs(setting, number, step.inputs, carried)
         judgement = judge_step(setting, inputs, step.quantities, tolerance)
         names = in_order(_both(judgement.expected, step.quantities), setting.network.graph)
         yield Stage(number, found, judgement, setting, inputs, tuple(names))
-        if judgement.state is not None:
-            after = number, judgement.state
+        both = [judgement, *([judgement.other] if judgement.other is not None else [])]
+        both.sort(key=lambda one: not one.followed)
+        after = number, [one.state for one in both if one.state is not None]
+
+
+def _carried(
+    left: list[State], found: Mapping[str, Array], tolerance: Tolerance
+) -> dict[str, Array]:
+    """Return the state that the step before left: with its wrong values, or where those were not
+    used with the right ones."""
+    expected, *others = (state_inputs(state, INPUTS) for state in left)
+    for other in others:
+        for name, array in other.items():
+            if name in found and found[name].shape == array.shape:
+                wrong = compare(name, expected[name], found[name], {}, None, tolerance)
+                if wrong and not compare(name, array, found[name], {}, None, tolerance):
+                    expected[name] = array
+    return expected
 
 
 def _both(expected: Mapping[str, Array], found: Mapping[str, Array]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.data.augmentation import view
+from fcpts_ref.data.prepared import as_prepared
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.execution import Observe
 from fcpts_ref.graphs.network import Network, check_images
@@ -32,7 +32,7 @@ MAX_BYTES = 2 << 30  # of one trace, which is assembled in memory before it is w
 
 def record_run(
     network: Network,
-    images: Array,
+    images: Any,
     *,
     target: float,
     steps: Collection[int],
@@ -88,14 +88,15 @@ def trace_bytes(steps: dict[int, StepTrace]) -> int:
     )
 
 
-def _make_setting(network: Network, images: Array, target: float, method: FCPTS) -> Setting:
+def _make_setting(network: Network, images: Any, target: float, method: FCPTS) -> Setting:
     """Check the arguments and return the setting, in float64."""
     check_images(network.graph, images)
     if network.masks:
         raise InputError(f"network {network.graph.name!r} is pruned already; give the dense one")
     if method.ramp and not method.learn_rates:
         raise InputError(
-            f"ramp is {method.ramp} and rates are fixed; a trace holds one of the two: set ramp to 0"
+            f"ramp is {method.ramp} and rates are fixed, which a trace cannot hold together: set "
+            "ramp to 0"
         )
     budget(target, 1)
     conventions = method.conventions
@@ -113,12 +114,12 @@ def _make_setting(network: Network, images: Array, target: float, method: FCPTS)
     )
 
 
-def _batch(method: FCPTS, images: Array) -> int:
+def _batch(method: FCPTS, images: Any) -> int:
     return min(method.batch_size or method.conventions.batch_size, len(images))
 
 
 def _run_inputs(
-    setting: Setting, images: Array, method: FCPTS, generator: np.random.Generator
+    setting: Setting, images: Any, method: FCPTS, generator: np.random.Generator
 ) -> Iterator[tuple[int, StepInputs]]:
     """Yield the images and samples of every step, drawn in the order in which a run draws them."""
     assert setting.schedule is not None
@@ -131,9 +132,9 @@ def _run_inputs(
             epoch, images, method.augmentation, method.views, cached, generator
         )
         order = generator.permutation(len(images))
+        prepared = as_prepared(images).astype(np.float64).seen(views)
         for start in range(0, len(images) - batch + 1, batch):
-            chosen = order[start : start + batch]
-            seen = view(images[chosen].astype(np.float64), views[chosen])
+            seen = prepared[order[start : start + batch]]
             samples = draw_samples(sizes, setting.conventions, generator)
             yield number, StepInputs(state, seen, tuple(samples))
             number += 1

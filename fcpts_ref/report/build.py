@@ -86,14 +86,16 @@ def _pictures(
     """The figures of one network, with their captions."""
     network, data = lines[0].network, lines[0].data
     place, title = _file_name(f"{network}-{data}"), f"{network} on {data}"
-    plain = [line for line in lines if _is_plain(line)]
-    result = [
-        (
-            figures.accuracy_over_rate(out, f"accuracy-{place}", plain, title),
-            f"Top-1 accuracy over the share of weights pruned, {title}; bars: standard deviation "
-            "over seeds.",
+    plain = [line for line in lines if _is_plain(line) and line.top1 is not None]
+    result = []
+    if plain:
+        result.append(
+            (
+                figures.accuracy_over_rate(out, f"accuracy-{place}", plain, title),
+                f"Top-1 accuracy over the share of weights pruned, {title}; bars: standard "
+                "deviation over seeds.",
+            )
         )
-    ]
     pair = _learned_and_fixed(plain, chosen)
     if pair:
         result.append(
@@ -232,8 +234,8 @@ def _mark(summary: Summary) -> str:
     return "" if summary.complete else f" (unfinished: stage {done} of {stages})"
 
 
-def _own_top1(summary: Summary) -> float:
-    """Return the top-1 of the method's own row; NaN if there is none."""
+def _own_top1(summary: Summary) -> float | None:
+    """Return the top-1 of the method's own row; NaN if there is none, None without labels."""
     rows = (row for row in summary.rows if row.requested is not None)
     return next((row.top1 for row in rows if row.name == summary.method), math.nan)
 

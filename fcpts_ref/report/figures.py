@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ def accuracy_over_rate(folder: Path, name: str, lines: Sequence[Line], title: st
         for i, (method, own) in enumerate(_by_method(lines).items()):
             axes.errorbar(
                 [100 * line.rate for line in own],
-                [100 * line.top1 for line in own],
+                [_percent(line) for line in own],
                 yerr=_bars(own),
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[i % len(MARKERS)],
@@ -47,7 +48,7 @@ def learned_against_fixed(folder: Path, name: str, lines: Sequence[Line], title:
             held = [at[rates[place]] for place in here]
             bars = axes.bar(
                 [place + (i - (len(methods) - 1) / 2) * width for place in here],
-                [100 * line.top1 for line in held],
+                [_percent(line) for line in held],
                 width=width * 0.94,
                 yerr=_bars(held),
                 capsize=3,
@@ -60,8 +61,8 @@ def learned_against_fixed(folder: Path, name: str, lines: Sequence[Line], title:
             for text in labels:  # readable across the line of the dense network
                 text.set(bbox={"color": "white", "pad": 1}, zorder=5)
         _dense_line(axes, lines)
-        lowest = min(100 * (line.top1 - (line.spread or 0)) for line in lines)
-        highest = max([100 * line.top1 for line in lines] + [100 * (lines[0].dense or 0)])
+        lowest = min(_percent(line) - 100 * (line.spread or 0) for line in lines)
+        highest = max([_percent(line) for line in lines] + [100 * (lines[0].dense or 0)])
         gap = max(highest - lowest, 1.0)
         axes.set_ylim(max(0.0, lowest - 0.5 * gap), highest + 0.25 * gap)
         axes.set_xticks(range(len(rates)), [f"{100 * rate:.4g}" for rate in rates])
@@ -87,3 +88,8 @@ def _dense_line(axes: Any, lines: Sequence[Line]) -> None:
     dense = next((line.dense for line in lines if line.dense is not None), None)
     if dense is not None:
         axes.axhline(100 * dense, color="black", linestyle=":", linewidth=1.2, label="dense")
+
+
+def _percent(line: Line) -> float:
+    """Return top-1 in percent, NaN without labels."""
+    return math.nan if line.top1 is None else 100 * line.top1

@@ -32,10 +32,32 @@ def sgd_step(
 
     parameter, gradient, velocity: the same shape.  Returns the new parameter and velocity.
     """
+    v = momentum * velocity + (gradient + weight_decay * parameter)
+    moved = sgd_move(
+        parameter,
+        gradient,
+        v,
+        learning_rate=learning_rate,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        nesterov=nesterov,
+    )
+    return moved, v
+
+
+def sgd_move(
+    parameter: Array,
+    gradient: Array,
+    velocity: Array,
+    *,
+    learning_rate: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+) -> Array:
+    """Return the parameter that ``sgd_step`` returns, from the velocity that it returns."""
     g = gradient + weight_decay * parameter
-    v = momentum * velocity + g
-    step = g + momentum * v if nesterov else v
-    return parameter - learning_rate * step, v
+    return parameter - learning_rate * (g + momentum * velocity if nesterov else velocity)
 
 
 def adam_step(

@@ -1,6 +1,6 @@
 """Networks, histories and interrupted runs as HDF5 files.
 
-A network's file (format "fcpts-ref network", version 2)::
+The file of a dense network (format "fcpts-ref network", version 2)::
 
     attributes   format, version, name
     graph        uint8 (n,): the nodes as JSON, as ``graph_to_json`` writes them
@@ -8,8 +8,11 @@ A network's file (format "fcpts-ref network", version 2)::
     parameters/  one array per name, float32 or float64
     buffers/     the same
     masks/       uint8 arrays, 1 where a weight is kept; empty for a dense network
-    source/      optional: the file that the network was read from, without weights: attribute
-                 format ("onnx"), content (uint8), arrays (JSON)
+    source/      optional: the file that the network was read from, without weights: attributes
+                 format ("onnx") and, if there is one, inserted; content (uint8), arrays (JSON)
+
+Of a pruned network (version 3) graph and provenance are compressed, and the arrays and masks are
+those of ``sparse_arrays``, without the weights that are 0.
 
 Every array is checked against the graph when it is read; nothing in a file is ever executed.
 """
@@ -20,7 +23,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -34,41 +37,67 @@ from fcpts_ref.storage.hdf5 import (
     open_hdf5,
     read_array,
     read_group,
+    read_integer,
     read_text,
     write_array,
     write_hdf5,
     write_text,
 )
 from fcpts_ref.storage.hdf5_trees import read_json, read_numbers, read_tree, write_json, write_tree
+from fcpts_ref.storage.sparse_arrays import (
+    read_packed_json,
+    read_sparse_arrays,
+    write_packed_json,
+    write_sparse_arrays,
+)
 
 Array = NDArray[Any]
 
-NETWORK_FORMAT, NETWORK_VERSION = "fcpts-ref network", 2
+NETWORK_FORMAT, NETWORK_VERSION = "fcpts-ref network", 3
+DENSE_VERSION = 2
+Storage = Literal["exact", "float16", "dense"]
 ARRAYS_FORMAT, ARRAYS_VERSION = "fcpts-ref arrays", 1
 MAX_INTEGER = 1 << 31  # in a graph
 
 
 def write_network(
-    path: Path | str, network: Network, provenance: Mapping[str, Any] | None = None
+    path: Path | str,
+    network: Network,
+    provenance: Mapping[str, Any] | None = None,
+    *,
+    storage: Storage = "exact",
 ) -> None:
-    """Write a network to one file, whole or not at all.
+    """Write a network to one file, whole or not at all; a pruned one without its zeros.
 
     provenance: how the network was made, as data that JSON can hold.
-    Raises InputError if the file cannot be written.
+    storage: "float16" stores the weights in float16, which are read as the network's own dtype;
+    "dense" stores zeros and masks, as versions before 3 of the format did.
+    Raises InputError if the file cannot be written, and for weights beyond float16.
     """
+    halves = storage == "float16"
+    sparse = halves or (storage == "exact" and bool(network.masks))
 
     def fill(file: h5py.File) -> None:
         write_text(file, "name", network.graph.name)
-        write_json(file, "graph", graph_to_json(network.graph))
-        write_json(file, "provenance", dict(provenance or {}))
-        for kind, arrays in (("parameters", network.parameters), ("buffers", network.buffers)):
-            write_tree(file.create_group(kind), arrays)
-        masks = {name: mask.astype(np.uint8) for name, mask in network.masks.items()}
-        write_tree(file.create_group("masks"), masks)
+        if sparse:
+            write_packed_json(file, "graph", graph_to_json(network.graph))
+            write_packed_json(file, "provenance", dict(provenance or {}))
+            write_sparse_arrays(file, network, halves=halves)
+        else:
+            _write_dense(file, network, provenance)
         if network.graph.source is not None:
             _write_source(file.create_group("source"), network.graph.source)
 
-    write_hdf5(path, NETWORK_FORMAT, NETWORK_VERSION, fill)
+    write_hdf5(path, NETWORK_FORMAT, NETWORK_VERSION if sparse else DENSE_VERSION, fill)
+
+
+def _write_dense(file: h5py.File, network: Network, provenance: Mapping[str, Any] | None) -> None:
+    write_json(file, "graph", graph_to_json(network.graph))
+    write_json(file, "provenance", dict(provenance or {}))
+    for kind, arrays in (("parameters", network.parameters), ("buffers", network.buffers)):
+        write_tree(file.create_group(kind), arrays)
+    masks = {name: mask.astype(np.uint8) for name, mask in network.masks.items()}
+    write_tree(file.create_group("masks"), masks)
 
 
 def read_network(path: Path | str) -> tuple[Network, dict[str, Any]]:
@@ -78,16 +107,10 @@ def read_network(path: Path | str) -> tuple[Network, dict[str, Any]]:
     version, or whose arrays do not fit its graph or are not finite.
     """
     with open_hdf5(path, NETWORK_FORMAT, NETWORK_VERSION, oldest=2) as file:
-        graph = graph_from_json(read_json(file, "graph"))
-        provenance = read_json(file, "provenance")
-        parameters = _read_floats(read_group(file, "parameters"), graph.parameter_shapes)
-        buffers = _read_floats(read_group(file, "buffers"), graph.buffer_shapes)
-        group = read_group(file, "masks")
-        masks = {
-            name: read_array(group, name, "|u1", len(graph.parameter_shapes[name])).astype(np.bool_)
-            for name in graph.prunable
-            if name in group
-        }
+        sparse = read_integer(file, "version") > DENSE_VERSION
+        read = read_packed_json if sparse else read_json
+        graph, provenance = graph_from_json(read(file, "graph")), read(file, "provenance")
+        parameters, buffers, masks = (_read_sparse if sparse else _read_dense)(file, graph)
         if not isinstance(provenance, dict):
             raise InputError("provenance should be a JSON object")
         if "source" in file:
@@ -95,10 +118,33 @@ def read_network(path: Path | str) -> tuple[Network, dict[str, Any]]:
         return Network(graph, parameters, buffers, masks), provenance
 
 
+Arrays = dict[str, Array]
+
+
+def _read_sparse(file: h5py.File, graph: Graph) -> tuple[Arrays, Arrays, Arrays]:
+    arrays, masks = read_sparse_arrays(file, graph)
+    parameters = {name: arrays[name] for name in graph.parameter_shapes}
+    return parameters, {name: arrays[name] for name in graph.buffer_shapes}, masks
+
+
+def _read_dense(file: h5py.File, graph: Graph) -> tuple[Arrays, Arrays, Arrays]:
+    parameters = _read_floats(read_group(file, "parameters"), graph.parameter_shapes)
+    buffers = _read_floats(read_group(file, "buffers"), graph.buffer_shapes)
+    group = read_group(file, "masks")
+    masks = {
+        name: read_array(group, name, "|u1", len(graph.parameter_shapes[name])).astype(np.bool_)
+        for name in graph.prunable
+        if name in group
+    }
+    return parameters, buffers, masks
+
+
 def _write_source(group: h5py.Group, source: Source) -> None:
     write_text(group, "format", source.format)
     write_array(group, "content", np.frombuffer(source.content, np.uint8))
     write_json(group, "arrays", source.arrays)
+    if source.inserted:
+        write_text(group, "inserted", source.inserted)
 
 
 def _read_source(group: h5py.Group) -> Source:
@@ -106,7 +152,8 @@ def _read_source(group: h5py.Group) -> Source:
     arrays = read_json(group, "arrays")
     if not isinstance(arrays, dict) or not all(isinstance(a, dict) for a in arrays.values()):
         raise InputError("source/arrays should be a JSON object of objects")
-    return Source(read_text(group, "format"), content, arrays)
+    inserted = read_text(group, "inserted") if "inserted" in group.attrs else ""
+    return Source(read_text(group, "format"), content, arrays, inserted)
 
 
 def write_arrays(

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from damage import damaged_copies, survives
 
-from fcpts_ref.data.dataset import Dataset, Split, as_floats, read_dataset, write_dataset
+from fcpts_ref.data.dataset import NO_IMAGES, Dataset, Split, as_floats, read_dataset, write_dataset
 from fcpts_ref.errors import InputError
+from fcpts_ref.resources import resource_path
 
 
 def make_split(count, seed):
@@ -52,6 +53,34 @@ def test_round_trip(path):
     assert found.image_shape == (1, 8, 8)
     assert len(found.train) == 7
     assert found.train.labels.dtype == np.int64
+
+
+def test_labels_and_splits_may_be_missing(tmp_path):
+    path = tmp_path / "a.h5"
+    images = make_split(4, 1).images
+    write_dataset(path, make_dataset(train=Split(images), test=NO_IMAGES, label_names=()))
+    found = read_dataset(path)
+    assert np.array_equal(found.train.images, images)
+    assert (found.train.labels, len(found.test), found.label_names) == (None, 0, ())
+    write_dataset(path, make_dataset(train=Split(images)))
+    found = read_dataset(path)
+    assert found.train.labels is None
+    assert same(found, dataclasses.replace(make_dataset(), train=found.train))
+
+
+def test_many_long_names(tmp_path):
+    names = tuple(f"class {i} {'x' * 90}" for i in range(1000))  # over HDF5's 64 KiB of attributes
+    write_dataset(tmp_path / "a.h5", make_dataset(label_names=names))
+    assert read_dataset(tmp_path / "a.h5").label_names == names
+
+
+def test_files_of_version_1(path, tmp_path):
+    digits = read_dataset(resource_path("digits.h5"))
+    with h5py.File(resource_path("digits.h5")) as file:
+        assert file.attrs["version"] == 1
+    assert digits.label_names == tuple("0123456789")
+    assert digits.numbered
+    assert not make_dataset().numbered
 
 
 def test_augmentation_is_kept_and_may_be_missing(tmp_path):
@@ -98,7 +127,14 @@ ONE = np.zeros((1, 1, 8, 8), np.uint8)
         ({"train": Split(ONE, np.array([3]))}, "labels from 3 to 3"),
         ({"train": Split(ONE, np.array([0, 1]))}, r"labels are int64 \(2,\), expected int64 \(1,"),
         ({"train": Split(ONE, np.array([0.0]))}, "labels are float64"),
-        ({"train": Split(ONE.astype(float), np.array([0]))}, "images are float64"),
+        ({"train": Split(ONE + 255.0, np.array([0]))}, "images run from 255 to 255; expected"),
+        ({"train": Split(ONE.astype(int), np.array([0]))}, "images are int64"),
+        (
+            {"train": Split(ONE.astype(np.uint16), np.array([0]))},
+            "images are uint16, expected uint8",
+        ),
+        ({"train": NO_IMAGES, "test": NO_IMAGES}, "label names"),
+        ({"train": NO_IMAGES, "test": NO_IMAGES, "label_names": ()}, "have no images"),
         ({"train": Split(ONE[0], np.array([0]))}, r"images are uint8 \(1, 8, 8\)"),
         ({"train": Split(ONE[:0], np.array([], np.int64))}, r"images are uint8 \(0, 1"),
         (
@@ -131,12 +167,12 @@ def replace(name, array):
 @pytest.mark.parametrize(
     ("action", "message"),
     [
-        (lambda f: f.attrs.__setitem__("version", np.int64(2)), "version 2 .* update"),
+        (lambda f: f.attrs.__setitem__("version", np.int64(3)), "version 3 .* update"),
         (lambda f: f.attrs.__setitem__("format", np.bytes_(b"x")), "not of the format"),
         (lambda f: f.attrs.__setitem__("scale", np.int64(3)), "above the scale"),
         (lambda f: f.attrs.__delitem__("licence"), "licence is missing"),
-        (lambda f: f.__delitem__("train"), "/train is missing"),
-        (lambda f: f.__delitem__("test/labels"), "/test/labels is missing"),
+        (lambda f: f.__delitem__("train/images"), "/train/images is missing"),
+        (lambda f: f.__delitem__("label_names"), "label names"),
         (replace("train/labels", np.zeros(7)), "labels is float64"),
         (replace("train/images", np.zeros((7, 64), np.uint8)), "images is uint8 with 2"),
         (replace("train/labels", np.zeros(7, np.int64)), "checksum"),

@@ -155,7 +155,7 @@ def test_texts() -> None:
         "2:02 h",
     ]
     assert (number(None), number(math.nan), number(0.92345)) == ("", "", "92.34")
-    assert len(HEADER) == 8
+    assert len(HEADER) == 10
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,9 @@ def make_network(masked=True, dtype=np.float32, name="resnet8", shortcut="B"):
 def test_there_and_back(tmp_path, suffix, masked, dtype):
     network = make_network(masked, dtype)
     path = tmp_path / f"a{suffix}"
-    export_network(path, network)
-    found, report = import_network(path, network.graph, **CONSTANTS)
+    extras = tmp_path / f"extras{suffix}"
+    export_network(path, network, extras=extras)
+    found, report = import_network(path, network.graph, extras=extras, **CONSTANTS)
     assert report.complete
     assert found.dtype == dtype
     assert set(found.masks) == set(network.masks)
@@ -63,17 +64,21 @@ def test_there_and_back(tmp_path, suffix, masked, dtype):
 
 def test_what_is_exported(tmp_path):
     network = make_network()
-    export_network(tmp_path / "a.pth", network)
-    arrays = read_checkpoint(tmp_path / "a.pth")
-    mask = arrays["conv1.weight_mask"]
+    export_network(tmp_path / "a.pth", network, extras=tmp_path / "b.pth")
+    arrays, extras = (read_checkpoint(tmp_path / name) for name in ("a.pth", "b.pth"))
+    mask = extras["conv1.weight_mask"]
     assert mask.dtype == np.uint8
     assert np.array_equal(arrays["conv1.weight"] != 0, mask == 1)
     assert np.array_equal(arrays["bn1.running_var"], network.buffers["bn1.running_var"])
-    assert set(arrays) == {
-        *network.parameters,
-        *network.buffers,
-        *(f"{name}_mask" for name in network.masks),
-    }
+    constants = {"normalise.mean", "normalise.std"}
+    assert set(arrays) == {*network.parameters, *network.buffers} - constants
+    assert set(extras) == {*constants, *(f"{name}_mask" for name in network.masks)}
+
+
+def test_extras_need_a_file_of_their_own(tmp_path):
+    with pytest.raises(InputError, match="expected another for the extras"):
+        export_network(tmp_path / "a.pth", make_network(), extras=tmp_path / "a.pth")
+    assert not list(tmp_path.iterdir())
 
 
 def foreign_arrays(network):
@@ -84,8 +89,9 @@ def foreign_arrays(network):
 
 def test_constants_that_a_checkpoint_holds_need_not_be_given(tmp_path):
     network = make_network(architecture("resnet8", input_shape=(1, 8, 8)))
-    export_network(tmp_path / "a.pth", network)
-    found, _ = import_network(tmp_path / "a.pth", network.graph, **CONSTANTS)
+    extras = tmp_path / "b.pth"
+    export_network(tmp_path / "a.pth", network, extras=extras)
+    found, _ = import_network(tmp_path / "a.pth", network.graph, extras=extras, **CONSTANTS)
     assert np.array_equal(found.buffers["normalise.mean"], network.buffers["normalise.mean"])
 
 
@@ -101,7 +107,9 @@ def test_the_constants_of_a_foreign_checkpoint_are_those_given(tmp_path, name):
 
 def test_constants_in_the_checkpoint_go_first(tmp_path):
     network = make_network()
-    export_network(tmp_path / "a.pth", network)
+    arrays = {**foreign_arrays(network), "normalise.mean": network.buffers["normalise.mean"]}
+    arrays["normalise.std"] = network.buffers["normalise.std"]
+    write_torch_file(tmp_path / "a.pth", arrays)
     found, _ = import_network(tmp_path / "a.pth", network.graph, mean=(9,), std=(9,))
     for name in ("normalise.mean", "normalise.std"):
         assert np.array_equal(found.buffers[name], network.buffers[name])
@@ -152,8 +160,8 @@ def test_a_mask_of_a_bias_is_applied_but_not_kept(tmp_path):
 @pytest.mark.parametrize("prefix", ["module.", "model.net."])
 def test_our_own_exports_behind_a_prefix(tmp_path, prefix):
     network = make_network()
-    export_network(tmp_path / "a.pth", network)
-    arrays = read_checkpoint(tmp_path / "a.pth")
+    export_network(tmp_path / "a.pth", network, extras=tmp_path / "extras.pth")
+    arrays = read_checkpoint(tmp_path / "a.pth") | read_checkpoint(tmp_path / "extras.pth")
     write_torch_file(tmp_path / "b.pth", {prefix + name: a for name, a in arrays.items()})
     found, _ = import_network(tmp_path / "b.pth", network.graph, mean=(9,), std=(9,))
     assert np.array_equal(found.buffers["normalise.mean"], network.buffers["normalise.mean"])
@@ -303,3 +311,38 @@ def test_real_checkpoints_fit_to_the_last_array(name):
     assert network.dtype == np.float32
     with pytest.raises(InputError, match="does not fit the network"):
         import_network(path, architecture("resnet44"), **SETTINGS)
+
+
+# Without zeros
+
+
+def test_a_sparse_export_comes_back(tmp_path):
+    network = make_network()
+    for name in ("x.safetensors", "x.pt"):
+        export_network(tmp_path / name, network, sparse=True)
+        back = import_network(tmp_path / name, network.graph, mean=[0], std=[1])[0]
+        for kind in ("parameters", "buffers", "masks"):
+            for key, array in getattr(network, kind).items():
+                kept = network.masks.get(key, True)
+                assert np.array_equal(getattr(back, kind)[key], np.where(kept, array, 0))
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        (".mask", np.zeros(1, np.uint8)),
+        (".mask", np.zeros(3, np.float32)),
+        (".shape", np.array([1 << 40, 1 << 40])),
+        (".shape", np.array([-1, 2])),
+        (".shape", np.array(3.5)),
+        (".values", np.zeros(1, np.float32)),
+    ],
+)
+def test_parts_that_do_not_fit(tmp_path, part, value):
+    network = make_network()
+    name = next(iter(network.masks))
+    export_network(tmp_path / "x.safetensors", network, sparse=True)
+    arrays = read_checkpoint(tmp_path / "x.safetensors") | {name + part: value}
+    write_safetensors(tmp_path / "y.safetensors", arrays)
+    with pytest.raises(InputError, match=r"do not fit|values for a mask"):
+        import_network(tmp_path / "y.safetensors", network.graph, mean=[0], std=[1])

@@ -10,11 +10,11 @@ import pytest
 from damage import damaged_copies
 from hypothesis import given
 from hypothesis import strategies as st
-from pickles import stream, text
 
 from fcpts_ref.errors import InputError, shown
 from fcpts_ref.storage import restricted_pickle as module
 from fcpts_ref.storage.restricted_pickle import Ignored, OrderedDictionary, Symbol, read_pickle
+from interchange.pickles import stream, text
 
 ORDERED = {"collections.OrderedDict": OrderedDictionary}
 

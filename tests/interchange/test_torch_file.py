@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damage import damaged_copies, survives
-from pickles import dictionary, integer, sequence_file, tensor, text, whole, zip_file
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.torch_file import read_torch_file
 from fcpts_ref.interchange.torch_write import write_torch_file
+from interchange.pickles import dictionary, integer, sequence_file, tensor, text, whole, zip_file
 
 FOUR = np.arange(4, dtype=np.float32)
 DATA = FOUR.tobytes()

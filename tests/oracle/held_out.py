@@ -1,6 +1,6 @@
 """Mutants kept apart: written before the catalogue of causes, to measure it.
 
-``causes`` was added afterwards: the names in the catalogue that describe the mistake, if any.
+``RIGHT`` was added afterwards: the names in the catalogue that describe each mistake, if any.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from interventions import Mutant
 from scipy.special import log_softmax, softmax
 
 from fcpts_ref import layers
-from fcpts_ref.spec import allocation, budget, optim
 
 RELEASED = {"profile": "released"}
 RESIDUAL = {"kind": "residual"}
@@ -71,8 +70,8 @@ def _jensen(c):
     d, s, T = _losses(c)
     p, q = softmax(d / T, axis=1), softmax(s / T, axis=1)
     m = (p + q) / 2
-    kl = lambda a: (a * np.log(a / m)).sum(axis=1).mean()
-    return T * T * (kl(p) + kl(q)) / 2
+    p_to_m, q_to_m = ((a * np.log(a / m)).sum(axis=1).mean() for a in (p, q))
+    return T * T * (p_to_m + q_to_m) / 2
 
 
 def _histogram(measure):
@@ -135,7 +134,6 @@ def _neighbour(c):
 
 
 def _floor_counts(c):
-    t = c["new_thresholds"][c.layers.index(c.item)]
     ratios = {
         n: np.abs(c[f"new_parameter/{n}"]) / c["new_thresholds"][i] for i, n in enumerate(c.layers)
     }
@@ -541,3 +539,82 @@ HELD_OUT = [
         run={"target": 0.516, "choices": {"threshold_learning_rate": 0.05}},
     ),
 ]
+
+RIGHT: dict[str, tuple[str, ...]] = {
+    "thresholds start at an interpolated quantile": ("start-quantile",),
+    "thresholds start at the median": ("start-median",),
+    "the schedule steps once an epoch": (),
+    "the batch scales by a square root": ("rate-by-batch-root",),
+    "the batch scales from 256": ("rate-by-batch-of-256",),
+    "a linear decay": ("decay-linear",),
+    "thresholds by softplus": ("threshold-softplus",),
+    "thresholds by exp": ("threshold-exp",),
+    "squares are compared with the threshold": ("mask-of-squares",),
+    "the neighbour's threshold": ("mask-of-other-threshold",),
+    "the mask of the step before": ("mask-stale",),
+    "kept weights are scaled up": ("weight-rescaled",),
+    "the dense weights are masked": ("dense-weight-masked",),
+    "subsampling starts at 1": ("subsample-offset",),
+    "zero channels at the end": ("pad-at-end",),
+    "no ReLU after an addition": ("relu-missing",),
+    "batch norm divides by the variance": ("bn-variance-for-deviation",),
+    "batch norm's momentum is 0.01": ("statistics-momentum-0.01",),
+    "running variance by the second moment": ("statistics-second-moment",),
+    "the pool adds up": ("pool-sum",),
+    "the input is multiplied by its deviation": ("input-multiplied",),
+    "the input's mean is not taken off": ("input-mean-not-subtracted",),
+    "the temperature to the fourth power": ("kl-by-T4",),
+    "the temperature on the teacher alone": ("kl-temperature-on-dense",),
+    "the temperature on the student alone": ("kl-temperature-on-sparse",),
+    "log of p plus 1e-8": ("kl-offset",),
+    "Jensen and Shannon": ("kl-jensen-shannon",),
+    "signed weights are counted": ("rate-signed",),
+    "the loss is relative to the target": ("control-relative",),
+    "the target is the kept share": ("control-of-kept-target",),
+    "the control loss counts weights": ("control-counts",),
+    "the control loss is left out": ("total-without-control",),
+    "the control loss enters squared": ("total-squared",),
+    "a number out of nowhere": (),
+    "the teacher is softened alone backwards": ("kl-temperature-on-dense",),
+    "ReLU leaks backwards": ("back-relu-leaks",),
+    "an addition halves the gradient": ("back-add-halves",),
+    "the pool's gradient is not shared out": ("back-pool-not-divided",),
+    "weight gradients per image": ("dsparse-batch-twice",),
+    "kernels of Epanechnikov": ("kernel-epanechnikov",),
+    "the exponent lacks its half": ("kernel-without-half",),
+    "kernels are not normalised": ("kernel-without-root",),
+    "kernels are summed": ("kernel-without-n",),
+    "the bandwidth is half the variance": ("kernel-variance",),
+    "the bandwidth by Scott's rule": ("kernel-scott",),
+    "the density of magnitudes": ("kernel-of-magnitudes",),
+    "the histogram's mass": ("histogram-mass",),
+    "a symmetric histogram": ("histogram-symmetric",),
+    "the mean of both densities": ("drate-mean",),
+    "Equation 8 of a squared loss": ("control-squared",),
+    "Equation 13 divides": ("dcontrol-divided",),
+    "the surrogate is -1": ("surrogate-doubled",),
+    "the surrogate of a Gaussian": ("surrogate-gauss",),
+    "dM by the magnitude": ("dmask-by-magnitude",),
+    "dM by the sign": ("dmask-by-sign",),
+    "the losses pull against each other": ("dthreshold-difference",),
+    "L_c counts tenfold": ("dthreshold-weight-10",),
+    "the sigmoid's derivative is t": ("sigmoid-derivative-t",),
+    "decay on the masked weight": (
+        "decay-of-masked-weight",
+        "velocity-masked",
+    ),
+    "no decay on batch norm and biases": ("decay-missing",),
+    "decoupled decay": ("decay-decoupled",),
+    "batch norm is frozen": ("dparameter-frozen",),
+    "gradients are not set to 0": ("dparameter-accumulated",),
+    "velocities are masked": (
+        "decay-of-masked-weight",
+        "velocity-masked",
+    ),
+    "the velocity of the step before": ("update-by-old-velocity",),
+    "thresholds climb": ("thresholds-ascend",),
+    "thresholds by the sign of their gradient": ("threshold-velocity-by-sign",),
+    "running statistics move twice": ("statistics-moved-twice",),
+    "the count is rounded down": ("projection-rounded-down",),
+}
+"""The causes that are right; two, where they are the same in these steps."""

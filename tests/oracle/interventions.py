@@ -81,15 +81,13 @@ class Context:
 class Mutant:
     """wrong: by quantity or full name, the value in place of the right one.
 
-    patch: functions to replace instead, where forward and backward change together.  causes: the
-    names of the causes that are right; empty where nothing in the catalogue describes it.
+    patch: functions to replace instead, where forward and backward change together.
     """
 
     name: str
     wrong: Mapping[str, Wrong] = field(default_factory=dict)
     patch: tuple[Patch, ...] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
-    causes: tuple[str, ...] = ()
 
 
 def run_mutant(mutant: Mutant) -> Trace:
@@ -115,20 +113,11 @@ def _run(
     before, state = begin(setting)
     if wrong_begin is not None:
         before, state = wrong_begin(before, state)
-    recorded, earlier = {}, {}
+    recorded: dict[int, StepTrace] = {}
+    earlier: Mapping[str, Any] = {}
     for number, drawn in recording._run_inputs(setting, images, method, np.random.default_rng(0)):
-        inputs, seen = replace(drawn, state=state), {}
-
-        def observe(name: str, value: Any, inputs: Any = inputs, seen: Any = seen) -> Any:
-            function = wrong.get(name) or wrong.get(name.partition("/")[0])
-            new = value
-            if function is not None:
-                new = function(Context(name, value, seen, inputs, setting, earlier))
-            new = value if new is None else np.asarray(new, dtype=float)
-            seen[name] = new
-            return new if np.ndim(new) else np.asarray(new)[()]
-
-        quantities, after = replay(setting, inputs, observe)
+        inputs = replace(drawn, state=state)
+        quantities, after = replay(setting, inputs, _observer(wrong, inputs, setting, earlier))
         if number == 0:
             quantities = {"initial_rates": before["initial_rates"]} | quantities
         last = number == steps - 1
@@ -138,3 +127,19 @@ def _run(
         if last:
             break
     return Trace(recorded, setting)
+
+
+def _observer(wrong: Mapping[str, Wrong], inputs: Any, setting: Any, earlier: Any) -> Any:
+    """Put the wrong values in the place of the right ones."""
+    seen: dict[str, Any] = {}
+
+    def observe(name: str, value: Any) -> Any:
+        function = wrong.get(name) or wrong.get(name.partition("/")[0])
+        new = value
+        if function is not None:
+            new = function(Context(name, value, seen, inputs, setting, earlier))
+        new = value if new is None else np.asarray(new, dtype=float)
+        seen[name] = new
+        return new if np.ndim(new) else np.asarray(new)[()]
+
+    return observe

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from fcpts_ref import layers
-from fcpts_ref.layers.windows import gather
+from fcpts_ref.layers.pooling import _windows
 from fcpts_ref.pruning.fcpts import step
 from fcpts_ref.spec import allocation, budget, equations, optim
 
@@ -125,7 +125,7 @@ EQUATIONS = [
         ("eq04",),
         "reconstruction_loss",
         5,
-        "temperature=1.0",
+        "taken at T = 1",
         RELEASED,
     ),
     Mutant(
@@ -455,12 +455,12 @@ def _with_kernel(change: Wrong) -> Callable[[Wrong], Wrong]:
 
 
 def _last_maximum(right: Wrong) -> Wrong:
-    def forward(x: Any, **settings: Any) -> Any:
-        y, (shape, _, windows) = right(x, **settings)
-        pixels = gather(x, windows, fill=-np.inf)
-        flat = pixels.reshape(*pixels.shape[:4], -1)
+    def forward(x: Any, *, kernel: Any, stride: Any = None, padding: Any = 0) -> Any:
+        y, (shape, _, geometry) = right(x, kernel=kernel, stride=stride, padding=padding)
+        windows, _ = _windows(x, kernel, stride, padding, fill=-np.inf)
+        flat = windows.reshape(*windows.shape[:4], -1)
         winner = flat.shape[-1] - 1 - flat[..., ::-1].argmax(axis=-1)
-        return y, (shape, winner, windows)
+        return y, (shape, winner, geometry)
 
     return forward
 

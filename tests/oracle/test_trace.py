@@ -119,7 +119,7 @@ def test_every_step_is_reported_when_done():
         ({"steps": [12]}, "the run has 12"),
         ({"steps": [-1]}, "the run has 12"),
         ({"target": 1.0}, "target"),
-        ({"ramp": 0.5, "control": "projection"}, "one target for all steps"),
+        ({"ramp": 0.5, "control": "projection", "learn_rates": False}, "rates are fixed"),
         ({"target": 0.999}, "would prune all"),
     ],
 )

@@ -36,8 +36,8 @@ def wrong(tmp_path, reference):
     path = tmp_path / "wrong.h5"
     path.write_bytes(reference.read_bytes())
     with h5py.File(path, "r+") as file:
-        values = file["steps/0/quantities/drate_dthreshold"]
-        values[...] = file["steps/0/quantities/densities"][:, 0]
+        for step in file["steps"].values():
+            step["quantities/drate_dthreshold"][...] = step["quantities/densities"][:, 0]
     return path
 
 

@@ -34,13 +34,13 @@ NETWORKS = {
 FASTER = {"learning_rate": 0.3, "threshold_learning_rate": 0.5}  # ten steps then move every array
 
 
-def begin(graph, method):
+def begin(graph, method, images=IMAGES):
     """Return our problem and initial state.
 
     Sigmoid thresholds are moved off the weights that they come from: otherwise one ulp of
     sigmoid(logit(t)) would decide whether such a weight is pruned.
     """
-    problem = make_problem(make_network(graph), make_images(graph, IMAGES), TARGET, engine="numpy")
+    problem = make_problem(make_network(graph), make_images(graph, images), TARGET, engine="numpy")
     state = method.begin(problem)
     if method.conventions.threshold_parameter == "sigmoid":
         state = replace(state, threshold_parameters=state.threshold_parameters + 1e-3)
@@ -50,7 +50,8 @@ def begin(graph, method):
 def run_theirs(problem, state, method, make):
     """Run PyTorch on the same batches and samples, drawn in the order of Algorithm 1."""
     conventions = method.conventions
-    per_epoch = IMAGES // BATCH
+    images, batch, epochs = len(problem.images), method.batch_size, method.epochs
+    per_epoch = images // batch
     run = Run(
         load(make(), problem.network),
         load(make(), problem.network),
@@ -59,17 +60,17 @@ def run_theirs(problem, state, method, make):
         TARGET,
         method.control,
         conventions,
-        EPOCHS * per_epoch,
+        epochs * per_epoch,
         per_epoch,
         method.learn_rates,
         state.allocation.rates,
     )
     generator = np.random.default_rng(SEED)
-    for _ in range(EPOCHS):
-        order = generator.permutation(IMAGES)
+    for _ in range(epochs):
+        order = generator.permutation(images)
         for k in range(per_epoch):
             samples = draw_samples(list(problem.network.sizes.values()), conventions, generator)
-            run.step(problem.images[order[k * BATCH : (k + 1) * BATCH]], samples)
+            run.step(problem.images[order[k * batch : (k + 1) * batch]], samples)
     return run
 
 

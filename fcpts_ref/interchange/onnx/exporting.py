@@ -9,14 +9,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-import fcpts_ref
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Graph, Node
-from fcpts_ref.graphs.network import Network, global_rate
+from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.importing import apply_mask
 from fcpts_ref.interchange.onnx.export.builder import IR_VERSION, Builder
 from fcpts_ref.interchange.onnx.export.rows import ROWS
 from fcpts_ref.interchange.onnx.library import onnx_library
+from fcpts_ref.interchange.onnx.metadata import describe
 from fcpts_ref.interchange.onnx.original import rebuild
 from fcpts_ref.interchange.onnx.reading import MAX_FILE
 from fcpts_ref.interchange.onnx.sparse import make_sparse
@@ -24,9 +24,6 @@ from fcpts_ref.storage.files import write_atomically
 
 Array = NDArray[Any]
 
-PREFIX: Final = "fcpts_ref."
-"""Before the keys of the metadata that this program writes."""
-INCLUDED, OMITTED = "included", "omitted"
 BATCH: Final = "N"
 
 
@@ -52,8 +49,7 @@ def export_onnx(
     if Path(path).suffix.lower() != ".onnx":
         raise InputError(f"{path}: expected the ending .onnx")
     network = masked(network)
-    if normalisation is None:
-        normalisation = network.graph.source is None
+    normalisation = includes_normalisation(network.graph, normalisation)
     if network.graph.source is not None:
         model = rebuild(network, normalisation=normalisation)
     else:
@@ -61,10 +57,28 @@ def export_onnx(
     weights = set(network.graph.prunable)
     if sparse:
         make_sparse(model, weights)
-    _describe(model, network, normalisation, metadata or {})
+    describe(model, network, normalisation, metadata or {})
     content = _serialise(model, path)
     write_atomically(path, lambda temporary: _write_bytes(temporary, content))
     return model
+
+
+def includes_normalisation(graph: Graph, asked: bool | None) -> bool:
+    """Return whether the file will normalise images, from what was asked for and can be done.
+
+    Raises InputError for a choice that the graph that the network came with does not leave.
+    """
+    inserted = None if graph.source is None else graph.source.inserted
+    inside = any(
+        node.operation == "normalise" and node.inputs[0] in graph.inputs and node.name != inserted
+        for node in graph.nodes
+    )
+    if inserted is None or inserted:
+        return inserted is None if asked is None else asked
+    if asked is not None and asked != inside:
+        has = "normalises its images itself" if inside else "has no input normalisation"
+        raise InputError(f"the graph that the network came with {has}; export it as it is")
+    return inside
 
 
 def masked(network: Network) -> Network:
@@ -86,7 +100,7 @@ def build(network: Network, *, normalisation: bool) -> Any:
     for name, value in graph.outputs.items():
         if name != value:
             builder.add("Identity", [value], name)
-    kind = helper.np_dtype_to_tensor_dtype(network.dtype)
+    kind = helper.np_dtype_to_tensor_dtype(builder.dtype)
     proto = helper.make_graph(
         builder.nodes,
         graph.name,
@@ -96,7 +110,7 @@ def build(network: Network, *, normalisation: bool) -> Any:
             for n, s in graph.output_shapes.items()
         ],
         [
-            onnx_library().numpy_helper.from_array(np.ascontiguousarray(array), name)
+            onnx_library().numpy_helper.from_array(np.asarray(array, order="C"), name)
             for name, array in builder.initialisers.items()
         ],
     )
@@ -111,34 +125,6 @@ def _row(node: Node) -> Any:
             f"{', '.join(ROWS)}"
         )
     return ROWS[node.operation]
-
-
-def _describe(
-    model: Any, network: Network, normalisation: bool, metadata: Mapping[str, str]
-) -> None:
-    """Write the producer and the metadata, in place of those of an earlier export."""
-    model.producer_name, model.producer_version = "fcpts-ref", fcpts_ref.__version__
-    texts = {
-        "rate": f"{global_rate(network):.6f}",
-        "version": fcpts_ref.__version__,
-        "normalisation": INCLUDED if normalisation else OMITTED,
-        **_constants(network.graph, network.buffers),
-        **metadata,
-    }
-    kept = [(e.key, e.value) for e in model.metadata_props if not e.key.startswith(PREFIX)]
-    del model.metadata_props[:]
-    for key, value in [*kept, *((PREFIX + key, text) for key, text in texts.items())]:
-        model.metadata_props.add(key=key, value=value)
-
-
-def _constants(graph: Graph, buffers: Mapping[str, Array]) -> dict[str, str]:
-    """Return mean and standard deviation of the input normalisation as texts."""
-    return {
-        short: ",".join(f"{float(number):.9g}" for number in buffers[f"{node.name}.{short}"])
-        for node in graph.nodes
-        if node.operation == "normalise" and node.inputs[0] in graph.inputs
-        for short in ("mean", "std")
-    }
 
 
 def _serialise(model: Any, path: Path | str) -> bytes:

@@ -13,20 +13,32 @@ from numpy.typing import NDArray
 from fcpts_ref.errors import InputError, shown
 from fcpts_ref.graphs.graph import IMAGES, LOGITS, Graph, Node
 from fcpts_ref.graphs.network import Network
+from fcpts_ref.interchange.importing import normalisation
 from fcpts_ref.interchange.onnx.constants import ALLOWANCE, EXPANSION, Budget
 from fcpts_ref.interchange.onnx.draft import PARTS, Constant, Drafts, Held
 from fcpts_ref.interchange.onnx.inputs import output_names, read_inputs
 from fcpts_ref.interchange.onnx.layout import Value
+from fcpts_ref.interchange.onnx.metadata import default_normalisation
 from fcpts_ref.interchange.onnx.naming import cleaned
 from fcpts_ref.interchange.onnx.operators import OPERATORS
 from fcpts_ref.interchange.onnx.patterns import join_parts
-from fcpts_ref.interchange.onnx.reading import opset_of, read_model, sorted_nodes
+from fcpts_ref.interchange.onnx.reading import OnnxNode, opset_of, read_model, sorted_nodes
 from fcpts_ref.interchange.onnx.source import pack_source
 from fcpts_ref.interchange.onnx.tensors import TensorReader
 from fcpts_ref.interchange.onnx.translator import Translator
 
 Array = NDArray[Any]
 NORMALISE = "normalise"
+
+
+@dataclass(frozen=True)
+class ImportedOnnx:
+    """A network, and what its file was: its normalisation as text, its opset and its producer."""
+
+    network: Network
+    normalise: str
+    opset: int
+    producer: str
 
 
 @dataclass(frozen=True)
@@ -41,14 +53,14 @@ class Translation:
 def import_onnx(
     path: Path | str,
     *,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    normalise: str | None = None,
     input_shape: Sequence[int] | None = None,
-) -> Network:
+) -> ImportedOnnx:
     """Read the network of an ONNX file, for images in [0, 1].
 
-    mean, std: one number or one for each channel; a node before the file's own graph normalises by
-    them.  None: the file's graph reads the images itself.
+    normalise: what a node before the file's own graph normalises by: a name or numbers, as for
+    checkpoints.  "none": nothing; the file's graph reads the images as they are.  Default: what
+    the file says if this program wrote it; else "imagenet" for three channels, "none" for others.
     input_shape: without the batch, where the file leaves sizes open.
     float16 and bfloat16 become float32; one float64 weight makes the network float64.  The file's
     own graph is kept without weights in ``Graph.source``, and ``export_onnx`` writes it again.
@@ -58,7 +70,9 @@ def import_onnx(
     model = read_model(path)
     try:
         translation = translate(model, Path(path), input_shape)
-        return _finish(translation, cleaned(Path(path).stem) or "network", mean, std)
+        text = normalise or default_normalisation(model, translation.drafts.inputs)
+        network = _finish(translation, cleaned(Path(path).stem) or "network", text)
+        return ImportedOnnx(network, text, opset_of(model), model.producer_name)
     except InputError as error:
         text = str(error)
         raise InputError(text if text.startswith(str(path)) else f"{path}: {text}") from error
@@ -100,28 +114,26 @@ def _initialisers(graph: Any, reader: TensorReader) -> Any:
 
 def _outputs(graph: Any, t: Translator, names: Sequence[str]) -> dict[str, str]:
     """Lay every output out as the file has it."""
-    nodes = {name: node for node in t.drafts.nodes.values() for name in node.origin.outputs}
-    some = next(iter(t.drafts.nodes.values()), None)
-    if some is None:
-        raise InputError("it computes nothing; expected a network")
     result = {}
     for name in names:
         value = t.values[name]
         assert isinstance(value, Value)
-        origin = nodes.get(name, some).origin
+        origin = OnnxNode(-1, name, "Identity", (), (name,), {}, {})
         ours = LOGITS if len(names) == 1 else cleaned(name)
         result[ours] = t.plain(origin, value).name
+    if not t.drafts.nodes:
+        raise InputError("it computes nothing; expected a network")
     return result
 
 
 def _finish(
     translation: Translation,
     name: str,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
+    normalise: str,
 ) -> Network:
     drafts = translation.drafts
-    first = _normalisation(drafts, mean, std)
+    mean, std = normalisation(normalise)
+    first = [] if normalise == "none" else _normalisation(drafts)
     names = _names(drafts, [node.name for node in first])
     entry = {IMAGES: NORMALISE} if first else {}
     nodes = [
@@ -136,7 +148,7 @@ def _finish(
     outputs = {ours: names.get(value, value) for ours, value in translation.outputs.items()}
     graph = Graph(name, drafts.inputs, (*first, *nodes), outputs)
     held = _held_by_name(drafts, names, graph)
-    source = pack_source(translation.model, held, graph)
+    source = pack_source(translation.model, held, graph, NORMALISE if first else "")
     graph = Graph(name, drafts.inputs, (*first, *nodes), outputs, source)
     arrays = {full: h.constant.array for full, h in held.items()}
     if first:
@@ -162,11 +174,7 @@ def _network(graph: Graph, arrays: Mapping[str, Array], dtypes: set[np.dtype[Any
     )
 
 
-def _normalisation(
-    drafts: Drafts, mean: Sequence[float] | None, std: Sequence[float] | None
-) -> list[Node]:
-    if mean is None or std is None:
-        return []
+def _normalisation(drafts: Drafts) -> list[Node]:
     shapes = list(drafts.inputs.values())
     if len(shapes) != 1 or len(shapes[0]) != 3:
         raise InputError(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import Any
 
 from fcpts_ref.errors import InputError
 
 
-def onnx_library() -> ModuleType:
+def onnx_library() -> Any:
     """Return the package ``onnx``.  Raises InputError, with the way to install it, without it."""
     try:
         import onnx

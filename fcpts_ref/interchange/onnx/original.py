@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError, shown
-from fcpts_ref.graphs.graph import Graph, Source
+from fcpts_ref.graphs.graph import Source
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.onnx.inputs import channels_last
 from fcpts_ref.interchange.onnx.library import onnx_library
@@ -35,8 +35,8 @@ def rebuild(network: Network, *, normalisation: bool) -> Any:
             _write(model, name, record, arrays, homes, written)
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise InputError(f"source of {shown(name)} is damaged ({error!s:.80})") from error
-    if normalisation:
-        _normalise(model, network)
+    if normalisation and source.inserted:
+        _normalise(model, network, source.inserted)
     return model
 
 
@@ -84,7 +84,7 @@ def _fill(tensor: Any, array: Array, dtype: str) -> None:
     onnx = onnx_library()
     kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
     name = tensor.name
-    tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(array, kind), name))
+    tensor.CopyFrom(onnx.numpy_helper.from_array(np.asarray(array, kind, order="C"), name))
 
 
 def _add_own(model: Any, name: str, record: Mapping[str, Any], array: Array) -> None:
@@ -96,44 +96,38 @@ def _add_own(model: Any, name: str, record: Mapping[str, Any], array: Array) -> 
     node = model.graph.node[record["node"]]
     onnx = onnx_library()
     model.graph.initializer.append(
-        onnx.numpy_helper.from_array(np.ascontiguousarray(theirs, record["dtype"]), name)
+        onnx.numpy_helper.from_array(np.asarray(theirs, record["dtype"], order="C"), name)
     )
     node.input[record["slot"]] = name
 
 
-def _normalise(model: Any, network: Network) -> None:
+def _normalise(model: Any, network: Network, node: str) -> None:
     """Put Sub and Div before the graph; its input keeps its name."""
-    graph = network.graph
-    found = [node for node in graph.nodes if node.operation == "normalise"]
-    if not found or found[0].inputs[0] not in graph.inputs:
-        raise InputError(
-            f"network {graph.name!r} has no input normalisation of its own; export it without"
-        )
-    proto = _input(model, graph)
+    proto = _input(model)
     onnx = onnx_library()
     kind = proto.type.tensor_type
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
     dims = [dim.dim_value for dim in kind.shape.dim]
     last = channels_last(model.graph, proto.name, dims)
     inside = f"{proto.name}.normalised"
-    for node in model.graph.node:
-        node.input[:] = [inside if name == proto.name else name for name in node.input]
+    for other in model.graph.node:
+        other.input[:] = [inside if name == proto.name else name for name in other.input]
     for short in ("mean", "std"):
-        values = network.buffers[f"{found[0].name}.{short}"]
+        values = network.buffers[f"{node}.{short}"]
         values = values if last else values.reshape(-1, 1, 1)
         model.graph.initializer.append(
-            onnx.numpy_helper.from_array(values.astype(dtype), f"{found[0].name}.{short}")
+            onnx.numpy_helper.from_array(values.astype(dtype), f"{node}.{short}")
         )
     centred = f"{proto.name}.centred"
     first = [
-        onnx.helper.make_node("Sub", [proto.name, f"{found[0].name}.mean"], [centred], centred),
-        onnx.helper.make_node("Div", [centred, f"{found[0].name}.std"], [inside], inside),
+        onnx.helper.make_node("Sub", [proto.name, f"{node}.mean"], [centred], centred),
+        onnx.helper.make_node("Div", [centred, f"{node}.std"], [inside], inside),
     ]
     nodes = [*first, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
 
-def _input(model: Any, graph: Graph) -> Any:
+def _input(model: Any) -> Any:
     initialisers = {tensor.name for tensor in model.graph.initializer}
     return next(i for i in model.graph.input if i.name not in initialisers)

@@ -22,10 +22,11 @@ _FIELDS: Final = (
 )  # fmt: skip
 
 
-def pack_source(model: Any, held: Mapping[str, Held], graph: Graph) -> Source:
+def pack_source(model: Any, held: Mapping[str, Held], graph: Graph, inserted: str) -> Source:
     """Return the model without the weights that a network keeps.
 
-    held: where each of our arrays comes from.  Constants that are not learned stay in the model.
+    held: where each of our arrays comes from.  inserted: the node that the file does not have.
+    Constants that are not learned stay in the model.
     """
     kept = type(model)()
     kept.CopyFrom(model)
@@ -41,7 +42,7 @@ def pack_source(model: Any, held: Mapping[str, Held], graph: Graph) -> Source:
             for field in _FIELDS:
                 found.ClearField(field)
     _keep_external(kept)
-    return Source(FORMAT, kept.SerializeToString(), records)
+    return Source(FORMAT, kept.SerializeToString(), records, inserted)
 
 
 def tensor_homes(model: Any) -> dict[str, Any]:

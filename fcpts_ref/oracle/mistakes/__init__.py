@@ -22,7 +22,7 @@ from fcpts_ref.oracle.mistakes import (
     thresholds,
     update,
 )
-from fcpts_ref.oracle.mistakes.mistake import Mistake, Values
+from fcpts_ref.oracle.mistakes.mistake import CATALOGUE, Mistake, Values
 
 MODULES = (
     beginning,
@@ -39,16 +39,15 @@ MODULES = (
     projection,
 )
 
-CATALOGUE: dict[str, Mistake] = {
-    name: mistake for module in MODULES for name, mistake in module.NAMES.items()
-}
-"""Every mistake by its name, in the order of computation."""
-
 FUNCTIONS: dict[str, tuple[Values, ...]] = {
     quantity: tuple(m.VALUES[quantity] for m in MODULES if quantity in m.VALUES)
     for quantity in dict.fromkeys(quantity for m in MODULES for quantity in m.VALUES)
 }
 """By quantity: the functions that yield mistakes by name with their values."""
+
+__all__ = ["CATALOGUE", "FUNCTIONS", "Mistake", "values_of"]
+
+__all__ = ["CATALOGUE", "FUNCTIONS", "Mistake", "values_of"]
 
 
 def values_of(evidence: Evidence) -> Iterator[tuple[str, Array]]:

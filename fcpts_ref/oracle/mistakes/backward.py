@@ -11,7 +11,7 @@ from fcpts_ref import layers
 from fcpts_ref.graphs.graph import Node
 from fcpts_ref.graphs.operations.convolution import settings
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.mistake import Mistake, Values
+from fcpts_ref.oracle.mistakes.mistake import Values
 from fcpts_ref.oracle.mistakes.values import (
     input_gradient,
     run_forward,
@@ -20,47 +20,6 @@ from fcpts_ref.oracle.mistakes.values import (
     wide,
     window_of,
 )
-
-VALUE, WEIGHT = ("dactivation",), ("dsparse_weight",)
-
-
-def _of(text: str, formula: str, look: str = "", point: int | None = None) -> Mistake:
-    return Mistake(text, formula, VALUE, look, point)
-
-
-NAMES = {
-    "back-relu-at-0": _of("the derivative of ReLU at 0 is 1", "dy where x >= 0", ">= for >"),
-    "back-relu-leaks": _of("ReLU leaks backwards", "0.01 dy below 0", "the backward of LeakyReLU"),
-    "back-relu-missing": _of("the gradient passes ReLU unchanged", "dy", "a straight-through estimator"),
-    "back-relu6-above-6": _of("the gradient passes ReLU6 above 6", "dy where x > 0", "the backward of ReLU"),
-    "back-max-every": _of("ties in max pooling: every maximum takes the gradient", "dy at all maxima"),
-    "back-max-shared": _of("ties in max pooling: maxima share the gradient", "dy / ties at all maxima"),
-    "back-max-last": _of("ties in max pooling: the last maximum takes the gradient", "dy at the last maximum"),
-    "back-bn-constants": _of("mean and variance of the batch are taken for constants", "gamma / sqrt(var + epsilon) dy", "statistics are detached, or batch norm in eval()", 15),
-    "back-bn-without-variance": _of("the variance is taken for a constant", "gamma / sqrt(var + epsilon) (dy - mean(dy))", point=15),
-    "back-bn-without-mean": _of("the mean is taken for a constant", "gamma / sqrt(var + epsilon) (dy - xhat mean(dy xhat))", point=15),
-    "back-bn-without-gamma": _of("gamma is missing", "the gradient / gamma", point=15),
-    "back-kernel-transposed": _of("the kernel's rows and columns are exchanged", "w(s, r)"),
-    "back-kernel-flipped": _of("the kernel is flipped once too often, or not at all", "w(-r, -s)", "the full convolution needs the flipped kernel"),
-    "back-weight-dense": _of("the dense weight, not the masked one", "through W, not M W", "the backward reads weight, not the masked weight"),
-    "back-pool-not-divided": _of("the mean's gradient is not divided by the pixels", "dy for every pixel"),
-    "back-pool-by-count": _of("divided by the pixels inside the image, not by the window", "dy / count", "count_include_pad=False"),
-    "back-add-halves": _of("an addition halves the gradient", "dy / 2 for each branch", "the mean of the branches"),
-    "back-one-reader": _of("only one reader sends a gradient back, not all that read it", "the gradient through one branch", "a gradient is overwritten, not added up"),
-    "back-batch-sum": _of("the sum over the batch", "B times the gradient", 'reduction="sum"', 5),
-    "back-batch-twice": _of("the mean over the batch is taken twice", "the gradient / B", point=5),
-    "back-sign": _of("the sign", "minus the gradient"),
-    "back-missing": _of("no gradient arrives", "0", "detach()"),
-    "dsparse-pruned-zero": Mistake("pruned weights get no gradient", "M dL/dW_sparse", WEIGHT, "the gradient of W, which autograd has masked", 3),
-    "dsparse-batch-sum": Mistake("the sum over the batch in place of its mean", "B times the gradient", WEIGHT, point=5),
-    "dsparse-batch-twice": Mistake("the mean over the batch is taken twice", "the gradient / B", WEIGHT, point=5),
-    "dsparse-kernel-transposed": Mistake("the kernel's rows and columns are exchanged", "dw(s, r)", WEIGHT),
-    "dsparse-kernel-flipped": Mistake("the kernel is flipped", "dw(-r, -s)", WEIGHT),
-    "dsparse-sign": Mistake("the sign", "minus the gradient", WEIGHT),
-    "dsparse-pixels-mean": Mistake("the mean over the output's pixels in place of the sum", "the gradient / (P Q)", WEIGHT),
-    "dsparse-by-weight": Mistake("multiplied by the weight already: dL/dM", "dL/dW_sparse W", WEIGHT),
-    "dsparse-of-dense-input": Mistake("the dense network's input of the layer", "dy x_dense", WEIGHT, "activations of the dense network are kept"),
-}  # fmt: skip
 
 
 def _dactivation(evidence: Evidence) -> Iterator[tuple[str, Array]]:

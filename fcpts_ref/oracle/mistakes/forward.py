@@ -9,60 +9,9 @@ import numpy as np
 from fcpts_ref import layers
 from fcpts_ref.graphs.graph import Node
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.mistake import Mistake, Values
+from fcpts_ref.oracle.mistakes.mistake import Values
 from fcpts_ref.oracle.mistakes.normalisation import batch_norm_values, input_values
 from fcpts_ref.oracle.mistakes.values import run_forward, value_of, window_of
-
-OF = ("activation", "dense_activation")
-BACK = (*OF, "dactivation")
-
-
-def _of(text: str, formula: str, look: str = "", point: int | None = None) -> Mistake:
-    return Mistake(text, formula, OF, look, point)
-
-
-def _both_ways(text: str, formula: str, look: str = "", together: bool = True) -> Mistake:
-    """Return a mistake that autograd carries into the backward pass."""
-    return Mistake(text, formula, BACK, look, together=together)
-
-
-NAMES = {
-    "kernel-flipped": _of("the kernel is flipped: convolution, not cross-correlation", "w(-r, -s)", "scipy.signal.convolve"),
-    "kernel-transposed": _of("the kernel's rows and columns are exchanged", "w(s, r)", "layouts HWIO and OIHW"),
-    "kernel-mirrored": _of("the kernel's columns are mirrored", "w(r, -s)"),
-    "weight-dense": _of("the dense weight, not the masked one", "f(X, W)", "the mask is not applied in this layer"),
-    "bias-missing": _of("the bias is missing", "y - b", "bias=False"),
-    "bias-twice": _of("the bias is added twice", "y + b"),
-    "linear-transposed": _of("the weight of the linear layer is transposed", "x W in place of x W^T", "(in, out) and (out, in)"),
-    "padding-before-normalising": _of(
-        "the image is padded before it is normalised", "the border is -mean / std, not 0", "transforms that pad raw images"
-    ),
-    "convolution-reflects": _of("the border is reflected, not 0", "padding_mode='reflect'"),
-    "convolution-wraps": _of("the border wraps around, not 0", "padding_mode='circular'", "convolution by FFT"),
-    "convolution-repeats-edge": _of("the border repeats the edge, not 0", "padding_mode='replicate'"),
-    "relu-missing": _both_ways("ReLU is missing", "x"),
-    "relu-leaks": _both_ways("ReLU leaks", "0.01 x below 0", "LeakyReLU"),
-    "relu-magnitude": _of("the magnitude in place of ReLU", "|x|"),
-    "relu6-for-relu": _of("ReLU6 in place of ReLU", "min(max(x, 0), 6)"),
-    "relu-for-relu6": _of("ReLU in place of ReLU6", "max(x, 0)"),
-    "add-first-alone": _of("the second branch of the addition is missing", "a"),
-    "add-second-alone": _of("the first branch of the addition is missing", "b"),
-    "add-difference": _of("the branches are subtracted", "a - b"),
-    "add-mean": _both_ways("the mean of the branches", "(a + b) / 2"),
-    "add-relu": _of("ReLU before the addition", "max(a, 0) + b"),
-    "subsample-offset": _both_ways("subsampling starts at pixel 1", "x[1::2, 1::2]", "nearest neighbours with half-pixel centres", together=False),
-    "subsample-mean": _of("pixels are averaged, not taken", "average pooling"),
-    "pad-at-end": _both_ways("all zero channels come after the others", "(x, 0)", together=False),
-    "pad-at-start": _both_ways("all zero channels come before the others", "(0, x)", together=False),
-    "pool-without-padding": _of("padding does not count in the mean", "the mean over pixels of the image", "count_include_pad=False"),
-    "pool-sum": _both_ways("the sum over the window in place of its mean", "sum"),
-    "pool-maximum": _of("the maximum in place of the mean", "max", "MaxPool2d for AvgPool2d"),
-    "pool-mean-for-maximum": _of("the mean in place of the maximum", "mean", "AvgPool2d for MaxPool2d"),
-    "pool-zero-padding": _of("padding counts as 0 in the maximum", "max(x, 0) at the border", "np.pad with zeros"),
-    "flatten-channels-last": _of("flattened with the channels last", "(H, W, C)", "layouts NHWC and NCHW"),
-    "flatten-columns": _of("flattened column by column", "(C, W, H)", "order='F'"),
-    "network-of-other": _of("the other network's value", "f(X, M W) for f(X, W), or the other way round", "both names refer to one network"),
-}  # fmt: skip
 
 
 def _activation(evidence: Evidence) -> Iterator[tuple[str, Array]]:
@@ -233,13 +182,6 @@ def _logits(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     if T != 1:
         yield "logits-by-temperature", evidence.value / T
 
-
-LOGITS = ("dense_logits", "sparse_logits")
-NAMES |= {
-    "logits-of-other": Mistake("the other network's logits", "f(X, M W) for f(X, W), or the other way round", LOGITS, "both names refer to one network"),
-    "logits-softmax": Mistake("probabilities in place of logits", "softmax(Y)", LOGITS, "a softmax layer at the end of the network", 6),
-    "logits-by-temperature": Mistake("the logits are divided by T already", "Y / T", LOGITS, point=5),
-}  # fmt: skip
 
 VALUES: dict[str, Values] = {
     "activation": _activation,

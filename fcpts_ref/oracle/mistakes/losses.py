@@ -9,66 +9,14 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.mistake import Mistake, Values
+from fcpts_ref.oracle.mistakes.mistake import Values
 
-LOSS, GRADIENT = ("reconstruction_loss",), ("dsparse_logits",)
-BOTH = (*LOSS, *GRADIENT)
 OFFSETS = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
-
-
-def _of(text: str, formula: str, look: str = "", point: int | None = None) -> Mistake:
-    return Mistake(text, formula, BOTH, look, point)
-
-
-NAMES = {
-    "kl-without-temperature": Mistake("the loss is taken at T = 1", "mean_n KL(softmax(dense) || softmax(sparse))", LOSS, point=5),
-    "kl-without-T2": _of("the divergence is not multiplied by T^2", "mean_n KL(p || q)", "T * T is missing", 5),
-    "kl-by-T": _of("the divergence is multiplied by T, not T^2", "T mean_n KL(p || q)", point=5),
-    "kl-by-T4": _of("the divergence is multiplied by T^4", "T^4 mean_n KL(p || q)", "T^2 is applied twice", 5),
-    "kl-temperature-on-dense": _of(
-        "the temperature divides the dense logits alone", "p = softmax(dense / T), q = softmax(sparse)", point=5
-    ),
-    "kl-temperature-on-sparse": _of(
-        "the temperature divides the sparse logits alone", "p = softmax(dense), q = softmax(sparse / T)", point=5
-    ),
-    "kl-sum-over-batch": _of("the sum over the batch in place of its mean", "B times the loss", 'reduction="sum"', 5),
-    "kl-mean-over-classes": _of("the mean over the classes, too", "the loss / classes", 'kl_div with reduction="mean"', 5),
-    "kl-swapped": _of(
-        "KL(sparse || dense): the sides are swapped",
-        "T^2 mean_n sum_k q (log q - log p)",
-        "kl_div takes the logarithm of the approximation first",
-    ),
-    "kl-cross-entropy": _of(
-        "cross-entropy: the dense output's entropy is not subtracted", "-T^2 mean_n sum_k p log q", "its gradient is the same"
-    ),
-    "kl-jensen-shannon": _of("the divergence of Jensen and Shannon", "(KL(p || m) + KL(q || m)) / 2, m = (p + q) / 2"),
-    "kl-base-2": _of("logarithms to the base 2", "the loss / log 2", "log2"),
-    "kl-sign": _of("the sign of the loss", "minus the loss", "log q - log p"),
-    "kl-offset": _of(
-        "a small number is added inside the logarithms",
-        "p (log(p + e) - log(q + e)), e = 1e-12 ... 1e-4",
-        "log(softmax + eps) in place of log_softmax",
-    ),
-    "kl-offset-sparse": _of("a small number is added inside log q", "p (log p - log(q + e))", "log(softmax + eps)"),
-    "kl-root": Mistake("the root of the divergence", "sqrt(loss)", LOSS),
-    "mse-logits": _of("the mean squared error of the logits", "mean (dense - sparse)^2", point=6),
-    "mse-logits-summed": _of(
-        "the squared error of the logits, summed over classes", "mean_n sum_k (dense - sparse)^2", point=6
-    ),
-    "mse-probabilities": _of("the mean squared error of the probabilities", "mean (p - q)^2", point=6),
-    "dlogits-without-1/T": Mistake(
-        "the derivative of logits / T is missing", "T^2 / B (q - p)", GRADIENT, "a backward written for T = 1", 5
-    ),
-    "dlogits-one-hot": Mistake(
-        "the dense output's class in place of its probabilities", "T / B (q - onehot(argmax p))", GRADIENT, "hard labels"
-    ),
-    "dlogits-T-forgotten": Mistake("the gradient is taken at T = 1", "(softmax(sparse) - softmax(dense)) / B", GRADIENT, point=5),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Sides:
-    """Log-probabilities (B, K) of both sides at temperatures of their own, and their derivatives."""
+    """Log-probabilities (B, K) of both sides, each at its own temperature."""
 
     dense: Array
     sparse: Array

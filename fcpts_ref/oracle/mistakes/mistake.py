@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from fcpts_ref.oracle.evidence import Array, Evidence
 
@@ -26,3 +28,15 @@ class Mistake:
     look: str = ""
     point: int | None = None
     together: bool = False
+
+
+def read_catalogue() -> dict[str, Mistake]:
+    """Return every mistake by its name, in the order of computation."""
+    text = Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8")
+    return {
+        name: Mistake(**{**row, "of": tuple(row["of"])})
+        for name, row in tomllib.loads(text).items()
+    }
+
+
+CATALOGUE = read_catalogue()

@@ -8,58 +8,8 @@ import numpy as np
 
 from fcpts_ref.graphs.graph import Node
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.mistake import Mistake, Values
-from fcpts_ref.oracle.mistakes.values import value_of, stored_of, wide
-
-FORWARD, BUFFER = ("activation", "dense_activation"), ("new_buffer",)
-
-
-def _of(text: str, formula: str, look: str = "") -> Mistake:
-    return Mistake(text, formula, FORWARD, look, 15)
-
-
-def _buffer(text: str, formula: str, look: str = "") -> Mistake:
-    return Mistake(text, formula, BUFFER, look, 15)
-
-
-NAMES = {
-    "bn-unbiased": _of("normalised by the unbiased variance", "var with 1 / (M - 1)", "torch.var's default"),
-    "bn-epsilon-outside": _of("epsilon is added to the deviation, not the variance", "sqrt(var) + epsilon"),
-    "bn-epsilon-0": _of("epsilon is 0", "sqrt(var)"),
-    "bn-epsilon-0.001": _of("epsilon is 0.001", "sqrt(var + 1e-3)", "the default of Keras"),
-    "bn-epsilon-1e-05": _of("epsilon is 1e-05", "sqrt(var + 1e-5)", "the default of PyTorch"),
-    "bn-variance-for-deviation": _of("divided by the variance, not by its root", "(x - mean) / (var + epsilon)", "sqrt is missing"),
-    "bn-second-moment": _of("the second moment for the variance", "sqrt(mean(x^2) + epsilon)", "the mean is not taken off first"),
-    "bn-without-mean": _of("the mean is not taken off", "x / sqrt(var + epsilon)"),
-    "bn-without-gamma": _of("gamma is missing", "(x - mean) / sqrt(var + epsilon) + beta", "affine=False"),
-    "bn-without-beta": _of("beta is missing", "gamma (x - mean) / sqrt(var + epsilon)"),
-    "bn-one-plus-gamma": _of("1 + gamma in place of gamma", "(1 + gamma) (x - mean) / sqrt(var + epsilon) + beta"),
-    "bn-per-image": _of("the statistics of every image on its own", "mean and variance over the pixels", "instance norm"),
-    "bn-per-pixel": _of("the statistics of every pixel over the batch", "mean and variance over the images", "axis=0"),
-    "bn-other-statistics": _of("running statistics where the batch's are due, or the other way round", "mean and variance of the other kind", "train() and eval()"),
-    "bn-missing": _of("batch norm is missing", "x"),
-    "input-not-normalised": _of("the input is not normalised", "x"),
-    "input-mean-not-subtracted": _of("the input's mean is not taken off", "x / std"),
-    "input-not-divided": _of("the input is not divided by its deviation", "x - mean"),
-    "input-multiplied": _of("the input is multiplied by its deviation", "(x - mean) std"),
-    "input-by-variance": _of("the input is divided by its variance", "(x - mean) / std^2"),
-    "input-mean-after": _of("the mean is taken off after the division", "x / std - mean"),
-    "input-channels-reversed": _of("mean and deviation of the channels in the other order", "BGR for RGB", "OpenCV reads BGR"),
-    "statistics-frozen": _buffer("running statistics stay as they were", "running", "batch norm in eval(), or copies are updated"),
-    "statistics-momentum-swapped": _buffer("momentum the other way round: m running + (1 - m) batch", "m running + (1 - m) batch", "the momentum of Keras is 1 minus PyTorch's"),
-    "statistics-of-batch": _buffer("the batch's statistics, not running ones", "batch", "momentum 1"),
-    "statistics-biased": _buffer("the running variance takes the batch's biased variance", "batch variance with 1 / M"),
-    "statistics-unbiased-twice": _buffer("the variance is made unbiased twice", "batch variance times (M / (M - 1))^2"),
-    "statistics-second-moment": _buffer("the second moment for the variance", "mean(x^2)"),
-    "statistics-deviation": _buffer("the standard deviation in place of the variance", "sqrt(batch variance)"),
-    "statistics-moved-twice": _buffer("running statistics move twice", "the update is made twice", "the sparse network is run twice in training mode"),
-    "statistics-momentum-0.01": _buffer("momentum 0.01", "0.99 running + 0.01 batch", "0.99 of Keras"),
-    "statistics-momentum-0.2": _buffer("momentum 0.2", "0.8 running + 0.2 batch"),
-    "statistics-momentum-0.5": _buffer("momentum 0.5", "0.5 running + 0.5 batch"),
-    "statistics-of-dense": _buffer("the dense network's batch statistics", "those of f(X, W)", "both networks share the module"),
-    "statistics-from-dense": _buffer("moved from the dense network's running statistics", "(1 - m) running_dense + m batch"),
-    "statistics-weighted-equally": _buffer("the mean of all steps so far", "running + (batch - running) / (step + 1)", "momentum=None"),
-}  # fmt: skip
+from fcpts_ref.oracle.mistakes.mistake import Values
+from fcpts_ref.oracle.mistakes.values import stored_of, value_of, wide
 
 
 def batch_norm_values(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:

@@ -9,36 +9,9 @@ import numpy as np
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.mistake import Mistake, Values
+from fcpts_ref.oracle.mistakes.mistake import Values
 from fcpts_ref.pruning.fcpts.step import thresholds_of
 from fcpts_ref.spec.budget import exact_masks
-
-FINAL, RATE, T = ("final_mask",), ("final_rate",), ("new_thresholds",)
-
-
-def _of(of: tuple[str, ...], text: str, formula: str, look: str = "") -> Mistake:
-    return Mistake(text, formula, of, look, 18)
-
-
-NAMES = {
-    "projection-missing": _of((*FINAL, *T), "no last projection: |w| > t", "M = |W| > t", "the thresholds are used as they are"),
-    "projection-by-magnitude": _of(FINAL, "projected by |w| over all layers, not by |w| / t", "the smallest |w| go", "the learned allocation is lost"),
-    "projection-by-distance": _of(FINAL, "projected by |w| - t, not by |w| / t", "the smallest |w| - t go"),
-    "projection-rounded-down": _of((*FINAL, *T), "the count is rounded down", "floor(r_0 N) go", "int(r_0 * N)"),
-    "projection-rounded-up": _of((*FINAL, *T), "the count is rounded up", "ceil(r_0 N) go"),
-    "projection-of-old-weights": _of((*FINAL, *T), "projected with the weights from before the update", "|w_before| / t"),
-    "projection-of-dense-weights": _of(FINAL, "projected with the dense network's weights", "|w_dense| / t"),
-    "projection-with-old-thresholds": _of(FINAL, "projected with the thresholds from before the update", "|w| / t_before"),
-    "projection-per-layer": _of(FINAL, "each layer on its own: round(r_l N_l) of it go", "the smallest |w| of each layer"),
-    "projection-to-target-per-layer": _of(FINAL, "every layer at the target rate", "round(r_0 N_l) of each layer"),
-    "projection-at-weight": _of(T, "the factor is a weight's own ratio, not the middle of two", "f = the count-th smallest |w| / t"),
-    "projection-at-next-weight": _of(T, "the factor is the ratio of the next weight", "f = the next |w| / t"),
-    "projection-keeps-mask": _of(FINAL, "the mask of the last step", "M of the step, before the update"),
-    "projection-inverted": _of(FINAL, "the mask marks what is pruned", "1 - M"),
-    "final-rate-is-target": _of(RATE, "the target: the rate after the last projection", "r_0"),
-    "final-rate-of-step": _of(RATE, "the rate before the update", "sum(r N) / sum(N) of the step"),
-    "final-rate-unweighted": _of(RATE, "the plain mean of the layers' rates", "mean of r_l"),
-}  # fmt: skip
 
 
 def _new_weights(evidence: Evidence) -> dict[str, Array]:

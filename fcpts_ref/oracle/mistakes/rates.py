@@ -7,72 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.mistake import Mistake, Values
+from fcpts_ref.oracle.mistakes.mistake import Values
 from fcpts_ref.pruning.fcpts.step import bandwidth_of
 from fcpts_ref.spec import equations
-
-RATES, LOSS, TOTAL = ("rates",), ("control_loss",), ("total_loss",)
-BY_RATE, BRIDGE, BY_THRESHOLD = ("dcontrol_drate",), ("drate_dthreshold",), ("dcontrol_dthreshold",)
-
-NAMES = {
-    "rate-of-kept": Mistake("the share of kept weights, not of pruned ones", "1 - r", RATES, "mask.mean()", 9),
-    "rate-from-half-masks": Mistake("the mean of 1 - M: a mask of 0.5 counts half", "1 - mean(M)", RATES, point=9),
-    "rate-from-nonzero-masks": Mistake("the share of masks that are 0: one of 0.5 is kept", "#(M = 0) / N", RATES, point=9),
-    "rate-integral": Mistake("the integral of the estimated density, not the exact count", "integral of p from -t to t", RATES, point=9),
-    "rate-signed": Mistake("the weight's sign is not taken off: w <= t", "#(w <= t) / N", RATES, "abs is missing"),
-    "rate-of-dense-weights": Mistake("the rate of the dense network's weights", "#(|w_dense| <= t) / N", RATES),
-    "rate-is-count": Mistake("the number of pruned weights, not their share", "#(|w| <= t)", RATES),
-    "rate-of-earlier-step": Mistake("the rates of the step before", "r of the step before", RATES, "a stale mask"),
-    "control-squared": Mistake("squared", "(R - r_0)^2", (*LOSS, *BY_RATE), "an option of the authors' code", 13),
-    "control-half-square": Mistake("half the square", "(R - r_0)^2 / 2", (*LOSS, *BY_RATE), "a mean squared error", 13),
-    "control-signed": Mistake("signed: the absolute value is missing", "R - r_0", LOSS, "abs is missing"),
-    "control-unweighted": Mistake(
-        "the plain mean of the rates, not weighted by N", "|mean(r) - r_0|", (*LOSS, *BY_RATE), "rates.mean()"
-    ),
-    "control-relative": Mistake("relative to the target", "|R / r_0 - 1|", (*LOSS, *BY_RATE)),
-    "control-of-kept-target": Mistake(
-        "the target 1 - r_0: the kept share", "|R - (1 - r_0)|", (*LOSS, *BY_RATE), "a density in place of a sparsity rate"
-    ),
-    "control-counts": Mistake("counted in weights, not as a share", "|sum(r N) - r_0 sum(N)|", (*LOSS, *BY_RATE), "no division by sum(N)"),
-    "control-per-layer": Mistake("the sum over layers of |r_l - r_0| N_l / sum(N)", "sum |r_l - r_0| N_l / sum(N)", (*LOSS, *BY_RATE), "abs inside the sum"),
-    "total-without-control": Mistake("L_c is missing", "L = L_rec", TOTAL, point=13),
-    "total-control-alone": Mistake("L_rec is missing", "L = L_c", TOTAL, point=13),
-    "total-difference": Mistake("L_c is subtracted", "L = L_rec - L_c", TOTAL, point=13),
-    "total-squared": Mistake("L_c enters squared", "L = L_rec + L_c^2", TOTAL, point=13),
-    "total-product": Mistake("the losses are multiplied", "L = L_rec L_c", TOTAL, point=13),
-    "total-mean": Mistake("the mean of the losses", "L = (L_rec + L_c) / 2", TOTAL, point=13),
-    "total-weight-2": Mistake("L_rec + 2 L_c", "L = L_rec + 2 L_c", TOTAL, point=13),
-    "total-weight-10": Mistake("L_rec + 10 L_c", "L = L_rec + 10 L_c", TOTAL, point=13),
-    "total-weight-100": Mistake("L_rec + 100 L_c", "L = L_rec + 100 L_c", TOTAL, point=13),
-    "total-weight-0.5": Mistake("L_rec + 0.5 L_c", "L = L_rec + 0.5 L_c", TOTAL, point=13),
-    "total-weight-0.1": Mistake("L_rec + 0.1 L_c", "L = L_rec + 0.1 L_c", TOTAL, point=13),
-    "drate-one-side": Mistake("p(-t) is missing", "p(t)", BRIDGE, "the derivative of one limit of the integral"),
-    "drate-twice-one-side": Mistake("2 p(t), as if p were symmetric", "2 p(t)", BRIDGE),
-    "drate-other-side": Mistake("p(t) is missing", "p(-t)", BRIDGE),
-    "drate-difference": Mistake("p(t) - p(-t)", "p(t) - p(-t)", BRIDGE, "the inner derivative of -t is missing"),
-    "drate-mean": Mistake("the mean of both sides", "(p(t) + p(-t)) / 2", BRIDGE),
-    "drate-sign": Mistake("the sign of dr/dt", "-(p(t) + p(-t))", BRIDGE),
-    "dcontrol-at-target": Mistake(
-        "the rate is on the target but for rounding, which decides the sign",
-        "sgn(R - r_0) N / sum(N) of rounded rates",
-        BY_RATE,
-        "equality has a tolerance: Equation 8 of docs/specification.md",
-        12,
-    ),
-    "dcontrol-sign": Mistake("the sign", "-dL_c/dr", BY_RATE),
-    "dcontrol-unweighted": Mistake("layers are not weighted by N", "+-1 / L", BY_RATE, "the mean of the rates"),
-    "dcontrol-counts": Mistake("no division by the sum of N", "+-N_l", BY_RATE),
-    "dcontrol-sign-alone": Mistake("the sign alone, without N_l / sum(N)", "+-1", BY_RATE),
-    "dcontrol-largest": Mistake("divided by the largest layer", "+-N_l / max(N)", BY_RATE),
-    "dcontrol-without-drate": Mistake("dr/dt is missing", "dL_c/dr", BY_THRESHOLD),
-    "dcontrol-divided": Mistake("divided by dr/dt", "dL_c/dr / (dr/dt)", BY_THRESHOLD, "dt/dr in place of dr/dt"),
-    "dcontrol-without-weight": Mistake("N_l / sum(N) is missing", "+-dr/dt", BY_THRESHOLD),
-    "dcontrol-drate-alone": Mistake("the sign is missing", "N_l / sum(N) |dr/dt|", BY_THRESHOLD, "abs without its derivative"),
-    "dcontrol-threshold-sign": Mistake("the sign of Equation 13", "-dL_c/dr dr/dt", BY_THRESHOLD),
-    "dcontrol-drate-squared": Mistake("dr/dt enters twice", "dL_c/dr (dr/dt)^2", BY_THRESHOLD),
-    "dcontrol-times-threshold": Mistake("multiplied by t", "dL_c/dr dr/dt t", BY_THRESHOLD),
-    "dcontrol-times-loss": Mistake("multiplied by L_c", "L_c dL_c/dr dr/dt", BY_THRESHOLD),
-}  # fmt: skip
 
 
 def _rates(evidence: Evidence) -> Iterator[tuple[str, Array]]:
@@ -147,8 +84,8 @@ def _dcontrol_drate(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     r, share, R, target = _reached(evidence)
     right, excess = evidence.value, R - target
     if abs(excess) < 1e-12:
-        for sign in (1, -1):
-            yield "dcontrol-at-target", sign * share
+        yield "dcontrol-at-target", share
+        yield "dcontrol-at-target", -share
     else:
         yield "dcontrol-sign", -right
         yield "control-of-kept-target", np.sign(R - (1 - target)) * share
@@ -156,7 +93,6 @@ def _dcontrol_drate(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "dcontrol-unweighted", sign / len(r)
     if r.mean() != target:
         yield "control-unweighted", np.full(len(r), np.sign(r.mean() - target) / len(r))
-    yield "dcontrol-counts", sign * evidence.sizes
     yield "control-counts", sign * evidence.sizes
     yield "dcontrol-sign-alone", sign
     if excess:

@@ -9,79 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.mistake import Mistake, Values
+from fcpts_ref.oracle.mistakes.mistake import Values
 from fcpts_ref.oracle.replay import rate_factor
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH
-
-OF = ("rate_factor",)
-
-
-def _of(text: str, formula: str, look: str = "", point: int = 16) -> Mistake:
-    return Mistake(text, formula, OF, look, point)
-
-
-NAMES = {
-    "rate-constant": _of(
-        "the learning rate is constant", "1", "no scheduler, or it is never stepped"
-    ),
-    "rate-constant-by-batch": _of("the learning rate is constant but for the batch", "B / 64"),
-    "rate-not-by-batch": _of(
-        "the learning rate is not scaled by B / 64",
-        "warm-up, then half a cosine",
-        "batches of 64 hide it",
-    ),
-    "rate-by-batch-of-256": _of(
-        "the learning rate is scaled by B / 256",
-        "B / 256 times the schedule",
-        "0.04 is the rate for a batch of 256, 0.01 that for 64: one of the two was converted twice",
-    ),
-    "rate-by-batch-root": _of(
-        "scaled by the square root of the batch", "sqrt(B / 64) times the schedule"
-    ),
-    "rate-by-batch-inverse": _of(
-        "divided by the batch, not multiplied", "64 / B times the schedule"
-    ),
-    "warmup-from-0": _of(
-        "warm-up off by one: the first step does not move",
-        "step / warm-up",
-        "the first factor is 0",
-    ),
-    "warmup-to-below-1": _of(
-        "warm-up off by one: (step + 1) / (steps + 1)", "(step + 1) / (warm-up + 1)"
-    ),
-    "warmup-by-epoch": _of("warm-up in whole epochs", "(epoch + 1) / warm-up epochs"),
-    "cosine-early": _of(
-        "warm-up off by one: cosine begins a step early", "cosine of step - warm-up + 1"
-    ),
-    "cosine-over-all-steps": _of(
-        "the cosine runs over all steps, warm-up included",
-        "0.5 (1 + cos(pi step / steps))",
-        "as in the authors' code: the warm-up is not taken off its argument",
-    ),
-    "cosine-to-the-last-step": _of(
-        "the cosine reaches 0 at the last step",
-        "0.5 (1 + cos(pi (step - warm-up) / (steps - warm-up - 1)))",
-    ),
-    "cosine-by-epoch": _of(
-        "the cosine changes once an epoch",
-        "0.5 (1 + cos(pi epoch / epochs)), epochs counted after warm-up",
-        "the scheduler is stepped per epoch, not per batch",
-    ),
-    "cosine-quarter": _of(
-        "a quarter of a cosine", "cos(pi/2 (step - warm-up) / (steps - warm-up))"
-    ),
-    "decay-linear": _of("a linear decay, no cosine", "1 - (step - warm-up) / (steps - warm-up)"),
-    "schedule-of-1024-images": _of(
-        "the schedule is that of 1,024 calibration images",
-        "steps counted from 1,024 images",
-        point=17,
-    ),
-    "schedule-of-10240-images": _of(
-        "the schedule is that of 10,240 calibration images",
-        "steps counted from 10,240 images",
-        point=17,
-    ),
-}
 
 
 def _rate_factor(evidence: Evidence) -> Iterator[tuple[str, Array]]:

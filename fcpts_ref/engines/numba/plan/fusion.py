@@ -1,7 +1,7 @@
 """Which nodes of a graph run as one step, so that values pass through memory less often.
 
-* batch_norm, then relu or relu6
-* batch_norm, then add, then perhaps relu or relu6: the join of a residual block
+* batch_norm, then relu, relu6 or clip
+* batch_norm, then add, then perhaps one of these: the join of a residual block
 * subsample, then zero_pad: an option A shortcut
 * three slices of one value, then attention: the slices are never copied
 
@@ -21,7 +21,7 @@ from typing import Any
 
 from fcpts_ref.graphs.graph import Graph, Node
 
-ACTIVATIONS = ("relu", "relu6")
+ACTIVATIONS = ("relu", "relu6", "clip")
 Readers = Mapping[str, tuple[Node, ...]]
 
 
@@ -49,10 +49,10 @@ class Group:
         return self.nodes[0].attributes
 
     @property
-    def activation(self) -> str | None:
-        """The relu or relu6 at its end."""
-        last = self.nodes[-1].operation
-        return last if last in ACTIVATIONS else None
+    def activation(self) -> Node | None:
+        """The relu, relu6 or clip at its end."""
+        last = self.nodes[-1]
+        return last if last.operation in ACTIVATIONS else None
 
     @property
     def has_residual(self) -> bool:

@@ -212,8 +212,8 @@ def _last_uses(steps: list[Step], wanted: set[str], graph: Graph) -> dict[str, i
         last[value] = len(steps)  # read when forward is done; never reused
     for time, step in enumerate(reversed(steps), start=len(steps)):
         if step.group.output in wanted:
-            inputs = _inputs(step)
-            values = {"input": inputs[:1], "inputs": inputs, "output": (step.group.output,)}
+            inputs, output = _inputs(step), (step.group.output,)
+            values = {"input": inputs[:1], "inputs": inputs, "output": output}
             for name in (name for which in step.reads for name in values[which]):
                 last[name] = max(time, last[name])
     return last

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,9 @@ from fcpts_ref.engines.numba.memory.buffers import Slot
 from fcpts_ref.engines.numba.memory.layout import pixel_mask
 from fcpts_ref.engines.numba.plan.attention_steps import Attention
 from fcpts_ref.engines.numba.plan.fusion import Group
-from fcpts_ref.engines.numba.plan.step import Run, Step
+from fcpts_ref.engines.numba.plan.moving_steps import Concat, Pad, Slice
+from fcpts_ref.engines.numba.plan.pointwise_steps import Activation, Identity, Product, Smooth
+from fcpts_ref.engines.numba.plan.step import Run, Shapes, Step
 from fcpts_ref.engines.numba.plan.token_steps import (
     ClassToken,
     Gelu,
@@ -24,11 +25,11 @@ from fcpts_ref.engines.numba.plan.token_steps import (
 )
 from fcpts_ref.engines.numba.plan.weighted_steps import BatchNorm, Convolution, Linear
 from fcpts_ref.engines.numba.pointwise import pooling
-from fcpts_ref.engines.numba.pointwise.activation import BOUNDS, clamp_planes, clamp_planes_backward
 from fcpts_ref.engines.numba.pointwise.normalise import normalise
 from fcpts_ref.engines.numba.pointwise.shortcut import add_planes, shortcut, shortcut_backward
 from fcpts_ref.engines.numba.simd.types import lanes
 from fcpts_ref.graphs.execution import stored_of
+from fcpts_ref.layers.mean import mean_axes
 
 
 class Input(Step):
@@ -53,33 +54,15 @@ class Normalise(Step):
         """Nothing: the gradient of an input is not needed."""
 
 
-class Activation(Step):
-    """ReLU or ReLU6 behind anything but batch norm."""
-
-    reads = ("output",)
-    in_place = True
-
-    def forward(self, run: Run) -> None:
-        low, high = self._bounds()
-        clamp_planes(self.inputs[0].array, self.output.array, low, high)
-
-    def backward(self, run: Run) -> None:
-        if self.dinputs[0]:
-            low, high = self._bounds()
-            clamp_planes_backward(
-                self.dy.array, self.output.array, self.dinputs[0].array, low, high
-            )
-
-    def _bounds(self) -> tuple[Any, Any]:
-        low, high = BOUNDS[self.group.operation]
-        return self.dtype.type(low), self.dtype.type(high)
-
-
 class Add(Step):
     """The sum of two branches; dy goes to both."""
 
     in_place = True
     passes = (0, 1)
+
+    @classmethod
+    def suits(cls, group: Group, shapes: Shapes) -> bool:
+        return len({shapes[name] for name in group.inputs}) == 1  # nothing is repeated
 
     def forward(self, run: Run) -> None:
         a, b = self.inputs
@@ -116,6 +99,12 @@ class Shortcut(Step):
 class Pool(Step):
     """Max or average pooling."""
 
+    @classmethod
+    def suits(cls, group: Group, shapes: Shapes) -> bool:
+        attributes = group.attributes
+        uneven = attributes["ceil_mode"] or not attributes.get("count_include_pad", True)
+        return not uneven and attributes["dilation"] == (1, 1)
+
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
         attributes = self.group.attributes
@@ -145,6 +134,14 @@ class Pool(Step):
 class GlobalPool(Step):
     """The mean of every plane."""
 
+    accumulates = True
+
+    @classmethod
+    def suits(cls, group: Group, shapes: Shapes) -> bool:
+        shape = shapes[group.inputs[0]]
+        axes = mean_axes(shape, group.attributes.get("axes", (1, 2)))
+        return len(shape) == 3 and axes == (2, 3)
+
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
         geometry = inputs[0].geometry
@@ -153,13 +150,20 @@ class GlobalPool(Step):
         self.pixels = geometry.height * geometry.width
 
     def forward(self, run: Run) -> None:
-        pooling.plane_means(self.inputs[0].array, self.vectors, self.pixels, self.output.array)
+        y = _per_channel(self.output)
+        pooling.plane_means(self.inputs[0].array, self.vectors, self.pixels, y)
 
     def backward(self, run: Run) -> None:
         if self.dinputs[0]:
-            dx = self.dinputs[0]
-            row_span = dx.geometry.row_span
-            pooling.plane_means_backward(self.dy.array, self.pixels, row_span, self.mask, dx.array)
+            dy, dx = _per_channel(self.dy), self.dinputs[0]
+            pooling.plane_means_backward(
+                dy, self.pixels, dx.geometry.row_span, self.mask, dx.array, self.adds[0]
+            )
+
+
+def _per_channel(slot: Slot) -> Any:
+    """The values (N, C), also of images of one pixel."""
+    return slot.array[:, :, 0] if slot.layout else slot.array
 
 
 class Reshape(Step):
@@ -197,21 +201,6 @@ class Layer(Step):
                 slot.values[...] = dinput
 
 
-def step_class(group: Group, shapes: Mapping[str, tuple[int, ...]]) -> type[Step]:
-    """The step that runs a group of nodes; shapes: of the values."""
-    of_tokens = TOKEN_STEPS.get(group.operation)
-    if of_tokens is not None and of_tokens.suits(group, shapes):
-        return of_tokens
-    attributes = group.attributes
-    repeats = group.operation == "add" and len({shapes[name] for name in group.inputs}) > 1
-    gaps = attributes.get("ceil_mode") or attributes.get("dilation", (1, 1)) != (1, 1)
-    uneven = group.operation.endswith("_pool") and (
-        gaps or not attributes.get("count_include_pad", True)
-    )
-    tokens = group.operation == "linear" and len(shapes[group.inputs[0]]) != 1  # not rows
-    return Layer if repeats or uneven or tokens else STEPS.get(group.operation, Layer)
-
-
 TOKEN_STEPS: dict[str, type[Step]] = {
     "attention": Attention,
     "linear": TokenLinear,
@@ -236,7 +225,26 @@ STEPS: dict[str, type[Step]] = {
     "max_pool": Pool,
     "average_pool": Pool,
     "global_average_pool": GlobalPool,
+    "mean": GlobalPool,
+    "clip": Activation,
+    **dict.fromkeys(
+        ("sigmoid", "silu", "hard_sigmoid", "hard_swish", "leaky_relu", "gelu"), Smooth
+    ),
+    "multiply": Product,
+    "dropout": Identity,
+    "concat": Concat,
+    "slice": Slice,
+    "pad": Pad,
     "flatten": Reshape,
     "reshape": Reshape,
 }
-"""The step of each operation; what is not here runs as a ``Layer``."""
+"""The step of each operation; what is not here, or does not suit, runs as a ``Layer``."""
+
+
+def step_class(group: Group, shapes: Shapes) -> type[Step]:
+    """The step that runs a group of nodes; shapes: of the values, without the batch."""
+    for table in (TOKEN_STEPS, STEPS):
+        step = table.get(group.operation)
+        if step is not None and step.suits(group, shapes):
+            return step
+    return Layer

@@ -12,9 +12,9 @@ from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, Operands, 
 from fcpts_ref.engines.numba.memory.buffers import Slot
 from fcpts_ref.engines.numba.memory.layout import allocate, pixel_mask
 from fcpts_ref.engines.numba.plan.fusion import Group
-from fcpts_ref.engines.numba.plan.step import Run, Step
+from fcpts_ref.engines.numba.plan.step import Run, Shapes, Step
 from fcpts_ref.engines.numba.pointwise import batch_norm
-from fcpts_ref.engines.numba.pointwise.activation import BOUNDS, NO_BOUNDS
+from fcpts_ref.engines.numba.pointwise.activation import NO_BOUNDS, bounds_of
 from fcpts_ref.engines.numba.pointwise.partial_sums import plane_sums
 from fcpts_ref.engines.numba.simd.types import lanes
 from fcpts_ref.errors import InputError
@@ -111,6 +111,10 @@ class Linear(Step):
 
     reads = ("input",)
 
+    @classmethod
+    def suits(cls, group: Group, shapes: Shapes) -> bool:
+        return len(shapes[group.inputs[0]]) == 1
+
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
         shape = (output.array.shape[1], inputs[0].array.shape[1])
@@ -159,7 +163,8 @@ class BatchNorm(Step):
         masked_by_output = self.has_residual and self.clamped
         self.reads = ("input", "output") if masked_by_output else ("input",)
         self.passes = (1,) if self.has_residual else ()
-        bounds = BOUNDS[group.activation] if group.activation else NO_BOUNDS
+        last = group.activation
+        bounds = bounds_of(last.operation, last.attributes) if last else NO_BOUNDS
         self.low, self.high = (dtype.type(value) for value in bounds)
         self.momentum = group.attributes["momentum"]
         self.epsilon = group.attributes["epsilon"]

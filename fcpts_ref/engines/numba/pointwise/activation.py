@@ -1,4 +1,4 @@
-"""ReLU and ReLU6 as clamps: both restrict z to the interval from ``low`` to ``high``.
+"""ReLU, ReLU6 and clip as clamps: all restrict z to the interval from ``low`` to ``high``.
 
 A bound that is NaN does not restrict: comparisons with it are false, and the kernels ask so that
 false means "inside".  Forward keeps NaN.  Backward lets dy pass where low < z < high, so the
@@ -8,6 +8,7 @@ interval, so the clamp mask may be computed from the output as well as from z.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from llvmlite import ir
@@ -22,6 +23,11 @@ from fcpts_ref.engines.numba.tuning import ACTIVATION_BLOCK
 UNBOUNDED = float("nan")
 BOUNDS = {"relu": (0.0, UNBOUNDED), "relu6": (0.0, 6.0)}
 NO_BOUNDS = (UNBOUNDED, UNBOUNDED)
+
+
+def bounds_of(operation: str, attributes: Mapping[str, Any]) -> tuple[float, float]:
+    """The bounds of a relu, relu6 or clip."""
+    return BOUNDS.get(operation) or (attributes["low"], attributes["high"])
 
 
 @intrinsic

@@ -144,15 +144,20 @@ def _plane_mean(item: int, x: Any, vectors: int, pixels: int, y: Any) -> None:
 
 
 @compiled
-def plane_means_backward(dy: Any, pixels: int, run: int, mask: Any, dx: Any) -> None:
-    """dx = dy / pixels at every pixel of the plane."""
-    for_each(len(dx) * dx.shape[1], _fill_plane, dy, pixels, run, mask, dx)
+def plane_means_backward(
+    dy: Any, pixels: int, run: int, mask: Any, dx: Any, accumulate: bool
+) -> None:
+    """dx (+)= dy / pixels at every pixel of the plane."""
+    for_each(len(dx) * dx.shape[1], _fill_plane, dy, pixels, run, mask, dx, accumulate)
 
 
 @compiled_part
-def _fill_plane(item: int, dy: Any, pixels: int, run: int, mask: Any, dx: Any) -> None:
+def _fill_plane(
+    item: int, dy: Any, pixels: int, run: int, mask: Any, dx: Any, accumulate: bool
+) -> None:
     n, c = item // dx.shape[1], item % dx.shape[1]
     target, share = dx[n, c], dy[n, c] / dy.dtype.type(pixels)
     zero = dy.dtype.type(0)
     for i in range(run):
-        target[i] = share if mask[i] else zero
+        added = share if mask[i] else zero
+        target[i] = target[i] + added if accumulate else added

@@ -14,7 +14,7 @@ from fcpts_ref.interchange.onnx.library import onnx_library
 Array = NDArray[Any]
 
 OPSET: Final = 18
-IR_VERSION: Final = {18: 8, 19: 9}
+IR_VERSION: Final = {18: 8, 19: 9, 22: 10}
 """The format's version that belongs to an opset."""
 
 
@@ -78,5 +78,5 @@ class Builder:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The network's dtype."""
-        return next(iter(self.arrays.values())).dtype
+        """The network's dtype; float32 for one without arrays."""
+        return next((array.dtype for array in self.arrays.values()), np.dtype(np.float32))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fcpts_ref.graphs.graph import Node
 from fcpts_ref.interchange.onnx.export.builder import Builder
+
+OPSET_OF_WINDOWS: Final = 22  # says that no window begins in the padding behind the image
+OPSET_OF_DILATION: Final = 19  # of AveragePool
 
 
 def max_pool(b: Builder, node: Node) -> None:
     """MaxPool."""
     a = node.attributes
+    _require_windows(b, node)
     b.add(
         "MaxPool", node.inputs, node.name, kernel_shape=a["kernel"], strides=a["stride"],
         pads=a["padding"], dilations=a["dilation"], ceil_mode=int(a["ceil_mode"]),
@@ -19,14 +25,27 @@ def average_pool(b: Builder, node: Node) -> None:
     """AveragePool."""
     a = node.attributes
     more = {}
+    _require_windows(b, node)
     if a["dilation"] != (1, 1):
-        b.require(19)
+        b.require(OPSET_OF_DILATION)
         more["dilations"] = a["dilation"]
     b.add(
         "AveragePool", node.inputs, node.name, kernel_shape=a["kernel"], strides=a["stride"],
         pads=a["padding"], ceil_mode=int(a["ceil_mode"]),
         count_include_pad=int(a["count_include_pad"]), **more,
     )  # fmt: skip
+
+
+def _require_windows(b: Builder, node: Node) -> None:
+    """Use an opset in which the number of windows is ours, where ceil_mode leaves one out."""
+    a = node.attributes
+    top, left, bottom, right = a["padding"]
+    for axis, (before, after) in enumerate(((top, bottom), (left, right))):
+        side = b.graph.shapes[node.inputs[0]][axis + 1]
+        taps = a["dilation"][axis] * (a["kernel"][axis] - 1) + 1
+        windows = -(-(side + before + after - taps) // a["stride"][axis]) + 1
+        if a["ceil_mode"] and windows != b.graph.shapes[node.name][axis + 1]:
+            b.require(OPSET_OF_WINDOWS)
 
 
 def global_average_pool(b: Builder, node: Node) -> None:

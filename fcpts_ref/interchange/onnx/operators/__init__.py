@@ -8,6 +8,7 @@ from fcpts_ref.interchange.onnx.operators import (
     arithmetic,
     matrices,
     pieces,
+    resizing,
     shapes,
     windows,
 )
@@ -51,7 +52,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "ReduceMean": pieces.reduce_mean,
     "Relu": unary("relu"),
     "Reshape": shapes.reshape,
-    "Resize": pieces.resize,
+    "Resize": resizing.resize,
     "Shape": shapes.shape,
     "Sigmoid": unary("sigmoid"),
     "Size": shapes.size,
@@ -66,6 +67,6 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Tanh": unary("tanh"),
     "Transpose": shapes.transpose,
     "Unsqueeze": shapes.unsqueeze,
-    "Upsample": pieces.resize,
+    "Upsample": resizing.resize,
 }
 """How each operator is translated; nodes whose inputs are all known are computed instead."""

@@ -1,17 +1,15 @@
-"""Slice, Split, Gather, Concat, Pad, Resize, ReduceMean: parts of values, and values of parts."""
+"""Slice, Split, Gather, Concat, Pad, ReduceMean: parts of values, and values of parts."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.onnx.constants import clamped, slice_bounds, split_sizes
 from fcpts_ref.interchange.onnx.draft import Constant
-from fcpts_ref.interchange.onnx.layout import BATCH, Value, fresh, shown_dims, viewed
+from fcpts_ref.interchange.onnx.layout import BATCH, Group, Value, fresh, shown_dims, viewed
 from fcpts_ref.interchange.onnx.operators.shapes import integers
 from fcpts_ref.interchange.onnx.reading import OnnxNode
 from fcpts_ref.interchange.onnx.translator import Known, Translator, constant_of, value_of
@@ -228,14 +226,30 @@ def reduce_mean(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
     elif not group:
         name, layout, sizes = x.name, x, list(x.atoms)
     else:
-        name, sizes, layout = t.last(node, x, group)
-        name = t.as_shape(node, name, (*sizes, x.size(group)))
-        name = t.add(node, "mean", [name], {"axes": (-1,), "keepdims": False})
+        return _mean(t, node, x, axes, group)
+    return viewed(name, sizes, _kept(node, layout, axes), x.batch)
+
+
+def _mean(t: Translator, node: OnnxNode, x: Value, axes: set[int], group: Group) -> Value:
+    """A mean over some atoms; over all that are at the end, as over one axis."""
+    if BATCH in group:
+        raise InputError("takes the mean over the batch, which is not supported")
+    others = [atom for atom in range(len(x.atoms)) if atom not in group]
+    at_end = others == list(range(len(others)))
+    sizes = [x.atoms[atom] for atom in others]
+    base = t.as_shape(node, x.name, (*sizes, x.size(group)) if at_end else x.atoms)
+    over = (-1,) if at_end else tuple(sorted(group))
+    name = t.add(node, "mean", [base], {"axes": over, "keepdims": not others})
+    place = {atom: new for new, atom in enumerate(others)} | {BATCH: BATCH}
+    groups = [tuple(place.get(atom, -2) for atom in axis) for axis in _kept(node, x, axes)]
+    return viewed(name, sizes, groups, x.batch)
+
+
+def _kept(node: OnnxNode, x: Value, axes: set[int]) -> list[Group]:
+    """Return the axes that are left: those of the mean with size 1, or none."""
     keep = node.settings.get("keepdims", 1)
-    groups = [() if axis in axes else layout.axes[axis] for axis in range(len(x.axes))]
-    kept = [g for axis, g in enumerate(groups) if keep or axis not in axes]
-    atoms = layout.atoms[: len(sizes)] if group else layout.atoms
-    return Value(name, tuple(atoms), tuple(kept), x.batch)
+    groups = [() if axis in axes else x.axes[axis] for axis in range(len(x.axes))]
+    return [group for axis, group in enumerate(groups) if keep or axis not in axes]
 
 
 def _pools(t: Translator, x: Value, axes: set[int]) -> bool:
@@ -248,57 +262,3 @@ def _pools(t: Translator, x: Value, axes: set[int]) -> bool:
         and ordered == sorted(ordered)
         and all(size > 1 for size in x.dims[1:])
     )
-
-
-def resize(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
-    """Resize and Upsample of images by nearest or bilinear interpolation."""
-    x = t.plain(node, value_of(inputs[0]))
-    if len(x.axes) != 4 or x.batch_axis != 0:
-        raise InputError(f"resizes {shown_dims(x.dims)}; expected images (N, C, H, W)")
-    old = node.kind == "Upsample" or len(inputs) == 2
-    given = [*([None] if old else []), *inputs[1:], None, None, None][:3]
-    scales, sizes = (_numbers(known) for known in given[1:])
-    if node.kind == "Upsample" and not scales:
-        scales = tuple(node.settings.get("scales", ()))
-    if node.settings.get("axes"):
-        raise InputError("names axes; expected scales or sizes of all four")
-    if sizes:
-        scales = tuple(new / size for new, size in zip(sizes, x.dims, strict=True))
-    if len(scales) != 4 or scales[0] != 1 or scales[1] != 1:
-        raise InputError(f"resizes by {scales}; expected images, batch and channels unchanged")
-    size = tuple(int(n) for n in sizes[2:]) or tuple(
-        math.floor(side * scale) for side, scale in zip(x.dims[2:], scales[2:], strict=True)
-    )
-    name = t.add(
-        node, "resize", [x.name], _resize_attributes(node, size, scales[2:], bool(sizes), old)
-    )
-    return fresh(name, (*x.dims[:2], *size), 0, x.batch)
-
-
-def _numbers(known: Known | None) -> tuple[float, ...]:
-    if known is None:
-        return ()
-    return tuple(float(number) for number in constant_of(known, "scales").array.ravel())
-
-
-def _resize_attributes(
-    node: OnnxNode, size: tuple[int, ...], scales: tuple[float, ...], sized: bool, old: bool
-) -> dict[str, Any]:
-    settings = node.settings
-    mode = {"nearest": "nearest", "linear": "bilinear", "bilinear": "bilinear"}.get(
-        settings.get("mode", "nearest")
-    )
-    policy = settings.get("keep_aspect_ratio_policy", "stretch")
-    if mode is None or settings.get("antialias", 0) or policy != "stretch":
-        raise InputError("interpolates in a way that is not supported: expected nearest or linear")
-    coordinates = settings.get(
-        "coordinate_transformation_mode", "asymmetric" if old else "half_pixel"
-    )
-    nearest = settings.get("nearest_mode", "floor" if old else "round_prefer_floor")
-    return {
-        "size": size,
-        "mode": mode,
-        "coordinate_transformation_mode": coordinates,
-        "nearest_mode": nearest,
-        "scales": () if sized else scales,
-    }

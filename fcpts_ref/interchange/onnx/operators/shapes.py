@@ -10,7 +10,7 @@ import numpy as np
 from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.onnx.constants import unsqueezed
 from fcpts_ref.interchange.onnx.draft import Constant
-from fcpts_ref.interchange.onnx.layout import Value, shown_dims
+from fcpts_ref.interchange.onnx.layout import Value, fresh, shown_dims
 from fcpts_ref.interchange.onnx.reading import OnnxNode
 from fcpts_ref.interchange.onnx.translator import Known, Translator, constant_of, value_of
 
@@ -29,11 +29,30 @@ def reshape(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
     given = integers(inputs[1], "shape")
     if node.settings.get("allowzero", 0) and 0 in given:
         raise InputError(f"reshapes to {given}, which is empty")
-    return reshaped(x, given)
+    sizes = resolved(x, given)
+    try:
+        return x.reshaped(sizes)
+    except InputError:
+        return _moved(t, node, x, sizes)
 
 
-def reshaped(x: Value, given: Sequence[int]) -> Value:
-    """The value in another shape: 0 keeps a size, -1 takes what is left."""
+def _moved(t: Translator, node: OnnxNode, x: Value, sizes: Sequence[int]) -> Value:
+    """Reshape by a node of ours: axes are mixed, and the batch keeps its place."""
+    plain = t.plain(node, x)
+    at = plain.batch_axis or 0
+    before = math.prod(plain.dims[:at])
+    places = [
+        i for i in range(len(sizes)) if math.prod(sizes[:i]) == before and sizes[i] == x.batch
+    ]
+    if not places and x.batch > 1:
+        return x.reshaped(sizes)  # raises the error
+    batch_axis = places[0] if places else None
+    ours = [size for axis, size in enumerate(sizes) if axis != batch_axis]
+    return fresh(t.as_shape(node, plain.name, ours), sizes, batch_axis, x.batch)
+
+
+def resolved(x: Value, given: Sequence[int]) -> list[int]:
+    """Return the sizes of Reshape: 0 keeps a size, -1 takes what is left."""
     dims = x.dims
     if any(size < -1 or (size == 0 and i >= len(dims)) for i, size in enumerate(given)):
         raise InputError(f"reshapes {shown_dims(dims)} to {tuple(given)}")
@@ -43,7 +62,7 @@ def reshaped(x: Value, given: Sequence[int]) -> Value:
         if sizes.count(-1) > 1 or rest == 0 or math.prod(dims) % rest:
             raise InputError(f"reshapes {shown_dims(dims)} to {shown_dims(given)}")
         sizes[sizes.index(-1)] = math.prod(dims) // rest
-    return x.reshaped(sizes)
+    return sizes
 
 
 def flatten(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:

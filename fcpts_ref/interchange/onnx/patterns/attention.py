@@ -26,12 +26,12 @@ def attention(match: Match, name: str) -> bool:
     if found is None:
         return False
     q, k, v, scale = found
-    (T, H, d), (S, *_) = q.shape, k.shape
-    fits = k.shape == v.shape == (S, H, d) and match.drafts.shapes[name] == (T, H * d)
+    (T, H, d), (S, _, e) = q.shape, v.shape
+    fits = k.shape == (S, H, d) and v.shape[1] == H and match.drafts.shapes[name] == (T, H * e)
     if not fits or not close(scale * q.factor * k.factor, 1 / math.sqrt(d)) or v.factor != 1:
         return False
     inputs = [
-        match.drafts.reshaped_before(name, tokens.name, (tokens.shape[0], H * d))
+        match.drafts.reshaped_before(name, tokens.name, (tokens.shape[0], H * tokens.shape[2]))
         for tokens in (q, k, v)
     ]
     match.drafts.change(
