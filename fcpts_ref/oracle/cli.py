@@ -26,6 +26,21 @@ def add_parsers(subparsers: Any) -> None:
     _add_check(verbs)
     _add_explain(verbs)
     _add_gradcheck(subparsers)
+    _add_mistake(subparsers)
+
+
+def _add_mistake(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "explain",
+        help="explain a mistake that diverge names",
+        description="Show the formula of a known mistake, where it hides in programs, and the\n"
+        "right one; without a name, list all of them (docs/mistakes.md has the page).",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="such as kl-swapped")
+    parser.add_argument("--of", metavar="QUANTITY", help="list those of one quantity")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.set_defaults(run=run_explain_mistake)
 
 
 def _add_vectors_option(parser: argparse.ArgumentParser) -> None:
@@ -166,6 +181,15 @@ def run_explain(arguments: argparse.Namespace) -> int:
         raise InputError(f"no case {arguments.id!r}; fcpts-ref conform list shows the ids")
     case = cases[arguments.id]
     print(json.dumps(export_case(case)) if arguments.json else format_case(case))
+    return OK
+
+
+def run_explain_mistake(arguments: argparse.Namespace) -> int:
+    """``explain``"""
+    from fcpts_ref.oracle.mistakes.page import find_mistakes, format_mistakes, make_json
+
+    found = find_mistakes(arguments.name, arguments.of)
+    print(make_json(found) if arguments.json else format_mistakes(found, arguments.name))
     return OK
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.checks import whole_number
+from fcpts_ref.checks import check_alike, real_number, whole_number
 from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]
@@ -31,7 +31,15 @@ def sgd_step(
     The velocity starts at 0 and does not contain the learning rate (PyTorch's convention).
 
     parameter, gradient, velocity: the same shape.  Returns the new parameter and velocity.
+    Raises InputError for arrays of other shapes or types, and rates that are not finite numbers.
     """
+    check_alike(parameter=parameter, gradient=gradient, velocity=velocity)
+    for value, name in (
+        (learning_rate, "learning_rate"),
+        (momentum, "momentum"),
+        (weight_decay, "weight_decay"),
+    ):
+        real_number(value, name, "a finite number")
     v = momentum * velocity + (gradient + weight_decay * parameter)
     moved = sgd_move(
         parameter,
@@ -82,6 +90,8 @@ def adam_step(
     """
     if whole_number(step, "Adam's step") < 1:
         raise InputError(f"Adam's step is {step}; expected to count from 1")
+    check_alike(parameter=parameter, gradient=gradient, first=first, second=second)
+    real_number(learning_rate, "learning_rate", "a finite number")
     beta1, beta2 = betas
     g = gradient + weight_decay * parameter
     first = beta1 * first + (1 - beta1) * g

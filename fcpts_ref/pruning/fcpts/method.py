@@ -26,6 +26,7 @@ from fcpts_ref.pruning.fcpts.step import (
     thresholds_of,
 )
 from fcpts_ref.pruning.fcpts.views import seen_in
+from fcpts_ref.pruning.history import extended
 from fcpts_ref.pruning.masks import (
     allocate_within,
     final_masks,
@@ -183,15 +184,10 @@ class FCPTS(MethodBase):
             raise InputError(
                 f"augmentation is {self.augmentation!r}; expected one of {', '.join(AUGMENTATIONS)}"
             )
-        if min(self.epochs, self.views) < 0 or (
-            self.batch_size is not None and self.batch_size < 1
-        ):
-            raise InputError(
-                f"epochs is {self.epochs}, views {self.views} and batch_size {self.batch_size}; "
-                "expected epochs >= 0, views >= 0 and batch_size >= 1"
-            )
-        if self.micro_batch is not None and self.micro_batch < 1:
-            raise InputError(f"micro_batch is {self.micro_batch}; expected at least 1 image")
+        for name, least in (("epochs", 0), ("views", 0), ("batch_size", 1), ("micro_batch", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"{name} is {value}; expected {least} or more")
         if self.views and self.augmentation == "none":
             raise InputError(
                 f"views is {self.views} without augmentation: all views would be the same; choose "
@@ -274,7 +270,7 @@ class FCPTS(MethodBase):
             state, record = self._step(problem, state, images, dense, generator)
             records.append(record)
             on_step(StepReport(state.step, self.steps(problem), batch, record))
-        return replace(state, history=_extended(state.history, records))
+        return replace(state, history=extended(state.history, records))
 
     def steps(self, problem: Problem) -> int:
         """Return the number of steps of the whole run."""
@@ -411,11 +407,3 @@ def _rates(weights: Arrays, t: Array, conventions: Conventions) -> Array:
             for i, w in enumerate(weights.values())
         ]
     )
-
-
-def _extended(history: Arrays, records: list[dict[str, Any]]) -> dict[str, Array]:
-    """The history with the records of some more steps at its end."""
-    if not records:
-        return dict(history)
-    new = {name: np.array([record[name] for record in records]) for name in records[0]}
-    return {n: np.concatenate([history[n], a]) if n in history else a for n, a in new.items()}

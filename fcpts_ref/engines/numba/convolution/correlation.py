@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.engines.numba.convolution.dense import dense_correlation, pack_weights
 from fcpts_ref.engines.numba.convolution.kept_weights import KeptList, KeptWeights
+from fcpts_ref.engines.numba.convolution.panels import make_pixels
 from fcpts_ref.engines.numba.convolution.row_plan import RowCorrelation, row_form
 from fcpts_ref.engines.numba.convolution.sparse import masked_correlation
 from fcpts_ref.engines.numba.convolution.taps import Scheme, Taps
@@ -54,6 +56,8 @@ class Correlation:
         self.pixels = geometry.height * geometry.width
         self.positions = np.zeros((0, 0), np.int64) if self.winograd else _packed_positions(taps)
         self.packed = np.zeros(self.positions.shape, dtype)
+        blocks = math.prod(self.positions.shape[:2])
+        self.panels = make_pixels(geometry, images, blocks, dtype)
         form = row_form(scheme, geometry, images, dtype)
         self.rows = RowCorrelation(scheme, geometry, form, dtype, backward) if form else None
         self.kept = self.rows.kept if self.rows else KeptList(taps, dtype)
@@ -78,8 +82,8 @@ class Correlation:
             return
         pack_weights(weight.reshape(-1), self.positions.reshape(-1), self.packed.reshape(-1))
         dense_correlation(
-            source, target, self.packed, self.taps.offsets, self.taps.counts,
-            self.taps.rows, self.tiling, epilogue,
+            source, target, self.packed, self.taps.offsets.reshape(-1), self.taps.counts,
+            self.taps.rows, self.panels, epilogue,
         )  # fmt: skip
         if sums is not None:
             plane_sums(target, self.tiling.mask, self.pixels, sums)

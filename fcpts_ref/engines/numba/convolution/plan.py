@@ -96,7 +96,7 @@ class ConvolutionPlan:
             channels = weight_shape[1] * groups
             self.polyphase = Polyphase(input_geometry, scheme, channels, images, dtype)
         self.gradient = WeightGradient(
-            scheme, self.forward_correlation, dtype, scratch or Scratch()
+            scheme, self.forward_correlation, images, dtype, scratch or Scratch()
         )
 
     def operands(self, x: Array, weight: Array, *, density: float = 1.0) -> Operands:

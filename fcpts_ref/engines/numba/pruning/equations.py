@@ -37,6 +37,8 @@ SINGLE_MAXIMUM = float(np.finfo(np.float32).max)
 
 def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
     """Equation 12, as ``fcpts_ref.spec.equations.density``."""
+    if not _has_kernels(samples):
+        return specification.density(points, samples, bandwidth)
     w, h = _samples(samples, bandwidth)
     x = finite_array(points, "points").astype(np.float64, order="C")
     result = np.empty(x.size)
@@ -65,6 +67,8 @@ def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) ->
 
     Counts the samples in the bins of the points alone: one sweep for every point.
     """
+    if not _has_kernels(samples):
+        return specification.histogram_density(points, samples, bins)
     w = _weight(samples).reshape(-1)
     low, high = (w.min(), w.max()) if w.size else (np.nan, np.nan)
     if not (np.isfinite(low) and np.isfinite(high)):
@@ -87,11 +91,16 @@ def masked_weight(
 ) -> tuple[Array, Array, float]:
     """Equations 2, 1 and 10: the sparse weight M * W, the mask M and the exact rate r.
 
-    Arguments and errors as in ``mask`` and ``sparsity_rate``; the rate is that of the weights in
-    float64, and 0 if there are none.
+    Arguments and errors as in ``mask`` and ``sparsity_rate``; the rate is a float.
     """
+    if not _has_kernels(weight):
+        M = specification.mask(weight, threshold, tie=tie)
+        rate = specification.sparsity_rate(np.asarray(weight, np.float64), threshold, strict=strict)
+        return specification.sparse_weight(weight, M), M, float(rate)
     W, t = _weight(weight), _threshold(threshold)
     check_choice(tie, "tie", ("pruned", "half"))
+    if W.size == 0:
+        raise InputError(f"weight is empty (shape {W.shape}); expected at least one weight")
     M, sparse = np.empty_like(W), np.empty_like(W)
     at_threshold = W.dtype.type(0.5 if tie == "half" else 0)
     flat = [array.reshape(-1) for array in (W, M, sparse)]
@@ -103,7 +112,7 @@ def masked_weight(
     found = share(len(parts), sweep)
     if not all(finite for _, finite in found):
         raise InputError("weight holds NaN or infinity; expected finite numbers")
-    return sparse, M, sum(pruned for pruned, _ in found) / max(W.size, 1)
+    return sparse, M, sum(pruned for pruned, _ in found) / W.size
 
 
 def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: ArrayLike) -> float:
@@ -126,6 +135,14 @@ def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: Arra
         return sweeps.threshold_gradient(w[part], dw[part], t, SURROGATE_WIDTH, sums)
 
     return float(sum(share(len(parts), sweep)))
+
+
+def _has_kernels(values: ArrayLike) -> bool:
+    """Whether the kernels have the dtype: the specification computes with float16 and wider ones.
+
+    Raises InputError for anything but real numbers.
+    """
+    return floating_array(values, "weight").dtype in (np.float32, np.float64)
 
 
 def _weight(values: ArrayLike) -> Array:
@@ -154,7 +171,7 @@ def _samples(samples: ArrayLike, bandwidth: float) -> tuple[Array, float]:
 
 def _in_dtype(value: Any, dtype: np.dtype[Any]) -> float:
     """The number as this dtype holds it; NaN for what is not a number."""
-    if not isinstance(value, Real):
+    if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
         return math.nan
     with suppress(OverflowError):
         number = float(value)

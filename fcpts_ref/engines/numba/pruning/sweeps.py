@@ -77,6 +77,13 @@ def count_between(w: Any, low: Any, high: Any, closed: bool) -> int:
 
 
 @compiled
+def _within(magnitude: Any, t: Any, width: float) -> Any:
+    """Whether -width < magnitude - t < width, as exactly as in ``spec.equations``."""
+    m = np.float64(magnitude)
+    return ((m - width < t) | (m <= t)) & ((t - width < m) | (t <= m))
+
+
+@compiled
 def threshold_gradient(W: Any, dW: Any, t: Any, width: float, sums: Any) -> Any:
     """-0.5 * sum of dW * W where the surrogate is not 0; sums: PARALLEL_SUMS zeros."""
     whole = W.size // PARALLEL_SUMS * PARALLEL_SUMS
@@ -84,10 +91,10 @@ def threshold_gradient(W: Any, dW: Any, t: Any, width: float, sums: Any) -> Any:
         for lane in range(PARALLEL_SUMS):
             w = W[first + lane]
             product = dW[first + lane] * w
-            sums[lane] += product if abs(abs(w) - t) < width else 0
+            sums[lane] += product if _within(abs(w), t, width) else 0
     for i in range(whole, W.size):
         product = dW[i] * W[i]
-        sums[i - whole] += product if abs(abs(W[i]) - t) < width else 0
+        sums[i - whole] += product if _within(abs(W[i]), t, width) else 0
     total = 0.0
     for lane in range(PARALLEL_SUMS):
         total += sums[lane]
