@@ -60,11 +60,11 @@ def import_file(arguments: argparse.Namespace) -> int:
             f"--preprocess {arguments.preprocess} is of a network that reads BGR; put the order "
             "into the ONNX file and give resize/crop/filter in numbers"
         )
-    shape = arguments.input or (chosen and chosen.shape)
+    shape = arguments.input or (None if chosen is None else chosen.shape)
     imported = import_onnx(
         source,
         normalise=input_constants(arguments.normalise, arguments.mean, arguments.std, chosen),
-        input_shape=shape and tuple(shape),
+        input_shape=None if shape is None else tuple(shape),
     )
     network, graph = imported.network, imported.network.graph
     path = output_path(arguments, source.stem)

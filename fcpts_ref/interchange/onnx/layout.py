@@ -114,7 +114,8 @@ def _joined(value: Value) -> Value:
         for first, second in pairwise(group)
         if first != BATCH and second == first + 1
     }
-    number, atoms = {BATCH: BATCH}, []
+    number = {BATCH: BATCH}
+    atoms: list[int] = []
     for atom, size in enumerate(value.atoms):
         if atom in joined:
             atoms[-1] *= size
