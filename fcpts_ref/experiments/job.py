@@ -57,7 +57,7 @@ class Job:
     arch: str | None = setting(
         None,
         "architecture of another program's checkpoint, where its names do not tell it, such as "
-        "mobilenet_v2 or resnet32 ('fcpts-ref models list' shows all)",
+        "mobilenet_v2 or resnet32 ('fcpts-ref models architectures' shows all)",
         metavar="NAME",
         group=INPUTS,
     )
