@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fcpts_ref.graphs.builder import GraphBuilder
     from fcpts_ref.graphs.graph import Graph, Node
     from fcpts_ref.graphs.network import Network
+    from fcpts_ref.interchange.weights import load_weights
     from fcpts_ref.pruning.method import Result
     from fcpts_ref.pruning.registry import sparsify
 
@@ -32,6 +33,7 @@ __all__ = [
     "Network",
     "Node",
     "Result",
+    "load_weights",
     "plain",
     "resnet",
     "resume",
@@ -47,6 +49,7 @@ _HOMES = {
     "fcpts_ref.graphs.builder": ("GraphBuilder",),
     "fcpts_ref.graphs.graph": ("Graph", "Node"),
     "fcpts_ref.graphs.network": ("Network",),
+    "fcpts_ref.interchange.weights": ("load_weights",),
     "fcpts_ref.pruning.method": ("Result",),
     "fcpts_ref.pruning.registry": ("sparsify",),
 }

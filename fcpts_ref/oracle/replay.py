@@ -135,7 +135,7 @@ def _check_work(graph: Graph, batch: int) -> None:
     if 8 * numbers > MAX_WORK:
         raise InputError(
             f"a step on {batch} images of network {graph.name!r} has {numbers:.3g} activations; "
-            "use fewer images in a step (--batch-size)"
+            "use fewer images in a step, as by 'fcpts-ref trace --batch-size'"
         )
 
 

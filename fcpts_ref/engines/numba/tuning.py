@@ -21,6 +21,7 @@ CONVOLUTION = "python -m bench convolution"
 CROSSOVER = "python -m bench crossover"
 TRANSFORMER = "python -m bench transformer"
 PROFILE = "python -m bench profile"
+LAYERS = "python -m bench layers"
 MANY = REGISTERS >= 32
 
 
@@ -105,6 +106,14 @@ GRADIENT_TILE_WEIGHTS: Annotated[
     int,
     Tuned("weights", "kept weights whose gradients are summed at the same time", CONVOLUTION),
 ] = 6
+GRADIENT_TILES: Annotated[
+    tuple[tuple[int, int], ...],
+    Tuned(
+        "output channels, vectors",
+        "sizes of a tile of the dense weight gradient; the one that wastes least is taken",
+        LAYERS,
+    ),
+] = ((4, 6), (6, 4), (8, 3), (12, 1)) if MANY else ((4, 3), (4, 2), (8, 1))
 WINOGRAD_TILE_ROWS: Annotated[
     int,
     Tuned(
@@ -116,6 +125,11 @@ WINOGRAD_GRADIENT_ROWS: Annotated[
 ] = 8 if MANY else 4
 
 # Work that is done at a time, so that it stays in a cache
+
+PANEL_BYTES: Annotated[
+    int,
+    Tuned("bytes", "rows of a dense kernel's panel: a fifth of a level-2 cache", LAYERS),
+] = 196608
 
 GRADIENT_CACHE_BYTES: Annotated[
     int,
@@ -158,10 +172,15 @@ PRODUCT_PARTS: Annotated[
     int,
     Tuned("blocks", "greatest number of blocks of a product that threads share", TRANSFORMER),
 ] = 16
-PRODUCT_ROWS: Annotated[
+PRODUCT_SIDE: Annotated[
     int,
-    Tuned("rows", "least rows of such a block: every one packs the other matrix", TRANSFORMER),
-] = 192
+    Tuned(
+        "rows or columns",
+        "longer side of a product from which on it is divided in two, and a quarter of the side of "
+        "more blocks: every block packs the other matrix",
+        TRANSFORMER,
+    ),
+] = 384
 ATTENTION_PARTS: Annotated[
     int,
     Tuned(
@@ -175,6 +194,36 @@ ROW_PARTS: Annotated[
 ] = 8
 
 # How work is divided among threads and sums
+
+GRADIENT_PANEL_PIXELS: Annotated[
+    int, Tuned("pixels", "pixels of a panel of the dense weight gradient", LAYERS)
+] = 256
+GRADIENT_PANEL_SHARES: Annotated[
+    int,
+    Tuned(
+        "shares",
+        "least number of shares of a dense weight gradient: where there are fewer panels of "
+        "columns, the images are divided into parts",
+        LAYERS,
+    ),
+] = 16
+PANEL_SHARES: Annotated[
+    int,
+    Tuned(
+        "shares",
+        "least number of shares of a dense kernel's work: where there are fewer panels of pixels, "
+        "each is packed for several parts of the output channels",
+        LAYERS,
+    ),
+] = 32
+PART_BLOCKS: Annotated[
+    int,
+    Tuned(
+        "blocks of TILE_ROWS output channels",
+        "least number of them in such a part, so that packing costs little",
+        LAYERS,
+    ),
+] = 16
 
 KEPT_GRADIENT_PARTS: Annotated[
     int,
@@ -192,6 +241,10 @@ WINOGRAD_GRADIENT_PARTS: Annotated[
     int,
     Tuned("parts of the batch", "greatest number of parts of Winograd's weight gradient", STEP),
 ] = 4
+SWEEP_PIECE: Annotated[
+    int,
+    Tuned("weights", "piece of a layer that a thread sweeps over at a time", TRANSFORMER),
+] = 2**19
 THREAD_RANGES: Annotated[
     int,
     Tuned(

@@ -1,156 +1,130 @@
-"""Convolution with all weights: kernels that keep a tile of sums in registers.
+"""Convolution with all weights, for layers that ``winograd`` does not suit.
 
-Shapes: source (N, C, PLANE), target (N, K, PLANE), tables as in ``taps.Taps``, ``tiling`` and
-``epilogue`` as in ``tiling``.
+Each group of the table is a product of matrices, (rows, J) and (J, pixels): the second is packed
+into panels (see ``panels``).  Shapes: source (N, C, PLANE), target (N, K, PLANE), tables as in
+``taps.Taps``, ``epilogue`` as in ``tiling``.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from fcpts_ref.engines.numba.convolution.panels import find_pieces, pack_panel
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.pointwise.activation import clamp
+from fcpts_ref.engines.numba.simd.channels_last import aligned_rows
 from fcpts_ref.engines.numba.simd.register_tiles import (
-    broadcast_as,
-    dot_products,
-    load_as,
+    load_tile,
     outer_product,
-    take,
     zero_tile,
 )
-from fcpts_ref.engines.numba.simd.vectors import add, apply_mask, store, sum_lanes
-from fcpts_ref.engines.numba.tuning import TILE_ROWS
+from fcpts_ref.engines.numba.simd.vectors import (
+    add,
+    broadcast,
+    itemsize,
+    load,
+    store,
+    store_first,
+)
+from fcpts_ref.engines.numba.tuning import PANEL_BYTES, TILE_ROWS
 
 
 @compiled
-def pack_weights(weight: Any, positions: Any, packed: Any) -> None:
-    """packed[i] = weight[positions[i]], zero where positions[i] is -1; all flat."""
-    for i in range(positions.size):
-        packed[i] = weight[positions[i]] if positions[i] >= 0 else 0
+def pack_weights(weight: Any, taps: Any, packed: Any) -> None:
+    """packed (G, BLOCKS, J, TILE_ROWS) = the weights of a table in the order of the kernel.
 
-
-@compiled_part
-def pace_of(tiling: Any) -> int:
-    """Elements from a vector to the next one."""
-    return len(tiling.LANES) if tiling.step is None else tiling.step
-
-
-@compiled_part
-def store_tile(
-    tile: Any, tiling: Any, target: Any, at: int, row: int, rows: int, first: int, epilogue: Any
-) -> None:
-    """Write the rows of a tile that exist, and its vectors; border lanes stay zero.
-
-    What is written is clamp(value + bias (+ residual)), see ``tiling.Epilogue``.
-    at: where its first vector goes; row: channel of its first row, of which ``rows`` are left;
-    first: number of its first vector.
+    weight: flat.  Rows beyond the last output channel are zero.
     """
-    width, pace, plane, mask = len(tiling.N_VECTORS), pace_of(tiling), target.shape[2], tiling.mask
-    bias, residual, bounds = epilogue.bias, epilogue.residual, epilogue.bounds
-    vectors, has_residual = tiling.vectors - first, epilogue.has_residual
-    for i, value in enumerate(tile):
-        m, v = i // width, i % width
-        if m < rows and v < vectors:
-            here = at + m * plane + v * pace
-            if has_residual:
-                value = add(value, load_as(value, residual, here))
-            value = add(value, broadcast_as(value, bias, row + m))
-            low, high = broadcast_as(value, bounds, 0), broadcast_as(value, bounds, 1)
-            value = clamp(value, low, high)
-            store(target, here, apply_mask(value, mask, (first + v) * pace))
+    for_each(packed.shape[0] * packed.shape[1], _pack_block, weight, taps, packed)
+
+
+@compiled_part
+def _pack_block(item: int, weight: Any, taps: Any, packed: Any) -> None:
+    g, block = item // packed.shape[1], item % packed.shape[1]
+    columns, target = taps.columns[g], packed[g, block]
+    for m in range(TILE_ROWS):
+        row = block * TILE_ROWS + m
+        for j in range(taps.counts[g]):
+            target[j, m] = weight[columns[j] + row * taps.pace] if row < taps.rows else 0
 
 
 @compiled
 def dense_correlation(
-    source: Any, target: Any, weights: Any, offsets: Any, counts: Any, rows: int, tiling: Any,
+    source: Any, target: Any, weights: Any, offsets: Any, counts: Any, rows: int, pixels: Any,
     epilogue: Any,
 ) -> None:  # fmt: skip
     """target[n, g * rows + m] = sum over j of weights[g, m, j] * source shifted by offsets[g, j].
 
-    weights: (G, BLOCKS, J, TILE_ROWS), packed.
+    weights: (G, BLOCKS, J, TILE_ROWS), packed; offsets: flat; pixels: see ``panels.Pixels``.
 
-    Threads share the (image, tile of vectors) pairs.  A piece of the source stays in the
-    first-level cache while all blocks of TILE_ROWS output channels are made from it; the
-    innermost loop goes over the taps, each one outer product of weights and vectors.
+    Threads share the panels, and parts of their output channels.  Rows of a panel that fit into the
+    second-level cache meet all blocks of TILE_ROWS output channels, then the next rows; sums wait
+    in that cache.
     """
-    pieces = (tiling.vectors + len(tiling.N_VECTORS) - 1) // len(tiling.N_VECTORS)
+    width = len(pixels.N_VECTORS) * len(pixels.LANES)
+    panels = (len(source) * pixels.height * pixels.width + width - 1) // width
     for_each(
-        len(source) * pieces, _correlate_piece,
-        pieces, source, target, weights, offsets, counts, rows, tiling, epilogue,
+        panels * pixels.parts, _correlate_panel,
+        source, target, weights, offsets, counts, rows, pixels, epilogue,
     )  # fmt: skip
 
 
 @compiled_part
-def _correlate_piece(
-    item: int, pieces: int, source: Any, target: Any, weights: Any, offsets: Any, counts: Any,
-    rows: int, tiling: Any, epilogue: Any,
+def _correlate_panel(
+    item: int, source: Any, target: Any, weights: Any, offsets: Any, counts: Any, rows: int,
+    pixels: Any, epilogue: Any,
 ) -> None:  # fmt: skip
-    _, channels, plane = source.shape
-    _, K, target_plane = target.shape
     groups, blocks, columns, _ = weights.shape
-    pace, N_VECTORS = pace_of(tiling), tiling.N_VECTORS
-    n, first = item // pieces, item % pieces * len(tiling.N_VECTORS)
-    at_source = n * channels * plane + first * pace
-    for g in range(groups):
-        for block in range(blocks):
-            tile = zero_tile(source, tiling.N_VECTORS, TILE_ROWS, tiling.LANES)
-            at_weight = (g * blocks + block) * columns * TILE_ROWS
-            for j in range(counts[g]):
-                at = at_source + offsets[g, j]
-                tile = outer_product(
-                    tile, N_VECTORS, weights, at_weight + j * TILE_ROWS, source, at, tiling.step
-                )
-            row = g * rows + block * TILE_ROWS
-            store_tile(
-                tile, tiling, target, (n * K + row) * target_plane + first * pace,
-                row, rows - block * TILE_ROWS, first, epilogue,
-            )  # fmt: skip
-
-
-@compiled
-def dense_weight_gradient(
-    dy: Any, x: Any, offsets: Any, counts: Any, rows: int, tiling: Any, chunk: int, dweight: Any
-) -> None:
-    """dweight[g, m, j] = sum over images and pixels of dy[n, g * rows + m] * x at offsets[g, j].
-
-    dweight: (G, rows, J), rows >= TILE_ROWS; offsets padded to a multiple of N_VECTORS.
-    dy is zero in the border lanes, so whatever x has there does not count.
-
-    Threads share the blocks of TILE_ROWS output channels, the last one moved back to end with
-    the last channel.  Within a chunk of images the sums of one (block, N_VECTORS columns) tile
-    stay in registers; their lanes are summed at its end.
-    """
-    blocks = (rows + TILE_ROWS - 1) // TILE_ROWS
-    dweight[:] = 0
-    for_each(
-        len(offsets) * blocks, _gradient_of_block,
-        blocks, dy, x, offsets, counts, rows, tiling, chunk, dweight,
-    )  # fmt: skip
+    width = len(pixels.N_VECTORS) * len(pixels.LANES)
+    number, part = item // pixels.parts, item % pixels.parts
+    last = min((number + 1) * width, len(source) * pixels.height * pixels.width)
+    pieces = find_pieces(number * width, last, pixels, source, target)
+    depth = min(columns, PANEL_BYTES // (width * itemsize(source)))
+    panel = aligned_rows(depth + 1, width, source)
+    units = groups * blocks
+    begin, end = part * units // pixels.parts, (part + 1) * units // pixels.parts
+    waiting = min(end - begin, blocks) if columns > depth else 1  # blocks whose sums are kept
+    sums = aligned_rows(waiting * TILE_ROWS + 1, width, source)
+    for g in range(begin // blocks, (end + blocks - 1) // blocks):
+        low, high = max(begin - g * blocks, 0), min(end - g * blocks, blocks)
+        for first in range(0, max(counts[g], 1), depth):
+            count = min(depth, counts[g] - first)
+            pack_panel(source, pieces, offsets, g * columns + first, count, panel)
+            for block in range(low, high):
+                at_sums = (block - low) * TILE_ROWS * width if columns > depth else 0
+                tile = zero_tile(source, pixels.N_TILE, 1, pixels.LANES)
+                if first > 0:
+                    tile = load_tile(sums, at_sums, pixels.N_TILE, pixels.LANES)
+                at_weight = ((g * blocks + block) * columns + first) * TILE_ROWS
+                for j in range(count):
+                    tile = outer_product(
+                        tile, pixels.N_VECTORS, weights, at_weight + j * TILE_ROWS, panel,
+                        j * width, None,
+                    )  # fmt: skip
+                for i, value in enumerate(tile):
+                    store(sums, at_sums + i * len(pixels.LANES), value)
+                if first + depth >= counts[g]:
+                    left = min(TILE_ROWS, rows - block * TILE_ROWS)
+                    row = g * rows + block * TILE_ROWS
+                    write_rows(sums, at_sums, width, pieces, target, row, left, epilogue)
 
 
 @compiled_part
-def _gradient_of_block(
-    item: int, blocks: int, dy: Any, x: Any, offsets: Any, counts: Any, rows: int, tiling: Any,
-    chunk: int, dweight: Any,
-) -> None:  # fmt: skip
-    images, K, dy_plane = dy.shape
-    _, channels, plane = x.shape
-    pace, width = pace_of(tiling), len(tiling.N_VECTORS)
-    g, block = item // blocks, item % blocks
-    m0 = min(block * TILE_ROWS, rows - TILE_ROWS)
-    for start in range(0, images, chunk):
-        for j0 in range(0, counts[g], width):
-            shifts = take(offsets, g * offsets.shape[1] + j0, tiling.N_VECTORS)
-            tile = zero_tile(x, tiling.N_VECTORS, TILE_ROWS, tiling.LANES)
-            for n in range(start, min(start + chunk, images)):
-                at_dy = (n * K + g * rows + m0) * dy_plane
-                at_x = n * channels * plane
-                for v in range(tiling.vectors):
-                    tile = dot_products(
-                        tile, dy, at_dy + v * pace, dy_plane, x, at_x + v * pace, shifts
-                    )
-            for i, value in enumerate(tile):
-                m, j = m0 + i // width, j0 + i % width
-                if m >= block * TILE_ROWS and j < counts[g]:
-                    dweight[g, m, j] += sum_lanes(value)
+def write_rows(
+    sums: Any, at: int, width: int, pieces: Any, target: Any, row: int, rows: int, epilogue: Any
+) -> None:
+    """Write clamp(sum + bias (+ residual)) of some output channels, see ``tiling.Epilogue``.
+
+    sums: a row of a panel for each; row: channel of the first one.
+    """
+    plane, residual, has_residual = target.shape[2], epilogue.residual, epilogue.has_residual
+    low, high = broadcast(epilogue.bounds, 0), broadcast(epilogue.bounds, 1)
+    for m in range(rows):
+        bias = broadcast(epilogue.bias, row + m)
+        for i in range(len(pieces)):
+            here = pieces[i, 1] + (row + m) * plane
+            value = load(sums, at + m * width + pieces[i, 2])
+            if has_residual:
+                value = add(value, load(residual, here))
+            store_first(target, here, clamp(add(value, bias), low, high), pieces[i, 3])

@@ -8,21 +8,20 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.engines.numba.convolution.correlation import Correlation
-from fcpts_ref.engines.numba.convolution.dense import dense_weight_gradient
+from fcpts_ref.engines.numba.convolution.dense_gradient import DenseGradient
 from fcpts_ref.engines.numba.convolution.kept_weights import KeptWeights
 from fcpts_ref.engines.numba.convolution.row_plan import RowGradient
 from fcpts_ref.engines.numba.convolution.sparse import add_chunks, masked_weight_gradient
 from fcpts_ref.engines.numba.convolution.taps import Scheme
 from fcpts_ref.engines.numba.convolution.tiling import flat_tiling
 from fcpts_ref.engines.numba.convolution.winograd.plan import WinogradGradient, suits_winograd
-from fcpts_ref.engines.numba.memory.layout import Scratch, round_up
+from fcpts_ref.engines.numba.memory.layout import Scratch
 from fcpts_ref.engines.numba.simd.types import static_size
 from fcpts_ref.engines.numba.tuning import (
     GRADIENT_CACHE_BYTES,
     GRADIENT_TILE_WEIGHTS,
     KEPT_GRADIENT_PARTS,
     TILE_ROWS,
-    TILE_VECTORS,
 )
 
 Array = NDArray[Any]
@@ -35,7 +34,12 @@ class WeightGradient:
     """
 
     def __init__(
-        self, scheme: Scheme, forward: Correlation, dtype: DTypeLike, scratch: Scratch
+        self,
+        scheme: Scheme,
+        forward: Correlation,
+        images: int,
+        dtype: DTypeLike,
+        scratch: Scratch,
     ) -> None:
         source, target, taps = scheme.source, scheme.target, forward.taps
         self.scratch = scratch
@@ -46,13 +50,11 @@ class WeightGradient:
         self.by_rows = RowGradient(forward.rows) if forward.rows else None
         self.tiling = flat_tiling(target, dtype)
         self.kept_tiling = self.tiling._replace(N_VECTORS=static_size(GRADIENT_TILE_WEIGHTS))
-        G, J = taps.offsets.shape
-        self.offsets = np.zeros((G, round_up(J, TILE_VECTORS)), np.int64)
-        self.offsets[:, :J] = taps.offsets
+        self.by_panels: DenseGradient | None = None
+        if self.blocked and not self.winograd:
+            self.by_panels = DenseGradient(taps, target, images, dtype, scratch)
         itemsize = np.dtype(dtype).itemsize
-        tile_bytes = itemsize * (TILE_ROWS * target.plane + 2 * source.plane)
-        self.chunk = max(1, GRADIENT_CACHE_BYTES // tile_bytes)
-        channels = scheme.weight_shape[1] * G * scheme.components
+        channels = scheme.weight_shape[1] * len(taps.offsets) * scheme.components
         image_bytes = itemsize * (taps.channels * target.plane + channels * source.plane)
         self.kept_chunk = max(1, GRADIENT_CACHE_BYTES // image_bytes)
 
@@ -71,10 +73,8 @@ class WeightGradient:
         if self.winograd is not None:
             self.winograd.run(dy, source, dweight, self.scratch)
             return
-        dense_weight_gradient(
-            dy, source, self.offsets, self.taps.counts, self.rows, self.tiling, self.chunk,
-            dweight.reshape(self.taps.positions.shape),
-        )  # fmt: skip
+        assert self.by_panels is not None, "few output channels go by the list of their weights"
+        self.by_panels.run(dy, source, dweight)
 
     def masked(self, kept: KeptWeights, dy: Array, source: Array, dweight: Array) -> None:
         """The listed weights; zero elsewhere."""
@@ -84,6 +84,7 @@ class WeightGradient:
         images = dy.shape[0]
         chunk = max(1, min(self.kept_chunk, -(-images // KEPT_GRADIENT_PARTS)))
         chunks = max(1, -(-images // chunk))
-        partial = np.empty((chunks, *kept.offsets.shape), dweight.dtype)
+        shape = chunks, *kept.offsets.shape
+        partial = self.scratch.take(shape, dweight.dtype, "gradient")
         masked_weight_gradient(dy, source, kept, self.kept_tiling, chunk, partial)
         add_chunks(partial, kept, dweight.reshape(-1))

@@ -8,12 +8,50 @@ from __future__ import annotations
 
 from typing import Any
 
-from fcpts_ref.engines.numba.convolution.dense import pace_of, store_tile
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
+from fcpts_ref.engines.numba.pointwise.activation import clamp
 from fcpts_ref.engines.numba.pointwise.partial_sums import image_sums
-from fcpts_ref.engines.numba.simd.register_tiles import dot_products, outer_product, take, zero_tile
-from fcpts_ref.engines.numba.simd.vectors import sum_lanes
+from fcpts_ref.engines.numba.simd.register_tiles import (
+    broadcast_as,
+    dot_products,
+    load_as,
+    outer_product,
+    take,
+    zero_tile,
+)
+from fcpts_ref.engines.numba.simd.vectors import add, apply_mask, store, sum_lanes
+
+
+@compiled_part
+def pace_of(tiling: Any) -> int:
+    """Elements from a vector to the next one."""
+    return len(tiling.LANES) if tiling.step is None else tiling.step
+
+
+@compiled_part
+def store_tile(
+    tile: Any, tiling: Any, target: Any, at: int, row: int, rows: int, first: int, epilogue: Any
+) -> None:
+    """Write the rows of a tile that exist, and its vectors; border lanes stay zero.
+
+    What is written is clamp(value + bias (+ residual)), see ``tiling.Epilogue``.
+    at: where its first vector goes; row: channel of its first row, of which ``rows`` are left;
+    first: number of its first vector.
+    """
+    width, pace, plane, mask = len(tiling.N_VECTORS), pace_of(tiling), target.shape[2], tiling.mask
+    bias, residual, bounds = epilogue.bias, epilogue.residual, epilogue.bounds
+    vectors, has_residual = tiling.vectors - first, epilogue.has_residual
+    for i, value in enumerate(tile):
+        m, v = i // width, i % width
+        if m < rows and v < vectors:
+            here = at + m * plane + v * pace
+            if has_residual:
+                value = add(value, load_as(value, residual, here))
+            value = add(value, broadcast_as(value, bias, row + m))
+            low, high = broadcast_as(value, bounds, 0), broadcast_as(value, bounds, 1)
+            value = clamp(value, low, high)
+            store(target, here, apply_mask(value, mask, (first + v) * pace))
 
 
 @compiled

@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 from fcpts_ref.engines.numba.jit.compilation import compiled_part
 from fcpts_ref.engines.numba.jit.host import VECTOR_BYTES
 from fcpts_ref.engines.numba.memory.layout import ALIGNMENT
-from fcpts_ref.engines.numba.simd.emit import constant, emit_load, emit_shuffle, emit_store
+from fcpts_ref.engines.numba.simd.emit import constant, emit_load, emit_store, emit_transposed
 from fcpts_ref.engines.numba.simd.types import VectorType
 from fcpts_ref.engines.numba.simd.vectors import itemsize
 
@@ -64,24 +64,10 @@ def transpose_block(
             row = builder.select(inside, constant(i), last)
             at = builder.add(args[1], builder.mul(row, args[2]))
             values.append(emit_load(context, builder, a, args[0], at))
-        for j, value in enumerate(_transposed(builder, values)):
+        for j, value in enumerate(emit_transposed(builder, values)):
             at = builder.add(args[5], builder.mul(args[6], constant(j)))
             emit_store(context, builder, b, args[4], at, value)
         return context.get_dummy_value()
 
     index = types.intp
     return types.void(a, index, index, index, b, index, index), generate
-
-
-def _transposed(builder: Any, values: list[Any]) -> list[Any]:
-    """Rows to columns: zip the first half of the vectors with the second, log2(lanes) times."""
-    lanes = len(values)
-    picks = [i // 2 + i % 2 * lanes for i in range(2 * lanes)]
-    size = 1
-    while size < lanes:
-        zipped = []
-        for a, b in zip(values[: lanes // 2], values[lanes // 2 :], strict=True):
-            zipped.append(emit_shuffle(builder, a, b, picks[:lanes]))
-            zipped.append(emit_shuffle(builder, a, b, picks[lanes:]))
-        values, size = zipped, 2 * size
-    return values

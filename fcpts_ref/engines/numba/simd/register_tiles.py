@@ -21,6 +21,8 @@ from fcpts_ref.engines.numba.simd.emit import (
     emit_load,
     emit_multiply_add,
     emit_shuffle,
+    emit_store,
+    emit_transposed,
 )
 from fcpts_ref.engines.numba.simd.types import VectorType
 
@@ -70,6 +72,20 @@ def zero_tile(typing: Any, array: Any, N_VECTORS: Any, rows: Any, LANES: Any) ->
         return context.make_tuple(builder, tile, [zero] * tile.count)
 
     return tile(array, N_VECTORS, rows, LANES), generate
+
+
+@intrinsic
+def load_tile(typing: Any, array: Any, index: Any, N_TILE: Any, LANES: Any) -> Any:
+    """len(N_TILE) vectors that follow each other from array[index] on."""
+    vector = VectorType(array.dtype, LANES.count)
+    tile = types.UniTuple(vector, N_TILE.count)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        at = [builder.add(args[1], constant(i * vector.lanes)) for i in range(tile.count)]
+        values = [emit_load(context, builder, array, args[0], i, vector.lanes) for i in at]
+        return context.make_tuple(builder, tile, values)
+
+    return tile(array, types.intp, N_TILE, LANES), generate
 
 
 @intrinsic
@@ -193,6 +209,30 @@ def _outer_product(
             i = m * columns + v
             sums[i] = emit_multiply_add(builder, weight, inputs[v], sums[i])
     return context.make_tuple(builder, kind, sums)
+
+
+@intrinsic
+def transpose_rows(
+    typing: Any, a: Any, at_a: Any, offsets: Any, first: Any, b: Any, at_b: Any, pace: Any
+) -> Any:
+    """b[at_b + j * pace + i] = a[at_a + offsets[first + i] + j], i and j up to a vector's lanes."""
+    vector = VectorType(a.dtype)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = []
+        for i in range(vector.lanes):
+            place = builder.add(args[3], constant(i))
+            shift = builder.load(emit_address(context, builder, offsets, args[2], place))
+            shift = context.cast(builder, shift, offsets.dtype, types.intp)
+            at = builder.add(args[1], shift)
+            values.append(emit_load(context, builder, a, args[0], at))
+        for j, value in enumerate(emit_transposed(builder, values)):
+            at = builder.add(args[5], builder.mul(args[6], constant(j)))
+            emit_store(context, builder, b, args[4], at, value)
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(a, index, offsets, index, b, index, index), generate
 
 
 @intrinsic

@@ -25,6 +25,7 @@ from fcpts_ref.engines.numba.simd.emit import (
     emit_multiply_add,
     emit_shuffle,
     emit_store,
+    emit_store_first,
 )
 from fcpts_ref.engines.numba.simd.types import VectorType
 
@@ -59,6 +60,18 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), generate
+
+
+@intrinsic
+def store_first(typing: Any, array: Any, index: Any, vector: Any, count: Any) -> Any:
+    """``store`` of the first ``count`` lanes alone: what follows them in memory stays as it is."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        target, at, value, wanted = args
+        emit_store_first(context, builder, array, target, at, value, wanted)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector, types.intp), generate
 
 
 @intrinsic
@@ -110,6 +123,16 @@ def multiply(typing: Any, a: Any, b: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fmul(*args)
+
+    return a(a, b), generate
+
+
+@intrinsic
+def divide(typing: Any, a: Any, b: Any) -> Any:
+    """a / b"""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fdiv(*args)
 
     return a(a, b), generate
 
