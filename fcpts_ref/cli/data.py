@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fcpts_ref.cli.packing import PICTURES, add_packing_options, prepare_pictures
-from fcpts_ref.cli.stored import add_list
 from fcpts_ref.cli.sources import add_home_option
+from fcpts_ref.cli.stored import add_list
 from fcpts_ref.data.cifar import read_cifar_archive, to_dataset
 from fcpts_ref.data.dataset import Dataset, read_dataset, write_dataset
 from fcpts_ref.data.download import download_archive

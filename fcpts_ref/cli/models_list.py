@@ -74,7 +74,9 @@ def describe_architectures() -> Iterator[dict[str, Any]]:
         for shortcut in dict.fromkeys(layout.settings.get("shortcut") for layout in row.layouts):
             graph = row.graph(shortcut=shortcut)
             shapes = graph.parameter_shapes
-            sources = [one.source for one in row.layouts if one.settings.get("shortcut") == shortcut]
+            sources = [
+                one.source for one in row.layouts if one.settings.get("shortcut") == shortcut
+            ]
             yield {
                 "name": name,
                 "shortcut": shortcut,

@@ -79,7 +79,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     groups[PRUNING].add_argument(
         "--layer-rates",
         metavar="FILE",
-        help="fix the rates of layers by a TOML file with lines such as \"layer1.*\" = 0.8; "
+        help='fix the rates of layers by a TOML file with lines such as "layer1.*" = 0.8; '
         "--layer-rate overrides it",
     )
     add_method_options(parser)

@@ -171,9 +171,7 @@ def find_network(
         network, chosen = imported.network, preprocessing_of(imported, chosen)
     else:
         network, provenance = read_network(network_path(name, home))
-        _refuse_foreign_options(
-            name, mean=mean, std=std, shortcut=shortcut, normalise=normalise
-        )
+        _refuse_foreign_options(name, mean=mean, std=std, shortcut=shortcut, normalise=normalise)
         chosen = chosen or stored_preprocessing(provenance)
     if preprocess is None and dataset.image_shape == network.graph.input_shape:
         chosen = None

@@ -69,17 +69,21 @@ NUMPY = Arithmetic(
 )
 
 
-def arithmetic(engine: str) -> Arithmetic:
-    """Return the functions of an engine, "numpy" or "numba"."""
+def arithmetic(engine: str, threads: int | None = None) -> Arithmetic:
+    """Return the functions of an engine, "numpy" or "numba".
+
+    threads: of "numba", by default all cores; results do not depend on them.
+    """
     if engine == "numpy":
         return NUMPY
+    from fcpts_ref.engines.numba.jit.threads import limited
     from fcpts_ref.engines.numba.pruning import (  # compiles on import: only on demand
         equations,
         optim,
         projection,
     )
 
-    return Arithmetic(
+    functions: tuple[Callable[..., Any], ...] = (
         equations.masked_weight,
         equations.threshold_gradient,
         equations.spread,
@@ -88,3 +92,4 @@ def arithmetic(engine: str) -> Arithmetic:
         optim.sgd_step,
         projection.projection_factor,
     )
+    return Arithmetic(*(limited(function, threads) for function in functions))

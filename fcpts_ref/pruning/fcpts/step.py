@@ -6,7 +6,7 @@ thresholds are always float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -126,12 +126,16 @@ def step(
         if conventions.reconstruction_moves_thresholds:  # convention 3
             dt = dt + _reconstruction_part(problem, W, U, t, gradients, observe)
         dt = see("dthreshold", dt)
-    gradients |= _weight_gradients(W, t, M, gradients, names, conventions, see)
+    buffers = dict(passed.buffers)
+    del passed, sparse  # large networks: nothing is held that the descent does not read
+    for name, dW in _weight_gradients(W, t, M, gradients, names, conventions, see):
+        gradients[name] = dW
+    del M
 
     # 3. Gradient descent
     new = _descend(problem, state, gradients, dt, t, conventions, rate_factor, see)
     new = _controlled(new, problem, conventions, control, learn_rates)
-    new = replace(new, buffers=dict(passed.buffers))
+    new = replace(new, buffers=buffers)
     see("new_thresholds", thresholds_of(new.threshold_parameters, conventions))
     record = {
         "reconstruction_loss": float(L_rec),
@@ -279,17 +283,15 @@ def _weight_gradients(
     names: tuple[str, ...],
     conventions: Conventions,
     see: Observe,
-) -> dict[str, Array]:
-    """Return dL/dW = M * dL/dW_sparse, plus the gradient through the mask if convention 4 asks."""
-    result = {}
+) -> Iterator[tuple[str, Array]]:
+    """Yield dL/dW = M * dL/dW_sparse, plus the gradient through the mask if convention 4 asks."""
     for i, name in enumerate(names):
         dsparse = see(f"dsparse_weight/{name}", gradients[name])
         dW = dsparse * M[name]
         if conventions.mask_gradient_reaches_weights:  # dM/dW = -sgn(w) dM/dt
             dM_dt = equations.mask_threshold_gradient(W[name], t[i])
             dW = dW - dsparse * W[name] * dM_dt * np.sign(W[name])
-        result[name] = see(f"dweight/{name}", dW)
-    return result
+        yield name, see(f"dweight/{name}", dW)
 
 
 def _descend(

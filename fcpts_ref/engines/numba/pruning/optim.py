@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from fcpts_ref.checks import check_alike, real_number
 from fcpts_ref.engines.numba.jit.compilation import compiled
+from fcpts_ref.engines.numba.jit.share import pieces, share
+from fcpts_ref.engines.numba.tuning import SWEEP_PIECE
 from fcpts_ref.spec import optim as specification
 
 Array = NDArray[Any]
@@ -43,11 +45,17 @@ def sgd_step(
         return specification.sgd_step(parameter, masked, velocity, nesterov=nesterov, **settings)
     dtype, shape = parameter.dtype, parameter.shape
     new, new_velocity = np.empty(shape, dtype), np.empty(shape, dtype)
-    _sgd(
-        parameter.reshape(-1), gradient.reshape(-1), velocity.reshape(-1), factor.reshape(-1),
-        mask is not None, dtype.type(learning_rate), dtype.type(momentum),
-        dtype.type(weight_decay), nesterov, new.reshape(-1), new_velocity.reshape(-1),
-    )  # fmt: skip
+    flat = [array.reshape(-1) for array in (parameter, gradient, velocity, factor)]
+    results = [array.reshape(-1) for array in (new, new_velocity)]
+    rates = (dtype.type(rate) for rate in (learning_rate, momentum, weight_decay))
+    constants = (mask is not None, *rates, nesterov)
+    parts = pieces(parameter.size, SWEEP_PIECE)
+
+    def sweep(i: int) -> None:
+        given, made = ([array[parts[i]] for array in group] for group in (flat, results))
+        _sgd(*given, *constants, *made)
+
+    share(len(parts), sweep)
     return new, new_velocity
 
 

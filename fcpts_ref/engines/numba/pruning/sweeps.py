@@ -38,8 +38,8 @@ def mask(W: Any, M: Any, sparse: Any, t: float, at_threshold: Any, strict: bool)
 
 
 @compiled
-def spread(w: Any, sums: Any) -> Any:
-    """The unbiased standard deviation, exactly 0 if all are equal; sums: PARALLEL_SUMS zeros."""
+def total(w: Any, sums: Any) -> Any:
+    """The sum, the least and the greatest; sums: PARALLEL_SUMS zeros."""
     low, high = w[0], w[0]
     whole = w.size // PARALLEL_SUMS * PARALLEL_SUMS
     for first in range(0, whole, PARALLEL_SUMS):
@@ -49,10 +49,13 @@ def spread(w: Any, sums: Any) -> Any:
         sums[i - whole] += w[i]
     for i in range(w.size):
         low, high = min(low, w[i]), max(high, w[i])
-    mean = sums.sum() / w.size
-    if low == high and not math.isnan(mean):
-        return 0.0
-    sums[:] = 0
+    return sums.sum(), low, high
+
+
+@compiled
+def squares(w: Any, mean: Any, sums: Any) -> Any:
+    """The sum of the squared distances from the mean; sums: PARALLEL_SUMS zeros."""
+    whole = w.size // PARALLEL_SUMS * PARALLEL_SUMS
     for first in range(0, whole, PARALLEL_SUMS):
         for lane in range(PARALLEL_SUMS):
             difference = w[first + lane] - mean
@@ -60,7 +63,7 @@ def spread(w: Any, sums: Any) -> Any:
     for i in range(whole, w.size):
         difference = w[i] - mean
         sums[i - whole] += difference * difference
-    return math.sqrt(sums.sum() / (w.size - 1))
+    return sums.sum()
 
 
 @compiled

@@ -125,14 +125,14 @@ def _stack(t: Translator, node: OnnxNode, value: Value) -> str:
 def _broadcast_product(t: Translator, node: OnnxNode, left: Value, right: Value) -> Value:
     a, b = t.plain(node, left), t.plain(node, right)
     places = {len(v.axes) - axis for v in (a, b) if (axis := v.batch_axis) is not None}
-    if len(places) != 1 or min(places) < 3:
+    if len(places) > 1 or (a.batch > 1 and not places) or min(places, default=3) < 3:
         raise InputError(
             f"multiplies {shown_dims(a.dims)} by {shown_dims(b.dims)}; expected the batch first"
         )
     result = t.add(node, "matmul", [a.name, b.name])
     lead = np.broadcast_shapes(a.dims[:-2], b.dims[:-2])
     dims = (*lead, a.dims[-2], b.dims[-1])
-    return fresh(result, dims, len(dims) - places.pop(), left.batch)
+    return fresh(result, dims, len(dims) - places.pop() if places else None, left.batch)
 
 
 def softmax(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
@@ -157,8 +157,6 @@ def _softmax(t: Translator, node: OnnxNode, inputs: Inputs, operation: str) -> V
 
 def layer_normalization(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
     """LayerNormalization over the axes from one on."""
-    if any(node.outputs[1:]):
-        raise InputError("it has outputs for training: export the network in evaluation mode")
     x = value_of(inputs[0])
     over = x.axes[x.axis(node.settings.get("axis", -1)) :]
     shape = tuple(x.size(group) for group in over)
@@ -187,7 +185,7 @@ def _spread(constant: Constant, shape: tuple[int, ...]) -> Constant:
 def attention(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
     """Attention of opset 23, without masks and caches: (N, heads, T, d), or (N, T, heads d)."""
     settings = node.settings
-    plain = not any(inputs[3:]) and not any(node.outputs[1:])
+    plain = not any(inputs[3:]) and settings.get("softmax_precision", 1) == 1
     if not plain or settings.get("is_causal", 0) or settings.get("softcap", 0):
         raise InputError("it has a mask, a cache or a soft cap; expected plain attention")
     q, k, v = (value_of(known) for known in inputs[:3])
