@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import Place, Run, one_line
+from interchange.onnx_files.onnx_models import linear_model, onnx, save
+from interchange.onnx_files.onnx_run import assert_same, check, run_onnx
 
 from fcpts_ref.storage.network_files import read_network
-from tests.interchange.onnx_files.onnx_models import linear_model, onnx, save
-from tests.interchange.onnx_files.onnx_run import assert_same, check, run_onnx
 
 OMITTED = "--normalisation=omitted"
 

@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -110,10 +111,11 @@ def _joined(value: Value) -> Value:
     joined = {
         second
         for group in value.axes
-        for first, second in zip(group, group[1:], strict=False)
+        for first, second in pairwise(group)
         if first != BATCH and second == first + 1
     }
-    number, atoms = {BATCH: BATCH}, []
+    number = {BATCH: BATCH}
+    atoms: list[int] = []
     for atom, size in enumerate(value.atoms):
         if atom in joined:
             atoms[-1] *= size

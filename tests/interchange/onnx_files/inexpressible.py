@@ -7,7 +7,7 @@ REASONS: dict[str, str] = {
         test_*_uint[0-9]* test_*_int[0-9]* test_identity_opt test_identity_sequence
         test_edge_pad test_reflect_pad test_wrap_pad""",
     "Cast to integers, booleans, texts and 4- or 8-bit floats": "test_cast_*_to_*[!6T24E]*",
-    "Cast between floats, Dropout in inference, and others that change nothing: no node is left": """
+    "Cast between floats, Dropout in inference, others that change nothing: no node is left": """
         test_dropout_default test_dropout_default_[mr]* test_dropout_random_old
         test_unsqueeze_axis_0 test_reshape_negative_extended_dims""",
     "Dropout and BatchNormalization in training": """

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.interchange.onnx_files.onnx_models import (
+from fcpts_ref.errors import InputError
+from fcpts_ref.interchange.onnx.importing import import_onnx
+from interchange.onnx_files.onnx_models import (
     helper,
     linear_model,
     model,
@@ -19,9 +22,6 @@ from tests.interchange.onnx_files.onnx_models import (
     onnx,
     save,
 )
-
-from fcpts_ref.errors import InputError
-from fcpts_ref.interchange.onnx.importing import import_onnx
 
 F = np.float32
 
@@ -111,7 +111,8 @@ def with_function() -> Any:
 FLAT = node("Flatten", ["x"], "f")
 BAD: dict[str, tuple[Any, str]] = {
     "a cycle": (
-        lambda: model([node("Add", ["x", "b"], "a"), node("Relu", ["a"], "b"), node("Relu", ["b"], "y")]),
+        lambda: model([node("Add", ["x", "b"], "a"), node("Relu", ["a"], "b"),
+                       node("Relu", ["b"], "y")]),
         "a cycle through",
     ),
     "a cycle of one": (lambda: model([node("Add", ["x", "y"], "y")]), "a cycle through"),
@@ -123,7 +124,9 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "an old opset": (lambda: linear_model(opset=8), "opset 8; expected 9 to"),
     "a future opset": (lambda: linear_model(opset=99), "opset 99; expected 9 to"),
-    "a missing initialiser": (lambda: with_initialiser(renamed), "nothing makes the value 'fc.weight'"),
+    "a missing initialiser": (
+        lambda: with_initialiser(renamed), "nothing makes the value 'fc.weight'",
+    ),
     "wrong shapes": (lambda: with_initialiser(wrong_shape), "expected 191 features"),
     "two gigabytes claimed": (claims_two_gigabytes, "has 3,840 bytes; expected 2,147,483,648"),
     "a negative size": (lambda: with_initialiser(negative), "impossible shape"),
@@ -220,7 +223,7 @@ def _length(content: bytes) -> bytes:
 
 def test_long_chains_are_no_recursion(tmp_path: Path) -> None:
     names = ["x", *(f"v{i}" for i in range(20_000)), "y"]
-    nodes = [node("Identity", [a], b) for a, b in zip(names, names[1:], strict=False)]
+    nodes = [node("Identity", [a], b) for a, b in pairwise(names)]
     nodes[0] = node("Relu", ["x"], names[1])
     network = import_onnx(save(model(nodes), tmp_path / "a.onnx"), normalise="none").network
     assert len(network.graph.nodes) == 1

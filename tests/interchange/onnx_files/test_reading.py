@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.interchange.onnx_files.onnx_models import model, node, numpy_helper, onnx, save
-from tests.interchange.onnx_files.onnx_run import assert_same, run_onnx
-
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.onnx.exporting import export_onnx
 from fcpts_ref.interchange.onnx.importing import import_onnx
+from interchange.onnx_files.onnx_models import model, node, numpy_helper, onnx, save
+from interchange.onnx_files.onnx_run import assert_same, run_onnx
 
 RANDOM = np.random.default_rng(0)
 
@@ -64,7 +63,8 @@ GELU: dict[str, tuple[list[Any], dict[str, Any]]] = {
         {"r": number(2**0.5), "one": number(1), "half": number(0.5)},
     ),
     "by tanh": (
-        [node("Pow", ["x", "three"], "a"), node("Mul", ["a", "k"], "b"), node("Add", ["x", "b"], "c"),
+        [node("Pow", ["x", "three"], "a"), node("Mul", ["a", "k"], "b"),
+         node("Add", ["x", "b"], "c"),
          node("Mul", ["c", "r"], "d"), node("Tanh", ["d"], "e"), node("Add", ["e", "one"], "f"),
          node("Mul", ["x", "half"], "h"), node("Mul", ["h", "f"], "y")],
         {"three": number(3), "k": number(0.044715), "r": number((2 / np.pi) ** 0.5),
@@ -85,7 +85,8 @@ def test_gelu(form: str, tmp_path: Path) -> None:
 SWISH: dict[str, tuple[list[Any], dict[str, Any], str]] = {
     "silu": ([node("Sigmoid", ["x"], "a"), node("Mul", ["a", "x"], "y")], {}, "silu"),
     "hard-swish by HardSigmoid": (
-        [node("HardSigmoid", ["x"], "a", alpha=1 / 6), node("Mul", ["x", "a"], "y")], {}, "hard_swish",
+        [node("HardSigmoid", ["x"], "a", alpha=1 / 6), node("Mul", ["x", "a"], "y")],
+        {}, "hard_swish",
     ),
     "hard-swish by Clip": (
         [node("Add", ["x", "three"], "a"), node("Clip", ["a", "zero", "six"], "b"),
@@ -173,13 +174,16 @@ def test_a_bias_that_is_added_later(tmp_path: Path) -> None:
 
 LINEAR: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "Gemm": ([node("Gemm", ["f", "w", "b"], "y", transB=1)], {"w": array(5, 192), "b": array(5)}),
-    "Gemm, not transposed": ([node("Gemm", ["f", "w", "b"], "y")], {"w": array(192, 5), "b": array(1, 5)}),
+    "Gemm, not transposed": (
+        [node("Gemm", ["f", "w", "b"], "y")], {"w": array(192, 5), "b": array(1, 5)},
+    ),
     "Gemm, scaled": (
         [node("Gemm", ["f", "w", "b"], "y", transB=1, alpha=0.5, beta=2.0)],
         {"w": array(5, 192), "b": array(5)},
     ),
     "MatMul and Add": (
-        [node("MatMul", ["f", "w"], "a"), node("Add", ["b", "a"], "y")], {"w": array(192, 5), "b": array(5)},
+        [node("MatMul", ["f", "w"], "a"), node("Add", ["b", "a"], "y")],
+        {"w": array(192, 5), "b": array(5)},
     ),
     "MatMul of a transposed weight": (
         [node("Transpose", ["w"], "t", perm=[1, 0]), node("MatMul", ["f", "t"], "a"),
@@ -187,7 +191,8 @@ LINEAR: dict[str, tuple[list[Any], dict[str, Any]]] = {
         {"w": array(5, 192), "b": array(5)},
     ),
     "MatMul of a reshaped weight": (
-        [node("Squeeze", ["w", "axes"], "t"), node("MatMul", ["f", "t"], "a"), node("Add", ["a", "b"], "y")],
+        [node("Squeeze", ["w", "axes"], "t"), node("MatMul", ["f", "t"], "a"),
+         node("Add", ["a", "b"], "y")],
         {"w": array(1, 192, 5), "axes": np.array([0]), "b": array(5)},
     ),
 }  # fmt: skip
@@ -221,7 +226,7 @@ def test_shared_initialisers(tmp_path: Path) -> None:
     network = round_trip(proto, tmp_path / "a.onnx", ["convolution", "convolution"])
     again = tmp_path / "again.onnx"
     assert len(onnx.load(str(again)).graph.initializer) == 1
-    first, second = network.graph.prunable
+    _, second = network.graph.prunable
     changed = {**network.parameters, second: network.parameters[second] * np.float32(2)}
     network = replace(network, parameters=changed)
     export_onnx(again, network)
@@ -269,7 +274,8 @@ def test_shapes_are_computed(tmp_path: Path) -> None:
     """x.view(x.size(0), -1, 4): Shape, Gather, Unsqueeze, Concat, Reshape."""
     nodes = [
         node("Shape", ["x"], "s"), node("Gather", ["s", "zero"], "g"),
-        node("Unsqueeze", ["g"], "u", axes=[0]), node("Concat", ["u", "minus", "four"], "t", axis=0),
+        node("Unsqueeze", ["g"], "u", axes=[0]),
+        node("Concat", ["u", "minus", "four"], "t", axis=0),
         node("Reshape", ["x", "t"], "r"), node("MatMul", ["r", "w"], "y"),
     ]  # fmt: skip
     arrays = {"zero": np.array(0), "minus": np.array([-1]), "four": np.array([4]), "w": array(4, 5)}
