@@ -98,6 +98,16 @@ def test_extreme_values(name, settings, dtype):
     assert (np.abs(dx - slope) <= 64 * eps * np.maximum(np.abs(slope), 1)).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("name", "settings"), SMOOTH[:4])  # the others are zero at a kink
+def test_small_results_keep_their_digits(name, settings, dtype):
+    """GELU(-5) is -1.4e-6: to 64 units of itself, not of 1."""
+    x = np.linspace(-6, 6, 3001, dtype=dtype)[np.newaxis]
+    value, _ = _forward(name, [x], settings)
+    want = expected(name, [x], settings)
+    assert (np.abs(value - want) <= 64 * np.finfo(dtype).eps * np.abs(want)).all()
+
+
 @pytest.mark.parametrize(("name", "settings"), SMOOTH)
 @pytest.mark.parametrize("shape", [(1, 1, 3, 3), (1, 9)])
 def test_nan_stays_where_it_is(name, settings, shape):

@@ -16,7 +16,6 @@ from fcpts_ref.engines.numba.plan.pointwise_steps import Activation, Identity, P
 from fcpts_ref.engines.numba.plan.step import Run, Shapes, Step
 from fcpts_ref.engines.numba.plan.token_steps import (
     ClassToken,
-    Gelu,
     LayerNorm,
     PatchConvolution,
     Position,
@@ -205,7 +204,6 @@ TOKEN_STEPS: dict[str, type[Step]] = {
     "linear": TokenLinear,
     "convolution": PatchConvolution,
     "layer_norm": LayerNorm,
-    "gelu": Gelu,
     "transpose": Transpose,
     "class_token": ClassToken,
     "add_parameter": Position,
