@@ -281,7 +281,7 @@ def load_python_adapter(name: str) -> PythonAdapter:
     else:
         argument = f"--adapter {shlex.quote(name)}"
     try:
-        return PythonAdapter(_import_module(name), argument)
+        return PythonAdapter(import_module(name), argument)
     except (InputError, KeyboardInterrupt):
         raise
     except BaseException as error:  # SystemExit too: scripts end with sys.exit()
@@ -292,7 +292,7 @@ def load_python_adapter(name: str) -> PythonAdapter:
         ) from error
 
 
-def _import_module(name: str) -> ModuleType:
+def import_module(name: str) -> ModuleType:
     if not name.endswith(".py"):
         here = str(Path.cwd())
         if here not in sys.path:

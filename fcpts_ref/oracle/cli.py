@@ -113,6 +113,12 @@ def _add_gradcheck(subparsers: Any) -> None:
         description="Compare the hand-written derivative of every layer with its values: along "
         "random directions, by complex steps, and element by element.",
     )
+    parser.add_argument(
+        "--pairs",
+        metavar="MODULE",
+        help="Python module or .py file with a list PAIRS of (pair, inputs), such as\n"
+        "make_module_pair returns, in place of the layers of this package",
+    )
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument(
         "--directions", type=int, default=3, help="random directions per input (default: 3)"
@@ -200,6 +206,11 @@ def run_gradcheck(arguments: argparse.Namespace) -> int:
 
     if arguments.seed < 0:
         raise InputError(f"--seed {arguments.seed} is negative; expected 0 or more")
-    findings = check_all_layers(seed=arguments.seed, directions=arguments.directions)
+    if arguments.pairs is None:
+        findings = check_all_layers(seed=arguments.seed, directions=arguments.directions)
+    else:
+        from fcpts_ref.oracle.pairs import check_pairs
+
+        findings = check_pairs(arguments.pairs, arguments.seed, arguments.directions)
     print(format_json(findings) if arguments.json else format_table(findings))
     return OK if findings and all(finding.ok for finding in findings) else FAILED

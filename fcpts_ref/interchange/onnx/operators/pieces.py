@@ -219,15 +219,12 @@ def reduce_mean(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
         return x
     axes = {x.axis(axis) for axis in given} if given else set(range(len(x.axes)))
     group = tuple(atom for axis in sorted(axes) for atom in x.axes[axis])
-    if _pools(t, x, axes):
-        plain = t.plain(node, x)
-        name = t.add(node, "global_average_pool", [plain.name])
-        layout, sizes = fresh(name, (*x.dims[:2], 1, 1), 0, x.batch), [x.dims[1]]
-    elif not group:
-        name, layout, sizes = x.name, x, list(x.atoms)
-    else:
+    if _pools(t, x, group):
+        name = t.add(node, "global_average_pool", [x.name])
+        return viewed(name, x.atoms[:1], _kept(node, x, axes), x.batch)
+    if group:
         return _mean(t, node, x, axes, group)
-    return viewed(name, sizes, _kept(node, layout, axes), x.batch)
+    return viewed(x.name, x.atoms, _kept(node, x, axes), x.batch)
 
 
 def _mean(t: Translator, node: OnnxNode, x: Value, axes: set[int], group: Group) -> Value:
@@ -252,13 +249,7 @@ def _kept(node: OnnxNode, x: Value, axes: set[int]) -> list[Group]:
     return [group for axis, group in enumerate(groups) if keep or axis not in axes]
 
 
-def _pools(t: Translator, x: Value, axes: set[int]) -> bool:
-    """Whether the mean is that of all pixels of images (N, C, H, W) that are laid out so."""
-    ordered = [atom for group in x.axes for atom in group if atom != BATCH]
-    return (
-        len(x.axes) == 4
-        and axes == {2, 3}
-        and x.batch_axis == 0
-        and ordered == sorted(ordered)
-        and all(size > 1 for size in x.dims[1:])
-    )
+def _pools(t: Translator, x: Value, group: Group) -> bool:
+    """Whether the mean is that of all pixels of images, whose channels are first in ours."""
+    pixels = list(range(1, len(x.atoms)))
+    return len(t.shape(x)) == 3 and x.atoms[:1] == t.shape(x)[:1] and sorted(group) == pixels != []
