@@ -23,6 +23,7 @@ TARGETS: dict[str, dict[str, float]] = {
     "resnet18": {"inference 90 %": 0.4, "FCPTS paper 80 %": 0.7, "FCPTS released 80 %": 0.7},
     "resnet50": {"inference 90 %": 0.5, "FCPTS paper 80 %": 0.9, "FCPTS released 80 %": 0.9},
     "mobilenet_v2": {"FCPTS paper 80 %": 1.0, "FCPTS released 80 %": 1.0},
+    "vit_b_32": {},  # see ``transformer``
 }
 
 

@@ -1,7 +1,8 @@
 """Networks for images of 224 x 224 pixels, by the name that ``--network`` takes.
 
 ResNet-18 and ResNet-50 (He, Zhang, Ren and Sun, 2015; stride in the 3 x 3 convolution of a
-bottleneck) and MobileNetV2 (Sandler et al., 2018), with 1000 classes.
+bottleneck), MobileNetV2 (Sandler et al., 2018) and ViT-B/32 (Dosovitskiy et al., 2021), with 1000
+classes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fcpts_ref.architectures.registry import architecture
 from fcpts_ref.graphs.graph import IMAGES, LOGITS, Graph, Node
 
 CLASSES = 1000
@@ -103,4 +105,5 @@ NETWORKS: dict[str, Callable[[], Graph]] = {
     "resnet18": lambda: resnet("resnet18", (2, 2, 2, 2), 1),
     "resnet50": lambda: resnet("resnet50", (3, 4, 6, 3), 4),
     "mobilenet_v2": mobilenet_v2,
+    "vit_b_32": lambda: architecture("vit_b_32"),
 }

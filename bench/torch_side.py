@@ -53,7 +53,7 @@ class TorchNetwork(nn.Module):
             if weight is not None and node.operation == "convolution":
                 layer = self.layers[key]
                 value = F.conv2d(
-                    inputs[0], weight, None, layer.stride, layer.padding, groups=layer.groups
+                    inputs[0], weight, layer.bias, layer.stride, layer.padding, groups=layer.groups
                 )
             elif weight is not None:
                 value = F.linear(inputs[0], weight, self.layers[key].bias)
@@ -83,6 +83,20 @@ class TorchNetwork(nn.Module):
             return F.pad(x, (0, 0, 0, 0, attributes["before"], attributes["after"]))
         if operation == "global_average_pool":
             return x.mean((2, 3))
+        if operation == "flatten":
+            return x.flatten(attributes["axis"] + 1)
+        if operation == "transpose":
+            return x.permute(0, *(axis + 1 for axis in attributes["permutation"]))
+        if operation == "slice":
+            axis = attributes["axis"] + (attributes["axis"] >= 0)
+            return x.narrow(axis, attributes["start"], attributes["stop"] - attributes["start"])
+        if operation == "gelu":
+            return F.gelu(x, approximate=attributes["approximate"])
+        if operation == "attention":
+            heads = [
+                value.unflatten(2, (attributes["heads"], -1)).transpose(1, 2) for value in inputs
+            ]
+            return F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
         raise ValueError(f"no PyTorch twin of {operation!r} here")
 
 
@@ -201,12 +215,36 @@ def _layer(operation: str, attributes: Mapping[str, Any]) -> nn.Module | None:
         sizes = (attributes[n] for n in ("in_channels", "out_channels", "kernel"))
         settings = {name: attributes[name] for name in ("stride", "groups")}
         padding = attributes["padding"][:2]  # (top, left): these networks pad evenly
-        return nn.Conv2d(*sizes, padding=padding, **settings, bias=False)
+        return nn.Conv2d(*sizes, padding=padding, **settings, bias=attributes["bias"])
     if operation == "batch_norm":
         return nn.BatchNorm2d(attributes["channels"])
     if operation == "linear":
         return nn.Linear(attributes["in_features"], attributes["out_features"])
+    if operation == "layer_norm":
+        return nn.LayerNorm(attributes["shape"], eps=attributes["epsilon"])
+    if operation == "class_token":
+        return _ClassToken(attributes["features"])
+    if operation == "add_parameter":
+        return _Position(attributes["shape"])
     return None
+
+
+class _ClassToken(nn.Module):
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(features))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.token.expand(len(x), 1, -1), x], dim=1)
+
+
+class _Position(nn.Module):
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.parameter = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.parameter
 
 
 def _key(name: str) -> str:

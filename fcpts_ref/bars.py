@@ -22,6 +22,9 @@ class Bar(Protocol):
     @property
     def n(self) -> float: ...
 
+    @property
+    def total(self) -> float | None: ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *raised: Any) -> None: ...
@@ -74,7 +77,7 @@ class Lines:
     """A bar without a terminal: a line now and then, and none for what takes no time."""
 
     def __init__(self, description: str, total: float | None, unit: str, initial: float) -> None:
-        self._description, self._total, self._unit = description, total, unit
+        self._description, self.total, self._unit = description, total, unit
         self._begin, self._first, self.n = time.monotonic(), initial, initial
         self._next, self._more = self._begin + FIRST_LINE, ""
 
@@ -109,10 +112,10 @@ class Lines:
             return
         self._next = now + NEXT_LINE
         text, spent = f"{self.n:,.0f}", now - self._begin
-        if self._total:
-            text += f" of {self._total:,.0f} {self._unit} ({100 * self.n / self._total:.0f} %)"
+        if self.total:
+            text += f" of {self.total:,.0f} {self._unit} ({100 * self.n / self.total:.0f} %)"
         text += f", {spent:.0f} s"
-        if self._total and self.n > self._first:
-            left = spent * (self._total - self.n) / (self.n - self._first)
+        if self.total and self.n > self._first:
+            left = spent * (self.total - self.n) / (self.n - self._first)
             text += f", about {left:.0f} s left"
         print(f"{self._description}: {text}{self._more}", file=sys.stderr, flush=True)

@@ -92,6 +92,14 @@ def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
     raise InputError(f"{name} is {shown}; expected {' or '.join(map(repr, choices))}")
 
 
+def check_alike(**arrays: Any) -> None:
+    """Raise InputError unless the arrays, by their names, hold real numbers in one shape."""
+    shapes = {name: floating_array(array, name).shape for name, array in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise InputError(f"the shapes differ: {listed}; expected the same")
+
+
 def check_result(result: Any, name: str, reason: str) -> None:
     """Raise InputError if finite arguments led to NaN or infinity."""
     if not np.isfinite(result).all():

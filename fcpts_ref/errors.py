@@ -11,6 +11,11 @@ class InputError(ValueError):
     """
 
 
+def install(extra: str) -> str:
+    """Return how to install an optional package, for a message."""
+    return f"install it in a checkout of fcpts-ref with: pip install '.[{extra}]'"
+
+
 def shown(value: object) -> str:
     """Return a short printable description of a value from a file of unknown origin.
 

@@ -123,9 +123,10 @@ def _names() -> Iterator[tuple[str, str]]:
     yield from (("conv_head", "_conv_head"), ("bn2", "_bn1"), ("classifier", "_fc"))
 
 
+PRESET = "efficientnet-lite0"
 _OURS, _THEIRS = zip(*_names(), strict=True)
 LAYOUTS = (
-    Layout("efficientnet-lite-pytorch", table(_OURS, _THEIRS), normalise="lite"),
-    Layout("timm tf_efficientnet_lite0", normalise="half"),
+    Layout("efficientnet-lite-pytorch", table(_OURS, _THEIRS), normalise="lite", preprocess=PRESET),
+    Layout("timm tf_efficientnet_lite0", normalise="half", preprocess=PRESET),
 )
-SYMMETRIC_LAYOUTS = (Layout("timm efficientnet_lite0"),)
+SYMMETRIC_LAYOUTS = (Layout("timm efficientnet_lite0", preprocess="timm"),)

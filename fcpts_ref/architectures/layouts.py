@@ -53,6 +53,8 @@ class Layout:
     settings: arguments of the architecture that the source implies.
     normalise: the input normalisation of its published weights, for all classes or by their number.
     channel_order: the order of the colours that its first layer reads.
+    preprocess: the preset of ``data.preprocessing`` by which its published weights are evaluated,
+        for networks that read pictures of any size.
     """
 
     source: str
@@ -61,6 +63,7 @@ class Layout:
     settings: Mapping[str, Any] = field(default_factory=dict)
     normalise: str | Mapping[int, str] = "imagenet"
     channel_order: Literal["RGB", "BGR"] = "RGB"
+    preprocess: str | None = None
 
     def apply(self, graph: Graph) -> Graph:
         """Return the graph with this source's names, so that its arrays fit the source's files.

@@ -93,7 +93,7 @@ def _names() -> Iterator[tuple[str, str, str]]:
 
 _OURS, _MARVIS, _KUANGLIU = zip(*_names(), strict=True)
 LAYOUTS = (
-    Layout("timm", settings={"activation": "relu6"}, normalise="half"),
-    Layout("marvis/pytorch-mobilenet", table(_OURS, _MARVIS)),
+    Layout("timm", settings={"activation": "relu6"}, normalise="half", preprocess="timm"),
+    Layout("marvis/pytorch-mobilenet", table(_OURS, _MARVIS), preprocess="torchvision"),
 )
 CIFAR_LAYOUTS = (Layout("kuangliu/pytorch-cifar", table(_OURS, _KUANGLIU), normalise=CIFAR),)

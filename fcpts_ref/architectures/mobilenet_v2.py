@@ -162,15 +162,16 @@ def _simplify_tensorflow(name: str) -> str:
 
 _OURS, _TIMM, _D_LI14, _TENSORFLOW = zip(*_names(), strict=True)
 LAYOUTS = (
-    Layout("torchvision, ModelTC/FCPTS"),
-    Layout("timm", table(_OURS, _TIMM)),
-    Layout("d-li14/mobilenetv2.pytorch", table(_OURS, _D_LI14)),
+    Layout("torchvision, ModelTC/FCPTS", preprocess="torchvision"),
+    Layout("timm", table(_OURS, _TIMM), preprocess="timm"),
+    Layout("d-li14/mobilenetv2.pytorch", table(_OURS, _D_LI14), preprocess="torchvision"),
     Layout(
         "TensorFlow Lite, batch norm folded",
         table(_OURS, _TENSORFLOW),
         _simplify_tensorflow,
         {"padding": "same", "batch_norm": False},
         normalise="half",
+        preprocess="tensorflow",
     ),
 )
 CIFAR_LAYOUTS = (Layout("chenyaofo/pytorch-cifar-models", normalise=CIFAR),)

@@ -91,9 +91,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     **{
         size: Architecture(
             vision_transformer.vision_transformer,
-            vision_transformer.DEIT_LAYOUTS
-            if size.startswith("deit")
-            else vision_transformer.LAYOUTS,
+            vision_transformer.LAYOUTS[size[:5]],
             {"size": size},
             vision_transformer.image_sizes,
         )

@@ -73,7 +73,7 @@ def _block(net: GraphBuilder, x: str, name: str, width: int, group: int, stride:
 
 
 # timm turned the colours of the first layer round when it took the weights over.
-PYCLS = Layout("pycls, ModelTC/FCPTS", channel_order="BGR")
+PYCLS = Layout("pycls, ModelTC/FCPTS", channel_order="BGR", preprocess="pycls")
 TIMM = Layout(
     "timm",
     renaming(
@@ -85,6 +85,7 @@ TIMM = Layout(
             for ending, part in (("", "conv"), ("_bn", "bn"))
         ),
     ),
+    preprocess="timm",
 )
 
 
@@ -110,4 +111,5 @@ TORCHVISION = Layout(
             )
         ),
     ),
+    preprocess="torchvision",
 )

@@ -22,7 +22,7 @@ DEPTHS = {
 }
 EXPANSION = 4  # a bottleneck's outputs per inner channel
 
-LAYOUTS = (Layout("torchvision, timm"),)
+LAYOUTS = (Layout("torchvision, timm", preprocess="torchvision"),)
 CIFAR_LAYOUTS = (
     Layout("torchvision", normalise=CIFAR),
     Layout(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fcpts_ref.architectures.layouts import Layout, renaming
@@ -161,6 +162,9 @@ TIMM_NAMES = renaming(
     (r"heads\.head", "head"),
 )
 
-TORCHVISION = Layout("torchvision", simplify=_from_torchvision)
-LAYOUTS = (TORCHVISION, Layout("timm", TIMM_NAMES, _from_timm, normalise="half"))
-DEIT_LAYOUTS = (TORCHVISION, Layout("timm, facebookresearch/deit", TIMM_NAMES, _from_timm))
+TORCHVISION = Layout("torchvision", simplify=_from_torchvision, preprocess="torchvision")
+TIMM = Layout("timm", TIMM_NAMES, _from_timm, normalise="half", preprocess="timm-vit")
+DEIT = Layout("timm, facebookresearch/deit", TIMM_NAMES, _from_timm, preprocess="timm-deit")
+LARGE = replace(TORCHVISION, preprocess="torchvision-vit-l")
+LAYOUTS = {"vit_b": (TORCHVISION, TIMM), "vit_l": (LARGE, TIMM), "deit_": (TORCHVISION, DEIT)}
+"""By the first five letters of the size."""

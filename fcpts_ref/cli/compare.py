@@ -22,6 +22,7 @@ from fcpts_ref.cli.options import (
     not_negative,
     seed,
 )
+from fcpts_ref.cli.plan import plan_of, show_plan
 from fcpts_ref.cli.progress import Bars, compile_notice
 from fcpts_ref.cli.tables import table
 from fcpts_ref.errors import InputError
@@ -107,6 +108,12 @@ def add_parser(subparsers: Any) -> None:
         help="cells that run at a time, fewer if cores or memory do not allow it (default: 1)",
     )
     group.add_argument(
+        "--plan",
+        action="store_true",
+        help="run nothing: list the cells, and how long the missing ones may take by those that "
+        "are finished",
+    )
+    group.add_argument(
         "--dask",
         metavar="ADDRESS",
         help="run the cells on a Dask cluster: its scheduler's address, as tcp://HOST:8786, or "
@@ -145,6 +152,9 @@ def run(arguments: argparse.Namespace) -> int:
     grid, out = _grid(arguments), Path(arguments.out)
     cells = cells_of(grid)
     progress = Bars(quiet=arguments.quiet)
+    if arguments.plan:
+        show_plan(plan_of(cells, out), arguments.jobs, as_json=arguments.json)
+        return 0
     fast = any(cell.job.engine == "numba" for cell in cells)
     with lock_folder(out), compile_notice(quiet=arguments.quiet or not fast):
         for cell in cells:

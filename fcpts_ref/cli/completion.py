@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, install
 
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -38,8 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         import shtab
     except ImportError as error:
-        raise InputError(
-            "completion needs shtab; install it with: pip install '.[completion]' in a checkout"
-        ) from error
+        raise InputError(f"completion needs shtab; {install('completion')}") from error
     print(shtab.complete(build_parser(), shell=arguments.shell))
     return 0

@@ -9,13 +9,15 @@ from typing import Any
 from fcpts_ref.cli.progress import counting_bar
 from fcpts_ref.oracle.diverge import diverge
 from fcpts_ref.oracle.diverge_report import format_divergence, make_json
-from fcpts_ref.oracle.trace_file import read_trace
+from fcpts_ref.oracle.record import read_any_trace
 
 EPILOG = """\
 examples:
   fcpts-ref diverge mine.h5                the reference repeats mine.h5's steps
                                            from its inputs
   fcpts-ref diverge mine.h5 reference.h5   two traces of the same steps
+
+An .npz file of arrays by the same names serves as a trace, too.
 
 Exit codes: 0 everything compared agrees, 1 something differs or nothing could
 be compared, 2 bad input.  docs/oracle.md describes the file and the names.
@@ -32,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("mine", type=Path, metavar="MINE.h5", help="the implementation's trace")
+    parser.add_argument("mine", type=Path, metavar="MINE.h5", help="its trace; or .npz")
     parser.add_argument(
         "reference",
         type=Path,
@@ -57,8 +59,8 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print the report, and return the exit code."""
 
-    mine = read_trace(arguments.mine)
-    reference = None if arguments.reference is None else read_trace(arguments.reference)
+    mine = read_any_trace(arguments.mine)
+    reference = None if arguments.reference is None else read_any_trace(arguments.reference)
     with counting_bar("steps", len(mine.steps), unit="step", quiet=arguments.quiet) as on_step:
         result = diverge(
             mine,

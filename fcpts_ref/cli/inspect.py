@@ -8,6 +8,7 @@ from typing import Any
 
 from fcpts_ref.cli.sources import add_home_option, network_path
 from fcpts_ref.cli.tables import percent, table
+from fcpts_ref.data.preprocessing import stored_preprocessing
 from fcpts_ref.errors import printable
 from fcpts_ref.graphs.graph import macs
 from fcpts_ref.graphs.network import Network, global_rate, sparsity_rates
@@ -65,6 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
             for key in ("mean", "std")
         )
         print(f"\nimages are normalised by mean {mean} and standard deviation {std}")
+    prepared = stored_preprocessing(provenance)
+    if prepared is not None:
+        print(f"pictures are prepared by {prepared}")
+    if provenance.get("architecture"):
+        print(f"\nrecognised as {printable(str(provenance['architecture'])[:200])}")
     if provenance.get("made_by"):
         print(f"\nmade by {printable(str(provenance['made_by'])[:200])}")
     return 0

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fcpts_ref.cli import onnx_models
+from fcpts_ref.cli.architectures import add_architectures_parser
 from fcpts_ref.cli.sources import add_arch_options, add_home_option, network_path, output_path
+from fcpts_ref.cli.stored import add_list
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.preprocessing import PRESETS, as_provenance, preprocessing
 from fcpts_ref.errors import InputError
-from fcpts_ref.experiments.inputs import input_constants, read_as_rgb
+from fcpts_ref.experiments.inputs import input_constants, order_of_channels, preprocessing_of
 from fcpts_ref.graphs.network import global_rate
 from fcpts_ref.interchange.checkpoints import import_checkpoint
 from fcpts_ref.interchange.importing import check_ending, export_network, strip_endings
@@ -21,6 +23,7 @@ from fcpts_ref.storage.network_files import read_network, write_network
 
 EPILOG = """\
 examples:
+  fcpts-ref models architectures
   fcpts-ref models import resnet32.th --name resnet32-cifar10
   fcpts-ref models import mobilenet_v2.pth --arch mobilenet_v2 --input 3 224 224
   fcpts-ref models export runs/NAME/network.h5 sparse.safetensors
@@ -107,6 +110,20 @@ def add_parser(subparsers: Any) -> None:
     add_home_option(exporting)
     exporting.add_argument("--json", action="store_true", help="print the result as JSON")
     exporting.set_defaults(run=_export)
+    add_architectures_parser(actions)
+    add_list(actions, "networks", "models", _described)
+
+
+def _described(path: Path) -> dict[str, str]:
+    """Return the row of ``models list``.  Raises InputError for a file that is no network."""
+    network, _ = read_network(path)
+    shape = "x".join(map(str, network.graph.input_shape))
+    return {
+        "network": network.graph.name,
+        "images": shape,
+        "classes": str(network.graph.classes),
+        "pruned": percent(global_rate(network)),
+    }
 
 
 def _sentence(text: str) -> str:
@@ -129,19 +146,20 @@ def _import(arguments: argparse.Namespace) -> int:
         classes=arguments.classes,
         input_shape=shape,
         normalise=constants,
-        channel_order=arguments.channel_order or (chosen.order if chosen else None),
+        channel_order=arguments.channel_order or order_of_channels(chosen),
         extras=arguments.extras,
     )
     network, report = imported.network, imported.report
     graph = network.graph
     path = output_path(arguments, strip_endings(source.name))
+    prepared = preprocessing_of(imported, chosen)
     provenance = {
         "made_by": "fcpts-ref models import",
         "source": source.name,
         "sha256": file_sha256(source),
         "architecture": imported.architecture,
         "normalise": imported.normalise,
-        **as_provenance(read_as_rgb(chosen)),
+        **as_provenance(prepared),
     }
     with lock_folder(path.parent):
         write_network(path, network, provenance)
@@ -152,6 +170,7 @@ def _import(arguments: argparse.Namespace) -> int:
         "classes": graph.classes,
         "input_shape": list(graph.input_shape),
         "normalise": imported.normalise,
+        "preprocess": None if prepared is None else str(prepared),
         "weights": weights,
         "renamed": len(report.renamed),
         "ignored": list(report.ignored),
@@ -161,7 +180,8 @@ def _import(arguments: argparse.Namespace) -> int:
         f"{imported.architecture}\n"
         f"{graph.classes} classes, images {'x'.join(map(str, graph.input_shape))} normalised by "
         f"{imported.normalise}, {weights:,} prunable weights\n"
-        f"{report.summary()}, {len(report.renamed)} under other names, {len(report.ignored)} "
+        + (f"pictures are prepared by {prepared}\n" if prepared else "")
+        + f"{report.summary()}, {len(report.renamed)} under other names, {len(report.ignored)} "
         f"counters ignored\nwritten to {path}"
     )
     print(json.dumps(summary, indent=2) if arguments.json else text)
@@ -177,6 +197,7 @@ def _export(arguments: argparse.Namespace) -> int:
     network, _ = read_network(network_path(arguments.network, arguments.home))
     if arguments.sparse and not network.masks:
         raise InputError(f"{arguments.network} has no masks: it is dense, omit --sparse")
+    earlier = " in place of an earlier file" if out.exists() else ""
     export_network(out, network, extras=arguments.extras, sparse=arguments.sparse)
     rate = global_rate(network)
     summary = {
@@ -189,7 +210,7 @@ def _export(arguments: argparse.Namespace) -> int:
     }
     text = (
         f"{network.graph.name}: {percent(rate)} of the weights are zero\n"
-        f"written to {out}, {summary['bytes']:,} bytes"
+        f"written to {out}{earlier}, {summary['bytes']:,} bytes"
         + (", without zeros" if arguments.sparse else "")
         + (f"; masks and normalisation to {arguments.extras}" if arguments.extras else "")
     )

@@ -6,9 +6,11 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from fcpts_ref.experiments.job import PRUNING
 from fcpts_ref.experiments.options import Changes, changes_of, job_options, method_options
 from fcpts_ref.pruning.registry import METHODS, method_settings
 from fcpts_ref.pruning.settings import Setting
+from fcpts_ref.storage.toml_files import read_rates
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> Any:
@@ -74,6 +76,12 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     groups = {heading: parser.add_argument_group(heading) for heading in headings}
     for one in job_options().values():
         add_option(groups[one.shown.group], one, one.shown.help)
+    groups[PRUNING].add_argument(
+        "--layer-rates",
+        metavar="FILE",
+        help='fix the rates of layers by a TOML file with lines such as "layer1.*" = 0.8; '
+        "--layer-rate overrides it",
+    )
     add_method_options(parser)
 
 
@@ -126,4 +134,8 @@ def given_changes(arguments: argparse.Namespace) -> Changes:
     """Return the settings given on the command line.  Raises InputError for a bad value."""
     known = (*job_options().values(), *method_options().values())
     names = {one.option.replace("-", "_") for one in known}
-    return changes_of({k: v for k, v in vars(arguments).items() if k in names and v is not None})
+    changes = changes_of({k: v for k, v in vars(arguments).items() if k in names and v is not None})
+    if getattr(arguments, "layer_rates", None) is None:
+        return changes
+    rates = {**read_rates(arguments.layer_rates), **changes.fields.get("rates", {})}
+    return Changes({"rates": rates}).over(changes)

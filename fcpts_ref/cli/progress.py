@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fcpts_ref.bars import Bar, is_wide, progress_bar
+from fcpts_ref.engines.blas_threads import check_numba_variables
 from fcpts_ref.experiments.progress import Progress
 from fcpts_ref.pruning.method import OnStep, StepReport
 
@@ -59,6 +60,8 @@ def step_bar(description: str, *, quiet: bool = False) -> Iterator[Callable[[Ste
 
     try:
         yield on_step
+        for bar in bars:  # a method may end before its last step
+            bar.update((bar.total or bar.n) - bar.n)
     finally:
         for bar in bars:
             bar.close()
@@ -87,6 +90,7 @@ def compile_notice(*, quiet: bool = False) -> Iterator[None]:
     if quiet:
         yield
         return
+    check_numba_variables()
     from numba.core import event
 
     count, terminal = 0, sys.stderr.isatty()

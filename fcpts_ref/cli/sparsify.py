@@ -116,7 +116,13 @@ def _show(arguments: argparse.Namespace, folder: Path, summary: Summary) -> None
     if not summary.complete:
         _say(f"{_progress_of(summary)}; continue with: fcpts-ref sparsify --resume {folder}")
     if arguments.json:
-        print(json.dumps({**summary.to_json(), "folder": str(folder)}, indent=2, default=str))
+        shares = {
+            "requested": summary.pinned.job.target,
+            "achieved_all_weights": summary.achieved(all_layers=True),
+            "achieved_pruned_layers": summary.achieved(all_layers=False),
+        }
+        shown = {**summary.to_json(), **shares, "folder": str(folder)}
+        print(json.dumps(shown, indent=2, default=str))
     else:
         print(run_tables(summary))
         print(f"written to {folder} in {summary.seconds} s")
@@ -164,7 +170,11 @@ def run_tables(summary: Summary) -> str:
         accuracies += "outputs"
     before = percent(summary.rate_before_projection)
     layers = layer_table(summary.layers, summary.left_out)
-    last = f"global rate before the last projection: {before}"
+    last = (
+        f"global rate before the last projection: {before}\n"
+        f"achieved: {percent(summary.achieved(all_layers=False))} of the weights of pruned layers, "
+        f"{percent(summary.achieved(all_layers=True))} of all"
+    )
     return f"{heading}\n\n{accuracies}\n\n{layers}\n\n{last}"
 
 

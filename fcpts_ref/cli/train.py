@@ -50,8 +50,7 @@ def add_parser(subparsers: Any) -> None:
     group.add_argument(
         "--shortcut",
         choices=("A", "B"),
-        default="A",
-        help="zero padding or 1x1 convolutions (default: A)",
+        help="of CIFAR's resnetN: zero padding or 1x1 convolutions (default: A)",
     )
     add_data_option(group)
     group.add_argument(

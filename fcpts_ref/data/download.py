@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import http
 import http.client
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from fcpts_ref.bars import progress_bar
 from fcpts_ref.data.official import OfficialArchive
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, shown
 from fcpts_ref.storage.files import describe_failure, file_sha256, lock_folder
 
 TIMEOUT = 30.0  # seconds without a byte
 _BLOCK = 1 << 18
+SLOWEST, SLOW_AFTER = 1024, 60.0  # bytes a second, after so many seconds
 _AGENT = "fcpts-ref"  # some servers refuse urllib's own name
 
 
@@ -112,6 +115,19 @@ def _fetch(url: str, partial: Path, size: int, progress: bool, timeout: float) -
         raise InputError(f"{url} ended after {begin} of {size} bytes: run again to get the rest")
 
 
+class _WebOnly(urllib.request.HTTPRedirectHandler):
+    """Follows redirections to http and https alone; urllib would follow those to ftp."""
+
+    def redirect_request(self, request: Any, *rest: Any) -> Any:
+        """Return the request that follows a redirection."""
+        if not rest[-1].startswith(("http://", "https://")):
+            raise InputError(f"the server redirects to {shown(rest[-1])}: refused")
+        return super().redirect_request(request, *rest)
+
+
+_OPENER = urllib.request.build_opener(_WebOnly)
+
+
 def _open(url: str, begin: int, timeout: float) -> http.client.HTTPResponse:
     """Request the bytes from ``begin`` on.  Raises InputError for every failure."""
     headers = {"User-Agent": _AGENT}
@@ -119,7 +135,7 @@ def _open(url: str, begin: int, timeout: float) -> http.client.HTTPResponse:
         headers["Range"] = f"bytes={begin}-"
     try:
         request = urllib.request.Request(url, headers=headers)
-        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=timeout)
+        response: http.client.HTTPResponse = _OPENER.open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         error.close()
         if begin and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
@@ -150,9 +166,16 @@ def _first_byte(response: http.client.HTTPResponse, url: str, begin: int, size: 
 
 def _blocks(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
     """Yield the body.  Raises InputError if the connection fails."""
+    begun, received = time.monotonic(), 0
     try:
-        while block := response.read(_BLOCK):
+        while block := response.read1(_BLOCK):
+            received += len(block)
             yield block
+            spent = time.monotonic() - begun
+            if spent > SLOW_AFTER and received < SLOWEST * spent:
+                raise InputError(
+                    f"{url} sends under {SLOWEST} bytes a second: run again later to get the rest"
+                )
     except http.client.IncompleteRead:
         return  # the caller counts
     except (OSError, http.client.HTTPException) as error:

@@ -50,10 +50,12 @@ def dataset_of(
     return picture_data(path, splits[0], splits[1], tuple(known))
 
 
-def picture_data(path: Path, train: Split, test: Split, label_names: tuple[str, ...]) -> Dataset:
-    """Return a data set of picture files, called as its folder or file."""
+def picture_data(
+    path: Path, train: Split, test: Split, label_names: tuple[str, ...], name: str | None = None
+) -> Dataset:
+    """Return a data set of picture files, called as its folder or file unless named."""
     return Dataset(
-        name=path.resolve().stem,
+        name=name or path.resolve().stem,
         train=train,
         test=test,
         label_names=label_names,

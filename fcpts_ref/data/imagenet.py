@@ -14,6 +14,7 @@ from fcpts_ref.data.imagenet_labels import Label, read_labels
 from fcpts_ref.data.pictures import file_list
 from fcpts_ref.errors import InputError
 
+NAME = "imagenet"
 TRAIN = ("train", "ILSVRC2012_img_train", "Data/CLS-LOC/train")
 VALIDATION = ("val", "validation", "ILSVRC2012_img_val", "Data/CLS-LOC/val")
 
@@ -51,6 +52,7 @@ def read_imagenet(path: Path) -> Dataset:
         Split(file_list(paths), labels_of(len(paths), own)) if paths else NO_IMAGES,
         Split(file_list(pictures), _numbers(path, labels, place)) if pictures else NO_IMAGES,
         ids,
+        NAME,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError, printable
+from fcpts_ref.errors import InputError, install, printable
 from fcpts_ref.storage.files import check_regular_file, describe_failure
 
 Array = NDArray[Any]
@@ -131,7 +131,6 @@ def pillow() -> Any:
         from PIL import Image
     except ImportError as error:
         raise InputError(
-            "pictures are decoded and resized by Pillow, which is not installed: "
-            "pip install 'fcpts-ref[images]'"
+            f"pictures are decoded and resized by Pillow; {install('images')}"
         ) from error
     return Image

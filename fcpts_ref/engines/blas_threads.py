@@ -12,6 +12,7 @@ from typing import Any
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from fcpts_ref.checks import whole_number
+from fcpts_ref.errors import InputError
 
 VARIABLES = (
     "NUMBA_NUM_THREADS",
@@ -22,6 +23,24 @@ VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 """Environment variables that the libraries read when they are loaded."""
+
+
+LAYERS = ("default", "safe", "threadsafe", "forksafe", "tbb", "omp", "workqueue")
+
+
+def check_numba_variables() -> None:
+    """Raise InputError for environment variables with which Numba does not start."""
+    threads = os.environ.get("NUMBA_NUM_THREADS", "1").strip()
+    if not (threads.isascii() and threads.isdigit() and int(threads[:9]) > 0):
+        raise InputError(
+            f"NUMBA_NUM_THREADS is {threads[:80]!r}; expected a whole number above 0, or unset it"
+        )
+    layer = os.environ.get("NUMBA_THREADING_LAYER", "default").strip()
+    if layer not in LAYERS:
+        raise InputError(
+            f"NUMBA_THREADING_LAYER is {layer[:80]!r}; expected one of {', '.join(LAYERS)}, or "
+            "unset it"
+        )
 
 
 def blas_limit(threads: int | None) -> Callable[[], AbstractContextManager[Any]]:

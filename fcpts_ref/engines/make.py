@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from fcpts_ref.engines.base import Engine, EngineName
+from fcpts_ref.engines.blas_threads import check_numba_variables
 from fcpts_ref.engines.reference import NumpyEngine
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Graph
@@ -21,6 +22,7 @@ def make_engine(graph: Graph, engine: str, *, threads: int | None = None) -> Eng
     if engine == "numpy":
         return NumpyEngine(graph, threads=threads)
     if engine == "numba":
+        check_numba_variables()
         from fcpts_ref.engines.numba.engine import (
             NumbaEngine,  # compiles on import: only on demand
         )

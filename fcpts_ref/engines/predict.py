@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,13 +11,22 @@ from numpy.typing import NDArray
 
 from fcpts_ref.data.prepared import batches_of
 from fcpts_ref.engines.base import Engine, WeightCache
+from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network, check_images
 
 Array = NDArray[Any]
 
 
-BATCH_SIZE = 64
-"""Small enough for a layer's activations to stay in the cache."""
+BATCH_SIZE, LEAST_BATCH = 64, 8
+"""Images at once: the most, for small ones, and the fewest, for large ones."""
+BATCH_NUMBERS = BATCH_SIZE * 3 * 32 * 32
+"""Numbers in a batch of inputs: few enough for a layer's activations to stay in the cache."""
+
+
+def batch_of(graph: Graph) -> int:
+    """Return the number of images that a network evaluates at once."""
+    fits = BATCH_NUMBERS // math.prod(graph.input_shape)
+    return max(LEAST_BATCH, min(BATCH_SIZE, fits))
 
 
 def predict(
@@ -24,7 +34,7 @@ def predict(
     images: Any,
     *,
     engine: Engine,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> Array:
     """Return the only output, such as logits (N, classes), for images (N, C, H, W) in [0, 1].
@@ -43,13 +53,14 @@ def predict_outputs(
     images: Any,
     *,
     engine: Engine,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> dict[str, Array]:
     """Return every output (N, ...) by name, batch norm in evaluation mode.
 
     images: (N, ...) of the only input, in [0, 1]: an array, or a sequence that reads them when they
-    are needed (``data.prepared``).  ``on_batch(n)`` is called after each batch of n.
+    are needed (``data.prepared``).  batch_size: None for ``batch_of``.
+    ``on_batch(n)`` is called after each batch of n.
     Raises InputError for images that the network cannot read.
     """
     graph = network.graph
@@ -59,6 +70,7 @@ def predict_outputs(
         for name, shape in graph.output_shapes.items()
     }
     cache = WeightCache()
+    batch_size = batch_size or batch_of(graph)
     starts = range(0, len(images), batch_size)
     read = batches_of(images, (slice(start, start + batch_size) for start in starts))
     for start, found in zip(starts, read, strict=True):

@@ -22,7 +22,7 @@ class Checkpoint:
     """A stored state.
 
     state: of the method.  stages_done: the number of stages that led to it.  seconds: of all
-    sessions.  versions: those that computed it.
+    sessions.  versions: those that the run was begun with.
     """
 
     state: Any

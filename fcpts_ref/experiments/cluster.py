@@ -17,7 +17,7 @@ from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, install
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.run import run_or_resume
 from fcpts_ref.experiments.shipping import (
@@ -107,9 +107,7 @@ class Cluster(ThreadPoolExecutor):
         try:
             from distributed import Client
         except ImportError as error:
-            raise InputError(
-                "clusters need dask.distributed; install it with: pip install '.[dask]'"
-            ) from error
+            raise InputError(f"clusters need dask.distributed; {install('dask')}") from error
         from fcpts_ref.experiments.cluster_worker import Session
 
         where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}

@@ -28,9 +28,10 @@ def read_dense(folder: Path) -> dict[tuple[str, str], tuple[float, float]]:
     if not path.exists():
         return {}
     try:
+        found = read_json(path)
         return {
             (str(e["data"]), str(e["sha256"])): (float(e["top1"]), float(e["top5"]))
-            for e in read_json(path)
+            for e in (found["networks"] if isinstance(found, dict) else found)
         }
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}); remove it to measure again") from error
@@ -57,4 +58,4 @@ def measure_dense(
         entries = [
             {"data": d, "sha256": s, "top1": a, "top5": b} for (d, s), (a, b) in known.items()
         ]
-        write_json(folder / DENSE_FILE, entries)
+        write_json(folder / DENSE_FILE, {"networks": entries})

@@ -22,6 +22,7 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.run import run_or_resume
 from fcpts_ref.experiments.summary import Summary, read_summary
+from fcpts_ref.memory import free_memory
 
 RUN_MEMORY = 4 << 30
 """Bytes that a run may take: POT on 10,240 CIFAR images holds three activations of a layer."""
@@ -148,12 +149,3 @@ def allowed_jobs(jobs: int, note: Callable[[str], None]) -> int:
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def free_memory() -> int | None:
-    """Return the memory available to new processes in bytes; None if the system does not tell."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import MAX_SHOWN, InputError, install
 from fcpts_ref.experiments.summary import Summary
 from fcpts_ref.pruning.names import ALLOCATION_LABELS
 from fcpts_ref.storage.files import write_atomically
@@ -49,7 +49,7 @@ def can_plot() -> bool:
 def require_plot() -> None:
     """Raise InputError, with the command to install it, unless matplotlib is installed."""
     if not can_plot():
-        raise InputError("figures need matplotlib; install it with: pip install 'fcpts-ref[plot]'")
+        raise InputError(f"figures need matplotlib; {install('plot')}")
 
 
 @contextlib.contextmanager
@@ -64,8 +64,9 @@ def figure(width: float, height: float, rows: int = 1) -> Iterator[tuple[Any, An
 
 
 def literal(text: str) -> str:
-    """Escape the dollar signs of a text, with which matplotlib would begin a formula."""
-    return text.replace("$", r"\$")
+    """Return a text as matplotlib shows it: not as a formula, and at most 80 letters of it."""
+    short = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+    return short.replace("$", r"\$")
 
 
 def save(made: Any, folder: Path, name: str) -> list[Path]:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,8 @@ from fcpts_ref.data.sources import find_dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.graphs.network import Network
-from fcpts_ref.interchange.checkpoints import import_checkpoint
+from fcpts_ref.graphs.projections import split_projections
+from fcpts_ref.interchange.checkpoints import Imported, import_checkpoint
 from fcpts_ref.interchange.importing import strip_endings
 from fcpts_ref.resources import resource_path
 from fcpts_ref.storage.network_files import read_network
@@ -78,8 +80,8 @@ def find_inputs(
     count, available = job.calibration, len(dataset.train)
     if not available:
         raise InputError(
-            f"data {dataset.name!r} have no training images to calibrate with; name others by "
-            "--data, and these by --test-data"
+            f"data {dataset.name!r} have no training images to calibrate with; name others, "
+            "as by 'fcpts-ref sparsify --data TRAINING --test-data THESE'"
         )
     if count is None:
         count = min(available, job.make_method().calibration_images)
@@ -114,6 +116,8 @@ def find_sources(job: Job) -> Sources:
         preprocess=job.preprocess,
         home=job.home,
     )
+    if job.projections == "separate":
+        network = split_projections(network)
     if tested is not dataset:
         check_fit(job.network, network, tested, preprocessing)
     return Sources(network, dataset, preprocessing, tested, evaluated)
@@ -159,22 +163,18 @@ def find_network(
     """
     chosen = None if preprocess is None else preprocessing(preprocess)
     if _is_foreign(name, arch, home):
-        network = import_checkpoint(
+        imported = import_checkpoint(
             name,
             arch=arch,
             shortcut=shortcut,
             input_shape=dataset.image_shape if chosen is None else chosen.shape,
             normalise=input_constants(normalise, mean, std, chosen),
-            channel_order=None if chosen is None else chosen.order,
-        ).network
-        chosen = read_as_rgb(chosen)
+            channel_order=order_of_channels(chosen),
+        )
+        network, chosen = imported.network, preprocessing_of(imported, chosen)
     else:
         network, provenance = read_network(network_path(name, home))
-        if mean is not None or std is not None:
-            raise InputError(
-                f"--mean and --std are for foreign checkpoints; {name} is a network of this "
-                "program, which holds its own: omit them"
-            )
+        _refuse_foreign_options(name, mean=mean, std=std, shortcut=shortcut, normalise=normalise)
         chosen = chosen or stored_preprocessing(provenance)
     if preprocess is None and dataset.image_shape == network.graph.input_shape:
         chosen = None
@@ -206,6 +206,16 @@ def check_fit(
         )
 
 
+def _refuse_foreign_options(name: str, **options: str | None) -> None:
+    """Raise InputError for options that a file of this program would ignore."""
+    for option, value in options.items():
+        if value is not None:
+            raise InputError(
+                f"--{option} {value} is for foreign checkpoints; {name} is a network of this "
+                "program, which holds its own: omit it"
+            )
+
+
 def _is_foreign(name: str, arch: str | None, home: str | None) -> bool:
     """Whether a network is another program's checkpoint.
 
@@ -219,6 +229,11 @@ def _is_foreign(name: str, arch: str | None, home: str | None) -> bool:
         raise InputError(
             f"--arch {arch} is for foreign checkpoints; {name} is a file of "
             "this program: omit --arch"
+        )
+    if not known and not Path(name).exists():
+        raise InputError(
+            f"there is no checkpoint {name!r}: give the path of the file with the trained weights; "
+            f"--arch {arch} names their architecture only"
         )
     if known and not Path(name).exists():
         raise InputError(f"{name} is the name of a network of this program: omit --arch")
@@ -244,8 +259,23 @@ def input_constants(
     return "/".join(",".join(map(repr, part)) for part in numbers)
 
 
-def read_as_rgb(chosen: Preprocessing | None) -> Preprocessing | None:
-    """Return the preprocessing for a network that itself turns RGB into BGR, if it has to."""
+def order_of_channels(chosen: Preprocessing | None) -> Literal["BGR"] | None:
+    """Return the order that a preprocessing asks for; RGB, the usual one, is left to the names.
+
+    A checkpoint of pycls reads BGR whether its pictures are described as 256/224 or by a preset.
+    """
+    return "BGR" if chosen is not None and chosen.order == "BGR" else None
+
+
+def preprocessing_of(imported: Imported, chosen: Preprocessing | None) -> Preprocessing | None:
+    """Return the preprocessing of an imported network: the chosen one, or that of its source.
+
+    The network itself turns RGB into BGR, if it has to.  None if its source has none, or has one
+    for images of another size.
+    """
+    if chosen is None and imported.preprocess is not None:
+        preset = PRESETS[imported.preprocess]
+        chosen = preset if preset.shape == imported.network.graph.input_shape else None
     return chosen and replace(chosen, order="RGB")
 
 

@@ -12,6 +12,7 @@ from fcpts_ref.experiments.checksums import network_sha256
 from fcpts_ref.experiments.inputs import Inputs
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.pruning.method import Method
+from fcpts_ref.pruning.registry import method_settings
 from fcpts_ref.storage.json_files import as_json, read_json, write_json
 from fcpts_ref.storage.records import record_from_json
 
@@ -38,12 +39,18 @@ class PinnedJob:
         return self.job.make_method(**kept)
 
     def check_defaults(self, folder: Path) -> None:
-        """Raise InputError if the defaults have changed since the run was started."""
+        """Raise InputError if the defaults have changed since the run was started.
+
+        A setting that is new and None changes nothing.
+        """
         now = all_settings(self.make_method())
-        if now != self.settings:
-            changed = sorted(
-                k for k in {*now, *self.settings} if now.get(k) != self.settings.get(k)
-            )
+        known = method_settings(self.job.method)
+        changed = sorted(
+            f"--{known[k].option}" if k in known else k
+            for k in {*now, *self.settings}
+            if now.get(k) != self.settings.get(k)
+        )
+        if changed:
             raise InputError(
                 f"{folder} was started with other defaults ({', '.join(changed)}), by another "
                 "version; start again in a new folder"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,12 +25,16 @@ from fcpts_ref.storage.json_files import as_json
 
 @dataclass(frozen=True)
 class Finished:
-    """A result and the number of stages that led to it; seconds: of all sessions together."""
+    """A result and the number of stages that led to it.
+
+    seconds: of all sessions together.  begun_with: the versions of the first session.
+    """
 
     result: Result
     stages_done: int
     stages: int
     seconds: float
+    begun_with: Mapping[str, str]
 
     @property
     def complete(self) -> bool:
@@ -67,14 +71,15 @@ def run_stages(
             while last.stages_done < stages:
                 state = method.advance(problem, last.state, generator, _both(on_step, check))
                 spent = earlier + time.perf_counter() - begun
-                last = Checkpoint(state, last.stages_done + 1, spent, versions())
+                last = Checkpoint(state, last.stages_done + 1, spent, last.versions)
                 write_checkpoint(folder, method, last, generator, key)
                 check()
     except KeyboardInterrupt:
         if last.stages_done == 0:
             raise
     result = method.finish(problem, last.state)
-    return Finished(result, last.stages_done, stages, earlier + time.perf_counter() - begun)
+    seconds = earlier + time.perf_counter() - begun
+    return Finished(result, last.stages_done, stages, seconds, last.versions)
 
 
 def _both(on_step: OnStep, check: Callable[[], None]) -> OnStep:

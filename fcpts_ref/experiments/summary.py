@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Summary:
     dense_layers: layers that the initial allocation left dense; left_out: layers that the job keeps
     dense and that do not count in the target.
     allocations: rates by layer of the paper's two allocations, by name.
+    versions: of the last session; begun_with: of the first.
     """
 
     pinned: PinnedJob
@@ -62,11 +63,18 @@ class Summary:
     rows: tuple[Row, ...]
     layers: tuple[Layer, ...]
     allocations: Mapping[str, tuple[float, ...]]
+    begun_with: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
         """Whether every stage was run."""
         return self.stages_done == self.stages
+
+    def achieved(self, *, all_layers: bool) -> float:
+        """Return the share of weights that are 0: of all layers, or of those that are pruned."""
+        counted = [one for one in self.layers if all_layers or one.name not in self.left_out]
+        total = sum(one.weights for one in counted)
+        return sum(one.weights * one.rate_after for one in counted) / total
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as JSON data."""
@@ -106,6 +114,7 @@ def summarise(
             )
             for name, size in network.sizes.items()
         ),
+        begun_with=dict(finished.begun_with),
         allocations=_allocations(network, pinned.job.target),
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.graphs.graph import Graph, Node
+from fcpts_ref.graphs.graph import Graph, Node, check_batch
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -45,6 +45,7 @@ def forward(
     ``Pass.buffers``, and ``buffers`` is not changed.  ``observe(name, value)`` is called with every
     node's value in the order of computation, and may return another value to continue with.
     """
+    check_batch(graph, inputs, keep=True)
     values: dict[str, Array] = {name: inputs[name] for name in graph.inputs}
     caches: dict[str, Any] = {}
     new_buffers = dict(buffers)

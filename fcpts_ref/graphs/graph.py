@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.operations import OPERATIONS, Operation
 from fcpts_ref.graphs.operations.operation import Stored
+from fcpts_ref.memory import check_memory
 
 Shape = tuple[int, ...]
 IMAGES = "images"
@@ -250,6 +252,20 @@ def _check_names(node: Node, known: set[str]) -> None:
             f"node {node.name!r} ({node.operation}) reads {node.inputs}; expected the names of "
             f"{number} earlier nodes or inputs, and a name of its own"
         )
+
+
+def check_batch(graph: Graph, inputs: Mapping[str, Any], *, keep: bool) -> None:
+    """Raise InputError if the values of a pass over ``inputs`` (N, ...) need more memory than free.
+
+    keep: all values are kept for a backward pass; else the two largest ones are counted.
+    """
+    array = next(iter(inputs.values()))
+    sizes = sorted(math.prod(shape) for shape in graph.shapes.values())
+    count = len(array) * (sum(sizes) if keep else sum(sizes[-2:]))
+    what = f"a pass of {len(array)} images through {graph.name[:80]!r}"
+    check_memory(
+        count * array.dtype.itemsize, what, "use fewer images at a time, or a smaller network"
+    )
 
 
 def macs(graph: Graph) -> dict[str, int]:

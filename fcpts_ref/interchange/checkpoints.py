@@ -33,13 +33,15 @@ class Imported:
     """A network, and how its checkpoint was understood.
 
     architecture: with the option of its shortcuts and the source of its names, as text.
-    normalise: the input normalisation, by name or in numbers.
+    normalise: the input normalisation, by name or in numbers.  preprocess: the preset by which its
+    source prepares pictures, None if there is none.
     """
 
     network: Network
     report: MatchReport
     architecture: str
     normalise: str
+    preprocess: str | None
 
 
 def import_checkpoint(
@@ -96,7 +98,7 @@ def import_checkpoint(
     if chosen is not None:
         renamed = {name: full for name, full in chosen.sources.items() if name != full}
         report = replace(report, renamed={n: f for n, f in renamed.items() if n in report.arrays})
-    return Imported(network, report, text, normalise)
+    return Imported(network, report, text, normalise, layout.preprocess)
 
 
 def _choose(

@@ -12,7 +12,6 @@ _KINDS: Final = (
     (r"(rpn\.|roi_heads\.)", "a Faster R-CNN or Mask R-CNN detector"),
     (r"(model\.)?\d+\.(cv1|m\.0\.cv1)\.conv\.", "a YOLO detector"),
     (r".*\.(relative_position_bias_table|relative_coords_table)$", "a Swin Transformer"),
-    (r"(encoder\.layers\.encoder_layer_0|blocks\.0\.attn)\.", "a Vision Transformer"),
     (r"(bert|roberta|transformer|model\.embed_tokens|decoder)\.", "a language model"),
     (r"features\.denseblock\d", "a DenseNet"),
     (r"(Mixed_\d|Conv2d_1a_3x3|inception\d)", "an Inception network"),

@@ -26,6 +26,21 @@ def add_parsers(subparsers: Any) -> None:
     _add_check(verbs)
     _add_explain(verbs)
     _add_gradcheck(subparsers)
+    _add_mistake(subparsers)
+
+
+def _add_mistake(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "explain",
+        help="explain a mistake that diverge names",
+        description="Show the formula of a known mistake, where it hides in programs, and the\n"
+        "right one; without a name, list all of them (docs/mistakes.md has the page).",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="such as kl-swapped")
+    parser.add_argument("--of", metavar="QUANTITY", help="list those of one quantity")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.set_defaults(run=run_explain_mistake)
 
 
 def _add_vectors_option(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +80,12 @@ def _add_check(verbs: Any) -> None:
         "--timeout",
         type=float,
         default=10.0,
-        help="seconds allowed per case for a program (default: 10)",
+        help="seconds allowed per case (default: 10)",
+    )
+    parser.add_argument(
+        "--persistent",
+        action="store_true",
+        help="start the program once: it reads a case a line and answers each with a line",
     )
     _add_selection(parser)
     parser.add_argument(
@@ -80,6 +100,9 @@ def _add_check(verbs: Any) -> None:
     )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write a JSON report")
+    parser.add_argument(
+        "--badge", type=Path, metavar="FILE", help="write counts for a badge of shields.io"
+    )
     parser.set_defaults(run=run_check)
 
 
@@ -97,6 +120,12 @@ def _add_gradcheck(subparsers: Any) -> None:
         help="check the derivative of every layer",
         description="Compare the hand-written derivative of every layer with its values: along "
         "random directions, by complex steps, and element by element.",
+    )
+    parser.add_argument(
+        "--pairs",
+        metavar="MODULE",
+        help="Python module or .py file with a list PAIRS of (pair, inputs), such as\n"
+        "make_module_pair returns, in place of the layers of this package",
     )
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument(
@@ -119,15 +148,19 @@ def run_check(arguments: argparse.Namespace) -> int:
     """``conform check``"""
     from tqdm import tqdm
 
-    from fcpts_ref.oracle.adapters import CommandAdapter, load_python_adapter
+    from fcpts_ref.errors import InputError
+    from fcpts_ref.oracle.adapters import CommandAdapter, PersistentAdapter, load_python_adapter
     from fcpts_ref.oracle.check import check
-    from fcpts_ref.oracle.report import format_report, make_json, make_junit
+    from fcpts_ref.oracle.report import format_report, make_badge, make_json, make_junit
     from fcpts_ref.oracle.vectors import load_cases
 
     if arguments.program is not None:
-        adapter: Any = CommandAdapter(arguments.program, timeout=arguments.timeout)
+        kind = PersistentAdapter if arguments.persistent else CommandAdapter
+        adapter: Any = kind(arguments.program, timeout=arguments.timeout)
+    elif arguments.persistent:
+        raise InputError("--persistent belongs to --command; a module is imported once anyway")
     else:
-        adapter = load_python_adapter(arguments.adapter)
+        adapter = load_python_adapter(arguments.adapter, timeout=arguments.timeout)
     report = check(
         adapter,
         load_cases(arguments.vectors),
@@ -137,7 +170,10 @@ def run_check(arguments: argparse.Namespace) -> int:
         complete=arguments.complete,
         watch=lambda cases: tqdm(cases, "checking", unit="case", leave=False, disable=None),
     )
-    for path, make in ((arguments.junit, make_junit), (arguments.json, make_json)):
+    if arguments.program is not None and arguments.persistent:
+        adapter.close()
+    reports = (arguments.junit, make_junit), (arguments.json, make_json)
+    for path, make in (*reports, (arguments.badge, make_badge)):
         if path is not None:
             _write(path, make(report))
     print(format_report(report))
@@ -169,6 +205,15 @@ def run_explain(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def run_explain_mistake(arguments: argparse.Namespace) -> int:
+    """``explain``"""
+    from fcpts_ref.oracle.mistakes.page import find_mistakes, format_mistakes, make_json
+
+    found = find_mistakes(arguments.name, arguments.of)
+    print(make_json(found) if arguments.json else format_mistakes(found, arguments.name))
+    return OK
+
+
 def run_gradcheck(arguments: argparse.Namespace) -> int:
     """``gradcheck``"""
     from fcpts_ref.errors import InputError
@@ -176,6 +221,11 @@ def run_gradcheck(arguments: argparse.Namespace) -> int:
 
     if arguments.seed < 0:
         raise InputError(f"--seed {arguments.seed} is negative; expected 0 or more")
-    findings = check_all_layers(seed=arguments.seed, directions=arguments.directions)
+    if arguments.pairs is None:
+        findings = check_all_layers(seed=arguments.seed, directions=arguments.directions)
+    else:
+        from fcpts_ref.oracle.pairs import check_pairs
+
+        findings = check_pairs(arguments.pairs, arguments.seed, arguments.directions)
     print(format_json(findings) if arguments.json else format_table(findings))
     return OK if findings and all(finding.ok for finding in findings) else FAILED

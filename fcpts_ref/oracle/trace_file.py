@@ -29,7 +29,7 @@ from fcpts_ref.graphs.network import Network
 from fcpts_ref.oracle.quantities import in_order
 from fcpts_ref.spec.conventions import Conventions, profile
 from fcpts_ref.storage.hdf5 import open_hdf5, read_group, write_hdf5
-from fcpts_ref.storage.hdf5_trees import read_json, read_tree, write_json, write_tree
+from fcpts_ref.storage.hdf5_trees import read_json_text, read_tree, write_json, write_tree
 from fcpts_ref.storage.network_files import graph_from_json, graph_to_json
 
 Array = NDArray[Any]
@@ -75,11 +75,16 @@ class StepTrace:
 
 @dataclass(frozen=True)
 class Trace:
-    """The recorded steps of a run.  setting: None if none was recorded."""
+    """The recorded steps of a run.
+
+    setting: None if none was recorded.  network: by "parameters/NAME" and "buffers/NAME", what is
+    written of the dense network without a setting.
+    """
 
     steps: dict[int, StepTrace]
     setting: Setting | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
+    network: Arrays = field(default_factory=dict)
 
 
 def write_trace(path: Path | str, trace: Trace) -> None:
@@ -92,6 +97,8 @@ def write_trace(path: Path | str, trace: Trace) -> None:
             group = file.create_group("network")
             _write_arrays(group.create_group("parameters"), trace.setting.network.parameters)
             _write_arrays(group.create_group("buffers"), trace.setting.network.buffers)
+        elif trace.network:
+            _write_arrays(file.create_group("network"), trace.network)
         write_json(file, "notes", notes, checksum=False)
         for number, step in trace.steps.items():
             group = file.create_group(f"steps/{number}")
@@ -158,7 +165,7 @@ def _notes_of(setting: Setting) -> dict[str, Any]:
 def _read_notes(file: h5py.File) -> dict[str, Any]:
     if "notes" not in file:
         return {}
-    notes = read_json(file, "notes")
+    notes = read_json_text(file, "notes")
     if not isinstance(notes, dict):
         raise InputError("notes should be a JSON object")
     return notes

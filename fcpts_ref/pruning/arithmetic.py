@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.checks import check_alike
 from fcpts_ref.spec import equations as specification
 from fcpts_ref.spec.budget import projection_factor
 from fcpts_ref.spec.conventions import Tie
@@ -45,6 +46,7 @@ def masked_weight(
 
 def threshold_gradient(weight: Array, threshold: float, dsparse_weight: Array) -> float:
     """Return Equation 14 from the sparse weight's gradient: dM = dW_sparse * W (Equation 2)."""
+    check_alike(weight=weight, dsparse_weight=dsparse_weight)
     dM_dt = specification.mask_threshold_gradient(weight, threshold)
     return float(specification.reconstruction_threshold_gradient(dsparse_weight * weight, dM_dt))
 
@@ -67,17 +69,21 @@ NUMPY = Arithmetic(
 )
 
 
-def arithmetic(engine: str) -> Arithmetic:
-    """Return the functions of an engine, "numpy" or "numba"."""
+def arithmetic(engine: str, threads: int | None = None) -> Arithmetic:
+    """Return the functions of an engine, "numpy" or "numba".
+
+    threads: of "numba", by default all cores; results do not depend on them.
+    """
     if engine == "numpy":
         return NUMPY
+    from fcpts_ref.engines.numba.jit.threads import limited
     from fcpts_ref.engines.numba.pruning import (  # compiles on import: only on demand
         equations,
         optim,
         projection,
     )
 
-    return Arithmetic(
+    functions: tuple[Callable[..., Any], ...] = (
         equations.masked_weight,
         equations.threshold_gradient,
         equations.spread,
@@ -86,3 +92,4 @@ def arithmetic(engine: str) -> Arithmetic:
         optim.sgd_step,
         projection.projection_factor,
     )
+    return Arithmetic(*(limited(function, threads) for function in functions))

@@ -156,7 +156,16 @@ def make_problem(
     make = partial(make_engine, engine=engine, threads=threads)
     teacher, student = make(network.graph), make(network.graph)
     problem = Problem(
-        network, images, target, teacher, student, make, arithmetic(engine), bounds, units, cost
+        network,
+        images,
+        target,
+        teacher,
+        student,
+        make,
+        arithmetic(engine, threads),
+        bounds,
+        units,
+        cost,
     )
     _check_target(problem)
     return problem

@@ -10,6 +10,9 @@ import numpy as np
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.pruning.fcpts.method import DEFAULT_PROFILE, FCPTS, PROFILE_SETTINGS
+from fcpts_ref.pruning.learned.ltp import LearnedThreshold
+from fcpts_ref.pruning.learned.probmask import ProbMask
+from fcpts_ref.pruning.learned.soft_threshold import SoftThreshold
 from fcpts_ref.pruning.method import Method, OnStep, Result, StepReport, ignore_step, run_method
 from fcpts_ref.pruning.one_shot import OneShot
 from fcpts_ref.pruning.pot.method import POT
@@ -18,7 +21,14 @@ from fcpts_ref.pruning.selection import Selection
 from fcpts_ref.pruning.settings import Setting, settings_of
 from fcpts_ref.storage.records import check_names
 
-METHODS: dict[str, type[Any]] = {"fcpts": FCPTS, "one-shot": OneShot, "pot": POT}
+METHODS: dict[str, type[Any]] = {
+    "fcpts": FCPTS,
+    "one-shot": OneShot,
+    "pot": POT,
+    "str": SoftThreshold,
+    "probmask": ProbMask,
+    "ltp": LearnedThreshold,
+}
 """Every method by name; the command line, comparisons and reports are derived from this table."""
 
 

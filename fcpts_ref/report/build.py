@@ -18,6 +18,7 @@ from fcpts_ref.experiments.figures import (
     run_rates,
     run_title,
 )
+from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.outcomes import Dense, Line, lines_of, outcomes, setup_of
 from fcpts_ref.experiments.paper import SOURCE
 from fcpts_ref.experiments.run import HISTORY
@@ -59,10 +60,12 @@ def write_report(
             and summary.data == own[0].data
         ]
         parts += [Heading(heading), Table(*table_of(own))]
+        if len(summaries) == 1:
+            parts += _one_run(summaries[0])
         for paths, caption in _pictures(out, own, chosen):
             written += paths
             parts.append(Picture(next(p for p in paths if p.suffix == ".svg"), caption))
-    parts += [Text(_legend(lines), note=True), *_details(summaries)]
+    parts += [Text(_legend(lines), note=True), *_details(folders, summaries, lines)]
     page = out / PAGE
     write_text_file(page, make_page(TITLE, parts))
     return [*written, page]
@@ -88,7 +91,7 @@ def _pictures(
     place, title = _file_name(f"{network}-{data}"), f"{network} on {data}"
     plain = [line for line in lines if _is_plain(line) and line.top1 is not None]
     result = []
-    if plain:
+    if plain and len(chosen) > 1:
         result.append(
             (
                 figures.accuracy_over_rate(out, f"accuracy-{place}", plain, title),
@@ -177,9 +180,48 @@ def _place(run: Chosen) -> tuple[float, int]:
     return (-job.target, job.seed)
 
 
+def _one_run(summary: Summary) -> list[Part]:
+    """Return the tables of a single run: every network it evaluated, and every layer."""
+    share = f"{100 * summary.achieved(all_layers=False):.2f}"
+    of_all = f"{100 * summary.achieved(all_layers=True):.2f}"
+    return [
+        Heading("Networks of this run", 3),
+        Table(
+            ("network", "requested", "achieved", "top-1", "top-5"),
+            [
+                (
+                    row.name,
+                    "" if row.requested is None else f"{100 * row.requested:.4g}",
+                    f"{100 * row.achieved:.2f}",
+                    number(row.top1),
+                    number(row.top5),
+                )
+                for row in summary.rows
+            ],
+        ),
+        Heading("Layers", 3),
+        Table(
+            ("layer", "shape", "weights", "before", "after"),
+            [
+                (
+                    layer.name.removesuffix(".weight"),
+                    "x".join(map(str, layer.shape)),
+                    f"{layer.weights:,}",
+                    "left out" if layer.name in summary.left_out else number(layer.rate_before),
+                    number(layer.rate_after),
+                )
+                for layer in summary.layers
+            ],
+            left=2,
+        ),
+        Text(f"Achieved: {share} % of the weights of pruned layers, {of_all} % of all.", note=True),
+    ]
+
+
 def _introduction(summaries: Sequence[Summary]) -> str:
     incomplete = sum(not s.complete for s in summaries)
-    text = f"{len(summaries)} runs of fcpts-ref {_versions(summaries, 'fcpts-ref')}."
+    runs = "1 run" if len(summaries) == 1 else f"{len(summaries)} runs"
+    text = f"{runs} of fcpts-ref {_versions(summaries, 'fcpts-ref')}."
     if incomplete:
         text += f" {incomplete} of them were stopped early and are marked as unfinished."
     return text
@@ -197,35 +239,48 @@ def _legend(lines: Sequence[Line]) -> str:
     return text
 
 
-def _details(summaries: Sequence[Summary]) -> list[Part]:
-    """Return a table of all runs, their settings and their versions."""
-    header = ("run", "rate", "before projection", "seed", "images", "top-1", "time")
+def _details(
+    folders: Sequence[Path], summaries: Sequence[Summary], lines: Sequence[Line]
+) -> list[Part]:
+    """Return a table of all runs, their settings, folders and versions."""
+    named = {line.setup: line.method for line in lines if _is_plain(line)}
+    names = [named.get(setup_of(s.pinned), s.method) for s in summaries]
+    header = ("run", "rate", "before projection", "seed", "images", "top-1", "time", "folder")
     rows = [
         (
-            f"{s.method}, {s.network}, {s.data}{_mark(s)}",
+            f"{name}, {s.network}, {s.data}{_mark(s)}",
             f"{100 * s.pinned.job.target:.4g}",
             f"{100 * s.rate_before_projection:.3f}",
             str(s.pinned.job.seed),
             f"{s.pinned.calibration:,}",
             number(_own_top1(s)),
             duration(s.method_seconds),
+            folder.name,
         )
-        for s in summaries
+        for folder, name, s in zip(folders, names, summaries, strict=True)
     ]
     unique = dict.fromkeys(
-        (s.method, json.dumps(s.pinned.job.settings, sort_keys=True)) for s in summaries
+        (name, _explicit(s.pinned.job)) for name, s in zip(names, summaries, strict=True)
     )
-    names = ("python", "numpy", "numba", "machine")
+    packages = ("python", "numpy", "numba", "machine")
     return [
         Heading("Runs"),
         Table(header, rows),
         Heading("Settings that were set explicitly; all others are defaults"),
         Table(("method", "settings"), list(unique), left=2),
         Text(
-            "Versions: " + ", ".join(f"{n} {_versions(summaries, n)}" for n in names) + ".",
+            "Versions: " + ", ".join(f"{n} {_versions(summaries, n)}" for n in packages) + ".",
             note=True,
         ),
     ]
+
+
+def _explicit(job: Job) -> str:
+    """Return what a job sets apart from its network, data, rate and seed, as JSON."""
+    usual = Job()
+    fields = ("calibration", "keep_dense", "max_rates", "rates", "granularity", "cost", "engine")
+    own = {n: getattr(job, n) for n in fields if getattr(job, n) != getattr(usual, n)}
+    return json.dumps({**job.settings, **own}, sort_keys=True)
 
 
 def _mark(summary: Summary) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.checks import floating_array, real_number, whole_number
+from fcpts_ref.checks import finite_array, floating_array, real_number, whole_number
 from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]
@@ -74,10 +74,37 @@ def projection_factor(weights: Sequence[Array], thresholds: Array, count: int) -
     weights: one array per layer; thresholds: (L,) at least 0.  Returns a float above 0.
     Raises OutOfReach (an InputError) if the thresholds leave fewer than ``count`` weights to prune.
     """
-    ratios = np.concatenate([_ratios(w, t) for w, t in zip(weights, thresholds, strict=True)])
-    if not 0 <= count < ratios.size:
-        raise InputError(f"count is {count}; expected less than all {ratios.size} weights")
+    arrays, t = check_projection(weights, thresholds, count)
+    with np.errstate(over="ignore"):  # a ratio beyond the range counts as infinite
+        ratios = np.concatenate([_ratios(w, x) for w, x in zip(arrays, t, strict=True)])
     return factor_between(ratios, count)
+
+
+def check_projection(
+    weights: Sequence[Array], thresholds: Array, count: int
+) -> tuple[list[Array], Array]:
+    """Return the arguments of ``projection_factor`` as arrays.
+
+    Raises InputError unless there is a threshold of at least 0 for each layer, all weights are
+    numbers, and ``count`` is a whole number of them, but not all.
+    """
+    if not isinstance(weights, Sequence) or isinstance(weights, str | bytes):
+        raise InputError(
+            f"weights is of type {type(weights).__name__}; expected a list, one array a layer"
+        )
+    arrays = [floating_array(weight, f"weight {i}") for i, weight in enumerate(weights)]
+    t = finite_array(thresholds, "thresholds")
+    if t.shape != (len(arrays),) or (t < 0).any():
+        raise InputError(
+            f"thresholds have shape {t.shape} and the least of them is {t.min(initial=np.inf)}; "
+            f"expected {len(arrays)}, one a layer, each at least 0"
+        )
+    if any(np.isnan(weight.min(initial=np.inf)) for weight in arrays):
+        raise InputError("a weight is NaN; expected numbers")
+    size = sum(weight.size for weight in arrays)
+    if not 0 <= whole_number(count, "count") < size:
+        raise InputError(f"count is {count}; expected less than all {size} weights")
+    return arrays, t
 
 
 def factor_between(ratios: Array, count: int) -> float:
@@ -121,6 +148,8 @@ def exact_masks(
     the same order, that reach it.
     Raises InputError if ``count`` leaves less than one weight to every layer.
     """
+    weights, thresholds = _checked_layers(weights, thresholds)
+    real_number(count, "count", "a number of weights, or their cost")
     sizes = [w.size for w in weights.values()]
     if costs is None and count > sum(sizes) - len(sizes):
         raise InputError(
@@ -147,6 +176,26 @@ def exact_masks(
     return {
         name: part.reshape(w.shape) for (name, w), part in zip(weights.items(), parts, strict=True)
     }
+
+
+def _checked_layers(
+    weights: Mapping[str, Array], thresholds: Mapping[str, float]
+) -> tuple[dict[str, Array], dict[str, float]]:
+    """Raise InputError unless both map the same layers, to arrays and to numbers of at least 0."""
+    for given, name in ((weights, "weights"), (thresholds, "thresholds")):
+        if not isinstance(given, Mapping) or not given:
+            raise InputError(
+                f"{name} is of type {type(given).__name__} or empty; expected them by layer"
+            )
+    arrays = {name: finite_array(w, f"weight {name!r}") for name, w in weights.items()}
+    missing = [name for name in arrays if name not in thresholds]
+    if missing:
+        raise InputError(f"layer {missing[0]!r} has no threshold; expected one for each layer")
+    expected = "a finite magnitude >= 0"
+    numbers = {n: real_number(thresholds[n], f"threshold of {n!r}", expected) for n in arrays}
+    if min(numbers.values()) < 0:
+        raise InputError(f"thresholds are {list(numbers.values())}; each should be {expected}")
+    return arrays, numbers
 
 
 def _count_reaching(

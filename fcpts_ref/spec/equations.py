@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax, ndtr, softmax
 
 from fcpts_ref.checks import (
     check_choice,
@@ -29,6 +28,7 @@ from fcpts_ref.checks import (
 )
 from fcpts_ref.errors import InputError
 from fcpts_ref.spec.conventions import EQUALITY_WIDTH, SURROGATE_WIDTH, AtTarget, Tie
+from fcpts_ref.spec.precise import kl_and_difference, normal_mass
 
 Array = NDArray[Any]
 Scalar = Any  # a NumPy scalar of the inputs' dtype
@@ -132,15 +132,10 @@ def reconstruction_loss(
     Raises InputError for shapes that differ, logits that are not finite, T <= 0, or a result that
     is not finite.
     """
-    dense, sparse, T = _logits(dense_logits, sparse_logits, temperature)
-    dtype = np.result_type(dense, sparse)
-    wide = np.result_type(dtype, np.float64)  # log p - log q cancels where the logits are near
-    dense, sparse, T = dense.astype(wide), sparse.astype(wide), wide.type(T)
+    dense, sparse, T, dtype = _logits(dense_logits, sparse_logits, temperature)
     with np.errstate(over="ignore", invalid="ignore"):
-        log_p = log_softmax(dense / T, axis=1)
-        log_q = log_softmax(sparse / T, axis=1)
-        mean = (np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean()
-        loss = (mean * T * T).astype(dtype)
+        kl, _ = kl_and_difference(dense, sparse, T)  # sum_k p (log p - log q), (B,)
+        loss = (kl.mean() * T * T).astype(dtype)
     check_result(loss, "the reconstruction loss", _TOO_LARGE)
     return loss
 
@@ -153,11 +148,11 @@ def reconstruction_loss_gradient(
     docs/derivations.md derives it.
     Arguments and errors as in ``reconstruction_loss``; returns (B, classes).
     """
-    dense, sparse, T = _logits(dense_logits, sparse_logits, temperature)
-    B = dense.dtype.type(dense.shape[0])
+    dense, sparse, T, dtype = _logits(dense_logits, sparse_logits, temperature)
+    B = len(dense)
     with np.errstate(over="ignore", invalid="ignore"):
-        p, q = softmax(dense / T, axis=1), softmax(sparse / T, axis=1)
-        gradient = (q - p) * (T / B)
+        _, q_minus_p = kl_and_difference(dense, sparse, T)
+        gradient = (q_minus_p * (T / B)).astype(dtype)
     check_result(gradient, "the gradient of the reconstruction loss", _TOO_LARGE)
     return np.asarray(gradient)
 
@@ -236,8 +231,7 @@ def mask_threshold_gradient(weight: ArrayLike, threshold: float) -> Array:
     Arguments and errors as in ``mask``; returns an array like ``weight``.
     """
     W = finite_array(weight, "weight")
-    u = np.abs(W) - _threshold(threshold)
-    inside = np.abs(u) < SURROGATE_WIDTH
+    inside = _within_surrogate(np.abs(W), _threshold(threshold))
     return np.asarray(np.where(inside, W.dtype.type(-0.5), W.dtype.type(0)))
 
 
@@ -274,8 +268,8 @@ def sparsity_rate_integral(threshold: float, samples: ArrayLike, bandwidth: floa
     # Phi(b) - Phi(a) = Phi(-a) - Phi(-b): mirrored so that both arguments lie in the lower tail,
     # where Phi keeps its relative precision.
     centre = np.abs(w)
-    with np.errstate(over="ignore"):  # Phi of infinity is 0 or 1
-        rate = (ndtr((t - centre) / h) - ndtr((-t - centre) / h)).mean()
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):  # Phi of infinity is 0 or 1
+        rate = normal_mass((-t - centre) / h, (t - centre) / h, t / h, -centre / h).mean()
     return samples.dtype.type(rate)
 
 
@@ -440,19 +434,28 @@ def _excess(r: Array, N: Array, target: float) -> Scalar:
     return (r * N).sum() / N.sum() - r.dtype.type(_target(target))
 
 
+def _within_surrogate(magnitude: Array, t: np.float64) -> Array:
+    """Whether -1 < |w| - t < 1, exactly: |w| - 1 and t - 1 round only where it is beyond doubt."""
+    m, width = magnitude.astype(np.result_type(magnitude, t), copy=False), SURROGATE_WIDTH
+    return np.asarray(((m - width < t) | (m <= t)) & ((t - width < m) | (t <= m)))
+
+
 _TOO_LARGE = "logits or temperature are too large; scale them down"
 
 
 def _logits(
     dense_logits: ArrayLike, sparse_logits: ArrayLike, temperature: float
-) -> tuple[Array, Array, Scalar]:
+) -> tuple[Array, Array, Scalar, np.dtype[Any]]:
+    """The logits and the temperature in float64 or wider, and the dtype of the result."""
     dense = finite_array(dense_logits, "dense_logits")
     sparse = finite_array(sparse_logits, "sparse_logits")
     _same_shape(dense, sparse, "dense_logits", "sparse_logits")
     if dense.ndim != 2 or dense.size == 0:
         raise InputError(f"logits have shape {dense.shape}; expected (batch, classes), not empty")
-    T = _positive(temperature, "temperature", "a finite number above 0", sparse.dtype)
-    return dense, sparse, T
+    dtype = np.result_type(dense, sparse)
+    T = _positive(temperature, "temperature", "a finite number above 0", dtype)
+    wide = np.result_type(dtype, np.float64)
+    return dense.astype(wide), sparse.astype(wide), wide.type(T), dtype
 
 
 def _kernel_arguments(samples: ArrayLike, bandwidth: float) -> tuple[Array, Scalar]:

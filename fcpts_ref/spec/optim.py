@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.checks import whole_number
+from fcpts_ref.checks import check_alike, check_choice, real_number, whole_number
 from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]
+Cosine = Literal["after warm-up", "all steps"]
 
 
 def sgd_step(
@@ -31,7 +32,15 @@ def sgd_step(
     The velocity starts at 0 and does not contain the learning rate (PyTorch's convention).
 
     parameter, gradient, velocity: the same shape.  Returns the new parameter and velocity.
+    Raises InputError for arrays of other shapes or types, and rates that are not finite numbers.
     """
+    check_alike(parameter=parameter, gradient=gradient, velocity=velocity)
+    for value, name in (
+        (learning_rate, "learning_rate"),
+        (momentum, "momentum"),
+        (weight_decay, "weight_decay"),
+    ):
+        real_number(value, name, "a finite number")
     v = momentum * velocity + (gradient + weight_decay * parameter)
     moved = sgd_move(
         parameter,
@@ -82,6 +91,8 @@ def adam_step(
     """
     if whole_number(step, "Adam's step") < 1:
         raise InputError(f"Adam's step is {step}; expected to count from 1")
+    check_alike(parameter=parameter, gradient=gradient, first=first, second=second)
+    real_number(learning_rate, "learning_rate", "a finite number")
     beta1, beta2 = betas
     g = gradient + weight_decay * parameter
     first = beta1 * first + (1 - beta1) * g
@@ -92,12 +103,13 @@ def adam_step(
     return parameter - learning_rate * update, first, second
 
 
-def warmup_cosine(step: int, steps: int, warmup: int) -> float:
+def warmup_cosine(step: int, steps: int, warmup: int, cosine: Cosine = "after warm-up") -> float:
     """The learning-rate factor at ``step`` (from 0) of ``steps``: linear warm-up, then cosine.
 
     It grows linearly over the first ``warmup`` steps as (step + 1) / warmup, so it is never 0; then
     it falls as half a cosine from 1 at step ``warmup`` towards 0, which it would reach at step
-    ``steps`` (convention 16).
+    ``steps`` (convention 16).  With cosine="all steps" the half cosine begins at step 0, and the
+    warm-up hides its first part.
     Raises InputError for a step outside [0, steps) or a negative warm-up.
     """
     for value, name in ((step, "step"), (steps, "steps"), (warmup, "warmup")):
@@ -109,4 +121,6 @@ def warmup_cosine(step: int, steps: int, warmup: int) -> float:
         )
     if step < warmup:
         return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+    check_choice(cosine, "cosine", get_args(Cosine))
+    first = warmup if cosine == "after warm-up" else 0
+    return 0.5 * (1 + math.cos(math.pi * (step - first) / (steps - first)))

@@ -47,6 +47,7 @@ def write_atomically(path: Path | str, write: Callable[[Path], None]) -> None:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    _check_replaceable(path)
     try:
         write(temporary)
         _flush_to_disk(temporary)
@@ -69,10 +70,21 @@ def check_writable(path: Path | str) -> None:
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        _check_replaceable(path)
         probe.touch()
         probe.unlink()
     except OSError as error:
         raise InputError(describe_failure(f"cannot write {path}", error)) from error
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raise InputError for a pipe or a device: it would be replaced, not written to."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # there is none, or the writing itself will fail
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"cannot write {path}: it is a pipe or a device, expected a file")
 
 
 def check_regular_file(path: Path | str) -> None:
@@ -140,6 +152,8 @@ def lock_folder(path: Path | str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = _open_lock(folder / LOCK_NAME)
     except OSError as error:
+        if error.errno == errno.ENOENT and folder.parent.is_dir():  # /proc, for instance
+            error = OSError(errno.EPERM, os.strerror(errno.EPERM))
         raise InputError(describe_failure(f"cannot write to folder {folder}", error)) from error
     try:
         try:

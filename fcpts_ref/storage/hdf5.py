@@ -170,13 +170,20 @@ def write_text(owner: h5py.Group | h5py.Dataset, name: str, text: str) -> None:
 
 
 def read_text(owner: h5py.Group | h5py.Dataset, name: str) -> str:
-    """Return the text that ``write_text`` stored.  Raises InputError for anything else."""
+    """Return the text that ``write_text`` stored, or an ordinary string of another program.
+
+    Raises InputError for anything else.
+    """
     identifier = _attribute(owner, name)
-    if identifier.shape != () or identifier.dtype.kind != "S":
-        raise InputError(f"attribute {name} should be one text of fixed length")
+    if identifier.shape != () or h5py.check_string_dtype(identifier.dtype) is None:
+        raise InputError(f"attribute {name} should be one text")
     if identifier.dtype.itemsize > MAX_TEXT:
         raise InputError(f"attribute {name} is longer than {MAX_TEXT} bytes")
-    return bytes(owner.attrs[name]).decode()
+    text = owner.attrs[name]
+    content = text if isinstance(text, bytes) else str(text).encode(errors="replace")
+    if len(content) > MAX_TEXT:
+        raise InputError(f"attribute {name} is longer than {MAX_TEXT} bytes")
+    return bytes(content).decode()
 
 
 def read_integer(owner: h5py.Group | h5py.Dataset, name: str) -> int:

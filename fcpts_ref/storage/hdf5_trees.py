@@ -49,9 +49,14 @@ def read_tree(group: h5py.Group, levels: int = MAX_DEPTH) -> dict[str, Array]:
 
 
 def read_numbers(group: h5py.Group, name: str) -> Array:
-    """Return an array of floats or integers of at most 8 bytes, in the machine's byte order."""
+    """Return an array of floats or integers of at most 8 bytes, in the machine's byte order.
+
+    Truth values are read as 0 and 1.
+    """
     found = find_array(group, name)
     dtype = found.dtype
+    if dtype == np.bool_:
+        return read_array(group, name, dtype.str, found.ndim).astype(np.uint8)
     if dtype.kind not in "fiu" or dtype.itemsize > 8:
         raise InputError(f"{found.name} is {dtype}; expected an array of floats or integers")
     array = read_array(group, name, dtype.str, found.ndim)
@@ -62,6 +67,20 @@ def write_json(group: h5py.Group, name: str, data: Any, *, checksum: bool = True
     """Store ``data`` as JSON text in an array of bytes."""
     text = json.dumps(data, separators=(",", ":"))
     write_array(group, name, np.frombuffer(text.encode(), dtype=np.uint8), checksum=checksum)
+
+
+def read_json_text(group: h5py.Group, name: str) -> Any:
+    """Return the JSON that ``write_json`` stored, or that another program wrote as one text."""
+    found = find_array(group, name)
+    if found.shape != () or h5py.check_string_dtype(found.dtype) is None:
+        return read_json(group, name)
+    text = found[()]
+    try:
+        return parse_json(text.decode() if isinstance(text, bytes) else str(text))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{name} is not JSON ({str(error)[:80]}): recreate the file") from error
 
 
 def read_json(group: h5py.Group, name: str) -> Any:

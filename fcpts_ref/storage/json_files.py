@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from fcpts_ref.errors import InputError
 from fcpts_ref.storage.files import check_regular_file, describe_failure, write_atomically
 
+CHECKSUM = "sha256"  # the field with an object's checksum
 MAX_BYTES = 64 << 20
 MAX_DIGITS = 40  # of an integer; a generator's state has 39
 
@@ -21,7 +24,12 @@ def as_json(data: Any) -> Any:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON, whole or not at all.  Raises InputError if the file cannot be written."""
+    """Write JSON, whole or not at all; an object gets its SHA-256 as a last field.
+
+    Raises InputError if the file cannot be written.
+    """
+    if isinstance(data, Mapping):
+        data = {**data, CHECKSUM: _checksum(data)}
     write_text_file(path, json.dumps(data, indent=2, default=_plain) + "\n")
 
 
@@ -32,21 +40,39 @@ def write_text_file(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON.
+    """Read JSON, without its checksum.
 
-    Raises InputError if the file is absent, no regular file, over 64 MiB or not JSON.
+    Raises InputError if the file is absent, no regular file, over 64 MiB, not JSON, or does not
+    match its checksum; files of other programs need none.
     """
     check_regular_file(path)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is over {MAX_BYTES >> 20} MiB; recreate it")
-        return parse_json(path.read_text(encoding="utf-8"))
+        return _checked(path, parse_json(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(describe_failure(f"cannot read {path}", error)) from error
     except InputError:
         raise
     except ValueError as error:  # not UTF-8, not JSON
         raise InputError(f"{path} is not JSON ({str(error)[:80]}); recreate it") from error
+
+
+def _checked(path: Path, data: Any) -> Any:
+    if not isinstance(data, dict) or CHECKSUM not in data:
+        return data
+    expected = data.pop(CHECKSUM)
+    if expected != _checksum(data):
+        raise InputError(
+            f"{path} does not match its checksum: it is damaged or was changed by hand; restore "
+            f"it, or remove the field {CHECKSUM!r} from it"
+        )
+    return data
+
+
+def _checksum(data: Any) -> str:
+    text = json.dumps(as_json(data), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def parse_json(text: str) -> Any:

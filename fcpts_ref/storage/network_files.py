@@ -57,6 +57,7 @@ NETWORK_FORMAT, NETWORK_VERSION = "fcpts-ref network", 3
 DENSE_VERSION = 2
 Storage = Literal["exact", "float16", "dense"]
 ARRAYS_FORMAT, ARRAYS_VERSION = "fcpts-ref arrays", 1
+MAX_NAME = 1000  # letters of a node's name
 MAX_INTEGER = 1 << 31  # in a graph
 
 
@@ -212,6 +213,8 @@ def graph_from_json(data: Any) -> Graph:
             )
             for node in data["nodes"]
         )
+        if any(len(node.name) > MAX_NAME for node in nodes):
+            raise InputError(f"graph: a node's name has over {MAX_NAME} letters; rename it")
         inputs = {str(n): tuple(map(_integer, s)) for n, s in data["inputs"].items()}
         outputs = {str(n): str(value) for n, value in data["outputs"].items()}
         return Graph(str(data["name"]), inputs, nodes, outputs)

@@ -114,3 +114,43 @@ def test_toml_with_a_byte_order_mark(tmp_path: Path, mark: bytes) -> None:
     path = tmp_path / "grid.toml"
     path.write_bytes(mark + b"rates = [0.5]\n")
     assert read_toml(path) == {"rates": [0.5]}
+
+
+# Rates from a file, and rates that were achieved
+
+
+def test_rates_of_layers_from_a_file(run: Run, place: Place, tmp_path: Path) -> None:
+    rates = tmp_path / "rates.toml"
+    rates.write_text('"conv1" = 0.25\n"layer1.*" = 0.5\n')
+    words = ("--method=one-shot", "--sparsity=0.6", "--layer-rate=conv1=0", *place.options)
+    words += ("--keep-dense=linear", f"--layer-rates={rates}", f"--out={tmp_path / 'r'}", "--json")
+    found = run("sparsify", *words)
+    assert found.code == 0, found.err
+    layers = {layer["name"]: layer for layer in found.json["layers"]}
+    assert layers["conv1.weight"]["rate_after"] == 0  # the option overrides the file
+    assert layers["layer1.0.conv1.weight"]["rate_after"] == pytest.approx(0.5, abs=0.02)
+    assert found.json["requested"] == 0.6
+    assert found.json["achieved_pruned_layers"] == pytest.approx(0.6, abs=0.01)
+    assert found.json["achieved_all_weights"] < found.json["achieved_pruned_layers"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds no rates"),
+        ('"conv1" = "much"', "expected a number"),
+        ("[layer1]\nconv1 = 0.5", "the name in quotes"),
+        ("conv1 = true", "expected a number"),
+        ("conv1 =", "not TOML"),
+        ('"conv1" = 2.0', "conv1"),
+    ],
+)
+def test_files_that_hold_no_rates(
+    run: Run, place: Place, tmp_path: Path, text: str, said: str
+) -> None:
+    rates = tmp_path / "rates.toml"
+    rates.write_text(text)
+    result = run("sparsify", f"--layer-rates={rates}", f"--out={tmp_path / 'r'}", *place.options)
+    assert result.code == 2
+    assert said in result.err
+    assert one_line(result.err)

@@ -364,3 +364,20 @@ def test_options_of_a_cluster(
     assert result.code == 2
     assert said in result.err
     assert one_line(result.err)
+
+
+def test_a_plan_runs_nothing_and_estimates_from_what_is_finished(
+    run: Run, place: Place, tmp_path: Path
+) -> None:
+    words = words_of(place, tmp_path / "out", *ONE_SHOT)
+    first = run(*words, "--plan")
+    assert first.code == 0
+    assert "4 cells are missing" in first.out
+    assert "4 cells of unknown time" in first.out
+    assert not (tmp_path / "out").exists()
+    assert run(*words_of(place, tmp_path / "out", *ONE_SHOT[:4], "0.5")).code == 0
+    second = run(*words, "--plan", "--json").json
+    assert [(row["cells"], row["finished"]) for row in second["rows"]] == [(2, 1), (2, 1)]
+    assert second["unknown"] == 0
+    seconds = [row["seconds"] for row in second["rows"]]
+    assert second["seconds_left"] == pytest.approx(sum(seconds))

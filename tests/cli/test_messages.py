@@ -23,8 +23,12 @@ EVERYWHERE_HOME = (*RUNNING, "train", "inspect", "data prepare", "data download"
                    "models export")  # fmt: skip
 SHOWN_BY: dict[str, tuple[str, ...]] = {
     "data/archive.py": ("data prepare", "data download"),
+    "data/packing.py": ("data prepare",),
+    "data/prepared.py": ("sparsify",),
     "data/locations.py": EVERYWHERE_HOME,
     "data/sources.py": (*RUNNING, "train"),
+    "interchange/checkpoints.py": ("models import", "sparsify"),
+    "interchange/onnx/inputs.py": ("models import",),
     "experiments/cluster.py": ("compare",),
     "experiments/grid.py": ("compare",),
     "experiments/inputs.py": RUNNING,
@@ -33,7 +37,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "oracle/adapters.py": ("conform check",),
     "oracle/check.py": ("conform check",),
     "oracle/report.py": ("conform check",),
-    "oracle/replay.py": ("diverge",),
+    "oracle/replay.py": ("trace",),  # what made the file that diverge reads
     "oracle/trace.py": ("trace",),
     "oracle/cli.py": (),  # it defines them
     "pruning/fcpts/method.py": PRUNING,

@@ -9,6 +9,7 @@ import pytest
 from commands import Place, Run, one_line
 from small_networks import make_network
 
+from fcpts_ref.architectures.registry import ARCHITECTURES
 from fcpts_ref.architectures.resnet import resnet
 from fcpts_ref.interchange.importing import read_checkpoint
 from fcpts_ref.interchange.torch_write import write_torch_file
@@ -141,6 +142,63 @@ def test_export_to_other_formats_is_refused(
     assert result.code == 2
     assert ".safetensors, or .pt" in result.err
     assert not (tmp_path / name).exists()
+
+
+def test_the_architecture_is_recognised_and_shown(run: Run, tmp_path: Path) -> None:
+    row = ARCHITECTURES["mobilenet_v1"]
+    layout = next(one for one in row.layouts if "timm" in one.source)
+    graph = layout.apply(row.graph(**layout.settings, width=0.25, classes=12))
+    network = make_network(graph, dtype=np.float32)
+    arrays = {**network.parameters, **network.buffers}
+    foreign = {n: a for n, a in arrays.items() if not n.startswith("normalise")}
+    write_torch_file(tmp_path / "a.pth", foreign)
+    out = ("--out", tmp_path / "n.h5")
+    result = run("models", "import", tmp_path / "a.pth", *out)
+    assert result.code == 0, result.err
+    assert result.out.splitlines()[:3] == [
+        "mobilenet_v1 of width 0.25 under the names of timm",
+        "12 classes, images 3x224x224 normalised by half, 210,672 prunable weights",
+        "pictures are prepared by resize 256, crop 224, bicubic",
+    ]
+    inspected = run("inspect", tmp_path / "n.h5").out
+    assert "pictures are prepared by resize 256, crop 224, bicubic" in inspected
+    assert "recognised as mobilenet_v1 of width 0.25 under the names of timm" in inspected
+    # of another size, the published preprocessing does not fit
+    result = run("models", "import", tmp_path / "a.pth", *out, "--input", 3, 64, 64, "--json")
+    assert (result.json["input_shape"], result.json["preprocess"]) == ([3, 64, 64], None)
+
+
+def test_architectures(run: Run) -> None:
+    result = run("models", "architectures")
+    assert result.code == 0, result.err
+    assert all(len(line) <= 80 for line in result.out.splitlines())
+    found = run("models", "architectures", "--json").json
+    rows = {(row["name"], row["shortcut"]): row for row in found}
+    assert {name for name, _ in rows} >= {*ARCHITECTURES, "resnet20"}
+    assert rows["resnet20", "B"]["weights"] == 270_896
+    assert "chenyaofo/pytorch-cifar-models" in rows["resnet20", "B"]["names"]
+
+
+def test_an_option_b_checkpoint_given_as_option_a(run: Run, tmp_path: Path) -> None:
+    network = make_network(resnet(8, shortcut="B"), dtype=np.float32)
+    write_torch_file(tmp_path / "b.pt", {**network.parameters, **network.buffers})
+    words = ("models", "import", tmp_path / "b.pt", "--arch=resnet8", "--out", tmp_path / "n.h5")
+    result = run(*words, "--shortcut=A")
+    assert result.code == 2
+    assert one_line(result.err)
+    assert "give --arch resnet8 and --shortcut B" in result.err
+    assert run(*words).code == 0
+
+
+def test_a_checkpoint_is_evaluated_without_being_imported(
+    run: Run, place: Place, tmp_path: Path
+) -> None:
+    network, _ = read_network(place.network)
+    write_torch_file(tmp_path / "a.pt", {**network.parameters, **network.buffers})
+    mine = run("evaluate", "--weights", tmp_path / "a.pt", "--data", place.data, "--json")
+    assert mine.code == 0, mine.err
+    own = run("evaluate", "--weights", place.network, "--data", place.data, "--json")
+    assert mine.json["top1"] == own.json["top1"]
 
 
 def test_bad_input(run: Run, place: Place, tmp_path: Path, checkpoint: Path) -> None:

@@ -185,9 +185,9 @@ SINGLE, FAR = np.ones(1, np.float32), np.array([[1e308, -1e308]])
         (lambda: fast.density(0.0, ONE, None), "bandwidth"),
         (lambda: fast.density(0.0, SINGLE, 1e-50), "outside the range of float32"),
         (lambda: fast.density(1.0, ONE, 5e-324), "use a larger one"),
-        (lambda: fast_optim.sgd_step(ONE, ONE, np.ones(2), learning_rate=1.0), "one shape"),
+        (lambda: fast_optim.sgd_step(ONE, ONE, np.ones(2), learning_rate=1.0), "shapes differ"),
         (lambda: projection.projection_factor([ONE], np.ones(1), 1), "less than all"),
-        (lambda: projection.projection_factor([ONE], np.ones(2), 0), "as many"),
+        (lambda: projection.projection_factor([ONE], np.ones(2), 0), "one a layer"),
     ],
 )
 def test_bad_input(call, message):

@@ -195,7 +195,7 @@ def test_other_defaults_are_refused_by_name(
     job = replace(JOB, settings={"epochs": 2, "batch_size": 4})  # of the default profile
     run(job, tmp_path / "r", on_step=stop_at(4))
     monkeypatch.setitem(fcpts.PROFILE_SETTINGS["extended"], "views", 3)
-    with pytest.raises(InputError, match=r"started with other defaults \(views\)"):
+    with pytest.raises(InputError, match=r"started with other defaults \(--views\)"):
         resume(tmp_path / "r")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from fcpts_ref import layers
-from fcpts_ref.layers.pooling import _windows
+from fcpts_ref.layers.windows import gather
 from fcpts_ref.pruning.fcpts import step
 from fcpts_ref.spec import allocation, budget, equations, optim
 
@@ -256,7 +256,7 @@ BRIDGE = [
     Mutant(
         "the bandwidth is absolute",
         step.bandwidth_of,
-        lambda right: lambda weight, conventions: conventions.bandwidth_factor,
+        lambda right: lambda weight, conventions, *_: conventions.bandwidth_factor,
         STEPS,
         "densities",
         11,
@@ -265,7 +265,7 @@ BRIDGE = [
     Mutant(
         "the bandwidth's deviation is biased",
         step.bandwidth_of,
-        lambda right: lambda weight, conventions: conventions.bandwidth_factor * weight.std(),
+        lambda right: lambda weight, conventions, *_: conventions.bandwidth_factor * weight.std(),
         STEPS,
         "densities",
         10,
@@ -455,12 +455,12 @@ def _with_kernel(change: Wrong) -> Callable[[Wrong], Wrong]:
 
 
 def _last_maximum(right: Wrong) -> Wrong:
-    def forward(x: Any, *, kernel: Any, stride: Any = None, padding: Any = 0) -> Any:
-        y, (shape, _, geometry) = right(x, kernel=kernel, stride=stride, padding=padding)
-        windows, _ = _windows(x, kernel, stride, padding, fill=-np.inf)
-        flat = windows.reshape(*windows.shape[:4], -1)
+    def forward(x: Any, **settings: Any) -> Any:
+        y, (shape, _, windows) = right(x, **settings)
+        pixels = gather(x, windows, fill=-np.inf)
+        flat = pixels.reshape(*pixels.shape[:4], -1)
         winner = flat.shape[-1] - 1 - flat[..., ::-1].argmax(axis=-1)
-        return y, (shape, winner, geometry)
+        return y, (shape, winner, windows)
 
     return forward
 
@@ -647,7 +647,7 @@ def _no_sigmoid_derivative(right: Wrong) -> Wrong:
 
 
 def _cosine_over_all(right: Wrong) -> Wrong:
-    def factor(step: int, steps: int, warmup: int) -> float:
+    def factor(step: int, steps: int, warmup: int, cosine: str = "") -> float:
         if step < warmup:
             return right(step, steps, warmup)
         return 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -691,7 +691,7 @@ UPDATE = [
         "warm-up is off by one",
         optim.warmup_cosine,
         lambda right: (
-            lambda step, steps, warmup: (
+            lambda step, steps, warmup, cosine="after warm-up": (
                 step / warmup if step < warmup else right(step, steps, warmup)
             )
         ),

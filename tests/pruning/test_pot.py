@@ -350,7 +350,7 @@ BAD: list[Mapping[str, Any]] = [
 
 @pytest.mark.parametrize("settings", BAD)
 def test_bad_settings(settings: Mapping[str, Any]) -> None:
-    with pytest.raises(InputError, match="expected finite steps and rates"):
+    with pytest.raises(InputError, match="expected a finite number"):
         POT(**settings)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
@@ -23,6 +24,7 @@ from fcpts_ref.report.build import PAGE, Chosen, _learned_and_fixed, write_repor
 from fcpts_ref.report.collect import run_folders, summaries_in
 from fcpts_ref.report.figures import accuracy_over_rate, learned_against_fixed
 from fcpts_ref.report.page import Heading, Picture, Table, Text, make_page
+from fcpts_ref.report.sorting import SCRIPT
 from fcpts_ref.storage.json_files import write_json
 from fcpts_ref.storage.network_files import write_arrays
 
@@ -78,8 +80,12 @@ class Checker(HTMLParser):
 
 
 def check_page(text: str) -> Checker:
-    """Well formed, no script, nothing fetched from anywhere."""
-    checker = Checker()
+    """Well formed, no script but the one that sorts, nothing fetched from anywhere."""
+    checker, script = Checker(), f"<script>{SCRIPT}</script>"
+    assert text.count(script) == 1
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in text  # browsers run no other
+    text = text.replace(script, "")
     checker.feed(text)
     assert checker.open == []
     for tag, attributes in checker.seen:
@@ -213,7 +219,7 @@ def test_running_mean_never_looks_ahead() -> None:
 
 def test_without_matplotlib_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "can_plot", lambda: False)
-    with pytest.raises(InputError, match=r"pip install 'fcpts-ref\[plot\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[plot\]'"):
         figures.require_plot()
 
 
@@ -244,3 +250,11 @@ def test_the_list_of_dense_networks(tmp_path: Path) -> None:
         write_json(tmp_path / "dense.json", damaged)
         with pytest.raises(InputError, match="damaged"):
             read_dense(tmp_path)
+
+
+def test_tables_sort_by_a_button_in_every_heading(tmp_path: Path) -> None:
+    text = make_page("t", [Table(("a", "b"), [("x", "1"), ("y", "2")])])
+    assert text.count('<th scope="col"') == text.count('<button type="button">') == 2
+    assert text.count("<script>") == 1
+    assert "http" not in text.split("<script>")[1]  # it loads nothing
+    assert "viewport" in text

@@ -198,14 +198,21 @@ def test_a_pipe_or_device_is_refused_and_not_waited_for(tmp_path, name):
         pass
 
 
-def test_texts_of_variable_length_and_long_ones_are_refused(path):
+def test_texts_of_variable_length_are_read_and_long_ones_refused(path):
     def attributes(file):
         file.attrs["variable"] = "text"
+        file.attrs["number"] = 3
+        file.attrs["several"] = ["a", "b"]
         file.attrs["long"] = np.bytes_(b"x" * (MAX_TEXT + 1))
+        file.attrs["long and variable"] = "x" * (MAX_TEXT + 1)
 
     change(path, attributes)
-    refused(path, "fixed length", lambda f: read_text(f, "variable"))
-    refused(path, "longer than", lambda f: read_text(f, "long"))
+    with open_checked(path) as file:
+        assert read_text(file, "variable") == "text"
+    for name in ("number", "several"):
+        refused(path, "one text", lambda f, name=name: read_text(f, name))
+    for name in ("long", "long and variable"):
+        refused(path, "longer than", lambda f, name=name: read_text(f, name))
 
 
 @pytest.mark.parametrize("text", ["", "a\0b", "x" * (MAX_TEXT + 1)])

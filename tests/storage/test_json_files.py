@@ -75,3 +75,38 @@ def test_records_come_back() -> None:
 def test_bad_records(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         record_from_json(Outer, {"name": "x", "inner": {"n": 1}} | change, "it")
+
+
+def test_a_flipped_character_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"top1": 0.91, "layers": [{"name": "ä", "rate": 0.5}], "none": None})
+    text = path.read_text(encoding="utf-8")
+    assert read_json(path)["top1"] == 0.91
+    assert "sha256" not in read_json(path)
+    for place, letter in enumerate(text):
+        if letter in "0123456789":
+            changed = "1" if letter != "1" else "2"
+            path.write_text(text[:place] + changed + text[place + 1 :], encoding="utf-8")
+            if text[:place].endswith(("sha", "sha2", "sha25")):  # then it is an unknown field
+                assert "top1" in read_json(path)
+                continue
+            with pytest.raises(InputError, match=r"checksum|not JSON"):
+                read_json(path)
+
+
+def test_files_without_a_checksum_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1}', encoding="utf-8")
+    assert read_json(path) == {"a": 1}
+
+
+def test_a_list_has_no_checksum(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", [1, 2])
+    assert read_json(tmp_path / "a.json") == [1, 2]
+
+
+def test_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fcpts_ref.storage.json_files.MAX_BYTES", 10)
+    (tmp_path / "a.json").write_text('{"aaaa": 1111}')
+    with pytest.raises(InputError, match="over 0 MiB"):
+        read_json(tmp_path / "a.json")

@@ -60,6 +60,7 @@ def seeds() -> dict[str, list[bytes]]:
         write_arrays(folder / "arrays.h5", {"a/b": np.ones(3), "c": np.arange(2)}, {"x": [1]})
         export_network(folder / "x.pt", network)
         export_network(folder / "x.safetensors", network)
+        assert split.labels is not None
         np.savez(
             folder / "x.npz",
             images=split.images,

@@ -19,7 +19,7 @@ from fcpts_ref.engines.numba.plan.step import Run
 from fcpts_ref.engines.numba.tokens.products import single_blas
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.execution import value_of
-from fcpts_ref.graphs.graph import Graph
+from fcpts_ref.graphs.graph import Graph, check_batch
 
 Array = NDArray[Any]
 Shape = tuple[int, Any]  # batch size, dtype
@@ -74,6 +74,7 @@ class NumbaEngine:
         parameters = _checked(parameters, self.graph.parameter_shapes, dtype, "parameter")
         stored = _checked(buffers, self.graph.buffer_shapes, dtype, "buffer")
         given = _checked_batch(inputs, self.graph.inputs, dtype)
+        check_batch(self.graph, given, keep=keep)
         run = Run(parameters, stored, given, training, sparse, cache=cache)
         with self._alone():
             self._last = None

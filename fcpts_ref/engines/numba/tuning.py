@@ -172,10 +172,15 @@ PRODUCT_PARTS: Annotated[
     int,
     Tuned("blocks", "greatest number of blocks of a product that threads share", TRANSFORMER),
 ] = 16
-PRODUCT_ROWS: Annotated[
+PRODUCT_SIDE: Annotated[
     int,
-    Tuned("rows", "least rows of such a block: every one packs the other matrix", TRANSFORMER),
-] = 192
+    Tuned(
+        "rows or columns",
+        "longer side of a product from which on it is divided in two, and a quarter of the side of "
+        "more blocks: every block packs the other matrix",
+        TRANSFORMER,
+    ),
+] = 384
 ATTENTION_PARTS: Annotated[
     int,
     Tuned(
@@ -236,6 +241,10 @@ WINOGRAD_GRADIENT_PARTS: Annotated[
     int,
     Tuned("parts of the batch", "greatest number of parts of Winograd's weight gradient", STEP),
 ] = 4
+SWEEP_PIECE: Annotated[
+    int,
+    Tuned("weights", "piece of a layer that a thread sweeps over at a time", TRANSFORMER),
+] = 2**19
 THREAD_RANGES: Annotated[
     int,
     Tuned(

@@ -38,8 +38,8 @@ def export_onnx(
     """Write ``network`` as an ONNX file, whole or not at all, and return the ModelProto.
 
     Masks are applied.  A network that came from an ONNX file is written with that file's graph, in
-    which only weights are changed.  Any other is written node by node (opset 18; 19 where dilated
-    average pooling needs it), its arrays under their own names, for batches of any size.
+    which only weights are changed.  Any other is written node by node (opset 18, or a newer
+    one where pooling needs it), its arrays under their own names, for batches of any size.
     normalisation: whether the file normalises images in [0, 1] itself.  None: yes for a graph of
         our own, no for one that came from a file.
     sparse: store weights of which more than two thirds are zero as sparse initialisers.

@@ -17,7 +17,7 @@ from fcpts_ref.interchange.importing import normalisation
 from fcpts_ref.interchange.onnx.constants import ALLOWANCE, EXPANSION, Budget
 from fcpts_ref.interchange.onnx.draft import PARTS, Constant, Drafts, Held
 from fcpts_ref.interchange.onnx.inputs import output_names, read_inputs
-from fcpts_ref.interchange.onnx.layout import Value
+from fcpts_ref.interchange.onnx.layout import Value, shown_dims
 from fcpts_ref.interchange.onnx.metadata import default_normalisation
 from fcpts_ref.interchange.onnx.naming import cleaned
 from fcpts_ref.interchange.onnx.operators import OPERATORS
@@ -71,15 +71,22 @@ def import_onnx(
     try:
         translation = translate(model, Path(path), input_shape)
         text = normalise or default_normalisation(model, translation.drafts.inputs)
-        network = _finish(translation, cleaned(Path(path).stem) or "network", text)
+        network = finish(translation, cleaned(Path(path).stem) or "network", text)
         return ImportedOnnx(network, text, opset_of(model), model.producer_name)
     except InputError as error:
         text = str(error)
         raise InputError(text if text.startswith(str(path)) else f"{path}: {text}") from error
 
 
-def translate(model: Any, path: Path, input_shape: Sequence[int] | None = None) -> Translation:
-    """Translate a model; ``path`` is where external data is looked for.  Raises InputError."""
+def translate(
+    model: Any, path: Path, input_shape: Sequence[int] | None = None, *, batched: bool = True
+) -> Translation:
+    """Translate a model.
+
+    path: of its file, beside which external data is looked for.  input_shape: as for
+    ``import_onnx``.  batched: whether the first axis of its inputs is the batch.
+    Raises InputError.
+    """
     graph = model.graph
     reader = TensorReader(path.parent, model.ByteSize())
     constants: dict[str, Any] = {}
@@ -87,7 +94,7 @@ def translate(model: Any, path: Path, input_shape: Sequence[int] | None = None) 
         if name in constants:
             raise InputError(f"the initialiser {shown(name)} is there twice; expected once")
         constants[name] = Constant(array, name)
-    inputs, values, batch = read_inputs(graph, constants, input_shape)
+    inputs, values, batch = read_inputs(graph, constants, input_shape, batched=batched)
     limit = ALLOWANCE + EXPANSION * sum(c.array.nbytes for c in constants.values())
     translator = Translator(
         Drafts(inputs), batch, opset_of(model), Budget(limit), {**constants, **values}
@@ -120,17 +127,23 @@ def _outputs(graph: Any, t: Translator, names: Sequence[str]) -> dict[str, str]:
         assert isinstance(value, Value)
         origin = OnnxNode(-1, name, "Identity", (), (name,), {}, {})
         ours = LOGITS if len(names) == 1 else cleaned(name)
+        if value.batch > 1 and value.batch_axis != 0:
+            raise InputError(
+                f"output {shown(name)} has the shape {shown_dims(value.dims)}; expected the batch "
+                "first"
+            )
         result[ours] = t.plain(origin, value).name
     if not t.drafts.nodes:
         raise InputError("it computes nothing; expected a network")
     return result
 
 
-def _finish(
+def finish(
     translation: Translation,
     name: str,
     normalise: str,
 ) -> Network:
+    """Return the network of a translation, with a node for its normalisation unless "none"."""
     drafts = translation.drafts
     mean, std = normalisation(normalise)
     first = [] if normalise == "none" else _normalisation(drafts)

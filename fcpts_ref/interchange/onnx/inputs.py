@@ -17,14 +17,17 @@ Dims = tuple[int | str, ...]
 
 
 def read_inputs(
-    graph: Any, constants: Collection[str], sizes: Sequence[int] | None
+    graph: Any, constants: Collection[str], sizes: Sequence[int] | None, *, batched: bool = True
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, Value], int]:
     """Return our inputs with shapes without the batch, their values by the file's names, the batch.
 
-    sizes: without the batch, for the axes that the only input leaves open.
+    sizes: without the batch, for the axes that the only input leaves open.  batched: whether the
+    first axis is the batch; if not, the file computes what it does for every element of a batch.
     Raises InputError for inputs that are not floats with known sizes after the batch.
     """
     found = {i.name: _dims(i) for i in graph.input if i.name not in constants}
+    if not batched:
+        found = {name: (1, *dims) for name, dims in found.items()}
     if not found:
         raise InputError("it has no inputs; expected one for images")
     known = {name: _known(name, dims, sizes, len(found)) for name, dims in found.items()}
@@ -38,9 +41,8 @@ def read_inputs(
         ours = IMAGES if len(known) == 1 else cleaned(name)
         if ours in inputs:
             raise InputError(f"two inputs are called {shown(ours)}")
-        value = _value(ours, dims, batch, channels_last(graph, name, dims))
-        inputs[ours] = value[1]
-        values[name] = value[0]
+        value, inputs[ours] = _value(ours, dims, batch, channels_last(graph, name, dims))
+        values[name] = value if batched else fresh(ours, dims[1:], None, batch)
     return inputs, values, batch
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, install
 
 
 def onnx_library() -> Any:
@@ -13,7 +13,6 @@ def onnx_library() -> Any:
         import onnx
     except ImportError as error:
         raise InputError(
-            f"ONNX files need the package onnx ({error}): install it by "
-            "pip install 'fcpts-ref[onnx]'"
+            f"ONNX files need the package onnx ({error}); {install('onnx')}"
         ) from error
     return onnx

@@ -19,7 +19,7 @@ from fcpts_ref.storage.files import check_regular_file, describe_failure
 Array = NDArray[Any]
 
 OLDEST_OPSET: Final = 9
-NEWEST_OPSET: Final = 26
+NEWEST_OPSET: Final = 28
 """The newest opset whose definitions of our operators were read; a newer one may change them."""
 MAX_FILE: Final = 1 << 31  # bytes; the limit of protobuf, and so of the format without extra files
 MAX_NODES: Final = 100_000

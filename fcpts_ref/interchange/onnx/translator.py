@@ -10,12 +10,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, shown
 from fcpts_ref.interchange.onnx.constants import EVALUATORS, Budget, evaluate
 from fcpts_ref.interchange.onnx.draft import Constant, Drafts, Held
 from fcpts_ref.interchange.onnx.layout import BATCH, Group, Value, fresh, shown_dims, viewed
 from fcpts_ref.interchange.onnx.naming import node_label
 from fcpts_ref.interchange.onnx.reading import OnnxNode
+from fcpts_ref.interchange.onnx.settings import SETTINGS
 
 Array = NDArray[Any]
 Known = Value | Constant
@@ -67,6 +68,9 @@ class Translator:
             if node.kind not in operators:
                 names = sorted({*operators, *EVALUATORS})
                 raise InputError(f"{node} is not supported; supported are {', '.join(names)}")
+            unknown = sorted(set(node.settings) - set(SETTINGS.get(node.kind, ())))
+            if unknown:
+                raise InputError(f"its setting {shown(unknown[0])} is not supported")
             found = operators[node.kind](self, node, inputs)
             results = found if isinstance(found, list) else [found]
         for name, result in zip(node.outputs, results, strict=False):
@@ -138,7 +142,7 @@ class Translator:
 
     def as_shape(self, node: OnnxNode, name: str, shape: Sequence[int]) -> str:
         """Return our value in another shape of the same size, reshaped if need be."""
-        shape = tuple(shape)
+        shape = tuple(shape) or (1,)
         if self.drafts.shapes[name] == shape:
             return name
         key = ("reshape", name, shape)

@@ -10,11 +10,12 @@ import numpy as np
 from fcpts_ref import layers
 from fcpts_ref.graphs.graph import Node
 from fcpts_ref.graphs.operations.convolution import settings
+from fcpts_ref.graphs.operations.pooling import windows_of
+from fcpts_ref.layers.padding import ends
 from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes.mistake import Values
 from fcpts_ref.oracle.mistakes.values import (
     input_gradient,
-    run_forward,
     stored_of,
     value_of,
     wide,
@@ -75,9 +76,9 @@ def _through(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
         sent = _sent(evidence, node)
         for name in ("back-pool-not-divided", "pool-sum"):
             yield name, sent * np.prod(window["kernel"])
-        ones, _ = layers.average_pool_forward(np.ones_like(x), **window)
-        _, cache = run_forward(evidence, node, {})
-        yield "back-pool-by-count", layers.average_pool_backward(dy / ones, cache)
+        counted = not node.attributes["count_include_pad"]
+        _, cache = layers.average_pool_forward(x, **window, count_include_pad=counted)
+        yield "back-pool-by-count", layers.average_pool_backward(dy, cache)
     elif node.operation == "add":
         for name in ("back-add-halves", "add-mean"):
             yield name, _sent(evidence, node) / 2
@@ -115,7 +116,9 @@ def _kernel(evidence: Evidence, node: Node, x: Array, dy: Array) -> Iterator[tup
 def _max_pool(node: Node, x: Array, dy: Array) -> Iterator[tuple[str, Array]]:
     yield "back-max-every", _to_maxima(node, x, dy, share=False)
     yield "back-max-shared", _to_maxima(node, x, dy, share=True)
-    flipped, cache = layers.max_pool_forward(x[:, :, ::-1, ::-1], **window_of(node))
+    top, left, bottom, right = windows_of(node.attributes).padding
+    window = window_of(node) | {"padding": (bottom, right, top, left)}
+    flipped, cache = layers.max_pool_forward(x[:, :, ::-1, ::-1], **window)
     if flipped.shape == dy.shape:
         dx = layers.max_pool_backward(dy[:, :, ::-1, ::-1], cache)[:, :, ::-1, ::-1]
         yield "back-max-last", dx
@@ -123,16 +126,17 @@ def _max_pool(node: Node, x: Array, dy: Array) -> Iterator[tuple[str, Array]]:
 
 def _to_maxima(node: Node, x: Array, dy: Array, *, share: bool) -> Array:
     """Give the gradient to every maximum of a window, or share it among them."""
-    window = window_of(node)
-    y, _ = layers.max_pool_forward(x, **window)
-    (R, S), (down, right), (top, left) = window["kernel"], window["stride"], window["padding"]
-    pads = ((0, 0), (0, 0), (top, top), (left, left))
+    windows = windows_of(node.attributes)
+    y, _ = layers.max_pool_forward(x, **window_of(node))
+    (R, S), (down, right), (d, e) = windows.kernel, windows.stride, windows.dilation
+    (top, bottom), (left, beyond) = ends(windows.padded(x.shape[2:]))
+    pads = ((0, 0), (0, 0), (top, bottom), (left, beyond))
     padded, dx = np.pad(x, pads, constant_values=-np.inf), np.zeros(np.pad(x, pads).shape)
     P, Q = y.shape[2:]
     places = [
         (slice(None), slice(None), slice(r, r + P * down, down), slice(s, s + Q * right, right))
-        for r in range(R)
-        for s in range(S)
+        for r in range(0, d * R, d)
+        for s in range(0, e * S, e)
     ]
     winners = [padded[place][:, :, :P, :Q] == y for place in places]
     parts: Any = sum(winners) if share else 1

@@ -8,6 +8,8 @@ import numpy as np
 
 from fcpts_ref import layers
 from fcpts_ref.graphs.graph import Node
+from fcpts_ref.graphs.operations.pooling import windows_of
+from fcpts_ref.layers.padding import ends
 from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes.mistake import Values
 from fcpts_ref.oracle.mistakes.normalisation import batch_norm_values, input_values
@@ -44,9 +46,9 @@ def _convolution(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
 def _borders(evidence: Evidence, node: Node, weight: Array) -> Iterator[tuple[str, Array]]:
     """Yield the convolution with other values in the padding."""
     x, padding = value_of(evidence, node.inputs[0]), node.attributes["padding"]
-    if not any(padding) or len(padding) != 2:
+    if not any(padding):
         return
-    sides = ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2)
+    sides = ((0, 0), (0, 0), *ends(padding))
     bias = evidence.stored.get(f"{node.name}.bias")
     geometry = {k: node.attributes[k] for k in ("stride", "dilation", "groups")}
 
@@ -126,8 +128,9 @@ def _zero_pad(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
 
 def _average_pool(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
     x, window = value_of(evidence, node.inputs[0]), window_of(node)
-    ones, _ = layers.average_pool_forward(np.ones_like(x), **window)
-    yield "pool-without-padding", evidence.value / ones
+    counted = not node.attributes["count_include_pad"]
+    other, _ = layers.average_pool_forward(x, **window, count_include_pad=counted)
+    yield "pool-without-padding", other
     yield "pool-sum", evidence.value * np.prod(window["kernel"])
     yield "pool-maximum", layers.max_pool_forward(x, **window)[0]
 
@@ -135,9 +138,8 @@ def _average_pool(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]
 def _max_pool(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
     x, window = value_of(evidence, node.inputs[0]), window_of(node)
     yield "pool-mean-for-maximum", layers.average_pool_forward(x, **window)[0]
-    down, right = window["padding"]
-    padded = np.pad(x, ((0, 0), (0, 0), (down, down), (right, right)))
-    yield "pool-zero-padding", layers.max_pool_forward(padded, **(window | {"padding": (0, 0)}))[0]
+    padded = np.pad(x, ((0, 0), (0, 0), *ends(windows_of(node.attributes).padded(x.shape[2:]))))
+    yield "pool-zero-padding", layers.max_pool_forward(padded, **(window | {"padding": 0}))[0]
 
 
 def _global_average_pool(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.graphs.graph import Node
+from fcpts_ref.graphs.operations.pooling import MAX_ATTRIBUTES
 from fcpts_ref.oracle.evidence import Array, Evidence
 
 
@@ -49,8 +50,8 @@ def input_gradient(evidence: Evidence, node: Node) -> list[Array]:
 
 
 def window_of(node: Node) -> dict[str, Any]:
-    """Return the window of a pooling node."""
-    return {k: node.attributes[k] for k in ("kernel", "stride", "padding")}
+    """Return the settings of a pooling node's windows."""
+    return {name: node.attributes[name] for name in MAX_ATTRIBUTES}
 
 
 def wide(per_channel: Array) -> Array:

@@ -7,6 +7,7 @@ of the dense unit.  As batch norm is folded, the sparse network has none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal
@@ -25,13 +26,13 @@ from fcpts_ref.pruning.method import MethodBase, OnStep, Result, StepReport
 from fcpts_ref.pruning.names import ALLOCATION_LABELS
 from fcpts_ref.pruning.one_shot import OneShot
 from fcpts_ref.pruning.pot.units import (
-    CHUNK,
     Progress,
     advance_to,
     is_unit,
     parts_of,
     positions,
     run_part,
+    slices_of,
 )
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
@@ -120,12 +121,11 @@ class POT(MethodBase):
     def __post_init__(self) -> None:
         if self.unit not in ("layer", "independent"):
             raise InputError(f"unit is {self.unit!r}; expected one of layer, independent")
-        rates = (self.weight_learning_rate, self.bias_learning_rate)
-        if self.steps < 0 or self.batch_size < 1 or not all(0 <= rate < np.inf for rate in rates):
-            raise InputError(
-                f"POT has {self.steps} steps, batches of {self.batch_size} and learning rates "
-                f"{rates}; expected finite steps and rates >= 0 and batch_size >= 1"
-            )
+        least = {"steps": 0, "batch_size": 1, "weight_learning_rate": 0, "bias_learning_rate": 0}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if not lowest <= value < np.inf:
+                raise InputError(f"{name} is {value}; expected a finite number from {lowest} on")
 
     def begin(self, problem: Problem) -> State:
         """Fold batch norm, allocate the rates, make the masks and correct the weights."""
@@ -315,7 +315,7 @@ def mean_image(x: Any) -> Array:
     """Return the mean (1, ...) of x (n, ...), float64; a sequence that is no array is read once."""
     if isinstance(x, np.ndarray):
         return np.asarray(x.mean(axis=0, keepdims=True, dtype=np.float64))
-    chunks = batches_of(x, (slice(start, start + CHUNK) for start in range(0, len(x), CHUNK)))
+    chunks = batches_of(x, slices_of(len(x), math.prod(x.shape[1:])))
     total = sum(chunk.sum(axis=0, keepdims=True, dtype=np.float64) for chunk in chunks)
     return np.asarray(total / len(x))
 

@@ -26,8 +26,10 @@ Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 Pattern = Literal["layer", "independent"]
 
-CHUNK = 256
-"""Images computed at once between two stored values."""
+CHUNK, LEAST_CHUNK = 256, 8
+"""Images computed at once between two stored values: the most and the fewest."""
+CHUNK_NUMBERS = 1 << 23
+"""Numbers of a value computed at once."""
 IN_MEMORY = 1 << 30
 """Bytes of a stored value; a larger one lies in a temporary file."""
 
@@ -112,7 +114,7 @@ def run_part(
     """Return the part's value (n, ...) for all images, in chunks; a large one lies on the disk."""
     n, cache = len(next(iter(values.values()))), WeightCache()
     result: Array | None = None
-    slices = [slice(start, start + CHUNK) for start in range(0, n, CHUNK)]
+    slices = slices_of(n, max(math.prod(part.shapes[name]) for name in part.shapes))
     for places, *read in zip(
         slices, *(batches_of(values[name], slices) for name in part.inputs), strict=True
     ):
@@ -126,6 +128,12 @@ def run_part(
         result[places] = output
     assert result is not None  # there is at least one image
     return result
+
+
+def slices_of(n: int, numbers: int) -> list[slice]:
+    """Return n images in order, some at a time: as many as fit, each of so many numbers."""
+    chunk = max(LEAST_CHUNK, min(CHUNK, CHUNK_NUMBERS // numbers))
+    return [slice(start, start + chunk) for start in range(0, n, chunk)]
 
 
 def array_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

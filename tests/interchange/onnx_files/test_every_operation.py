@@ -40,4 +40,3 @@ def test_there_and_back(example: str, tmp_path: Path) -> None:
     assert_same(again, expected)
     assert len(back.graph.nodes) <= 3
     assert back.parameters.keys() == network.parameters.keys()
-

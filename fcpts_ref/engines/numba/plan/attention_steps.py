@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.engines.numba.jit.share import share
 from fcpts_ref.engines.numba.memory.buffers import Slot
 from fcpts_ref.engines.numba.plan.step import Run, Step
 from fcpts_ref.engines.numba.tokens import rows
-from fcpts_ref.engines.numba.tokens.products import share
 from fcpts_ref.engines.numba.tuning import ATTENTION_PARTS
 
 Array = NDArray[Any]

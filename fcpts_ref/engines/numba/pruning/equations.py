@@ -24,8 +24,9 @@ from fcpts_ref.checks import (
     uniform_bins,
     whole_number,
 )
+from fcpts_ref.engines.numba.jit.share import pieces, share
 from fcpts_ref.engines.numba.pruning import sweeps
-from fcpts_ref.engines.numba.tuning import PARALLEL_SUMS
+from fcpts_ref.engines.numba.tuning import PARALLEL_SUMS, SWEEP_PIECE
 from fcpts_ref.errors import InputError
 from fcpts_ref.spec import equations as specification
 from fcpts_ref.spec.conventions import SURROGATE_WIDTH, Tie
@@ -36,6 +37,8 @@ SINGLE_MAXIMUM = float(np.finfo(np.float32).max)
 
 def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
     """Equation 12, as ``fcpts_ref.spec.equations.density``."""
+    if not _has_kernels(samples):
+        return specification.density(points, samples, bandwidth)
     w, h = _samples(samples, bandwidth)
     x = finite_array(points, "points").astype(np.float64, order="C")
     result = np.empty(x.size)
@@ -49,7 +52,14 @@ def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
 
 def spread(weight: ArrayLike) -> float:
     """Return the unbiased standard deviation of one or more weights; 0 if all are equal."""
-    return float(sweeps.spread(_weight(weight).reshape(-1), np.zeros(PARALLEL_SUMS)))
+    w = _weight(weight).reshape(-1)
+    parts = pieces(w.size, SWEEP_PIECE)
+    found = share(len(parts), lambda i: sweeps.total(w[parts[i]], np.zeros(PARALLEL_SUMS)))
+    mean = sum(one for one, _, _ in found) / w.size
+    if min(low for _, low, _ in found) == max(high for *_, high in found) and mean == mean:
+        return 0.0
+    apart = share(len(parts), lambda i: sweeps.squares(w[parts[i]], mean, np.zeros(PARALLEL_SUMS)))
+    return math.sqrt(sum(apart) / (w.size - 1)) if w.size > 1 else math.nan
 
 
 def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) -> Array:
@@ -57,6 +67,8 @@ def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) ->
 
     Counts the samples in the bins of the points alone: one sweep for every point.
     """
+    if not _has_kernels(samples):
+        return specification.histogram_density(points, samples, bins)
     w = _weight(samples).reshape(-1)
     low, high = (w.min(), w.max()) if w.size else (np.nan, np.nan)
     if not (np.isfinite(low) and np.isfinite(high)):
@@ -79,18 +91,28 @@ def masked_weight(
 ) -> tuple[Array, Array, float]:
     """Equations 2, 1 and 10: the sparse weight M * W, the mask M and the exact rate r.
 
-    Arguments and errors as in ``mask`` and ``sparsity_rate``; the rate is that of the weights in
-    float64, and 0 if there are none.
+    Arguments and errors as in ``mask`` and ``sparsity_rate``; the rate is a float.
     """
+    if not _has_kernels(weight):
+        M = specification.mask(weight, threshold, tie=tie)
+        rate = specification.sparsity_rate(np.asarray(weight, np.float64), threshold, strict=strict)
+        return specification.sparse_weight(weight, M), M, float(rate)
     W, t = _weight(weight), _threshold(threshold)
     check_choice(tie, "tie", ("pruned", "half"))
+    if W.size == 0:
+        raise InputError(f"weight is empty (shape {W.shape}); expected at least one weight")
     M, sparse = np.empty_like(W), np.empty_like(W)
     at_threshold = W.dtype.type(0.5 if tie == "half" else 0)
-    flat = (array.reshape(-1) for array in (W, M, sparse))
-    pruned, finite = sweeps.mask(*flat, t, at_threshold, strict)
-    if not finite:
+    flat = [array.reshape(-1) for array in (W, M, sparse)]
+    parts = pieces(W.size, SWEEP_PIECE)
+
+    def sweep(i: int) -> Any:
+        return sweeps.mask(*(array[parts[i]] for array in flat), t, at_threshold, strict)
+
+    found = share(len(parts), sweep)
+    if not all(finite for _, finite in found):
         raise InputError("weight holds NaN or infinity; expected finite numbers")
-    return sparse, M, pruned / max(W.size, 1)
+    return sparse, M, sum(pruned for pruned, _ in found) / W.size
 
 
 def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: ArrayLike) -> float:
@@ -105,9 +127,22 @@ def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: Arra
             f"weight has shape {W.shape} and dsparse_weight {dW.shape}; expected the same"
         )
     t = _threshold(threshold)
-    sums = np.zeros(PARALLEL_SUMS)
-    total = sweeps.threshold_gradient(W.reshape(-1), dW.reshape(-1), t, SURROGATE_WIDTH, sums)
-    return float(total)
+    w, dw = W.reshape(-1), dW.reshape(-1)
+    parts = pieces(w.size, SWEEP_PIECE)
+
+    def sweep(i: int) -> Any:
+        sums, part = np.zeros(PARALLEL_SUMS), parts[i]
+        return sweeps.threshold_gradient(w[part], dw[part], t, SURROGATE_WIDTH, sums)
+
+    return float(sum(share(len(parts), sweep)))
+
+
+def _has_kernels(values: ArrayLike) -> bool:
+    """Whether the kernels have the dtype: the specification computes with float16 and wider ones.
+
+    Raises InputError for anything but real numbers.
+    """
+    return floating_array(values, "weight").dtype in (np.float32, np.float64)
 
 
 def _weight(values: ArrayLike) -> Array:
@@ -136,7 +171,7 @@ def _samples(samples: ArrayLike, bandwidth: float) -> tuple[Array, float]:
 
 def _in_dtype(value: Any, dtype: np.dtype[Any]) -> float:
     """The number as this dtype holds it; NaN for what is not a number."""
-    if not isinstance(value, Real):
+    if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
         return math.nan
     with suppress(OverflowError):
         number = float(value)

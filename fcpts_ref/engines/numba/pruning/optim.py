@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.checks import check_alike, real_number
 from fcpts_ref.engines.numba.jit.compilation import compiled
-from fcpts_ref.errors import InputError
+from fcpts_ref.engines.numba.jit.share import pieces, share
+from fcpts_ref.engines.numba.tuning import SWEEP_PIECE
+from fcpts_ref.spec import optim as specification
 
 Array = NDArray[Any]
 
@@ -27,22 +30,32 @@ def sgd_step(
     """One step of SGD, as in ``fcpts_ref.spec.optim``; returns the new parameter and velocity.
 
     mask: multiplies the gradient first (Equation 2's share in dL/dW), of the same shape.
-    All of one shape and dtype, float32 or float64.  Raises InputError otherwise.
+    Raises InputError for arrays of other shapes or types, and rates that are not finite numbers.
     """
-    dtype, shape = parameter.dtype, parameter.shape
     factor = gradient if mask is None else mask
-    for array in (gradient, velocity, factor):
-        if array.shape != shape or array.dtype != dtype or dtype not in (np.float32, np.float64):
-            raise InputError(
-                f"SGD got a parameter {shape} {dtype} and an array {array.shape} {array.dtype}; "
-                "expected one shape and dtype, float32 or float64"
-            )
+    check_alike(parameter=parameter, gradient=gradient, velocity=velocity, mask=factor)
+    settings: dict[str, Any] = {
+        "learning_rate": real_number(learning_rate, "learning_rate", "a finite number"),
+        "momentum": real_number(momentum, "momentum", "a finite number"),
+        "weight_decay": real_number(weight_decay, "weight_decay", "a finite number"),
+    }
+    dtypes = {np.asarray(array).dtype for array in (parameter, gradient, velocity, factor)}
+    if len(dtypes) > 1 or dtypes.isdisjoint({np.dtype(np.float32), np.dtype(np.float64)}):
+        masked = gradient if mask is None else gradient * mask
+        return specification.sgd_step(parameter, masked, velocity, nesterov=nesterov, **settings)
+    dtype, shape = parameter.dtype, parameter.shape
     new, new_velocity = np.empty(shape, dtype), np.empty(shape, dtype)
-    _sgd(
-        parameter.reshape(-1), gradient.reshape(-1), velocity.reshape(-1), factor.reshape(-1),
-        mask is not None, dtype.type(learning_rate), dtype.type(momentum),
-        dtype.type(weight_decay), nesterov, new.reshape(-1), new_velocity.reshape(-1),
-    )  # fmt: skip
+    flat = [array.reshape(-1) for array in (parameter, gradient, velocity, factor)]
+    results = [array.reshape(-1) for array in (new, new_velocity)]
+    rates = (dtype.type(rate) for rate in (learning_rate, momentum, weight_decay))
+    constants = (mask is not None, *rates, nesterov)
+    parts = pieces(parameter.size, SWEEP_PIECE)
+
+    def sweep(i: int) -> None:
+        given, made = ([array[parts[i]] for array in group] for group in (flat, results))
+        _sgd(*given, *constants, *made)
+
+    share(len(parts), sweep)
     return new, new_velocity
 
 

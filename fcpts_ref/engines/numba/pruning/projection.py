@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.engines.numba.jit.compilation import compiled
-from fcpts_ref.errors import InputError
-from fcpts_ref.spec.budget import factor_between
+from fcpts_ref.spec.budget import check_projection, factor_between
 
 Array = NDArray[Any]
 
@@ -24,13 +23,8 @@ def projection_factor(weights: Sequence[Array], thresholds: Array, count: int) -
     weights: float32 or float64, one array a layer; thresholds: (L,) at least 0.
     Raises InputError if the thresholds leave fewer than ``count`` weights to prune.
     """
-    if len(weights) != len(thresholds):
-        raise InputError(
-            f"{len(weights)} layers and {len(thresholds)} thresholds; expected as many"
-        )
+    weights, thresholds = check_projection(weights, thresholds, count)
     total = sum(weight.size for weight in weights)
-    if not 0 <= count < total:
-        raise InputError(f"count is {count}; expected less than all {total} weights")
     ratios = np.empty(total)
     start = 0
     for weight, threshold in zip(weights, thresholds, strict=True):

@@ -38,8 +38,8 @@ def mask(W: Any, M: Any, sparse: Any, t: float, at_threshold: Any, strict: bool)
 
 
 @compiled
-def spread(w: Any, sums: Any) -> Any:
-    """The unbiased standard deviation, exactly 0 if all are equal; sums: PARALLEL_SUMS zeros."""
+def total(w: Any, sums: Any) -> Any:
+    """The sum, the least and the greatest; sums: PARALLEL_SUMS zeros."""
     low, high = w[0], w[0]
     whole = w.size // PARALLEL_SUMS * PARALLEL_SUMS
     for first in range(0, whole, PARALLEL_SUMS):
@@ -49,10 +49,13 @@ def spread(w: Any, sums: Any) -> Any:
         sums[i - whole] += w[i]
     for i in range(w.size):
         low, high = min(low, w[i]), max(high, w[i])
-    mean = sums.sum() / w.size
-    if low == high and not math.isnan(mean):
-        return 0.0
-    sums[:] = 0
+    return sums.sum(), low, high
+
+
+@compiled
+def squares(w: Any, mean: Any, sums: Any) -> Any:
+    """The sum of the squared distances from the mean; sums: PARALLEL_SUMS zeros."""
+    whole = w.size // PARALLEL_SUMS * PARALLEL_SUMS
     for first in range(0, whole, PARALLEL_SUMS):
         for lane in range(PARALLEL_SUMS):
             difference = w[first + lane] - mean
@@ -60,7 +63,7 @@ def spread(w: Any, sums: Any) -> Any:
     for i in range(whole, w.size):
         difference = w[i] - mean
         sums[i - whole] += difference * difference
-    return math.sqrt(sums.sum() / (w.size - 1))
+    return sums.sum()
 
 
 @compiled
@@ -74,6 +77,13 @@ def count_between(w: Any, low: Any, high: Any, closed: bool) -> int:
 
 
 @compiled
+def _within(magnitude: Any, t: Any, width: float) -> Any:
+    """Whether -width < magnitude - t < width, as exactly as in ``spec.equations``."""
+    m = np.float64(magnitude)
+    return ((m - width < t) | (m <= t)) & ((t - width < m) | (t <= m))
+
+
+@compiled
 def threshold_gradient(W: Any, dW: Any, t: Any, width: float, sums: Any) -> Any:
     """-0.5 * sum of dW * W where the surrogate is not 0; sums: PARALLEL_SUMS zeros."""
     whole = W.size // PARALLEL_SUMS * PARALLEL_SUMS
@@ -81,10 +91,10 @@ def threshold_gradient(W: Any, dW: Any, t: Any, width: float, sums: Any) -> Any:
         for lane in range(PARALLEL_SUMS):
             w = W[first + lane]
             product = dW[first + lane] * w
-            sums[lane] += product if abs(abs(w) - t) < width else 0
+            sums[lane] += product if _within(abs(w), t, width) else 0
     for i in range(whole, W.size):
         product = dW[i] * W[i]
-        sums[i - whole] += product if abs(abs(W[i]) - t) < width else 0
+        sums[i - whole] += product if _within(abs(W[i]), t, width) else 0
     total = 0.0
     for lane in range(PARALLEL_SUMS):
         total += sums[lane]

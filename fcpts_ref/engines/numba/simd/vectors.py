@@ -128,6 +128,16 @@ def multiply(typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def divide(typing: Any, a: Any, b: Any) -> Any:
+    """a / b"""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fdiv(*args)
+
+    return a(a, b), generate
+
+
+@intrinsic
 def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """a * b + c, rounded once"""
 

@@ -7,20 +7,18 @@ alone: results are the same, to the last bit, for any number of threads.
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from fcpts_ref.engines.numba.tuning import PRODUCT_PARTS, PRODUCT_ROWS
+from fcpts_ref.engines.numba.jit.share import share
+from fcpts_ref.engines.numba.tuning import PRODUCT_PARTS, PRODUCT_SIDE
 
 Array = NDArray[Any]
 
@@ -55,29 +53,20 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-@cache
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="fcpts-products")
-
-
-def share(count: int, task: Callable[[int], Any]) -> None:
-    """task(0), ... task(count - 1), shared among the engine's threads."""
-    threads = min(numba.get_num_threads(), count)
-    if threads == 1:
-        for i in range(count):
-            task(i)
-    else:
-        for _ in _pool(os.getpid(), threads).map(task, range(count)):
-            pass
-
-
 def product(a: Array, b: Array, y: Array) -> None:
-    """y = a b; a: (M, K), b: (K, N), y: (M, N), views that BLAS reads as they are."""
-    parts = max(1, min(PRODUCT_PARTS, len(y) // PRODUCT_ROWS))
-    edges = [i * len(y) // parts for i in range(parts + 1)]
+    """y = a b; a: (M, K), b: (K, N), y: (M, N), views that BLAS reads as they are.
+
+    The longer side of y is divided.
+    """
+    by_rows = len(y) >= y.shape[1]
+    side = max(y.shape)
+    parts = 1 if side < PRODUCT_SIDE else min(PRODUCT_PARTS, max(2, side // (4 * PRODUCT_SIDE)))
 
     def block(i: int) -> None:
-        rows = slice(edges[i], edges[i + 1])
-        np.matmul(a[rows], b, out=y[rows])
+        some = slice(i * side // parts, (i + 1) * side // parts)
+        if by_rows:
+            np.matmul(a[some], b, out=y[some])
+        else:
+            np.matmul(a, b[:, some], out=y[:, some])
 
     share(parts, block)

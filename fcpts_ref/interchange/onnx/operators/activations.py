@@ -106,6 +106,14 @@ def _value_and_number(inputs: Inputs) -> tuple[Value, float]:
     return values[0], _number(numbers[0])
 
 
+def swish(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
+    """Swish with alpha = 1."""
+    if node.settings.get("alpha", 1.0) != 1:
+        raise InputError("its alpha is not 1, which is not supported")
+    x = value_of(inputs[0])
+    return x.renamed(t.add(node, "silu", [x.name]))
+
+
 def cast(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
     """Cast between floats: nothing to do; ours have one dtype."""
     if node.settings.get("to") not in (1, 10, 11, 16):

@@ -21,6 +21,14 @@ def add(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
     return _commutative(t, node, inputs, "add", "add_parameter")
 
 
+def total(t: Translator, node: OnnxNode, inputs: Inputs) -> Known | None:
+    """Sum of any number of values."""
+    result = inputs[0]
+    for known in inputs[1:]:
+        result = _commutative(t, node, (result, known), "add", "add_parameter")
+    return result
+
+
 def multiply(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
     """Mul."""
     return _commutative(t, node, inputs, "multiply", "multiply_parameter")
@@ -98,7 +106,7 @@ def _of_values(t: Translator, node: OnnxNode, operation: str, a: Value, b: Value
         return a.renamed(t.add(node, operation, [a.name, b.name]))
     a, b = t.plain(node, a), t.plain(node, b)
     places = {len(v.axes) - axis for v in (a, b) if (axis := v.batch_axis) is not None}
-    if a.batch > 1 and len(places) != 1:
+    if len(places) > 1 or (a.batch > 1 and not places):
         raise InputError(
             f"combines {shown_dims(a.dims)} and {shown_dims(b.dims)}; expected the batch in the "
             "same place"
@@ -110,7 +118,7 @@ def _of_values(t: Translator, node: OnnxNode, operation: str, a: Value, b: Value
             f"combines {shown_dims(a.dims)} and {shown_dims(b.dims)}, which cannot be broadcast"
         ) from error
     result = t.add(node, operation, [a.name, b.name])
-    return fresh(result, dims, len(dims) - max(places, default=len(dims)), a.batch)
+    return fresh(result, dims, len(dims) - places.pop() if places else None, a.batch)
 
 
 def _with_constant(

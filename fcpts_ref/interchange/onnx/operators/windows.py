@@ -88,8 +88,6 @@ def batch_normalization(t: Translator, node: OnnxNode, inputs: Sequence[Known | 
     """BatchNormalization in evaluation."""
     if node.settings.get("training_mode", 0) or not node.settings.get("spatial", 1):
         raise InputError("it trains or normalises pixels; expected the form for inference")
-    if any(node.outputs[1:]):
-        raise InputError("it has outputs for training: export the network in evaluation mode")
     value = t.plain(node, value_of(inputs[0]))
     rank = len(value.axes)
     if value.batch_axis != 0 or rank not in (2, 3, 4):

@@ -1,0 +1,1 @@
+"""Methods that learn a threshold or a score for weights by gradient descent: STR, LTP, ProbMask."""
