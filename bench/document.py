@@ -17,6 +17,18 @@ from bench.step import TARGETS
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 SHAPES = ((16, 16, 32, 1), (32, 32, 16, 1), (64, 64, 8, 1), (32, 64, 16, 2))
 Rows = Iterable[Iterable[object]]
+IMAGENET = (
+    ("ResNet-18", "resnet18-inference"),
+    ("ResNet-18", "resnet18-inference-again"),
+    ("ResNet-50", "resnet50-inference"),
+    ("ResNet-18", "resnet18-step"),
+    ("ResNet-18", "resnet18-step-again"),
+    ("ResNet-50", "resnet50-step"),
+    ("MobileNetV2", "mobilenet-step"),
+    ("ResNet-18", "resnet18-memory"),
+    ("ResNet-50", "resnet50-memory"),
+    ("MobileNetV2", "mobilenet-memory"),
+)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, str]:
@@ -55,6 +67,7 @@ def made_tables(folder: Path) -> dict[str, str]:
         "threads": _sweep("the same, threads", sweeps["FCPTS step, paper 90 %, by threads"]),
         "float64": _sweep("float64", sweeps["float64"]),
         "convolution": _convolutions(results("convolution")),
+        "imagenet": _imagenet((title, results(name)) for title, name in IMAGENET),
         "shared": _table(
             ("", "quiet", "busy"),
             (
@@ -99,6 +112,15 @@ def _sweep(title: str, found: Any) -> str:
         for name, row in found.items()
     )
     return _table((title, "ours", "PyTorch", "ratio"), rows)
+
+
+def _imagenet(found: Iterable[tuple[str, Any]]) -> str:
+    rows = []
+    for title, works in found:
+        for work, row in works.items():
+            sides = (f"{row[side]:.1f}" for side in ("ours", "contiguous", "channels_last"))
+            rows.append((f"{title}, {work}", *sides, f"{row['ratio']:.2f}"))
+    return _table(("work", "ours", "PyTorch contiguous", "channels-last", "ratio"), rows)
 
 
 def _convolutions(found: list[Any]) -> str:

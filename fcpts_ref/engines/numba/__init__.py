@@ -9,7 +9,8 @@ Reading order:
 4. ``simd``: ``types``, ``emit``, ``vectors`` (one instruction each), ``register_tiles`` (the inner
    steps of the kernels);
 5. ``pointwise``: ``activation``, ``partial_sums``, ``batch_norm``, ``pooling``, ``shortcut``;
-6. ``convolution``: ``taps`` (a convolution as a table), ``tiling``; the kernels ``dense``,
+6. ``convolution``: ``taps`` (a convolution as a table), ``tiling``; the kernels ``panels``,
+   ``dense``, ``dense_gradient``,
    ``winograd``, ``sparse`` and ``rows``; ``kept_weights``, ``correlation``, ``gradient``,
    ``choice`` (which kernel runs), ``plan`` (a layer), ``linear``;
 7. ``tokens``: dense products by BLAS, kernels over rows of features;
