@@ -10,6 +10,7 @@ from typing import Any
 from fcpts_ref.cli import onnx_models
 from fcpts_ref.cli.architectures import add_architectures_parser
 from fcpts_ref.cli.sources import add_arch_options, add_home_option, network_path, output_path
+from fcpts_ref.cli.stored import add_list
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.preprocessing import PRESETS, as_provenance, preprocessing
 from fcpts_ref.errors import InputError
@@ -110,6 +111,19 @@ def add_parser(subparsers: Any) -> None:
     exporting.add_argument("--json", action="store_true", help="print the result as JSON")
     exporting.set_defaults(run=_export)
     add_architectures_parser(actions)
+    add_list(actions, "networks", "models", _described)
+
+
+def _described(path: Path) -> dict[str, str]:
+    """Return the row of ``models list``.  Raises InputError for a file that is no network."""
+    network, _ = read_network(path)
+    shape = "x".join(map(str, network.graph.input_shape))
+    return {
+        "network": network.graph.name,
+        "images": shape,
+        "classes": str(network.graph.classes),
+        "pruned": percent(global_rate(network)),
+    }
 
 
 def _sentence(text: str) -> str:

@@ -80,7 +80,12 @@ def _add_check(verbs: Any) -> None:
         "--timeout",
         type=float,
         default=10.0,
-        help="seconds allowed per case for a program (default: 10)",
+        help="seconds allowed per case (default: 10)",
+    )
+    parser.add_argument(
+        "--persistent",
+        action="store_true",
+        help="start the program once: it reads a case a line and answers each with a line",
     )
     _add_selection(parser)
     parser.add_argument(
@@ -95,6 +100,9 @@ def _add_check(verbs: Any) -> None:
     )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write a JSON report")
+    parser.add_argument(
+        "--badge", type=Path, metavar="FILE", help="write counts for a badge of shields.io"
+    )
     parser.set_defaults(run=run_check)
 
 
@@ -140,15 +148,19 @@ def run_check(arguments: argparse.Namespace) -> int:
     """``conform check``"""
     from tqdm import tqdm
 
-    from fcpts_ref.oracle.adapters import CommandAdapter, load_python_adapter
+    from fcpts_ref.errors import InputError
+    from fcpts_ref.oracle.adapters import CommandAdapter, PersistentAdapter, load_python_adapter
     from fcpts_ref.oracle.check import check
-    from fcpts_ref.oracle.report import format_report, make_json, make_junit
+    from fcpts_ref.oracle.report import format_report, make_badge, make_json, make_junit
     from fcpts_ref.oracle.vectors import load_cases
 
     if arguments.program is not None:
-        adapter: Any = CommandAdapter(arguments.program, timeout=arguments.timeout)
+        kind = PersistentAdapter if arguments.persistent else CommandAdapter
+        adapter: Any = kind(arguments.program, timeout=arguments.timeout)
+    elif arguments.persistent:
+        raise InputError("--persistent belongs to --command; a module is imported once anyway")
     else:
-        adapter = load_python_adapter(arguments.adapter)
+        adapter = load_python_adapter(arguments.adapter, timeout=arguments.timeout)
     report = check(
         adapter,
         load_cases(arguments.vectors),
@@ -158,7 +170,10 @@ def run_check(arguments: argparse.Namespace) -> int:
         complete=arguments.complete,
         watch=lambda cases: tqdm(cases, "checking", unit="case", leave=False, disable=None),
     )
-    for path, make in ((arguments.junit, make_junit), (arguments.json, make_json)):
+    if arguments.program is not None and arguments.persistent:
+        adapter.close()
+    reports = (arguments.junit, make_junit), (arguments.json, make_json)
+    for path, make in (*reports, (arguments.badge, make_badge)):
         if path is not None:
             _write(path, make(report))
     print(format_report(report))

@@ -225,7 +225,7 @@ class FCPTS(MethodBase):
         allocation, aimed = self._allocation(problem), self._aimed(problem, 0)
         units = problem.magnitudes(problem.network.parameters)
         first = allocation if self.learn_rates else self._allocation(aimed)
-        t = np.array(thresholds_at(units, first.rates))
+        t = np.array(thresholds_at(units, first.rates, conventions.initial_threshold))
         if problem.costs is not None or problem.unit is not SINGLE_WEIGHTS:
             # Few units or unequal costs leave layers at threshold 0, which no factor can raise.
             smallest = [float(np.abs(u[u != 0]).min(initial=np.inf)) for u in units.values()]
@@ -368,7 +368,8 @@ class FCPTS(MethodBase):
         conventions = self.conventions
         steps = self.steps(problem)
         warmup = min(conventions.warmup_epochs * (steps // max(self.epochs, 1)), steps)
-        factor = warmup_cosine(state.step, steps, warmup) * len(images) / LEARNING_RATE_BATCH
+        factor = warmup_cosine(state.step, steps, warmup, conventions.cosine)
+        factor = factor * len(images) / LEARNING_RATE_BATCH
         sizes = list(problem.sizes.values())
         samples = draw_samples(sizes, conventions, generator)
         aimed = self._aimed(problem, state.step)

@@ -192,9 +192,19 @@ def parameter_of(t: Array, conventions: Conventions) -> Array:
         return np.asarray(np.maximum(np.log(t) - np.log1p(-t), SIGMOID_FLOOR))
 
 
-def thresholds_at(weights: Arrays, rates: Mapping[str, float]) -> list[float]:
-    """Return every layer's threshold at its rate: its largest pruned magnitude (convention 8)."""
-    return [threshold_of_count(w, round(rates[name] * w.size)) for name, w in weights.items()]
+def thresholds_at(
+    weights: Arrays, rates: Mapping[str, float], initial_threshold: str = "pruned"
+) -> list[float]:
+    """Return every layer's threshold at its rate (convention 8).
+
+    initial_threshold: "pruned" for its largest pruned magnitude, at the rank round(rate N); "kept"
+    for the magnitude at the index int(rate N), counted from 0.
+    """
+    if initial_threshold == "kept":
+        counts = {n: min(int(rates[n] * w.size) + 1, w.size) for n, w in weights.items()}
+    else:
+        counts = {n: round(rates[n] * w.size) for n, w in weights.items()}
+    return [threshold_of_count(w, counts[name]) for name, w in weights.items()]
 
 
 def _masked_weight(
@@ -367,7 +377,8 @@ def _controlled(
     weights = problem.magnitudes(state.parameters)
     t = thresholds_of(state.threshold_parameters, conventions)
     if not learn_rates:
-        t = np.array(thresholds_at(weights, state.allocation.rates))
+        rates = state.allocation.rates
+        t = np.array(thresholds_at(weights, rates, conventions.initial_threshold))
     elif control == "projection":
         t = projected(problem, weights, t)
     elif problem.narrow:

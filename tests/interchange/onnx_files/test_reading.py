@@ -318,3 +318,38 @@ def test_what_is_stored_without_weights(tmp_path: Path) -> None:
     network = import_onnx(save(proto, tmp_path / "a.onnx"), normalise="none").network
     assert network.graph.source is not None
     assert len(network.graph.source.content) < 1000
+
+
+def damaged(source: Any, name: str) -> Any:
+    (array,) = source.arrays
+    record = source.arrays[array]
+    return {
+        "no model": replace(source, content=b"\x3a\xff\xff\xff\xff\x7f"),
+        "another format": replace(source, format="other"),
+        "no records": replace(source, arrays={}),
+        "an empty record": replace(source, arrays={array: {}}),
+        "another initialiser": replace(source, arrays={array: {**record, "initialiser": "v"}}),
+        "unknown steps": replace(source, arrays={array: {**record, "steps": [["jump", 1]]}}),
+        "steps that do not fit": replace(
+            source, arrays={array: {**record, "steps": [["transpose", [1, 0]]]}}
+        ),
+        "steps of no form": replace(source, arrays={array: {**record, "steps": [1]}}),
+        "another dtype": replace(
+            source, arrays={array: {**record, "initialiser": "", "dtype": "q"}}
+        ),
+    }[name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["no model", "another format", "no records", "an empty record", "another initialiser",
+     "unknown steps", "steps that do not fit", "steps of no form", "another dtype"],
+)  # fmt: skip
+def test_a_damaged_source(name: str, tmp_path: Path) -> None:
+    proto = model([node("Conv", ["x", "w"], "y")], {"w": array(4, 3, 1, 1)})
+    network = import_onnx(save(proto, tmp_path / "a.onnx"), normalise="none").network
+    graph = replace(network.graph, source=damaged(network.graph.source, name))
+    with pytest.raises(InputError) as caught:
+        export_onnx(tmp_path / "b.onnx", replace(network, graph=graph))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "b.onnx").exists()
