@@ -68,7 +68,7 @@ def _described(path: Path) -> dict[str, str]:
     """Return the row of ``data list``.  Raises InputError for a file that is no data set."""
     data = read_dataset(path)
     return {
-        "images": "x".join(map(str, data.image_shape)),
+        "images": "x".join(map(str, data.image_shape or ("any size",))),
         "classes": str(len(data.label_names)),
         "training": f"{len(data.train):,}",
         "test": f"{len(data.test):,}",
