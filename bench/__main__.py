@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=15, help="of which medians are shown")
     parser.add_argument("--network", choices=sorted(NETWORKS), default="resnet18")
+    parser.add_argument("--only", default="", metavar="TEXT", help="works with this in their name")
     parser.add_argument("--best", action="store_true", help="show the least times instead")
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="checkout to compare with")
     arguments = parser.parse_args()

@@ -1,6 +1,7 @@
 """Whole works on a network for images of 224 x 224 pixels (``--network``) beside PyTorch.
 
-As ``step``, whose works these are; pass ``--batch 16`` for the batch of the documentation.
+Works as those of ``step``; pass ``--batch 16`` for the batch of the documentation, and ``--only``
+for some of the works.
 Memory: of FCPTS steps, measured as by ``memory``.
 """
 
@@ -17,6 +18,7 @@ from bench.works import LAYOUTS, Pair, Setting, compare, has_torch, inference, s
 from bench.works import training as training_step
 
 RATE = 0.8  # of the FCPTS step whose peak memory is measured
+MEMORY = "peak memory, MiB"
 TARGETS: dict[str, dict[str, float]] = {
     "resnet18": {"inference 90 %": 0.4, "FCPTS paper 80 %": 0.7, "FCPTS released 80 %": 0.7},
     "resnet50": {"inference 90 %": 0.5, "FCPTS paper 80 %": 0.9, "FCPTS released 80 %": 0.9},
@@ -32,17 +34,24 @@ def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     setting = Setting(arguments.batch, arguments.threads, dtype, arguments.seed, graph)
     results = {}
     for title, work in works(setting).items():
+        if arguments.only not in title:
+            continue
         results[title] = compare(work(), arguments.rounds, best=arguments.best)
         show(f"{name}, batch {arguments.batch}: ms", {title: results[title]}, TARGETS[name])
-    sides = ("ours", *LAYOUTS) if has_torch() else ("ours",)
-    memory = {
-        side: measured(side, arguments.batch, arguments.threads, name, RATE) for side in sides
-    }
-    if len(memory) > 1:
-        memory["ratio"] = memory["ours"] / min(memory[layout] for layout in LAYOUTS)
-    results["peak memory, MiB"] = memory
-    show(f"{name}, batch {arguments.batch}", results, TARGETS[name] | {"peak memory, MiB": 1.0})
+    if arguments.only in MEMORY:
+        results[MEMORY] = _memory(arguments)
+        show(f"{name}, batch {arguments.batch}", {MEMORY: results[MEMORY]}, {MEMORY: 1.0})
     return results
+
+
+def _memory(arguments: argparse.Namespace) -> dict[str, float]:
+    """MiB by side, and the ratio."""
+    sides = ("ours", *LAYOUTS) if has_torch() else ("ours",)
+    batch, threads, network = arguments.batch, arguments.threads, arguments.network
+    result = {side: measured(side, batch, threads, network, RATE) for side in sides}
+    if len(result) > 1:
+        result["ratio"] = result["ours"] / min(result[layout] for layout in LAYOUTS)
+    return result
 
 
 def works(setting: Setting) -> dict[str, Callable[[], Pair]]:

@@ -73,7 +73,8 @@ class TorchNetwork(nn.Module):
         if operation == "relu6":
             return F.relu6(x, inplace=self.in_place)
         if operation == "max_pool":
-            return F.max_pool2d(x, *(attributes[n] for n in ("kernel", "stride", "padding")))
+            kernel, stride = attributes["kernel"], attributes["stride"]
+            return F.max_pool2d(x, kernel, stride, attributes["padding"][:2])
         if operation == "add":
             return x + inputs[1]
         if operation == "subsample":

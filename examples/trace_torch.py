@@ -178,7 +178,8 @@ def schedule(notes, inputs):
     scale = len(inputs["images"]) / 64
     if number < warmup:
         return scale * (number + 1) / warmup
-    return scale * (1 + math.cos(math.pi * (number - warmup) / (steps - warmup))) / 2
+    first = warmup if notes["conventions"]["cosine"] == "after warm-up" else 0
+    return scale * (1 + math.cos(math.pi * (number - first) / (steps - first))) / 2
 
 
 def tensors(group):

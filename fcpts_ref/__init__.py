@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fcpts_ref.graphs.builder import GraphBuilder
     from fcpts_ref.graphs.graph import Graph, Node
     from fcpts_ref.graphs.network import Network
+    from fcpts_ref.interchange.onnx.exporting import export_onnx
+    from fcpts_ref.interchange.onnx.importing import import_onnx
     from fcpts_ref.interchange.weights import load_weights
     from fcpts_ref.pruning.method import Result
     from fcpts_ref.pruning.registry import sparsify
@@ -33,6 +35,8 @@ __all__ = [
     "Network",
     "Node",
     "Result",
+    "export_onnx",
+    "import_onnx",
     "load_weights",
     "plain",
     "resnet",
@@ -49,6 +53,8 @@ _HOMES = {
     "fcpts_ref.graphs.builder": ("GraphBuilder",),
     "fcpts_ref.graphs.graph": ("Graph", "Node"),
     "fcpts_ref.graphs.network": ("Network",),
+    "fcpts_ref.interchange.onnx.exporting": ("export_onnx",),
+    "fcpts_ref.interchange.onnx.importing": ("import_onnx",),
     "fcpts_ref.interchange.weights": ("load_weights",),
     "fcpts_ref.pruning.method": ("Result",),
     "fcpts_ref.pruning.registry": ("sparsify",),

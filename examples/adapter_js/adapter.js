@@ -1,6 +1,7 @@
 // An adapter for fcpts-ref's conformance vectors in another language.
 //
 //     fcpts-ref conform check --command "node examples/adapter_js/adapter.js"
+//     fcpts-ref conform check --command "node examples/adapter_js/adapter.js --persistent" --persistent
 //
 // Reads one case as JSON on standard input, writes its outputs as JSON on standard output.
 // docs/vectors.md describes both.  Whatever is not in `operations` is reported as unsupported.
@@ -68,8 +69,9 @@ const operations = {
 
   control_loss_gradient(inputs) {
     refuseUnless(["negative", "zero"].includes(inputs.at_target), "no such choice");
-    const above = excess(inputs);
-    const sign = above > 0 ? 1 : above === 0 && inputs.at_target === "zero" ? 0 : -1;
+    const above = excess(inputs); // equal: within four epsilons, whatever rounding made of it
+    const equal = Math.abs(above) <= 4 * Number.EPSILON;
+    const sign = equal ? (inputs.at_target === "zero" ? 0 : -1) : Math.sign(above);
     const total = sum(inputs.sizes.data);
     return { gradient: map(inputs.sizes, (size) => (sign * size) / total) };
   },
@@ -125,4 +127,9 @@ function answer(question) {
   }
 }
 
-process.stdout.write(JSON.stringify(answer(JSON.parse(fs.readFileSync(0, "utf8")))));
+// One case, or with --persistent a case a line, each answered with a line.
+const input = process.argv.includes("--persistent") ? null : fs.readFileSync(0, "utf8");
+const reply = (text) => JSON.stringify(answer(JSON.parse(text)));
+if (input !== null) process.stdout.write(reply(input));
+else require("readline").createInterface({ input: process.stdin })
+  .on("line", (line) => process.stdout.write(reply(line) + "\n"));

@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -85,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     _prepare_streams()
+    warnings.filterwarnings("error", "Image size .* exceeds limit")  # Pillow's, of bombs
     if sys.stdout is None:
         return _fail("fcpts-ref: standard output is closed: redirect it, for instance to a file", 2)
     try:

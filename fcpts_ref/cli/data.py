@@ -11,7 +11,7 @@ from fcpts_ref.cli.packing import PICTURES, add_packing_options, prepare_picture
 from fcpts_ref.cli.sources import add_home_option
 from fcpts_ref.cli.stored import add_list
 from fcpts_ref.data.cifar import read_cifar_archive, to_dataset
-from fcpts_ref.data.dataset import Dataset, write_dataset
+from fcpts_ref.data.dataset import Dataset, read_dataset, write_dataset
 from fcpts_ref.data.download import download_archive
 from fcpts_ref.data.locations import home_folder
 from fcpts_ref.data.official import official_archive
@@ -59,9 +59,20 @@ def add_parser(subparsers: Any) -> None:
     )
     group.add_argument("--sha256", metavar="DIGITS", help="the SHA-256 that the archive must have")
     add_packing_options(prepare)
-    add_list(actions)
+    add_list(actions, "data sets", "data", _described)
     download = _add_action(actions, "download", "fetch the official archive and prepare it", _fetch)
     download.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _described(path: Path) -> dict[str, str]:
+    """Return the row of ``data list``.  Raises InputError for a file that is no data set."""
+    data = read_dataset(path)
+    return {
+        "images": "x".join(map(str, data.image_shape)),
+        "classes": str(len(data.label_names)),
+        "training": f"{len(data.train):,}",
+        "test": f"{len(data.test):,}",
+    }
 
 
 def _add_action(

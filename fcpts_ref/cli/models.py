@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fcpts_ref.cli import onnx_models
-from fcpts_ref.cli.models_list import add_list_parser
+from fcpts_ref.cli.architectures import add_architectures_parser
 from fcpts_ref.cli.sources import add_arch_options, add_home_option, network_path, output_path
+from fcpts_ref.cli.stored import add_list
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.preprocessing import PRESETS, as_provenance, preprocessing
 from fcpts_ref.errors import InputError
@@ -22,7 +23,7 @@ from fcpts_ref.storage.network_files import read_network, write_network
 
 EPILOG = """\
 examples:
-  fcpts-ref models list
+  fcpts-ref models architectures
   fcpts-ref models import resnet32.th --name resnet32-cifar10
   fcpts-ref models import mobilenet_v2.pth --arch mobilenet_v2 --input 3 224 224
   fcpts-ref models export runs/NAME/network.h5 sparse.safetensors
@@ -109,7 +110,20 @@ def add_parser(subparsers: Any) -> None:
     add_home_option(exporting)
     exporting.add_argument("--json", action="store_true", help="print the result as JSON")
     exporting.set_defaults(run=_export)
-    add_list_parser(actions)
+    add_architectures_parser(actions)
+    add_list(actions, "networks", "models", _described)
+
+
+def _described(path: Path) -> dict[str, str]:
+    """Return the row of ``models list``.  Raises InputError for a file that is no network."""
+    network, _ = read_network(path)
+    shape = "x".join(map(str, network.graph.input_shape))
+    return {
+        "network": network.graph.name,
+        "images": shape,
+        "classes": str(network.graph.classes),
+        "pruned": percent(global_rate(network)),
+    }
 
 
 def _sentence(text: str) -> str:

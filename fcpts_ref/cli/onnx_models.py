@@ -10,7 +10,9 @@ from typing import Any
 
 from fcpts_ref.cli.sources import network_path, output_path
 from fcpts_ref.cli.tables import percent
+from fcpts_ref.data.preprocessing import as_provenance, preprocessing
 from fcpts_ref.errors import InputError, printable
+from fcpts_ref.experiments.inputs import input_constants
 from fcpts_ref.graphs.network import global_rate
 from fcpts_ref.interchange.onnx.exporting import export_onnx, includes_normalisation
 from fcpts_ref.interchange.onnx.importing import import_onnx
@@ -52,8 +54,18 @@ def import_file(arguments: argparse.Namespace) -> int:
             option = "--" + name.replace("_", "-")
             raise InputError(f"{option} is for checkpoints; an ONNX file has its own graph")
     source = Path(arguments.file)
-    shape = arguments.input and tuple(arguments.input)
-    imported = import_onnx(source, normalise=arguments.normalise, input_shape=shape)
+    chosen = None if arguments.preprocess is None else preprocessing(arguments.preprocess)
+    if chosen is not None and chosen.order == "BGR":
+        raise InputError(
+            f"--preprocess {arguments.preprocess} is of a network that reads BGR; put the order "
+            "into the ONNX file and give resize/crop/filter in numbers"
+        )
+    shape = arguments.input or (None if chosen is None else chosen.shape)
+    imported = import_onnx(
+        source,
+        normalise=input_constants(arguments.normalise, arguments.mean, arguments.std, chosen),
+        input_shape=None if shape is None else tuple(shape),
+    )
     network, graph = imported.network, imported.network.graph
     path = output_path(arguments, source.stem)
     provenance = {
@@ -63,6 +75,7 @@ def import_file(arguments: argparse.Namespace) -> int:
         "opset": imported.opset,
         "producer": imported.producer[:100],
         "normalise": imported.normalise,
+        **as_provenance(chosen),
     }
     with lock_folder(path.parent):
         write_network(path, network, provenance)
@@ -73,6 +86,7 @@ def import_file(arguments: argparse.Namespace) -> int:
         "inputs": {name: list(shape) for name, shape in graph.inputs.items()},
         "outputs": {name: list(shape) for name, shape in graph.output_shapes.items()},
         "normalise": imported.normalise,
+        "preprocess": None if chosen is None else str(chosen),
         "nodes": len(graph.nodes),
         "weights": sum(network.sizes.values()),
         "file": str(path),

@@ -1,43 +1,44 @@
-"""``data list``: the data sets that can be named in commands."""
+"""``models list`` and ``data list``: what can be named in commands."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from fcpts_ref.cli.sources import add_home_option
 from fcpts_ref.cli.tables import table
-from fcpts_ref.data.dataset import read_dataset
 from fcpts_ref.data.locations import home_folder
 from fcpts_ref.errors import InputError
 from fcpts_ref.resources import FOLDERS
 
+Describe = Callable[[Path], dict[str, str]]
 
-def add_list(actions: Any) -> None:
-    """Add the action ``list`` of files in the package and in --home."""
-    text = "list the data sets that commands find by name"
+
+def add_list(actions: Any, kind: str, folder: str, describe: Describe) -> None:
+    """Add the action ``list`` of files in the package and in ``folder`` of --home."""
+    text = f"list the {kind} that commands find by name"
     parser = actions.add_parser("list", help=text, description=f"{text[0].upper()}{text[1:]}.")
     add_home_option(parser)
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
-    parser.set_defaults(run=_list)
+    parser.set_defaults(run=lambda arguments: _list(arguments, kind, folder, describe))
 
 
-def _list(arguments: argparse.Namespace) -> int:
-    home = home_folder(arguments.home) / "data"
+def _list(arguments: argparse.Namespace, kind: str, folder: str, describe: Describe) -> int:
+    home = home_folder(arguments.home) / folder
     rows = [
         {"name": path.stem, **described, "in": place}
         for path, place in _files(home)
-        if (described := _described(path))
+        if (described := _described(describe, path))
     ]
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return 0
     if rows:
         print(table(list(rows[0]), [list(row.values()) for row in rows], left=len(rows[0])))
-    print(f"{len(rows)} data sets; prepared ones lie in {home}")
+    print(f"{len(rows)} {kind}; imported and prepared ones lie in {home}")
     return 0
 
 
@@ -50,15 +51,9 @@ def _files(home: Path) -> Iterator[tuple[Path, str]]:
         yield path, "--home"
 
 
-def _described(path: Path) -> dict[str, str]:
-    """Return the row of a file, or nothing for one of another kind or damaged."""
+def _described(describe: Describe, path: Path) -> dict[str, str]:
+    """Return the description of a file, or nothing for one of another kind or damaged."""
     try:
-        data = read_dataset(path)
+        return describe(path)
     except InputError:
         return {}
-    return {
-        "images": "x".join(map(str, data.image_shape)),
-        "classes": str(len(data.label_names)),
-        "training": f"{len(data.train):,}",
-        "test": f"{len(data.test):,}",
-    }

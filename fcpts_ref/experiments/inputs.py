@@ -25,6 +25,7 @@ from fcpts_ref.data.sources import find_dataset
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.graphs.network import Network
+from fcpts_ref.graphs.projections import split_projections
 from fcpts_ref.interchange.checkpoints import Imported, import_checkpoint
 from fcpts_ref.interchange.importing import strip_endings
 from fcpts_ref.resources import resource_path
@@ -115,6 +116,8 @@ def find_sources(job: Job) -> Sources:
         preprocess=job.preprocess,
         home=job.home,
     )
+    if job.projections == "separate":
+        network = split_projections(network)
     if tested is not dataset:
         check_fit(job.network, network, tested, preprocessing)
     return Sources(network, dataset, preprocessing, tested, evaluated)

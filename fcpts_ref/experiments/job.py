@@ -9,6 +9,7 @@ from typing import Any, Literal
 from fcpts_ref.data.preprocessing import PRESETS, channel_numbers, preprocessing
 from fcpts_ref.data.sources import SOURCES
 from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.projections import Projections
 from fcpts_ref.interchange.importing import NORMALISATIONS, normalisation
 from fcpts_ref.pruning.method import Method
 from fcpts_ref.pruning.registry import METHODS, make_method
@@ -39,6 +40,8 @@ class Job:
     keep_dense, max_rates, rates: layers left out, capped or fixed, by name or pattern, as in
         ``Selection``.  granularity, cost: the unit of pruning, and the quantity that the target is
         a share of, as in ``make_problem``.
+    projections: whether the queries, keys and values of an attention are pruned as one matrix or as
+        three (``split_projections``); the result then has three layers, which exports join.
     baselines: also evaluate the dense network and one-shot pruning.  batch_norm: add rows with
         re-estimated batch-norm statistics.  agreement: compare outputs with the dense network's.
         label: the method's name in tables.
@@ -57,7 +60,7 @@ class Job:
     arch: str | None = setting(
         None,
         "architecture of another program's checkpoint, where its names do not tell it, such as "
-        "mobilenet_v2 or resnet32 ('fcpts-ref models list' shows all)",
+        "mobilenet_v2 or resnet32 ('fcpts-ref models architectures' shows all)",
         metavar="NAME",
         group=INPUTS,
     )
@@ -169,6 +172,13 @@ class Job:
         "weights",
         "what the rate is a share of: weights, met exactly, or multiply-accumulates, reached by "
         "pruning as few weights or filters as possible (default: weights)",
+        group=PRUNING,
+    )
+    projections: Projections = setting(  # noqa: RUF009 - a field
+        "joint",
+        "the queries, keys and values of an attention as one layer with one rate, as they are "
+        "stored, or as three (default: joint)",
+        choices=("joint", "separate"),
         group=PRUNING,
     )
     batch_norm: bool = setting(

@@ -39,15 +39,18 @@ class PinnedJob:
         return self.job.make_method(**kept)
 
     def check_defaults(self, folder: Path) -> None:
-        """Raise InputError if the defaults have changed since the run was started."""
+        """Raise InputError if the defaults have changed since the run was started.
+
+        A setting that is new and None changes nothing.
+        """
         now = all_settings(self.make_method())
-        if now != self.settings:
-            known = method_settings(self.job.method)
-            changed = sorted(
-                f"--{known[k].option}" if k in known else k
-                for k in {*now, *self.settings}
-                if now.get(k) != self.settings.get(k)
-            )
+        known = method_settings(self.job.method)
+        changed = sorted(
+            f"--{known[k].option}" if k in known else k
+            for k in {*now, *self.settings}
+            if now.get(k) != self.settings.get(k)
+        )
+        if changed:
             raise InputError(
                 f"{folder} was started with other defaults ({', '.join(changed)}), by another "
                 "version; start again in a new folder"

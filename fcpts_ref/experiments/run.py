@@ -16,7 +16,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,8 @@ def resume(
         if all((folder / name).is_file() for name in (NETWORK, HISTORY)) and is_complete(folder):
             return read_summary(folder)
         inputs = find(pinned.job, threads=threads, note=progress.note)
-        if as_json(asdict(pin(pinned.job, inputs))) != as_json(asdict(pinned)):
+        now = replace(pin(pinned.job, inputs), settings=pinned.settings)  # checked above
+        if as_json(asdict(now)) != as_json(asdict(pinned)):
             raise InputError(
                 f"{folder} was started with other inputs: the network or the data have changed; "
                 "restore them, or start again in a new folder"

@@ -12,6 +12,11 @@ skipped; a declared surrogate is compared with its own formula, never with diffe
 """
 
 from fcpts_ref.gradcheck.layers import check_all_layers, format_json, format_table
+from fcpts_ref.gradcheck.modules import (
+    assert_module_gradients,
+    check_module,
+    make_module_pair,
+)
 from fcpts_ref.gradcheck.network import make_network_pair
 from fcpts_ref.gradcheck.numeric import METHODS, assert_gradients_match, check_gradients
 from fcpts_ref.gradcheck.pair import Finding, Pair, raise_unless_ok
@@ -23,11 +28,14 @@ __all__ = [
     "Pair",
     "assert_gradients_match",
     "assert_matches_torch",
+    "assert_module_gradients",
     "check_all_layers",
     "check_gradients",
+    "check_module",
     "compare_with_torch",
     "format_json",
     "format_table",
+    "make_module_pair",
     "make_network_pair",
     "raise_unless_ok",
 ]

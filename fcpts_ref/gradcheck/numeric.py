@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,12 @@ from fcpts_ref.gradcheck.pair import (
     precision_of,
     raise_unless_ok,
 )
+from fcpts_ref.gradcheck.relations import relations
 
 METHODS = ("adjoint", "complex", "jacobian")
 COMPLEX_STEP = 1e-30  # no subtraction, so no cancellation: any step that does not underflow
 MAXIMUM_JACOBIAN = 1 << 22  # elements; checked before it is filled
+MAXIMUM_DIAGNOSED = 1 << 12  # elements of an input whose wrong gradient is compared one by one
 
 
 def check_gradients(
@@ -57,13 +60,54 @@ def check_gradients(
     cotangents = [generator.standard_normal(value.shape) for _ in range(directions)]
     findings = _check_form(pair, inputs, cotangents[0].astype(value.dtype))
     if not all(finding.ok for finding in findings):
-        return findings
+        return _diagnosed(pair, inputs, cotangents[0].astype(value.dtype), findings)
     for method in methods:
         if method == "jacobian":
             findings += _check_jacobian(pair, inputs, value)
         else:
             findings += _check_directions(pair, inputs, cotangents, method, generator)
-    return findings + _check_surrogates(pair, inputs, cotangents[0].astype(value.dtype))
+    findings += _check_surrogates(pair, inputs, cotangents[0].astype(value.dtype))
+    return _diagnosed(pair, inputs, cotangents[0].astype(value.dtype), findings)
+
+
+def _diagnosed(
+    pair: Pair, inputs: Sequence[Any], cotangent: Array, findings: list[Finding]
+) -> list[Finding]:
+    """Add to the first failed finding of each input how its gradient is related to the right one.
+
+    The right one is computed element by element, for inputs of at most ``MAXIMUM_DIAGNOSED``.
+    """
+    done: set[str] = set()
+    result = []
+    for finding in findings:
+        name = finding.input
+        if not finding.ok and name not in done and name in pair.names:
+            done.add(name)
+            i = pair.names.index(name)
+            finding = replace(finding, relation=_relation(pair, inputs, i, cotangent))
+        result.append(finding)
+    return result
+
+
+def _relation(pair: Pair, inputs: Sequence[Any], i: int, cotangent: Array) -> str:
+    """Return how the gradient of an input is related to differences of values; "" if not at all."""
+    given = inputs[i]
+    if not is_differentiable(pair, pair.names[i], given):
+        return ""
+    if not 0 < given.size <= MAXIMUM_DIAGNOSED or near_kinks(pair, pair.names[i], given).any():
+        return ""
+    try:
+        got = np.asarray(pair.gradients(inputs, cotangent)[1][i], dtype=np.float64)
+        want = np.empty(given.size)
+        for k in range(given.size):
+            tangent = np.zeros(given.size)
+            tangent[k] = 1
+            pushed = _push(pair, inputs, i, tangent.reshape(given.shape), "adjoint")
+            want[k] = (cotangent * pushed).sum()
+    except Exception:  # the function fails with these inputs: its own finding says so
+        return ""
+    share = max(1e-5, 10 * TOLERANCES["adjoint", precision_of(inputs)])
+    return next(relations(want.reshape(given.shape), got, share), "")
 
 
 def assert_gradients_match(

@@ -93,7 +93,8 @@ class Pair:
 class Finding:
     """One comparison: the input and direction, both values, the error and its tolerance.
 
-    ``error`` and ``tolerance`` are relative.  NaN is never ok.
+    ``error`` and ``tolerance`` are relative.  NaN is never ok.  relation: how a wrong gradient is
+    related to the right one, such as a factor or a missing sum, if it is.
     """
 
     pair: str
@@ -105,6 +106,7 @@ class Finding:
     error: float
     tolerance: float
     message: str = ""
+    relation: str = ""
 
     @property
     def ok(self) -> bool:
@@ -112,13 +114,14 @@ class Finding:
         return self.error <= self.tolerance
 
     def __str__(self) -> str:
+        related = f"; {self.relation}" if self.relation else ""
         if self.message:
-            return f"{self.pair}: gradient of {self.input}: {self.message}"
+            return f"{self.pair}: gradient of {self.input}: {self.message}{related}"
         return (
             f"{self.pair}: gradient of {self.input}, {self.method} check, {self.direction}: "
             f"backward gives {self.got!r}, the function's values give {self.expected!r}; "
             f"they differ by {self.error:.3g} of {SCALES[self.method]}, tolerance "
-            f"{self.tolerance:.3g}"
+            f"{self.tolerance:.3g}{related}"
         )
 
 

@@ -54,8 +54,9 @@ class Network:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """float32 or float64."""
-        return next(iter(self.parameters.values())).dtype
+        """float32 or float64; float32 for a network without arrays."""
+        arrays = (*self.parameters.values(), *self.buffers.values())
+        return next((array.dtype for array in arrays), np.dtype(np.float32))
 
     @property
     def sizes(self) -> dict[str, int]:

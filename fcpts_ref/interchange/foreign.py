@@ -25,7 +25,7 @@ _KINDS: Final = [
     (
         rb"\x08[\x02-\x20][\x12\x1a\x22\x3a]",
         "an ONNX model",
-        "give it the ending .onnx and import it as it is, by 'fcpts-ref models import'",
+        "import it by 'fcpts-ref models import', under a name that ends in .onnx",
     ),
     (rb".{4}TFL3", "a TensorFlow Lite model", "store the weights as safetensors"),
     (

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network
+from fcpts_ref.graphs.projections import join_projections
 from fcpts_ref.interchange.names import MatchReport, match_state
 from fcpts_ref.interchange.reparametrised import MASK_SUFFIX, split_masks
 from fcpts_ref.interchange.safetensors_file import read_safetensors, write_safetensors
 from fcpts_ref.interchange.sparse_export import expand, shrink
 from fcpts_ref.interchange.torch_file import read_torch_file
 from fcpts_ref.interchange.torch_write import write_torch_file
+from fcpts_ref.interchange.transformer_names import as_torch_arrays
 from fcpts_ref.storage.files import check_regular_file, check_writable, describe_failure
 from fcpts_ref.storage.npz_file import read_npz_arrays
 
@@ -243,6 +245,7 @@ def export_network(
     Raises InputError for another ending, two equal paths, and if a file cannot be written.
     """
     writers = [_writer(one) for one in (path, extras) if one is not None]
+    network = join_projections(network)
     constants = set(_constant_names(network.graph))
     masks = network.masks
     arrays: dict[str, Array] = {
@@ -266,8 +269,8 @@ def export_network(
                 f"{extras}: the network has neither masks nor normalisation; export without extras"
             )
         check_writable(path)
-        writers[1](extras, others)
-    writers[0](path, arrays)
+        writers[1](extras, as_torch_arrays(network.graph, others))
+    writers[0](path, as_torch_arrays(network.graph, arrays))
 
 
 def _writer(path: Path | str) -> Callable[[Path | str, Mapping[str, Array]], None]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.layers.padding import Padding, Sides, as_padding, ends
+from fcpts_ref.layers.padding import Padding, Sides, as_padding, check_padded, ends
 
 Array = NDArray[Any]
 Pair = int | tuple[int, int]
@@ -194,6 +194,7 @@ def check_shapes(
             f"convolution got x {x_shape}, weight {weight_shape} and groups {walk.groups}; "
             "expected weight.shape[1] * groups == C and K a multiple of groups"
         )
+    check_padded(x_shape[2:], walk.padding)
     P, Q = (
         output_size(size, kernel, stride, padding, dilation)
         for size, kernel, stride, padding, dilation in zip(

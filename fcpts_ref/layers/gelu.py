@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from fcpts_ref.checks import check_choice
+from fcpts_ref.layers.sigmoid import sigmoid
 
 Array = NDArray[Any]
 
@@ -25,11 +26,12 @@ LIMIT = 40  # beyond it, Phi is 0 or 1 and its slope 0, to the last bit of float
 def gelu_forward(x: Array, *, approximate: str = "none") -> tuple[Array, tuple[Any, ...]]:
     """x Phi(x) with the standard normal distribution function Phi, any shape.
 
-    approximate: "none", or "tanh" for Phi(x) = (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+    approximate: "none", or "tanh" for Phi(x) = (1 + tanh(u)) / 2 = sigmoid(2 u), which keeps the
+    digits of small results, with u = sqrt(2 / pi) (x + 0.044715 x^3).
     Returns y and the cache.  Raises InputError for another approximation.
     """
     check_choice(approximate, "approximate", APPROXIMATIONS)
-    share = ndtr(x) if approximate == "none" else (1 + np.tanh(_inner(_bounded(x)))) / 2
+    share = ndtr(x) if approximate == "none" else sigmoid(2 * _inner(_bounded(x)))
     return x * share, (x, share, approximate)
 
 

@@ -13,6 +13,9 @@ from fcpts_ref.errors import InputError
 Padding = int | tuple[int, int] | tuple[int, int, int, int]
 Sides = tuple[int, int, int, int]
 
+MAXIMUM_PIXELS = 1 << 26
+"""Of a padded image; checked before memory is taken, as sizes come from files."""
+
 AUTO_PAD = ("SAME_UPPER", "SAME_LOWER", "VALID")
 
 
@@ -40,6 +43,17 @@ def ends(padding: Sides) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return (top, bottom) and (left, right): the zeros before and after along each side."""
     top, left, bottom, right = padding
     return (top, bottom), (left, right)
+
+
+def check_padded(size: Sequence[int], padding: Sides) -> None:
+    """Raise InputError for an image (H, W) that padding makes too large to compute with."""
+    top, left, bottom, right = padding
+    H, W = size[0] + top + bottom, size[1] + left + right
+    if H * W > MAXIMUM_PIXELS:
+        raise InputError(
+            f"an image of {size[0]} x {size[1]} with padding {padding} has {H} x {W} pixels; "
+            f"expected at most {MAXIMUM_PIXELS}: use less padding"
+        )
 
 
 def auto_pad(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.layers.convolution import Pair, as_pair, output_size
-from fcpts_ref.layers.padding import Padding, Sides, as_padding, ends
+from fcpts_ref.layers.padding import Padding, Sides, as_padding, check_padded, ends
 
 Array = NDArray[Any]
 Taps = Iterable[tuple[int, int, Array]]
@@ -37,6 +37,7 @@ class Windows(NamedTuple):
 
         Raises InputError for windows that do not fit, or hold no pixel of the image.
         """
+        check_padded(size, self.padding)
         P, Q = (self._along(axis, side) for axis, side in enumerate(size))
         return P, Q
 
@@ -46,7 +47,7 @@ class Windows(NamedTuple):
         padding: whether taps in the padding count too.
         """
         rows, columns = (
-            self._within(axis, side, outputs, padding).sum(axis=1)
+            self._within(axis, side, outputs, padding)
             for axis, (side, outputs) in enumerate(zip(size, self.outputs(size), strict=True))
         )
         return rows, columns
@@ -68,7 +69,7 @@ class Windows(NamedTuple):
             rest = side + before + after - (spread * (taps - 1) + 1)
             outputs = -(-rest // step) + 1
             outputs -= (outputs - 1) * step >= side + before  # starts in the padding at the end
-        if not self._within(axis, side, outputs, False).any(axis=1).all():
+        if not self._within(axis, side, outputs, False).all():
             raise InputError(
                 f"pooling has kernel {self.kernel}, stride {self.stride}, padding {self.padding} "
                 f"and dilation {self.dilation} on a side of {side} pixels; expected every window "
@@ -77,11 +78,14 @@ class Windows(NamedTuple):
         return outputs
 
     def _within(self, axis: int, side: int, outputs: int, padding: bool) -> Array:
-        """Whether each tap (P, R) reads the image, or its padding."""
+        """How many taps of each window (P,) read the image, or its padding."""
         before, after = ends(self.padding)[axis] if padding else (0, 0)
+        taps, spread = self.kernel[axis], self.dilation[axis]
         starts = np.arange(outputs) * self.stride[axis] - ends(self.padding)[axis][0]
-        at = starts[:, np.newaxis] + np.arange(self.kernel[axis]) * self.dilation[axis]
-        return (at >= -before) & (at < side + after)
+        below, all_below = (
+            np.clip(-((starts - end) // spread), 0, taps) for end in (-before, side + after)
+        )  # taps before the beginning, and before the end
+        return all_below - below
 
 
 def make_windows(

@@ -6,6 +6,7 @@ An adapter returns the outputs of one case by name, or raises ``Unsupported``, `
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import importlib.util
@@ -13,9 +14,11 @@ import inspect
 import json
 import math
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -23,7 +26,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.oracle.program import MAXIMUM_OUTPUT, run_program
+from fcpts_ref.oracle.program import MAXIMUM_OUTPUT, Conversation, run_program
 from fcpts_ref.oracle.vectors import Case, Expected, decode_array, export_case
 from fcpts_ref.storage.files import describe_failure
 
@@ -54,6 +57,42 @@ class Adapter(Protocol):
         """Return the outputs of the case by name."""
 
 
+class TimeLimit(BaseException):
+    """A function took too long; no ``except Exception`` of its own stops this."""
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise TimeLimit in a block of Python that takes longer.
+
+    It needs the main thread and POSIX's timers; elsewhere, and in compiled code that does not
+    return to Python, there is no limit.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if seconds is None or not main or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise TimeLimit
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Raise InputError unless it is None or a number of seconds."""
+    if timeout is not None and not (math.isfinite(timeout) and 0 < timeout <= LONGEST):
+        raise InputError(
+            f"the time limit is {timeout}; expected seconds above 0, at most {LONGEST:,.0f}"
+        )
+
+
 class PythonAdapter:
     """A module with one function per operation, called with the inputs by name.
 
@@ -63,7 +102,9 @@ class PythonAdapter:
     ``AssertionError`` names them in a tuple ``REJECTIONS``.
     """
 
-    def __init__(self, module: ModuleType, argument: str) -> None:
+    def __init__(self, module: ModuleType, argument: str, *, timeout: float | None = None) -> None:
+        check_timeout(timeout)
+        self._timeout = timeout
         self.name = module.__name__
         self.argument = argument
         self._module = module
@@ -84,9 +125,12 @@ class PythonAdapter:
         inputs = {name: _copy_input(value) for name, value in case.inputs.items()}
         _check_signature(case.operation, function, inputs)
         try:
-            result = function(**inputs)
+            with time_limit(self._timeout):
+                result = function(**inputs)
         except KeyboardInterrupt:
             raise
+        except TimeLimit:
+            raise AdapterError(f"no answer within {self._timeout:g} s") from None
         except NotImplementedError as error:
             raise Unsupported(_text(error) or f"{case.operation} is not implemented") from None
         except self._rejections as error:
@@ -185,10 +229,7 @@ class CommandAdapter:
         self.name = command
         self.argument = f"--command {shlex.quote(command)}"
         self._timeout = timeout
-        if not (math.isfinite(timeout) and 0 < timeout <= LONGEST):
-            raise InputError(
-                f"the time limit is {timeout}; expected seconds above 0, at most {LONGEST:,.0f}"
-            )
+        check_timeout(timeout)
         try:
             self._arguments = shlex.split(command)
         except ValueError as error:
@@ -239,6 +280,49 @@ class CommandAdapter:
         return _decode_answer(answer.output)
 
 
+class PersistentAdapter(CommandAdapter):
+    """A program that is started once: it reads a case a line, and writes each answer as a line.
+
+    It ends when its standard input does.  After a crash or a timeout it is started again.
+    """
+
+    def __init__(self, command: str, *, timeout: float = 10.0) -> None:
+        super().__init__(command, timeout=timeout)
+        self.argument += " --persistent"
+        self._conversation: Conversation | None = None
+
+    def _ask(self, question: str) -> dict[str, Any]:
+        program = self._arguments[0]
+        try:
+            if self._conversation is None:
+                self._conversation = Conversation(self._arguments)
+            answer = self._conversation.ask(question.encode(), timeout=self._timeout)
+        except FileNotFoundError:
+            raise InputError(f"no program {program!r}; give its path") from None
+        except PermissionError:
+            raise InputError(f"no permission to execute {program!r}") from None
+        except subprocess.TimeoutExpired:
+            self.close()
+            raise AdapterError(f"no answer within {self._timeout:g} s") from None
+        except OSError as error:
+            raise InputError(_describe_start(program, error)) from None
+        except ValueError as error:  # a zero byte in an argument
+            raise InputError(f"{program!r} cannot be started: {error}") from None
+        if answer is None:
+            status, errors = self.close()
+            text = errors.decode(errors="replace").strip()[-EXCERPT:]
+            raise AdapterError(
+                f"ended with {status} before it answered, or wrote more than "
+                f"{MAXIMUM_OUTPUT >> 20} MiB in a line: {text or 'nothing on standard error'}"
+            )
+        return _decode_answer(answer)
+
+    def close(self) -> tuple[int, bytes]:
+        """End the program; return its exit status and its errors."""
+        conversation, self._conversation = self._conversation, None
+        return (0, b"") if conversation is None else conversation.close()
+
+
 def _describe_start(program: str, error: OSError) -> str:
     if error.errno == errno.ENOEXEC:
         return f"{program!r} is not a program; a script starts with a line such as #!/bin/sh"
@@ -270,10 +354,11 @@ def _decode_output(name: str, entry: Any, expected: Expected | None) -> Any:
         raise AdapterError(f"output {name!r}: {error}") from None
 
 
-def load_python_adapter(name: str) -> PythonAdapter:
+def load_python_adapter(name: str, *, timeout: float | None = None) -> PythonAdapter:
     """Load the adapter in a module (``my_package.my_module``) or a file (``my_adapter.py``).
 
-    ``reference`` is the package's own implementation.  Raises ``InputError`` if the
+    ``reference`` is the package's own implementation.  timeout: seconds a case; none by default.
+    Raises ``InputError`` if the
     adapter does not exist or cannot be imported.
     """
     if name == "reference":
@@ -281,7 +366,7 @@ def load_python_adapter(name: str) -> PythonAdapter:
     else:
         argument = f"--adapter {shlex.quote(name)}"
     try:
-        return PythonAdapter(_import_module(name), argument)
+        return PythonAdapter(import_module(name), argument, timeout=timeout)
     except (InputError, KeyboardInterrupt):
         raise
     except BaseException as error:  # SystemExit too: scripts end with sys.exit()
@@ -292,7 +377,7 @@ def load_python_adapter(name: str) -> PythonAdapter:
         ) from error
 
 
-def _import_module(name: str) -> ModuleType:
+def import_module(name: str) -> ModuleType:
     if not name.endswith(".py"):
         here = str(Path.cwd())
         if here not in sys.path:

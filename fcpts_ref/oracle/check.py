@@ -9,7 +9,8 @@ from typing import Any
 
 from fcpts_ref.oracle.adapters import Adapter, AdapterError, Rejected, Unsupported
 from fcpts_ref.oracle.compare import Difference, compare_output
-from fcpts_ref.oracle.vectors import Case, select_cases
+from fcpts_ref.oracle.likely import likely_cause
+from fcpts_ref.oracle.vectors import Case, select_cases, suite_version
 
 STATUSES = ("pass", "fail", "unsupported", "error", "skip")
 
@@ -23,6 +24,7 @@ class Result:
     message: str = ""
     difference: Difference | None = None
     seconds: float = 0.0
+    cause: str = ""  # what the outputs of a failed case look like
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,7 @@ class Report:
     argument: str  # command-line option that selects the adapter
     precision: str
     results: tuple[Result, ...]
+    suite: str = ""  # version of the vectors
 
     @property
     def counts(self) -> dict[str, int]:
@@ -65,11 +68,13 @@ def check(
     precision: str = "float64",
     complete: bool = False,
     watch: Callable[[list[Case]], Iterable[Case]] = iter,
+    suite: str | None = None,
 ) -> Report:
     """Run the chosen cases.  Patterns that match no case raise ``InputError``.
 
     complete: unsupported operations fail, so that a test suite cannot lose one unnoticed.
-    watch: wraps the list of cases, for instance in a progress bar.
+    watch: wraps the list of cases, for instance in a progress bar.  suite: the version of the
+    vectors; by default that of the embedded ones.
     """
     cases = list(cases)
     chosen, skipped = select_cases(cases, list(only), list(skip))
@@ -82,7 +87,8 @@ def check(
         else check_case(adapter, case, precision=precision, complete=complete)
         for case in watch(wanted)
     ]
-    return Report(adapter.name, adapter.argument, precision, tuple(results))
+    version = suite_version() if suite is None else suite
+    return Report(adapter.name, adapter.argument, precision, tuple(results), version)
 
 
 def check_case(
@@ -90,26 +96,28 @@ def check_case(
 ) -> Result:
     """Run one case.  With ``complete`` an unsupported operation fails."""
     start = time.perf_counter()
-    status, message, difference = _judge(adapter, case, precision)
+    status, message, difference, cause = _judge(adapter, case, precision)
     if complete and status == "unsupported":
         status, message = "fail", f"unsupported, and every operation was asked for: {message}"
-    return Result(case, status, message, difference, time.perf_counter() - start)
+    return Result(case, status, message, difference, time.perf_counter() - start, cause)
 
 
-def _judge(adapter: Adapter, case: Case, precision: str) -> tuple[str, str, Difference | None]:
+def _judge(adapter: Adapter, case: Case, precision: str) -> tuple[str, str, Difference | None, str]:
     try:
         outputs = adapter.run(case)
     except Unsupported as error:
-        return "unsupported", str(error), None
+        return "unsupported", str(error), None, ""
     except AdapterError as error:
-        return "error", str(error), None
+        return "error", str(error), None, ""
     except Rejected as error:
         if case.reject is not None:
-            return "pass", "", None
-        return "fail", f"refused valid input: {error}", None
+            return "pass", "", None, ""
+        return "fail", f"refused valid input: {error}", None, ""
     if case.reject is not None:
-        return "fail", f"accepted input that must be refused: {case.reject}", None
-    return _judge_outputs(outputs, case, precision)
+        return "fail", f"accepted input that must be refused: {case.reject}", None, ""
+    status, message, difference = _judge_outputs(outputs, case, precision)
+    cause = likely_cause(case, outputs, precision) if difference is not None else ""
+    return status, message, difference, cause
 
 
 def _judge_outputs(

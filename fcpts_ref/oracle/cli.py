@@ -80,7 +80,12 @@ def _add_check(verbs: Any) -> None:
         "--timeout",
         type=float,
         default=10.0,
-        help="seconds allowed per case for a program (default: 10)",
+        help="seconds allowed per case (default: 10)",
+    )
+    parser.add_argument(
+        "--persistent",
+        action="store_true",
+        help="start the program once: it reads a case a line and answers each with a line",
     )
     _add_selection(parser)
     parser.add_argument(
@@ -95,6 +100,9 @@ def _add_check(verbs: Any) -> None:
     )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write a JSON report")
+    parser.add_argument(
+        "--badge", type=Path, metavar="FILE", help="write counts for a badge of shields.io"
+    )
     parser.set_defaults(run=run_check)
 
 
@@ -112,6 +120,12 @@ def _add_gradcheck(subparsers: Any) -> None:
         help="check the derivative of every layer",
         description="Compare the hand-written derivative of every layer with its values: along "
         "random directions, by complex steps, and element by element.",
+    )
+    parser.add_argument(
+        "--pairs",
+        metavar="MODULE",
+        help="Python module or .py file with a list PAIRS of (pair, inputs), such as\n"
+        "make_module_pair returns, in place of the layers of this package",
     )
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument(
@@ -134,15 +148,19 @@ def run_check(arguments: argparse.Namespace) -> int:
     """``conform check``"""
     from tqdm import tqdm
 
-    from fcpts_ref.oracle.adapters import CommandAdapter, load_python_adapter
+    from fcpts_ref.errors import InputError
+    from fcpts_ref.oracle.adapters import CommandAdapter, PersistentAdapter, load_python_adapter
     from fcpts_ref.oracle.check import check
-    from fcpts_ref.oracle.report import format_report, make_json, make_junit
+    from fcpts_ref.oracle.report import format_report, make_badge, make_json, make_junit
     from fcpts_ref.oracle.vectors import load_cases
 
     if arguments.program is not None:
-        adapter: Any = CommandAdapter(arguments.program, timeout=arguments.timeout)
+        kind = PersistentAdapter if arguments.persistent else CommandAdapter
+        adapter: Any = kind(arguments.program, timeout=arguments.timeout)
+    elif arguments.persistent:
+        raise InputError("--persistent belongs to --command; a module is imported once anyway")
     else:
-        adapter = load_python_adapter(arguments.adapter)
+        adapter = load_python_adapter(arguments.adapter, timeout=arguments.timeout)
     report = check(
         adapter,
         load_cases(arguments.vectors),
@@ -152,7 +170,10 @@ def run_check(arguments: argparse.Namespace) -> int:
         complete=arguments.complete,
         watch=lambda cases: tqdm(cases, "checking", unit="case", leave=False, disable=None),
     )
-    for path, make in ((arguments.junit, make_junit), (arguments.json, make_json)):
+    if arguments.program is not None and arguments.persistent:
+        adapter.close()
+    reports = (arguments.junit, make_junit), (arguments.json, make_json)
+    for path, make in (*reports, (arguments.badge, make_badge)):
         if path is not None:
             _write(path, make(report))
     print(format_report(report))
@@ -200,6 +221,11 @@ def run_gradcheck(arguments: argparse.Namespace) -> int:
 
     if arguments.seed < 0:
         raise InputError(f"--seed {arguments.seed} is negative; expected 0 or more")
-    findings = check_all_layers(seed=arguments.seed, directions=arguments.directions)
+    if arguments.pairs is None:
+        findings = check_all_layers(seed=arguments.seed, directions=arguments.directions)
+    else:
+        from fcpts_ref.oracle.pairs import check_pairs
+
+        findings = check_pairs(arguments.pairs, arguments.seed, arguments.directions)
     print(format_json(findings) if arguments.json else format_table(findings))
     return OK if findings and all(finding.ok for finding in findings) else FAILED

@@ -228,8 +228,10 @@ def settle_beginning(
     settled = want.copy()
     for i, layer in enumerate(setting.network.graph.prunable):
         weight = setting.network.parameters[layer]
-        rank = float(rates[i]) * weight.size
-        if abs(rank - math.floor(rank) - 0.5) > 100 * tolerance.rounding * weight.size:
+        rank, edge = float(rates[i]) * weight.size, 0.5
+        if setting.conventions.initial_threshold == "kept":  # int(rank) + 1, from 1
+            rank, edge = rank + 0.5, 0.5
+        if abs(rank - math.floor(rank) - edge) > 100 * tolerance.rounding * weight.size:
             continue
         for count in (math.floor(rank), math.ceil(rank)):
             t = np.array([threshold_of_count(weight, min(max(count, 0), weight.size))])

@@ -1,9 +1,10 @@
-"""Run an external program once, limited in time and output, leaving no process behind."""
+"""Run an external program, limited in time and output, leaving no process behind."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import subprocess
 import threading
@@ -13,6 +14,7 @@ from typing import IO, Any
 
 MAXIMUM_OUTPUT = 1 << 26  # bytes on standard output, and as many on standard error
 BLOCK = 1 << 16
+GRACE = 1.0  # seconds that a program which stays may take to end by itself
 CLOSING = 5.0  # seconds that a process outside the group may keep the output open
 
 
@@ -88,3 +90,59 @@ def _kill(process: subprocess.Popen[Any]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
+
+
+class Conversation:
+    """A program that stays: it reads a question a line and answers each with a line."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        """Start it.  Raises OSError or ValueError if it does not start."""
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            list(arguments), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        )
+        self._answers: queue.Queue[bytes | None] = queue.Queue()
+        self._errors = _Reader(self._process, self._process.stderr)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def ask(self, question: bytes, *, timeout: float) -> bytes | None:
+        """Return the next line that it writes; None if it ends or writes too much.
+
+        Raises subprocess.TimeoutExpired if there is no line within ``timeout`` seconds.
+        """
+        threading.Thread(target=self._write, args=(question,), daemon=True).start()
+        try:
+            return self._answers.get(timeout=timeout)
+        except queue.Empty:
+            raise subprocess.TimeoutExpired(self._process.args, timeout) from None
+
+    def close(self) -> tuple[int, bytes]:
+        """End it with its children; return its exit status and what it wrote to standard error."""
+        with contextlib.suppress(OSError, ValueError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE)
+        _kill(self._process)
+        status = self._process.wait()
+        self._errors.join(CLOSING)
+        return status, b"".join(self._errors.blocks)
+
+    def _read(self) -> None:
+        stream, line = self._process.stdout, b""
+        assert stream is not None
+        with contextlib.suppress(OSError, ValueError), stream:
+            while block := os.read(stream.fileno(), BLOCK):
+                *lines, line = (line + block).split(b"\n")
+                for one in lines:
+                    self._answers.put(one)
+                if len(line) > MAXIMUM_OUTPUT:
+                    break
+        self._answers.put(None)
+
+    def _write(self, question: bytes) -> None:
+        stream = self._process.stdin
+        assert stream is not None
+        with contextlib.suppress(OSError, ValueError):
+            stream.write(question + b"\n")
+            stream.flush()

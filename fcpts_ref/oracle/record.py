@@ -96,9 +96,9 @@ def as_numpy(array: Any, name: str = "the array") -> Array:
 
     Raises InputError for anything that does not convert to one.
     """
-    detach = getattr(array, "detach", None)  # a tensor that requires grad refuses to convert
-    array = detach() if callable(detach) else array
     try:
+        if hasattr(array, "detach"):  # a tensor, which may require grad and lie on a device
+            array = array.detach().cpu().numpy()
         values = _converted(array)
     except Exception as error:  # a foreign __array__ may raise anything
         raise InputError(

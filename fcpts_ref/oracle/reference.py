@@ -14,9 +14,11 @@ from fcpts_ref import layers
 from fcpts_ref.graphs.graph import IMAGES, LOGITS, Graph, Node
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.oracle.small_network import fcpts_run, fcpts_step
+from fcpts_ref.pruning.fcpts.step import parameter_of, thresholds_at
 from fcpts_ref.spec import budget, equations, optim
 from fcpts_ref.spec.allocation import allocate
 from fcpts_ref.spec.budget import mask_of_count, threshold_of_count
+from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH, Conventions
 from fcpts_ref.spec.equations import (
     control_loss,
     control_loss_gradient,
@@ -45,6 +47,7 @@ __all__ = [
     "fcpts_run",
     "fcpts_step",
     "histogram_density",
+    "initial_thresholds",
     "mask",
     "mask_of_count",
     "mask_threshold_gradient",
@@ -54,6 +57,7 @@ __all__ = [
     "reconstruction_loss_gradient",
     "reconstruction_rate_gradient",
     "reconstruction_threshold_gradient",
+    "run_schedule",
     "sparse_weight",
     "sparsity_rate",
     "sparsity_rate_integral",
@@ -166,6 +170,24 @@ def adam(parameter: Any, gradients: Any, beta1: float, beta2: float, **settings:
         )
         history.append(parameter)
     return np.stack(history)
+
+
+def initial_thresholds(weights: list[Any], rates: Any, threshold_parameter: str) -> Any:
+    """The thresholds that a run begins with at these rates, and their parameters."""
+    layers_by_name = {str(i): weight for i, weight in enumerate(weights)}
+    by_name = dict(zip(layers_by_name, rates.tolist(), strict=True))
+    t = np.array(thresholds_at(layers_by_name, by_name))
+    conventions = Conventions().with_choices({"threshold_parameter": threshold_parameter})
+    return t, parameter_of(t, conventions)
+
+
+def run_schedule(calibration_images: int, batch_size: int, epochs: int, warmup_epochs: int) -> Any:
+    """The number of steps of a run, and the factor on the learning rates at each."""
+    per_epoch = calibration_images // batch_size
+    steps, warmup = epochs * per_epoch, min(warmup_epochs, epochs) * per_epoch
+    scale = batch_size / LEARNING_RATE_BATCH
+    factors = [scale * optim.warmup_cosine(step, steps, warmup) for step in range(steps)]
+    return np.array(steps), np.array(factors)
 
 
 def schedule(steps: int, warmup: int) -> Any:

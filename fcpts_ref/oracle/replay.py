@@ -158,7 +158,8 @@ def rate_factor(setting: Setting, number: int, batch: int, given: float) -> floa
     per_epoch = schedule.calibration_images // schedule.batch_size
     steps = schedule.epochs * per_epoch
     warmup = min(setting.conventions.warmup_epochs * per_epoch, steps)
-    return warmup_cosine(number, steps, warmup) * batch / LEARNING_RATE_BATCH
+    factor = warmup_cosine(number, steps, warmup, setting.conventions.cosine)
+    return factor * batch / LEARNING_RATE_BATCH
 
 
 def target_of(setting: Setting, number: int) -> float:
@@ -189,7 +190,8 @@ def thresholds_from(setting: Setting, rates: Array) -> Array:
         raise InputError(f"initial_rates are {rates.tolist()}; expected shares in [0, 1]")
     names = setting.network.graph.prunable
     weights = {name: setting.network.parameters[name] for name in names}
-    t = np.array(thresholds_at(weights, dict(zip(names, rates.tolist(), strict=True))))
+    by_name = dict(zip(names, rates.tolist(), strict=True))
+    t = np.array(thresholds_at(weights, by_name, setting.conventions.initial_threshold))
     if setting.ramp and target_of(setting, 0) != setting.target:
         engine = NumpyEngine(setting.network.graph)
         images = np.zeros((1, *setting.network.graph.input_shape))

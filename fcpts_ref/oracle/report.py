@@ -16,15 +16,30 @@ XML_FORBIDDEN = dict.fromkeys(i for i in range(32) if i not in (9, 10, 13))
 
 def format_report(report: Report, *, failures_shown: int = 20) -> str:
     """Return the report as text: failures and errors in full, unsupported operations, counts."""
-    bad = [r for r in report.results if r.status in ("fail", "error")]
+    accepted = [r for r in report.results if r.status == "fail" and r.case.reject is not None]
+    bad = [r for r in report.results if r.status in ("fail", "error") and r not in accepted]
+    bad.sort(key=lambda r: r.status != "fail")  # wrong values first, then crashes
     lines = [line for result in bad[:failures_shown] for line in format_failure(report, result)]
     if len(bad) > failures_shown:
         lines.append(f"... and {len(bad) - failures_shown} more; --json FILE has them all")
+    lines += _format_accepted(accepted)
     unsupported = sorted({r.case.operation for r in report.results if r.status == "unsupported"})
     if unsupported:
         lines.append(f"unsupported operations: {', '.join(unsupported)}")
     lines.append(format_counts(report))
     return "\n".join(lines)
+
+
+def _format_accepted(accepted: list[Result]) -> list[str]:
+    """Sum up the cases whose bad input was computed with: one line for each operation."""
+    if not accepted:
+        return []
+    by_operation: dict[str, list[str]] = {}
+    for result in accepted:
+        by_operation.setdefault(result.case.operation, []).append(result.case.id)
+    lines = [f"FAIL {len(accepted)} cases of bad input that must be refused (REJECT):"]
+    lines += [f"    {operation}: {', '.join(ids)}" for operation, ids in by_operation.items()]
+    return [*lines, f"    {accepted[0].case.notes['REJECT']['effect']}", ""]
 
 
 def format_failure(report: Report, result: Result) -> list[str]:
@@ -36,6 +51,8 @@ def format_failure(report: Report, result: Result) -> list[str]:
     ]
     if difference is not None and difference.problem == "value" and difference.size > 1:
         lines.append(f"    {difference.wrong} of {difference.size} elements are wrong")
+    if result.cause:
+        lines.append(f"    likely: {result.cause}")
     if case.conventions:
         lines.append(f"    open points tested: {', '.join(map(str, case.conventions))}")
     lines += [f"    {flag}: {note['effect']}" for flag, note in case.notes.items()]
@@ -50,13 +67,14 @@ def format_counts(report: Report) -> str:
         verdict = "nothing was executed, which is a failure"
     elif report.ok and report.counts["unsupported"]:
         verdict = "conforms in what it supports"
-    return f"{report.adapter} {verdict}: {counts}"
+    return f"{report.adapter} {verdict}: {counts} (suite {report.suite})"
 
 
 def make_json(report: Report) -> str:
     """Return the report as JSON; between equal runs only the seconds differ."""
     content = {
         "format": "fcpts-conform/1",
+        "suite": report.suite,
         "adapter": report.adapter,
         "precision": report.precision,
         "ok": report.ok,
@@ -64,6 +82,23 @@ def make_json(report: Report) -> str:
         "results": [_result_entry(report, result) for result in report.results],
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def make_badge(report: Report) -> str:
+    """Return the counts as JSON for a badge (shields.io, endpoint format)."""
+    counts = report.counts
+    wrong = counts["fail"] + counts["error"]
+    message = f"{counts['pass']} pass" + (f", {wrong} fail" if wrong else "")
+    if counts["unsupported"] + counts["skip"]:
+        message += f" of {len(report.results)}"
+    content = {
+        "schemaVersion": 1,
+        "label": f"fcpts conformance, suite {report.suite}",
+        "message": message,
+        "color": "brightgreen" if report.ok else "red",
+        "isError": not report.ok,
+    }
+    return json.dumps(content, indent=1) + "\n"
 
 
 def _result_entry(report: Report, result: Result) -> dict[str, Any]:
@@ -75,6 +110,8 @@ def _result_entry(report: Report, result: Result) -> dict[str, Any]:
     }
     if result.status != "pass":
         entry |= {"message": result.message, "repeat": report.reproduce(result)}
+    if result.cause:
+        entry["likely"] = result.cause
     if result.difference is not None:
         entry["difference"] = _difference_entry(result.difference)
     return entry

@@ -179,6 +179,13 @@ def _export_input(value: Any) -> Any:
     return _encode_number(value)
 
 
+def suite_version(folder: Path | None = None) -> str:
+    """Return the version of a suite, which is not that of the package; "1" for the first ones."""
+    folder = resource_path("vectors") if folder is None else folder
+    suite = _read_json(folder / "suite.json")
+    return take_text(suite, "version", default="1") if "version" in suite else "1"
+
+
 def load_cases(folder: Path | None = None) -> list[Case]:
     """Return all cases of the suite, in the order of its files.
 

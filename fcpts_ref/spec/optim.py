@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.checks import check_alike, real_number, whole_number
+from fcpts_ref.checks import check_alike, check_choice, real_number, whole_number
 from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]
+Cosine = Literal["after warm-up", "all steps"]
 
 
 def sgd_step(
@@ -102,12 +103,13 @@ def adam_step(
     return parameter - learning_rate * update, first, second
 
 
-def warmup_cosine(step: int, steps: int, warmup: int) -> float:
+def warmup_cosine(step: int, steps: int, warmup: int, cosine: Cosine = "after warm-up") -> float:
     """The learning-rate factor at ``step`` (from 0) of ``steps``: linear warm-up, then cosine.
 
     It grows linearly over the first ``warmup`` steps as (step + 1) / warmup, so it is never 0; then
     it falls as half a cosine from 1 at step ``warmup`` towards 0, which it would reach at step
-    ``steps`` (convention 16).
+    ``steps`` (convention 16).  With cosine="all steps" the half cosine begins at step 0, and the
+    warm-up hides its first part.
     Raises InputError for a step outside [0, steps) or a negative warm-up.
     """
     for value, name in ((step, "step"), (steps, "steps"), (warmup, "warmup")):
@@ -119,4 +121,6 @@ def warmup_cosine(step: int, steps: int, warmup: int) -> float:
         )
     if step < warmup:
         return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+    check_choice(cosine, "cosine", get_args(Cosine))
+    first = warmup if cosine == "after warm-up" else 0
+    return 0.5 * (1 + math.cos(math.pi * (step - first) / (steps - first)))

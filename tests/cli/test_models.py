@@ -168,16 +168,12 @@ def test_the_architecture_is_recognised_and_shown(run: Run, tmp_path: Path) -> N
     assert (result.json["input_shape"], result.json["preprocess"]) == ([3, 64, 64], None)
 
 
-def test_list(run: Run, tmp_path: Path) -> None:
-    result = run("models", "list", "--home", tmp_path)
+def test_architectures(run: Run) -> None:
+    result = run("models", "architectures")
     assert result.code == 0, result.err
     assert all(len(line) <= 80 for line in result.out.splitlines())
-    assert "networks for --weights: resnet8-digits" in result.out
-    (tmp_path / "models").mkdir()
-    write_network(tmp_path / "models" / "mine.h5", make_network(GRAPH, dtype=np.float32))
-    found = run("models", "list", "--home", tmp_path, "--json").json
-    assert found["networks"] == ["mine", "resnet8-digits"]
-    rows = {(row["name"], row["shortcut"]): row for row in found["architectures"]}
+    found = run("models", "architectures", "--json").json
+    rows = {(row["name"], row["shortcut"]): row for row in found}
     assert {name for name, _ in rows} >= {*ARCHITECTURES, "resnet20"}
     assert rows["resnet20", "B"]["weights"] == 270_896
     assert "chenyaofo/pytorch-cifar-models" in rows["resnet20", "B"]["names"]

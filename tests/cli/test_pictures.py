@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import Run, one_line
+from commands import Run, one_line, start
 from small_networks import make_network
 
 pytest.importorskip("PIL.Image")
 
-from picture_files import class_folders, save
+from picture_files import bomb, class_folders, save
 
 from fcpts_ref.architectures.resnet import resnet
 from fcpts_ref.data.preprocessing import Preprocessing, as_provenance, stored_preprocessing
@@ -260,6 +260,17 @@ def test_packing_refuses(
     assert (found.code, one_line(found.err)) == (2, True)
     assert message in found.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_decompression_bomb_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "a.png").write_bytes(bomb(12_000, 12_000))
+    process = start("data", "prepare", "folder", tmp_path / "own", tmp_path / "x.h5", "--size=9")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert one_line(err)
+    assert "limit against decompression bombs" in err
+    assert not (tmp_path / "x.h5").exists()
 
 
 def test_images_that_are_not_in_0_1(run: Run, pets: Path, tmp_path: Path) -> None:

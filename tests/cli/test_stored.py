@@ -1,4 +1,4 @@
-"""data list; exports over earlier files."""
+"""models list and data list; exports over earlier files."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from commands import Place, Run
 
 
 def test_lists_hold_the_package_and_home(run: Run, place: Place, tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    (folder / "mine.h5").write_bytes(place.data.read_bytes())
-    (folder / "broken.h5").write_bytes(b"nothing")
-    result = run("data", "list", "--home", tmp_path, "--json")
-    assert result.code == 0
-    assert {row["name"]: row["in"] for row in result.json} == {
-        "mine": "--home",
-        "digits": "the package",
-    }
-    text = run("data", "list", "--home", tmp_path).out
-    assert "mine" in text
-    assert str(folder) in text
+    for folder, source in (("models", place.network), ("data", place.data)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.h5").write_bytes(source.read_bytes())
+        (tmp_path / folder / "broken.h5").write_bytes(b"nothing")
+        result = run(folder, "list", "--home", tmp_path, "--json")
+        assert result.code == 0
+        found = {row["name"]: row["in"] for row in result.json}
+        assert found["mine"] == "--home"
+        assert "the package" in found.values()
+        assert "broken" not in found
+        text = run(folder, "list", "--home", tmp_path).out
+        assert "mine" in text
+        assert str(tmp_path / folder) in text
 
 
 def test_an_export_says_that_it_replaces_a_file(run: Run, place: Place, tmp_path: Path) -> None:

@@ -58,6 +58,21 @@ def test_an_unwritable_place_is_told_before_training(
         assert one_line(result.err)
 
 
+@pytest.mark.parametrize("arch", ["plain2", "resnet8", "mobilenet_v1_cifar"])
+def test_every_kind_of_architecture(
+    run: Run, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arch: str
+) -> None:
+    """Only CIFAR's resnetN has a choice of shortcuts; the others do without the option."""
+    monkeypatch.setattr("fcpts_ref.cli.train.train", lambda network, *_, **__: network)
+    out = tmp_path / "n.h5"
+    result = run("train", f"--data={place.data}", *SHORT, f"--arch={arch}", "--out", out)
+    assert result.code == 0, result.err
+    assert read_network(out)[0].graph.name == arch
+    words = (f"--arch={arch}", "--shortcut=B", "--out", out)
+    result = run("train", f"--data={place.data}", *SHORT, *words)
+    assert result.code == (0 if arch == "resnet8" else 2)
+
+
 @pytest.mark.parametrize("words", BAD)
 def test_bad_input(
     run: Run,

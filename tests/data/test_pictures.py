@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_files import Image, pixels, save
+from picture_files import Image, bomb, pixels, save
 
 from fcpts_ref.data import pictures
 from fcpts_ref.data.pictures import CorruptPicture, Files, decode
@@ -42,18 +40,6 @@ def test_exif_orientation_is_not_applied(tmp_path: Path) -> None:
     exif[0x0112] = 6  # rotated by a quarter
     Image.fromarray(pixels(2)).save(tmp_path / "a.jpg", exif=exif)
     assert decode(tmp_path / "a.jpg").shape == (10, 12, 3)
-
-
-def bomb(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds next to nothing."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        checksum = struct.pack(">I", zlib.crc32(kind + body))
-        return struct.pack(">I", len(body)) + kind + body + checksum
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def jpeg(seed: int = 0) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fcpts_ref.architectures.registry import ARCHITECTURES, find_architecture
-from fcpts_ref.cli.models_list import describe_architectures
+from fcpts_ref.cli.architectures import describe_architectures
 from fcpts_ref.data.preprocessing import PRESETS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")

@@ -15,7 +15,10 @@ from fcpts_ref.graphs.graph import Graph, Node
 if numba.config.DISABLE_JIT:
     pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
 
-OPERATIONS = ("convolution", "pointwise", "batch_norm", "relu", "relu6", "add", "average_pool")
+OPERATIONS = (
+    "convolution", "pointwise", "batch_norm", "relu", "relu6", "add", "average_pool", "clip",
+    "silu", "hard_swish", "dropout", "excite", "halves", "max_pool",
+)  # fmt: skip
 EPSILON = 0.1  # keeps batch norm of a channel that hardly varies well conditioned
 
 
@@ -35,13 +38,28 @@ class Builder:
             "pointwise": {"in_channels": C, "out_channels": C, "kernel": 1, "bias": True},
             "batch_norm": {"channels": C, "epsilon": EPSILON},
             "average_pool": {"kernel": 3, "stride": 1, "padding": 1},
+            "max_pool": {"kernel": 3, "stride": 1, "padding": (0, 2, 2, 0)},
+            "clip": {"low": -0.5, "high": 1.0},
+            "mean": {"axes": (1, 2)},
+            "concat": {"axis": 0},
+            "first half": {"axis": 0, "start": 0, "stop": C // 2},
+            "second half": {"axis": 0, "start": C // 2, "stop": C},
             "subsample": {"stride": 2},
         }.get(operation, {})
         kind = "convolution" if "kernel" in attributes and "pool" not in operation else operation
+        kind = "slice" if operation.endswith("half") else kind
         if operation == "strided":
             attributes |= {"padding": 1}
         self.nodes.append(Node(f"{operation}{len(self.nodes)}", kind, inputs, attributes))
         return self.nodes[-1].name
+
+    def put_several(self, operation: str, value: str) -> str:
+        """Squeeze and excitation, or the halves of the channels exchanged."""
+        if operation == "excite":
+            gate = self.put("sigmoid", self.put("mean", value))
+            return self.put("multiply", gate, value)
+        halves = (self.put(name, value) for name in ("second half", "first half"))
+        return self.put("concat", *halves)
 
     def join_unread(self, values: list[str]) -> str:
         """One value that depends on all: the sum of those that no node reads."""
@@ -64,7 +82,9 @@ def graphs(draw) -> Graph:
             inputs = [draw(st.sampled_from(values[-3:]))]
             if operation == "add":
                 inputs.append(draw(st.sampled_from(values)))
-            values.append(builder.put(operation, *inputs))
+            several = operation in ("excite", "halves")
+            put = builder.put_several if several else builder.put
+            values.append(put(operation, *inputs))
         every += values
         value = builder.join_unread(values)
         if stage == 0:

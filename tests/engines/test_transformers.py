@@ -13,7 +13,7 @@ from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.numba.plan.attention_steps import Attention
 from fcpts_ref.engines.numba.plan.plan import Plan
 from fcpts_ref.engines.numba.plan.steps import Layer
-from fcpts_ref.engines.numba.tokens import gelu, rows
+from fcpts_ref.engines.numba.tokens import rows
 from fcpts_ref.engines.numba.tokens.products import product, share
 from fcpts_ref.graphs.graph import Graph, Node
 
@@ -66,7 +66,7 @@ def test_a_transformer_runs_by_steps_of_its_own():
     graph = small_transformer()
     plan = Plan(graph, 2, np.dtype(np.float32), keep=True)
     left = {step.group.operation for step in plan.steps if isinstance(step, Layer)}
-    assert left == {"slice"}  # of the class token, once
+    assert not left
     fused = [step for step in plan.steps if isinstance(step, Attention)]
     assert [len(step.group.nodes) for step in fused] == [4, 4]
 
@@ -156,27 +156,6 @@ def test_patches_of_images_that_are_not_whole(shape, bias):
         results.append({**passed.outputs, **engine.backward(passed, doutputs)})
     for name, want in results[1].items():
         assert_close(results[0][name], want, 1e-12, name)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("approximate", ["none", "tanh"])
-def test_gelu_everywhere(dtype, approximate):
-    x = np.concatenate(
-        [np.linspace(-8, 8, 4001), [0.0, 50, -50, 1e-30], np.zeros(11)]
-    )  # whole vectors
-    x = x.astype(dtype)
-    want, cache = layers.gelu_forward(x.astype(np.float64), approximate=approximate)
-    slope = layers.gelu_backward(np.ones(x.size), cache)
-    y, dx = np.empty_like(x), np.empty_like(x)
-    gelu.gelu(x, y, approximate == "tanh")
-    gelu.gelu_backward(np.ones_like(x), x, dx, approximate == "tanh")
-    bound = 2e-14 if dtype == np.float64 else 4e-7
-    assert (np.abs(y - want) <= bound * np.maximum(1, np.abs(x))).all()
-    assert np.abs(dx - slope).max() <= 4 * bound
-    x[0] = np.nan
-    gelu.gelu(x, y, approximate == "tanh")
-    assert np.isnan(y[0])
-    assert np.isfinite(y[1:]).all()
 
 
 @pytest.mark.parametrize("D", [1, 3, 8, 19])

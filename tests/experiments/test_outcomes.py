@@ -127,7 +127,7 @@ def test_lines_stand_by_network_and_rate() -> None:
 
 def test_the_papers_table_is_consistent() -> None:
     """Every method, three rates, accuracy falling with the rate and below dense."""
-    assert len(TABLE) == 12
+    assert len(TABLE) == 12 + 20 + 6
     for (data, network, _), values in TABLE.items():
         top1 = [DENSE[data, network][0], *(value[0] for value in values)]
         assert top1 == sorted(top1, reverse=True)
@@ -140,6 +140,12 @@ def test_the_papers_number_belongs_to_the_papers_method_only() -> None:
     assert paper_top1("cifar10", "resnet56", 0.8, "fcpts", {"learn_rates": False}) is None
     pot = {"allocation": "l2norm"}
     assert paper_top1("cifar100", "resnet32", 0.9, "pot", pot) == (0.0301, pytest.approx(0.6715))
+    dense, sparse = 0.7088, 0.6850
+    assert paper_top1("imagenet", "resnet18", 0.7, "fcpts", fcpts) == (
+        sparse,
+        pytest.approx(dense - sparse),
+    )
+    assert paper_top1("imagenet", "vit_b_32", 0.8, "fcpts", fcpts) is None
     assert paper_top1("cifar10", "resnet20", 0.8, "fcpts", fcpts) is None
     assert paper_top1("cifar10", "resnet56", 0.85, "fcpts", fcpts) is None
     assert paper_top1("cifar10", "resnet56", 0.8, "one-shot", {"allocation": "erk"}) is None

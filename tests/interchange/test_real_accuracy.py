@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fcpts_ref.architectures.registry import architecture
 from fcpts_ref.data.cifar import read_cifar_archive, to_dataset
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.predict import predict
-from fcpts_ref.interchange.importing import import_network
+from fcpts_ref.interchange.checkpoints import import_checkpoint
 
 WEIGHTS = os.environ.get("FCPTS_REF_TEST_WEIGHTS")
 CIFAR10 = os.environ.get("FCPTS_REF_TEST_CIFAR10")
@@ -29,14 +28,19 @@ def test_images():
     return dataset.as_floats(dataset.test.images), dataset.test.labels
 
 
-# Of 10,000, as PyTorch counts them with the same weights and images.
+# Of 10,000; the first three as PyTorch counts them with the same weights and images.
 @pytest.mark.parametrize(
-    ("name", "correct"), [("resnet20", 9173), ("resnet32", 9263), ("resnet56", 9339)]
+    ("pattern", "correct"),
+    [
+        ("resnet20-*.th", 9173),
+        ("resnet32-*.th", 9263),
+        ("resnet56-*.th", 9339),
+        ("optionb-resnet32-cifar10.pth", 9213),
+    ],
 )
-def test_top1_to_the_last_image(name, correct, test_images):
-    (path,) = Path(WEIGHTS).glob(f"{name}-*.th")
-    graph = architecture(name)
-    network, _ = import_network(path, graph, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+def test_top1_to_the_last_image(pattern, correct, test_images):
+    (path,) = Path(WEIGHTS).glob(pattern)
+    network = import_checkpoint(path).network
     images, labels = test_images
-    logits = predict(network, images, engine=make_engine(graph, "numba", threads=2))
+    logits = predict(network, images, engine=make_engine(network.graph, "numba", threads=2))
     assert (logits.argmax(axis=1) == labels).sum() == correct

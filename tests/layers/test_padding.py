@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.operations import OPERATIONS
 from fcpts_ref.layers.convolution import output_size
 from fcpts_ref.layers.padding import as_padding, auto_pad, ends
 
@@ -59,6 +60,23 @@ def test_same_padding(height, width, kernel, stride, dilation):
 def test_known_paddings(rule, size, kernel, stride, want):
     """MobileNets from TensorFlow pad 224 x 224 by (0, 0, 1, 1) before a stride of 2."""
     assert auto_pad(rule, size, kernel, stride) == want
+
+
+@pytest.mark.parametrize(
+    ("operation", "attributes"),
+    [
+        ("max_pool", {"kernel": 2**31 - 1, "padding": 2**30}),
+        ("average_pool", {"kernel": 2**20, "padding": 2**20, "dilation": 2**10}),
+        ("max_pool", {"kernel": 1, "padding": 2**31 - 1, "stride": 2**30}),
+        ("convolution", {"in_channels": 1, "out_channels": 1, "kernel": 1, "padding": 2**30,
+                         "stride": 2**30}),
+    ],
+)  # fmt: skip
+def test_padding_that_would_take_all_memory(operation, attributes):
+    """Sizes come from files: the shape alone is refused, before anything is padded."""
+    row = OPERATIONS[operation]
+    with pytest.raises(InputError, match="use less padding"):
+        row.shape([(1, 7, 7)], row.complete(attributes))
 
 
 def test_unknown_rule():

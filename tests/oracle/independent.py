@@ -233,6 +233,9 @@ class Independent:
             np.sort(np.abs(self.p[n]), axis=None)[k - 1] if k else 0
             for n, k in zip(self.layers, ranks, strict=True)
         ]
+        if self.c.initial_threshold == "kept":
+            pairs = zip(self.layers, rates, strict=True)
+            t = [np.sort(np.abs(self.p[n]), axis=None)[int(r * self.p[n].size)] for n, r in pairs]
         t = np.array(t, self.forms.dtype)
         if target is not None:
             t = self.project(t, target)

@@ -647,7 +647,7 @@ def _no_sigmoid_derivative(right: Wrong) -> Wrong:
 
 
 def _cosine_over_all(right: Wrong) -> Wrong:
-    def factor(step: int, steps: int, warmup: int) -> float:
+    def factor(step: int, steps: int, warmup: int, cosine: str = "") -> float:
         if step < warmup:
             return right(step, steps, warmup)
         return 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -691,7 +691,7 @@ UPDATE = [
         "warm-up is off by one",
         optim.warmup_cosine,
         lambda right: (
-            lambda step, steps, warmup: (
+            lambda step, steps, warmup, cosine="after warm-up": (
                 step / warmup if step < warmup else right(step, steps, warmup)
             )
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from comparing import assert_close
@@ -113,7 +115,7 @@ class Scores:
         return self.s
 
 
-THEIRS = {"str": STR, "ltp": LTP, "probmask": Scores}
+THEIRS: dict[str, Any] = {"str": STR, "ltp": LTP, "probmask": Scores}
 
 
 def run_theirs(kind, method, problem):

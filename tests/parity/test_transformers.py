@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from comparing import assert_close
+from comparing import assert_close, assert_same_bits
 
+from fcpts_ref.architectures.registry import architecture
+from fcpts_ref.graphs.initialise import initialise
+from fcpts_ref.graphs.projections import split_projections
 from fcpts_ref.interchange.checkpoints import import_checkpoint
+from fcpts_ref.interchange.importing import export_network, read_checkpoint
 
 torch = pytest.importorskip("torch")
 
@@ -58,3 +62,30 @@ def test_timm(name, width, heads, tmp_path):
     imported = check(module, tmp_path / "vit.pt", 32, normalise)
     assert imported.architecture.startswith(f"{name} under the names of timm")
     assert "blocks.11.attn.qkv.weight" in imported.network.graph.prunable
+
+
+@pytest.mark.parametrize("projections", ["joint", "separate"])
+@pytest.mark.parametrize("ending", [".pt", ".safetensors"])
+def test_exports_and_back(projections, ending, tmp_path):
+    """The names and shapes of torchvision's module, whether three layers were pruned or one."""
+    graph = architecture("deit_tiny", classes=5, input_shape=(3, 32, 32))
+    network = initialise(graph, np.random.default_rng(0), dtype=np.float64)
+    given = split_projections(network) if projections == "separate" else network
+    export_network(tmp_path / f"vit{ending}", given)
+    state = read_checkpoint(tmp_path / f"vit{ending}")
+    assert state["class_token"].shape == (1, 1, 192)
+    assert state["encoder.pos_embedding"].shape == (1, 5, 192)
+    name = "encoder.layers.encoder_layer_0.self_attention.in_proj_weight"
+    assert state[name].shape == (3 * 192, 192)
+    imported = import_checkpoint(tmp_path / f"vit{ending}", normalise="none")
+    assert imported.network.graph == graph
+    for key, array in network.parameters.items():
+        assert_same_bits(imported.network.parameters[key], array, key)
+
+
+def test_exports_fit_torchvision(tmp_path):
+    models = optional("torchvision.models.vision_transformer")
+    graph = architecture("deit_tiny", classes=5, input_shape=(3, 32, 32))
+    export_network(tmp_path / "vit.pt", initialise(graph, np.random.default_rng(0)))
+    module = models.VisionTransformer(32, 16, 12, 3, 192, 768, num_classes=5)
+    module.load_state_dict(torch.load(tmp_path / "vit.pt", weights_only=True), strict=True)

@@ -163,7 +163,8 @@ class Run:
 
     def descend(self, loss: Any, batch: int) -> None:
         c = self.conventions
-        factor = warmup_cosine(len(self.history) - 1, self.steps, self.warmup) * batch / 64
+        step = len(self.history) - 1
+        factor = warmup_cosine(step, self.steps, self.warmup, c.cosine) * batch / 64
         for group, rate in zip(
             self.optimiser.param_groups, (c.learning_rate, c.threshold_learning_rate), strict=True
         ):
@@ -186,11 +187,13 @@ class Run:
         self.learned.copy_(torch.logit(t).clamp(min=-30) if sigmoid else t)
 
     def at_rates(self) -> Any:
-        """Return the largest pruned magnitude of every layer at its own rate."""
+        """Return the threshold of every layer at its own rate (convention 8)."""
         result = []
         for name in self.names:
             magnitude = self.weights[name].abs().flatten().sort().values
-            count = round(self.rates[name] * magnitude.numel())
+            exact = self.rates[name] * magnitude.numel()
+            kept = self.conventions.initial_threshold == "kept"
+            count = min(int(exact) + 1, magnitude.numel()) if kept else round(exact)
             result.append(magnitude[count - 1] if count else torch.zeros((), dtype=torch.float64))
         return torch.stack(result)
 

@@ -16,7 +16,13 @@ from fcpts_ref.engines.predict import predict
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.pruning.fcpts.method import FCPTS, PROFILE_SETTINGS
-from fcpts_ref.pruning.fcpts.step import bandwidth_of, draw_samples, step, thresholds_of
+from fcpts_ref.pruning.fcpts.step import (
+    bandwidth_of,
+    draw_samples,
+    step,
+    thresholds_at,
+    thresholds_of,
+)
 from fcpts_ref.pruning.method import run_method
 from fcpts_ref.pruning.problem import make_problem
 from fcpts_ref.pruning.registry import make_method
@@ -480,8 +486,12 @@ def test_threshold_of_count_is_the_initial_threshold():
         for w in (NETWORK.parameters[n] for n in GRAPH.prunable)
     ]
     assert state.threshold_parameters.tolist() == want
-    released = FCPTS(profile="released").begin(make_problem(NETWORK, IMAGES, 0.0, engine="numpy"))
-    assert (released.threshold_parameters == -30).all()  # convention 7
+    problem = make_problem(NETWORK, IMAGES, 0.0, engine="numpy")
+    pruned = FCPTS(profile="released", choices={"initial_threshold": "pruned"}).begin(problem)
+    assert (pruned.threshold_parameters == -30).all()  # convention 7
+    released = FCPTS(profile="released").begin(problem)  # each layer's smallest magnitude
+    smallest = np.array([np.abs(NETWORK.parameters[n]).min() for n in GRAPH.prunable])
+    np.testing.assert_allclose(1 / (1 + np.exp(-released.threshold_parameters)), smallest)
 
 
 def test_a_ramp_starts_at_half_and_ends_at_the_target():
@@ -603,3 +613,11 @@ def test_views_without_known_logits():
         state = method.advance(problem, state, generator, lambda report: None)
     assert list(state.views) == ["drawn0"]
     assert_exact(method.finish(problem, state), 0.8)
+
+
+def test_thresholds_start_at_an_index_or_a_rank():
+    """Convention 8: the largest pruned magnitude, or as the authors' code the index int(rate N)."""
+    weights = {"a": np.array([0.4, -0.1, 0.3, -0.2])}
+    for rate, pruned, kept in ((0.0, 0.0, 0.1), (0.5, 0.2, 0.3), (0.7, 0.3, 0.3), (1.0, 0.4, 0.4)):
+        assert thresholds_at(weights, {"a": rate}) == [pruned]
+        assert thresholds_at(weights, {"a": rate}, "kept") == [kept]

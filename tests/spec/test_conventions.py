@@ -46,6 +46,8 @@ def test_profiles_differ_where_their_answers_do():
         "reconstruction_moves_thresholds",
         "temperature",
         "threshold_parameter",
+        "initial_threshold",
+        "cosine",
         "strict_rate",
         "density",
         "at_target",

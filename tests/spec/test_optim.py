@@ -87,3 +87,11 @@ def test_warmup_cosine_rises_then_falls_and_never_stops(steps, warmup):
 def test_warmup_cosine_out_of_range(step, steps, warmup):
     with pytest.raises(InputError, match="expected 0 <= step < steps"):
         warmup_cosine(step, steps, warmup)
+
+
+def test_the_cosine_over_all_steps_begins_behind_the_warm_up():
+    got = [warmup_cosine(step, 10, 4, "all steps") for step in range(10)]
+    assert got[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert got[4:] == pytest.approx([0.5 * (1 + np.cos(np.pi * k / 10)) for k in range(4, 10)])
+    with pytest.raises(InputError, match="cosine"):
+        warmup_cosine(5, 10, 4, "none")

@@ -23,6 +23,7 @@ from tools.vectors import (
     token_cases,
     window_cases,
 )
+from tools.vectors.bundle import write_bundle
 from tools.vectors.suite import RETIRED, Group, write_suite
 
 FROZEN = Path(__file__).resolve().parents[2] / "data" / "vectors"
@@ -50,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
     write = commands.add_parser("write", help="make the suite in a folder")
     write.add_argument("folder", type=Path)
     commands.add_parser("drift", help="make it in a scratch folder and report differences")
+    bundle = commands.add_parser("bundle", help="pack the frozen suite, with readers, as a zip")
+    bundle.add_argument("out", type=Path, metavar="OUT.zip")
     freeze = commands.add_parser("freeze", help="add new cases to data/vectors")
     freeze.add_argument(
         "--change", action="append", default=[], metavar="ID", help="a case that may change"
@@ -57,6 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.command == "write":
         write_suite(make_groups(), chosen.folder)
+        return 0
+    if chosen.command == "bundle":
+        write_bundle(chosen.out)
         return 0
     with tempfile.TemporaryDirectory() as scratch:
         write_suite(make_groups(), Path(scratch))

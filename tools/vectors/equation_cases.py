@@ -394,6 +394,19 @@ def _equation_8() -> Group:
          "at_target": "negative"},
         flags=("BOUNDARY",), conventions=(12,),
     )  # fmt: skip
+    third = {"rates": arr(1 / 3, 2 / 3), "sizes": np.array([3, 3]), "target": 0.5}
+    uniform = {"rates": np.full(3, 0.9), "sizes": np.array([1, 2, 4]), "target": 0.9}
+    for number, comment, inputs in (
+        (13, "uniform rates on the target, whatever rounding makes of their sum", uniform),
+        (15, "a third and two thirds are on one half but for rounding", third),
+        (17, "four epsilons of float32 above the target count as above",
+         {"rates": arr(0.5 + 2.0**-19, 0.5), "sizes": np.array([8, 8]), "target": 0.5}),
+    ):  # fmt: skip
+        for more, at_target in ((0, "negative"), (1, "zero")):
+            group.add(
+                number + more, operation, f"{comment}, at_target={at_target!r}",
+                inputs | {"at_target": at_target}, flags=("BOUNDARY",), conventions=(12,),
+            )  # fmt: skip
     _reject_rates(group, operation, {"at_target": "negative"})
     group.reject(98, operation, "no such choice", on | {"at_target": "positive"})
     return group
@@ -463,6 +476,14 @@ def _add_mask_gradients(group: Group) -> None:
     group.add(
         5, operation, "|w| = t lies inside",
         {"weight": arr(0.5, -0.5), "threshold": 0.5}, flags=("BOUNDARY",), conventions=(2,),
+    )  # fmt: skip
+    group.add(
+        6, operation, "|w| = 1 lies inside for the smallest threshold: no difference is rounded",
+        {"weight": arr(1.0, -1.0, 1.5), "threshold": 1e-17}, flags=("BOUNDARY",), conventions=(2,),
+    )  # fmt: skip
+    group.add(
+        7, operation, "t = 1 lies inside for the smallest weights",
+        {"weight": arr(1e-17, 0.0, 2.0), "threshold": 1.0}, flags=("BOUNDARY",), conventions=(2,),
     )  # fmt: skip
     group.reject(91, operation, "a weight is NaN", {"weight": arr(NAN, 0.5), "threshold": 0.5})
     group.reject(

@@ -64,7 +64,11 @@ def control_loss(decide: Decisions, rates: Any, sizes: Any, target: float) -> Ou
 def control_loss_gradient(
     decide: Decisions, rates: Any, sizes: Any, target: float, at_target: str
 ) -> Outputs:
-    sign = decide.compare(_excess(rates, sizes, target) + mpf(target), target)
+    excess = _excess(rates, sizes, target)
+    sign = decide.compare(excess + mpf(target), target)
+    epsilon = np.finfo(rates.dtype).eps if rates.dtype.kind == "f" else np.finfo(float).eps
+    if abs(excess) <= 4 * mpf(float(epsilon)):
+        sign = 0
     if sign == 0:
         sign = {"negative": -1, "zero": 0}[at_target]
     N = exact(sizes)

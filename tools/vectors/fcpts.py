@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from mpmath import exp, log, mp, mpf, sqrt
 
-from tools.vectors import equations, layers
+from tools.vectors import equations, layers, methods
 from tools.vectors.exact import Decisions, exact, indices, total, zeros
 
 PARAMETERS = (
@@ -42,10 +42,17 @@ class State:
 
 
 def _forward(
-    decide: Decisions, p: Sequence[np.ndarray], buffers: Sequence[Any], images: Any, training: bool
+    decide: Decisions,
+    p: Sequence[np.ndarray],
+    buffers: Sequence[Any],
+    images: Any,
+    training: bool,
+    c: dict[str, Any],
 ) -> dict[str, Any]:
     """Return every value from the images to the logits."""
     x, seen, new_buffers = exact(images), {}, []
+    if "mean" in c:
+        x = layers.normalise_forward(decide, x, c["mean"], c["std"])["y"]
     for block, stride in enumerate(WINDOWS):
         weight, gamma, beta = p[3 * block : 3 * block + 3]
         seen[f"in{block}"] = x
@@ -56,8 +63,10 @@ def _forward(
             decide, x, gamma, beta, mean, variance, training, **BATCH_NORM
         )
         new_buffers += [normed["running_mean"], normed["running_var"]]
-        seen[f"bn{block}"] = normed["y"]
-        x = layers.relu_forward(decide, normed["y"])["y"]
+        seen[f"sum{block}"] = normed["y"]
+        if "mean" in c and block == 1:
+            seen[f"sum{block}"] = normed["y"] + _shortcut(decide, seen["in1"], p)
+        x = layers.relu_forward(decide, seen[f"sum{block}"])["y"]
     seen["relu"] = x
     seen["pooled"] = layers.global_average_pool_forward(decide, x)["y"]
     logits = layers.linear_forward(decide, seen["pooled"], p[6], p[7])["y"]
@@ -71,13 +80,17 @@ def _backward(
     seen: dict[str, Any],
     dlogits: np.ndarray,
     training: bool,
+    c: dict[str, Any],
 ) -> list[np.ndarray]:
     """Chain the layers' second derivations; return the gradients of all parameters."""
     last = layers.linear_backward(decide, dlogits, seen["pooled"], p[6], p[7])
     dx = layers.global_average_pool_backward(decide, last["dx"], seen["relu"])["dx"]
     gradients = [last["dweight"], last["dbias"]]
+    dshortcut: Any = 0
     for block in (1, 0):
-        dx = layers.relu_backward(decide, dx, seen[f"bn{block}"])["dx"]
+        dx = layers.relu_backward(decide, dx, seen[f"sum{block}"])["dx"]
+        if "mean" in c and block == 1:
+            dshortcut = _shortcut_backward(decide, dx, seen["in1"], p)
         mean, variance = buffers[2 * block : 2 * block + 2]
         weight, gamma, beta = p[3 * block : 3 * block + 3]
         norm = layers.batch_norm_backward(
@@ -87,9 +100,25 @@ def _backward(
         conv = layers.convolution_backward(
             decide, norm["dx"], seen[f"in{block}"], weight, None, WINDOWS[block], [1, 1], [1, 1], 1
         )
-        dx = conv["dx"]
+        dx = conv["dx"] + dshortcut if block == 1 else conv["dx"]
         gradients = [conv["dweight"], norm["dgamma"], norm["dbeta"], *gradients]
     return gradients
+
+
+def _shortcut(decide: Decisions, x: np.ndarray, p: Sequence[np.ndarray]) -> np.ndarray:
+    """Every other pixel, with channels of zeros after its own."""
+    taken = layers.subsample_forward(decide, x, 2)["y"]
+    more = p[3].shape[0] - p[3].shape[1]
+    return np.asarray(layers.zero_pad_forward(decide, taken, 0, more)["y"])
+
+
+def _shortcut_backward(
+    decide: Decisions, dy: np.ndarray, x: np.ndarray, p: Sequence[np.ndarray]
+) -> np.ndarray:
+    taken = layers.subsample_forward(decide, x, 2)["y"]
+    more = p[3].shape[0] - p[3].shape[1]
+    dtaken = layers.zero_pad_backward(decide, dy, taken, 0, more)["dx"]
+    return np.asarray(layers.subsample_backward(decide, dtaken, x, 2)["dx"])
 
 
 def fcpts_step(decide: Decisions, **inputs: Any) -> Outputs:
@@ -150,8 +179,8 @@ def _step(
 
     teacher_trains = c["teacher_batch_norm"] == "training"
     student_trains = c["student_batch_norm"] == "training"
-    dense_logits = _forward(decide, dense, teacher_buffers, images, teacher_trains)["logits"]
-    seen = _forward(decide, sparse, state.buffers, images, student_trains)
+    dense_logits = _forward(decide, dense, teacher_buffers, images, teacher_trains, c)["logits"]
+    seen = _forward(decide, sparse, state.buffers, images, student_trains, c)
     logits, T = (dense_logits, seen["logits"]), c["temperature"]
     sizes = np.array([w.size for w in weights])
     rates = np.array(
@@ -174,24 +203,28 @@ def _step(
     }
 
     dlogits = equations.reconstruction_loss_gradient(decide, *logits, T)["gradient"]
-    gradients = _backward(decide, sparse, state.buffers, seen, dlogits, student_trains)
+    gradients = _backward(decide, sparse, state.buffers, seen, dlogits, student_trains, c)
     dt = zeros(t.shape)
-    if c["control"] == "loss":
+    learned = c.get("learn_rates", True)
+    if c["control"] == "loss" and learned:
         part = _control_part(decide, weights, t, rates, sizes, c)
         outputs |= part
         dt = dt + mpf(c["control_weight"]) * part["dcontrol_dthreshold"]
-    if c["reconstruction_moves_thresholds"]:
+    if c["reconstruction_moves_thresholds"] and learned:
         moved = _reconstruction_part(decide, weights, t, gradients)
         outputs["dreconstruction_dthreshold"] = moved
         dt = dt + moved
-    outputs["dthreshold"] = dt
+    if learned:
+        outputs["dthreshold"] = dt
     for i, place in enumerate(PRUNABLE):
         gradients[place] = _through_mask(decide, gradients[place], weights[i], masks[i], t[i], c)
     outputs["dparameters"] = _flat(gradients)
 
     new = _descend(state, gradients, dt, t, c)
     new.buffers = seen["buffers"]
-    if c["control"] == "projection":
+    if not learned:
+        new.threshold_parameters = _at_rates(decide, new, c)
+    elif c["control"] == "projection":
         new.threshold_parameters = _project(decide, new, c)
     outputs |= {
         "new_parameters": _flat(new.parameters),
@@ -290,21 +323,31 @@ def _descend(
     c: dict[str, Any],
 ) -> State:
     momentum, decay = mpf(c["momentum"]), mpf(c["weight_decay"])
+    factor = mpf(c.get("rate_factor", 1.0))
     parameters, velocities = [], []
     for p, g, v in zip(state.parameters, gradients, state.velocities, strict=True):
         g = g + decay * p
         v = momentum * v + g
         move = g + momentum * v if c["nesterov"] else v
-        parameters.append(p - mpf(c["learning_rate"]) * move)
+        parameters.append(p - factor * mpf(c["learning_rate"]) * move)
         velocities.append(v)
     if c["threshold_parameter"] == "sigmoid":
         dt = dt * t * (1 - t)
     velocity = momentum * state.threshold_velocities + dt
     move = dt + momentum * velocity if c["nesterov"] else velocity
-    moved = state.threshold_parameters - mpf(c["threshold_learning_rate"]) * move
+    moved = state.threshold_parameters - factor * mpf(c["threshold_learning_rate"]) * move
     if c["threshold_parameter"] == "threshold":
         moved = np.array([max(value, mpf(0)) for value in moved], dtype=object)
     return State(parameters, state.buffers, velocities, moved, velocity)
+
+
+def _at_rates(decide: Decisions, state: State, c: dict[str, Any]) -> np.ndarray:
+    """The largest of the round(rate N) smallest magnitudes of each layer, or its logit."""
+    weights = [state.parameters[place] for place in PRUNABLE]
+    found = methods.initial_thresholds(
+        decide, weights, c["initial_rates"], c["threshold_parameter"]
+    )
+    return np.asarray(found["parameters"])
 
 
 def _project(decide: Decisions, state: State, c: dict[str, Any]) -> np.ndarray:

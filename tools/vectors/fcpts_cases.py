@@ -85,6 +85,7 @@ def _steps() -> Group:
     _add_choices(group)
     _add_boundaries(group)
     _add_runs(group)
+    _add_wholes(group)
     return group
 
 
@@ -234,3 +235,38 @@ def _add_runs(group: Group) -> None:
             number, "fcpts_run", f"ten steps, profile {name}", run(choices),
             flags=("PROFILE",), conventions=every, rules=RUN_RULES,
         )  # fmt: skip
+
+
+def _add_wholes(group: Group) -> None:
+    """Add steps with what the others leave out: a factor, fixed rates, a residual network."""
+    group.note(
+        "RESIDUAL",
+        why="The images are normalised, and a shortcut is added before the second ReLU.",
+        effect="A branch's gradient is lost or doubled; zeros are padded on the wrong side.",
+    )
+    every = tuple(range(1, 17))
+
+    def fixed(draw: Draw) -> dict[str, Any]:
+        rates = {"initial_rates": np.array([0.53125, 0.4375, 0.46875]), "learn_rates": False}
+        return _step(PAPER)(draw) | rates
+
+    def residual(choices: dict[str, Any]) -> Callable[[Draw], dict[str, Any]]:
+        def make(draw: Draw) -> dict[str, Any]:
+            normalised = {"mean": np.array([0.4375]), "std": np.array([0.3125])}
+            return _step(choices)(draw) | normalised
+
+        return make
+
+    factor = PAPER | {"rate_factor": 0.375}
+    sigmoid = PAPER | {"threshold_parameter": "sigmoid", "control": "projection"}
+    cases: tuple[tuple[int, str, Any, tuple[str, ...], tuple[int, ...]], ...] = (
+        (61, "a factor of 0.375 on both learning rates", _step(factor), ("CHOICE",), (16,)),
+        (62, "sigmoid thresholds, projected", _step(sigmoid), ("CHOICE",), (7, 18)),
+        (63, "every layer keeps its rate", fixed, ("CHOICE",), (8,)),
+        (64, "a residual network, profile paper", residual(PAPER), ("RESIDUAL",), every),
+        (65, "a residual network, profile released", residual(RELEASED), ("RESIDUAL",), every),
+    )
+    for number, comment, make, flags, points in cases:
+        group.add(
+            number, "fcpts_step", comment, make, flags=flags, conventions=points, rules=STEP_RULES
+        )

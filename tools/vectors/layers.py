@@ -244,24 +244,24 @@ def subsample_forward(decide: Decisions, x: Any, stride: int) -> Outputs:
 
 
 def subsample_backward(decide: Decisions, dy: Any, x: Any, stride: int) -> Outputs:
-    dx = zeros(x.shape)
+    dy, dx = exact(dy), zeros(x.shape)
     for n, c, p, q in indices(dy.shape):
-        dx[n, c, p * stride, q * stride] = mpf(dy[n, c, p, q].item())
+        dx[n, c, p * stride, q * stride] = dy[n, c, p, q]
     return {"dx": dx}
 
 
 def zero_pad_forward(decide: Decisions, x: Any, before: int, after: int) -> Outputs:
     N, C, H, W = x.shape
-    y = zeros((N, before + C + after, H, W))
+    x, y = exact(x), zeros((N, before + C + after, H, W))
     for n, c, i, j in indices(x.shape):
-        y[n, before + c, i, j] = mpf(x[n, c, i, j].item())
+        y[n, before + c, i, j] = x[n, c, i, j]
     return {"y": y}
 
 
 def zero_pad_backward(decide: Decisions, dy: Any, x: Any, before: int, after: int) -> Outputs:
-    dx = zeros(x.shape)
+    dy, dx = exact(dy), zeros(x.shape)
     for n, c, i, j in indices(x.shape):
-        dx[n, c, i, j] = mpf(dy[n, before + c, i, j].item())
+        dx[n, c, i, j] = dy[n, before + c, i, j]
     return {"dx": dx}
 
 

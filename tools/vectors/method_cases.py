@@ -18,7 +18,7 @@ BY_SCORE = ("global_magnitude", "l1_norm", "l2_norm", "lamp")
 
 def make_groups() -> list[Group]:
     """Make the groups of allocations, budgets and optimisers."""
-    return [_allocations(), _budgets(), _optimisers()]
+    return [_allocations(), _budgets(), _optimisers(), _beginnings()]
 
 
 def _group(name: str, title: str, source: str, **rules: str) -> Group:
@@ -193,6 +193,12 @@ def _add_exact_masks(group: Group) -> None:
          "count": 4},
         flags=("BOUNDARY",), conventions=(18,),
     )  # fmt: skip
+    group.add(
+        50, "exact_masks", "the ratio |w| / t decides, not the distance |w| - t",
+        {"weights": [np.array([1.25, 1.5, 4.0]), np.array([0.25, 0.375, 2.0])],
+         "thresholds": np.array([1.0, 0.125]), "count": 2},
+        conventions=(18,),
+    )  # fmt: skip
     group.reject(
         46, "exact_masks", "a layer would be emptied",
         {"weights": [np.array([0.5, 1.0]), np.array([0.25])], "thresholds": np.ones(2),
@@ -256,4 +262,73 @@ def _optimisers() -> Group:
                   {"steps": steps, "warmup": warmup}, flags=("WARM-UP",),
                   conventions=(16,))  # fmt: skip
     group.reject(50, "schedule", "a negative warm-up", {"steps": 5, "warmup": -1})
+    return group
+
+
+def _beginnings() -> Group:
+    group = _group(
+        "beginning", "What a run begins with", "docs/specification.md, open points 7, 8, 16, 17",
+        initial_thresholds="transcendental", run_schedule="transcendental",
+    )  # fmt: skip
+    group.note(
+        "ROUNDING",
+        why="round(rate N) weights of a layer are pruned: neither its floor nor its ceiling.",
+        effect="The thresholds of half of the layers start one weight off.",
+    )
+    group.note(
+        "FLOOR",
+        why="A layer that stays dense has t = 0, whose logit is minus infinity: s starts at -30.",
+        effect="Infinite parameters, and NaN in the first step.",
+    )
+    group.note(
+        "SCALE",
+        why="Learning rates are those of a batch of 64.",
+        effect="Other batches move too fast or too slowly; batches of 64 hide it.",
+    )
+    thresholds, exactly = "initial_thresholds", {"thresholds": "exact"}
+
+    def drawn(rates: tuple[float, ...], parameter: str) -> Any:
+        return lambda d: {
+            "weights": [d.weights(3, 2, 2, 2, scale=0.25), d.weights(5, 3, scale=0.125),
+                        d.weights(11, scale=0.25)],
+            "rates": np.array(rates),
+            "threshold_parameter": parameter,
+        }  # fmt: skip
+
+    both = {"thresholds": "exact", "parameters": "exact"}
+    group.add(1, thresholds, "fractions below and above one half", drawn((0.40625, 0.53125, 0.75),
+              "threshold"), flags=("ROUNDING",), conventions=(7, 8), rules=both)  # fmt: skip
+    group.add(2, thresholds, "the same as logits", drawn((0.40625, 0.53125, 0.75), "sigmoid"),
+              flags=("ROUNDING",), conventions=(7, 8), rules=exactly)  # fmt: skip
+    group.add(3, thresholds, "a dense layer", drawn((0.0, 0.53125, 0.9375), "threshold"),
+              flags=("FLOOR",), conventions=(7, 8), rules=both)  # fmt: skip
+    group.add(4, thresholds, "a dense layer's logit", drawn((0.0, 0.53125, 0.9375), "sigmoid"),
+              flags=("FLOOR",), conventions=(7, 8), rules=exactly)  # fmt: skip
+    group.add(5, thresholds, "halves go to the even number",
+              drawn((0.0625, 0.5, 0.5), "threshold"), flags=("BOUNDARY", "ROUNDING"),
+              conventions=(8,), rules=both)  # fmt: skip
+    group.add(6, thresholds, "a threshold whose logit lies below the floor",
+              {"weights": [np.array([2.0**-60, 0.5, 0.75])], "rates": np.array([0.375]),
+               "threshold_parameter": "sigmoid"},
+              flags=("FLOOR",), conventions=(7,), rules=exactly)  # fmt: skip
+    good = {"weights": [np.array([0.5, 1.5])], "rates": np.array([0.5]),
+            "threshold_parameter": "sigmoid"}  # fmt: skip
+    group.reject(20, thresholds, "a threshold of 1 or more has no logit",
+                 good | {"weights": [np.array([1.25, 1.5])]})  # fmt: skip
+    group.reject(21, thresholds, "no such parameter", good | {"threshold_parameter": "tanh"})
+
+    def run(images: int, batch: int, epochs: int, warmup: int) -> dict[str, int]:
+        return {"calibration_images": images, "batch_size": batch, "epochs": epochs,
+                "warmup_epochs": warmup}  # fmt: skip
+
+    whole = {"steps": "exact"}
+    for number, comment, inputs, flags in (
+        (31, "1,024 images in batches of 64: 16 steps an epoch", run(1_024, 64, 2, 1), ()),
+        (32, "an incomplete batch makes no step", run(100, 32, 3, 1), ()),
+        (33, "a batch of 16 moves a quarter as far", run(64, 16, 3, 1), ("SCALE",)),
+        (34, "a batch of 128 moves twice as far", run(512, 128, 2, 1), ("SCALE",)),
+        (35, "no warm-up", run(256, 64, 2, 0), ()),
+    ):
+        group.add(number, "run_schedule", comment, inputs, flags=flags, conventions=(16, 17),
+                  rules=whole)  # fmt: skip
     return group

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from mpmath import cos, mp, mpf, pi, sqrt
+from mpmath import cos, log, mp, mpf, pi, sqrt
 
 from tools.vectors.exact import Decisions, exact, indices, zeros
 
@@ -226,3 +226,46 @@ def schedule(decide: Decisions, steps: int, warmup: int) -> Outputs:
         else:
             factors[step] = (1 + cos(pi * (step - warmup) / (steps - warmup))) / 2
     return {"factors": factors}
+
+
+# The beginning of a run
+
+
+def initial_thresholds(
+    decide: Decisions, weights: Any, rates: Any, threshold_parameter: str
+) -> Outputs:
+    """Sort each layer, take the round(rate N)-th magnitude (0 at rank 0), and its logit."""
+    thresholds, parameters = [], []
+    for weight, rate in zip(weights, rates, strict=True):
+        magnitudes = sorted(abs(value) for value in exact(weight).ravel())
+        count = _budget(decide, mpf(rate.item()), len(magnitudes))
+        t = magnitudes[count - 1] if count else mpf(0)
+        if 0 < count < len(magnitudes):
+            decide.compare(magnitudes[count - 1], magnitudes[count])
+        s = t
+        if threshold_parameter == "sigmoid":
+            s = max(log(t / (1 - t)), mpf(-30)) if t else mpf(-30)
+        thresholds.append(t)
+        parameters.append(s)
+    return {
+        "thresholds": np.array(thresholds, dtype=object),
+        "parameters": np.array(parameters, dtype=object),
+    }
+
+
+def run_schedule(
+    decide: Decisions, calibration_images: int, batch_size: int, epochs: int, warmup_epochs: int
+) -> Outputs:
+    """Whole batches alone make steps; the factor is scaled by batch / 64."""
+    per_epoch = 0
+    while (per_epoch + 1) * batch_size <= calibration_images:
+        per_epoch += 1
+    steps, warmup = epochs * per_epoch, warmup_epochs * per_epoch
+    factors = []
+    for step in range(steps):
+        if step < warmup:
+            factor = mpf(step + 1) / warmup
+        else:
+            factor = (1 + cos(pi * mpf(step - warmup) / (steps - warmup))) / 2
+        factors.append(factor * batch_size / 64)
+    return {"steps": mpf(steps), "factors": np.array(factors, dtype=object)}

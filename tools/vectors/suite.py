@@ -16,6 +16,10 @@ from tools.vectors.draw import Draw
 from tools.vectors.exact import MARGIN, Decisions, rounded
 
 FORMAT = "fcpts-vectors/1"
+VERSION = "1.1.0"
+"""Of the suite, apart from the package's: major where a frozen case changed or was retired, minor
+for new cases, patch for texts.  docs/vectors-changes.md has a line for each."""
+
 INLINE_ELEMENTS = 600  # larger arrays go to HDF5
 ATTEMPTS = 200
 
@@ -203,13 +207,14 @@ class Group:
     def to_json(self) -> str:
         """Return the text of the file: one case per line, so that diffs are short."""
         used = {o["rule"] for case in self.cases for o in case.get("outputs", {}).values()}
+        flags = {flag for case in self.cases for flag in case.get("flags", ())}
         head = {
             "format": FORMAT,
             "group": self.name,
             "title": self.title,
             "source": self.source,
             "rules": {name: RULES[name] for name in RULES if name in used},
-            "notes": self.notes,
+            "notes": {flag: note for flag, note in self.notes.items() if flag in flags},
         }
         lines = [json.dumps(case, ensure_ascii=False, allow_nan=False) for case in self.cases]
         text = json.dumps(head, indent=1, ensure_ascii=False)
@@ -251,7 +256,8 @@ def write_suite(groups: list[Group], folder: Path) -> None:
                 for name, array in group.arrays.items():
                     file.create_dataset(name, data=array, compression="gzip", shuffle=True)
             written[path.name] = {"sha256": _hash(path)}
-    suite = {"format": FORMAT, "cases": sum(len(g.cases) for g in groups), "files": written}
+    count = sum(len(group.cases) for group in groups)
+    suite = {"format": FORMAT, "version": VERSION, "cases": count, "files": written}
     (folder / "suite.json").write_text(json.dumps(suite, indent=1) + "\n", encoding="utf-8")
 
 

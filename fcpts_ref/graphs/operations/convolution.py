@@ -22,7 +22,7 @@ from fcpts_ref.graphs.operations.operation import (
     weights_macs,
 )
 from fcpts_ref.layers.convolution import convolution_backward, convolution_forward, output_size
-from fcpts_ref.layers.padding import ends
+from fcpts_ref.layers.padding import check_padded, ends
 
 ATTRIBUTES = {
     "in_channels": Attribute(size),
@@ -59,6 +59,7 @@ def _shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
         raise InputError(f"reads {C} channels; expected {attributes['in_channels']}")
     if C % G or K % G:
         raise InputError(f"has {C} and {K} channels; expected multiples of its {G} groups")
+    check_padded((H, W), attributes["padding"])
     P, Q = map(
         output_size, (H, W), attributes["kernel"], attributes["stride"],
         ends(attributes["padding"]), attributes["dilation"],

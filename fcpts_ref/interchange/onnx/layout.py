@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -72,14 +73,14 @@ class Value:
         """The value with its ONNX axes in another order."""
         if sorted(permutation) != list(range(len(self.axes))):
             raise InputError(f"permutation {tuple(permutation)} of {len(self.axes)} axes")
-        return replace(self, axes=tuple(self.axes[axis] for axis in permutation))
+        return _joined(replace(self, axes=tuple(self.axes[axis] for axis in permutation)))
 
     def reshaped(self, dims: Sequence[int]) -> Value:
         """The value with its atoms regrouped to these sizes (none of them -1 or 0).
 
         Raises InputError if an axis would mix the batch with a part of another axis.
         """
-        return _Regrouping(self).to(dims)
+        return _joined(_Regrouping(self).to(dims))
 
 
 def fresh(name: str, dims: Sequence[int], batch_axis: int | None, batch: int) -> Value:
@@ -103,6 +104,26 @@ def viewed(name: str, sizes: Sequence[int], axes: Sequence[Group], batch: int) -
     number = {index: new for new, index in enumerate(kept)} | {BATCH: BATCH}
     groups = tuple(tuple(number[i] for i in group if i in number) for group in axes)
     return Value(name, tuple(sizes[i] for i in kept), groups, batch)
+
+
+def _joined(value: Value) -> Value:
+    """Join atoms that lie side by side in our value and in one axis of the file."""
+    joined = {
+        second
+        for group in value.axes
+        for first, second in pairwise(group)
+        if first != BATCH and second == first + 1
+    }
+    number = {BATCH: BATCH}
+    atoms: list[int] = []
+    for atom, size in enumerate(value.atoms):
+        if atom in joined:
+            atoms[-1] *= size
+        else:
+            number[atom] = len(atoms)
+            atoms.append(size)
+    axes = tuple(tuple(number[a] for a in group if a in number) for group in value.axes)
+    return Value(value.name, tuple(atoms), axes, value.batch)
 
 
 class _Regrouping:

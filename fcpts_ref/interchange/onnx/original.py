@@ -27,13 +27,21 @@ def rebuild(network: Network, *, normalisation: bool) -> Any:
     source = network.graph.source
     assert source is not None
     model = _parse(source)
+    constants = {name for name, stored in network.graph.stored.items() if stored.role == "constant"}
+    missing = sorted(set(network.graph.stored) - constants - set(source.arrays))
+    if missing:
+        raise InputError(
+            f"the network's source has no place for {missing[0]}; import the file again"
+        )
     arrays = {**network.parameters, **network.buffers}
     homes = tensor_homes(model)
     written: dict[str, Array] = {}
     for name, record in source.arrays.items():
         try:
             _write(model, name, record, arrays, homes, written)
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"source of {shown(name)} is damaged ({error!s:.80})") from error
     if normalisation and source.inserted:
         _normalise(model, network, source.inserted)
@@ -130,4 +138,7 @@ def _normalise(model: Any, network: Network, node: str) -> None:
 
 def _input(model: Any) -> Any:
     initialisers = {tensor.name for tensor in model.graph.initializer}
-    return next(i for i in model.graph.input if i.name not in initialisers)
+    found = [i for i in model.graph.input if i.name not in initialisers]
+    if len(found) != 1:
+        raise InputError(f"the network's source has {len(found)} inputs; expected one")
+    return found[0]

@@ -12,6 +12,7 @@ from fcpts_ref.data.augmentation import AUGMENTATIONS
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.objectives.make import make_objective
+from fcpts_ref.pruning.fcpts.micro_batches import check_divisible
 from fcpts_ref.pruning.fcpts.step import (
     Array,
     Arrays,
@@ -82,6 +83,8 @@ class FCPTS(MethodBase):
     control: "loss" steers the global rate by L_c (Eq. 3, 13); "projection" omits L_c and scales
         all thresholds by one factor after every step so that the budget is met exactly.
     epochs, batch_size: passes over the calibration images; an incomplete last batch is left out.
+    micro_batch: images that are run at a time, default the whole batch; equal up to rounding
+        (``micro_batches``).
     learn_rates: False keeps every layer at its initial rate (the paper's Figure 4); with a ramp,
         at its rate in the allocation of each step's target.
     augmentation: of the calibration images, drawn again every epoch: "none", "crop", "crop-flip" or
@@ -130,6 +133,11 @@ class FCPTS(MethodBase):
         FROM_PROFILE, "passes over the calibration images (default: 10; extended: 12)"
     )
     batch_size: int | None = setting(None, "images in a step (default: 64)")
+    micro_batch: int | None = setting(
+        None,
+        "images of a step that are run at a time; gradients add up, so that a step needs less "
+        "memory; not with batch norm in training mode (default: all)",
+    )
     learn_rates: bool = setting(
         True,
         "keep every layer at its initial rate; with --ramp, at the one for each step's target",
@@ -176,7 +184,7 @@ class FCPTS(MethodBase):
             raise InputError(
                 f"augmentation is {self.augmentation!r}; expected one of {', '.join(AUGMENTATIONS)}"
             )
-        for name, least in (("epochs", 0), ("views", 0), ("batch_size", 1)):
+        for name, least in (("epochs", 0), ("views", 0), ("batch_size", 1), ("micro_batch", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"{name} is {value}; expected {least} or more")
@@ -212,10 +220,12 @@ class FCPTS(MethodBase):
     def begin(self, problem: Problem) -> State:
         """Return thresholds at the initial allocation (convention 8) and velocities of 0."""
         conventions = self.conventions
+        if self.micro_batch is not None:
+            check_divisible(problem.network.graph, conventions)
         allocation, aimed = self._allocation(problem), self._aimed(problem, 0)
         units = problem.magnitudes(problem.network.parameters)
         first = allocation if self.learn_rates else self._allocation(aimed)
-        t = np.array(thresholds_at(units, first.rates))
+        t = np.array(thresholds_at(units, first.rates, conventions.initial_threshold))
         if problem.costs is not None or problem.unit is not SINGLE_WEIGHTS:
             # Few units or unequal costs leave layers at threshold 0, which no factor can raise.
             smallest = [float(np.abs(u[u != 0]).min(initial=np.inf)) for u in units.values()]
@@ -358,7 +368,8 @@ class FCPTS(MethodBase):
         conventions = self.conventions
         steps = self.steps(problem)
         warmup = min(conventions.warmup_epochs * (steps // max(self.epochs, 1)), steps)
-        factor = warmup_cosine(state.step, steps, warmup) * len(images) / LEARNING_RATE_BATCH
+        factor = warmup_cosine(state.step, steps, warmup, conventions.cosine)
+        factor = factor * len(images) / LEARNING_RATE_BATCH
         sizes = list(problem.sizes.values())
         samples = draw_samples(sizes, conventions, generator)
         aimed = self._aimed(problem, state.step)
@@ -376,6 +387,7 @@ class FCPTS(MethodBase):
                 learn_rates=self.learn_rates,
                 rate_factor=factor,
                 dense=dense,
+                micro_batch=self.micro_batch,
             )
         except OutOfReach as error:
             raise InputError(f"step {state.step}: {error}") from error

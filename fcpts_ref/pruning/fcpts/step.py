@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from fcpts_ref.engines.base import WeightGradient
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.execution import Observe, observed
 from fcpts_ref.objectives.make import make_objective
 from fcpts_ref.pruning.arithmetic import spread
+from fcpts_ref.pruning.fcpts.micro_batches import accumulated
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.units import SINGLE_WEIGHTS
 from fcpts_ref.spec import equations
@@ -68,12 +70,15 @@ def step(
     learn_rates: bool = True,
     rate_factor: float = 1.0,
     dense: Arrays | None = None,
+    micro_batch: int | None = None,
     observe: Observe | None = None,
 ) -> tuple[State, dict[str, Any]]:
     """Compute one step of Algorithm 1 on a batch of images (B, C, H, W).
 
     samples: the weights drawn for Eq. 12 (``draw_samples``); rate_factor: on both learning rates;
     dense: the dense network's outputs (B, ...) if known, for which its batch norm must evaluate.
+    micro_batch: images that are run at a time, default all (``micro_batches``); what passes between
+    forward and backward is then not observed.
     ``observe(name, value)`` is called with every quantity in the order in which it is computed, and
     may return another value, with which the step then continues.
     Returns the new state and the step's numbers.
@@ -93,32 +98,49 @@ def step(
         if M[name] is not mask:
             masked = equations.sparse_weight(W[name], M[name])
         sparse[name] = see(f"sparse_weight/{name}", masked)
-    if dense is None:
-        dense = _dense_outputs(problem, images, conventions)
-    passed = problem.student.forward(
-        {**state.parameters, **sparse},
-        state.buffers,
-        {problem.network.graph.input: images},
-        training=conventions.student_batch_norm == "training",
-        keep=True,
-        sparse=True,
-    )
+    every = conventions.reconstruction_moves_thresholds or conventions.mask_gradient_reaches_weights
+    wanted: WeightGradient = "all" if every else "kept"
     objective = make_objective(conventions)
-    compared = objective.outputs(problem.network.graph)
-    dense_outputs = {name: see(f"dense_{name}", dense[name]) for name in compared}
-    sparse_outputs = {name: see(f"sparse_{name}", passed.outputs[name]) for name in compared}
-    L_rec, doutputs = objective.loss_and_gradients(dense_outputs, sparse_outputs)  # Equation 4
+    divided = micro_batch is not None and micro_batch < len(images)
+    if divided:
+        L_rec, gradients = accumulated(
+            problem,
+            {**state.parameters, **sparse},
+            state.buffers,
+            images,
+            dense or (lambda part: _dense_outputs(problem, part, conventions)),
+            objective,
+            micro_batch=micro_batch or len(images),
+            weight_gradient=wanted,
+        )
+        buffers = dict(state.buffers)
+    else:
+        if dense is None:
+            dense = _dense_outputs(problem, images, conventions)
+        passed = problem.student.forward(
+            {**state.parameters, **sparse},
+            state.buffers,
+            {problem.network.graph.input: images},
+            training=conventions.student_batch_norm == "training",
+            keep=True,
+            sparse=True,
+        )
+        compared = objective.outputs(problem.network.graph)
+        dense_outputs = {name: see(f"dense_{name}", dense[name]) for name in compared}
+        sparse_outputs = {name: see(f"sparse_{name}", passed.outputs[name]) for name in compared}
+        L_rec, doutputs = objective.loss_and_gradients(dense_outputs, sparse_outputs)  # Equation 4
     L_rec, r = see("reconstruction_loss", L_rec), see("rates", r)
     L_c = see("control_loss", equations.control_loss(r, N, problem.target))
     L = equations.total_loss(L_rec, L_c, control_weight=conventions.control_weight)
     L = see("total_loss", L)
 
     # 2. Backward propagation
-    doutputs = {name: see(f"dsparse_{name}", doutput) for name, doutput in doutputs.items()}
-    every = conventions.reconstruction_moves_thresholds or conventions.mask_gradient_reaches_weights
-    gradients = problem.student.backward(
-        passed, doutputs, weight_gradient="all" if every else "kept"
-    )
+    if not divided:
+        doutputs = {name: see(f"dsparse_{name}", doutput) for name, doutput in doutputs.items()}
+        gradients = problem.student.backward(passed, doutputs, weight_gradient=wanted)
+        buffers = dict(passed.buffers)
+        del passed
+    del sparse  # large networks: nothing is held that the descent does not read
     dt = np.zeros_like(t)
     if learn_rates:
         if control == "loss":
@@ -126,8 +148,6 @@ def step(
         if conventions.reconstruction_moves_thresholds:  # convention 3
             dt = dt + _reconstruction_part(problem, W, U, t, gradients, observe)
         dt = see("dthreshold", dt)
-    buffers = dict(passed.buffers)
-    del passed, sparse  # large networks: nothing is held that the descent does not read
     for name, dW in _weight_gradients(W, t, M, gradients, names, conventions, see):
         gradients[name] = dW
     del M
@@ -172,9 +192,19 @@ def parameter_of(t: Array, conventions: Conventions) -> Array:
         return np.asarray(np.maximum(np.log(t) - np.log1p(-t), SIGMOID_FLOOR))
 
 
-def thresholds_at(weights: Arrays, rates: Mapping[str, float]) -> list[float]:
-    """Return every layer's threshold at its rate: its largest pruned magnitude (convention 8)."""
-    return [threshold_of_count(w, round(rates[name] * w.size)) for name, w in weights.items()]
+def thresholds_at(
+    weights: Arrays, rates: Mapping[str, float], initial_threshold: str = "pruned"
+) -> list[float]:
+    """Return every layer's threshold at its rate (convention 8).
+
+    initial_threshold: "pruned" for its largest pruned magnitude, at the rank round(rate N); "kept"
+    for the magnitude at the index int(rate N), counted from 0.
+    """
+    if initial_threshold == "kept":
+        counts = {n: min(int(rates[n] * w.size) + 1, w.size) for n, w in weights.items()}
+    else:
+        counts = {n: round(rates[n] * w.size) for n, w in weights.items()}
+    return [threshold_of_count(w, counts[name]) for name, w in weights.items()]
 
 
 def _masked_weight(
@@ -347,7 +377,8 @@ def _controlled(
     weights = problem.magnitudes(state.parameters)
     t = thresholds_of(state.threshold_parameters, conventions)
     if not learn_rates:
-        t = np.array(thresholds_at(weights, state.allocation.rates))
+        rates = state.allocation.rates
+        t = np.array(thresholds_at(weights, rates, conventions.initial_threshold))
     elif control == "projection":
         t = projected(problem, weights, t)
     elif problem.narrow:

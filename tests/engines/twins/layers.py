@@ -17,7 +17,7 @@ from fcpts_ref.engines.numba.memory.buffers import Slot, rows
 from fcpts_ref.engines.numba.memory.layout import allocate, make_geometry
 from fcpts_ref.engines.numba.plan.fusion import Group
 from fcpts_ref.engines.numba.plan.step import Run, Step
-from fcpts_ref.engines.numba.plan.steps import STEPS
+from fcpts_ref.engines.numba.plan.steps import step_class
 from fcpts_ref.engines.numba.pointwise.normalise import normalise
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Node
@@ -161,7 +161,9 @@ def _forward(
         raise InputError(f"{operation} got {dtype}; the kernels expect float32 or float64")
     node = Node("layer", operation, tuple(f"input{i}" for i in range(len(inputs))), attributes)
     shape = node.row.shape([x.shape[1:] for x in inputs], node.attributes)
-    step = STEPS[operation](Group((node,), node.inputs, node.name), N, dtype, True)
+    shapes = {name: x.shape[1:] for name, x in zip(node.inputs, inputs, strict=True)}
+    group = Group((node,), node.inputs, node.name)
+    step = step_class(group, shapes | {node.name: shape})(group, N, dtype, True)
     slots = [_filled(x) for x in inputs]
     step.bind(slots, _slot((N, *shape), dtype))
     run = Run(_named(parameters), _named(buffers), {}, training, False)

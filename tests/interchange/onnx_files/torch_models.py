@@ -1,4 +1,4 @@
-"""The architectures of the paper in PyTorch, as torchvision and timm write them; small by default."""
+"""The architectures of the paper in PyTorch, as torchvision and timm write them, and small ones."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from fcpts_ref.engines.numba.convolution.winograd.plan import (
     WinogradCorrelation,
     suits_winograd,
 )
-from fcpts_ref.engines.numba.memory.layout import Geometry
+from fcpts_ref.engines.numba.memory.layout import Geometry, Scratch
 from fcpts_ref.engines.numba.pointwise.partial_sums import plane_sums
 from fcpts_ref.engines.numba.tuning import TILE_ROWS
 
@@ -46,21 +45,22 @@ class Correlation:
         dtype: DTypeLike,
         *,
         backward: bool,
+        scratch: Scratch,
     ) -> None:
-        """geometry: of the target."""
+        """geometry: of the target.  backward: lists of weights do not outlive the call."""
         self.taps = taps
         self.winograd: WinogradCorrelation | None = None
         if suits_winograd(scheme, geometry, dtype):
-            self.winograd = WinogradCorrelation(taps, geometry, dtype, backward)
+            self.winograd = WinogradCorrelation(taps, geometry, dtype, backward, scratch)
         self.tiling = make_tiling(geometry, dtype)
         self.pixels = geometry.height * geometry.width
-        self.positions = np.zeros((0, 0), np.int64) if self.winograd else _packed_positions(taps)
-        self.packed = np.zeros(self.positions.shape, dtype)
-        blocks = math.prod(self.positions.shape[:2])
-        self.panels = make_pixels(geometry, images, blocks, dtype)
+        self.scratch, blocks = scratch, -(-taps.rows // TILE_ROWS)
+        self.packed = len(taps.offsets), blocks, taps.offsets.shape[1], TILE_ROWS  # shape
+        self.panels = make_pixels(geometry, images, len(taps.offsets) * blocks, dtype)
         form = row_form(scheme, geometry, images, dtype)
-        self.rows = RowCorrelation(scheme, geometry, form, dtype, backward) if form else None
-        self.kept = self.rows.kept if self.rows else KeptList(taps, dtype)
+        memory = scratch if backward else None
+        self.rows = RowCorrelation(scheme, form, dtype, backward, memory) if form else None
+        self.kept = self.rows.kept if self.rows else KeptList(taps, dtype, memory)
 
     def dense(
         self,
@@ -80,9 +80,10 @@ class Correlation:
             taken = NO_SUMS if sums is None else sums
             self.winograd.run(weight, source, target, epilogue, taken, packed)
             return
-        pack_weights(weight.reshape(-1), self.positions.reshape(-1), self.packed.reshape(-1))
+        weights = self.scratch.take(self.packed, weight.dtype, "weights")
+        pack_weights(weight.reshape(-1), self.taps, weights)
         dense_correlation(
-            source, target, self.packed, self.taps.offsets.reshape(-1), self.taps.counts,
+            source, target, weights, self.taps.offsets.reshape(-1), self.taps.counts,
             self.taps.rows, self.panels, epilogue,
         )  # fmt: skip
         if sums is not None:
@@ -103,12 +104,3 @@ class Correlation:
             return
         pixels = 0 if sums is None else self.pixels
         masked_correlation(source, target, kept, self.tiling, epilogue, pixels, taken)
-
-
-def _packed_positions(taps: Taps) -> NDArray[np.int64]:
-    """(G, BLOCKS, J, TILE_ROWS): positions of the weights in the order of the dense kernel."""
-    G, M, J = taps.positions.shape
-    blocks = -(-M // TILE_ROWS)
-    places = np.full((G, blocks * TILE_ROWS, J), -1)
-    places[:, :M] = taps.positions
-    return np.ascontiguousarray(places.reshape(G, blocks, TILE_ROWS, J).swapaxes(2, 3))

@@ -31,10 +31,22 @@ from fcpts_ref.engines.numba.tuning import PANEL_BYTES, TILE_ROWS
 
 
 @compiled
-def pack_weights(weight: Any, positions: Any, packed: Any) -> None:
-    """packed[i] = weight[positions[i]], zero where positions[i] is -1; all flat."""
-    for i in range(positions.size):
-        packed[i] = weight[positions[i]] if positions[i] >= 0 else 0
+def pack_weights(weight: Any, taps: Any, packed: Any) -> None:
+    """packed (G, BLOCKS, J, TILE_ROWS) = the weights of a table in the order of the kernel.
+
+    weight: flat.  Rows beyond the last output channel are zero.
+    """
+    for_each(packed.shape[0] * packed.shape[1], _pack_block, weight, taps, packed)
+
+
+@compiled_part
+def _pack_block(item: int, weight: Any, taps: Any, packed: Any) -> None:
+    g, block = item // packed.shape[1], item % packed.shape[1]
+    columns, target = taps.columns[g], packed[g, block]
+    for m in range(TILE_ROWS):
+        row = block * TILE_ROWS + m
+        for j in range(taps.counts[g]):
+            target[j, m] = weight[columns[j] + row * taps.pace] if row < taps.rows else 0
 
 
 @compiled

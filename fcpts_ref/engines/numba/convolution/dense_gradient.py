@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from fcpts_ref.engines.numba.convolution.taps import Taps
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
-from fcpts_ref.engines.numba.memory.layout import Geometry, round_up
+from fcpts_ref.engines.numba.memory.layout import Geometry, Scratch, round_up
 from fcpts_ref.engines.numba.simd.channels_last import aligned_rows
 from fcpts_ref.engines.numba.simd.register_tiles import (
     load_as,
@@ -57,11 +57,13 @@ class Columns(NamedTuple):
 class DenseGradient:
     """The gradient of a table of at least as many rows as the smallest register tile has."""
 
-    def __init__(self, taps: Taps, geometry: Geometry, images: int, dtype: DTypeLike) -> None:
+    def __init__(
+        self, taps: Taps, geometry: Geometry, images: int, dtype: DTypeLike, scratch: Scratch
+    ) -> None:
         """geometry: of dy."""
         full, J = lanes(dtype), taps.offsets.shape[1]
         suitable = [tile for tile in GRADIENT_TILES if tile[0] <= taps.rows]
-        rows, vectors = min(suitable, key=lambda tile: _cost(taps.rows, J, *tile, full))
+        rows, vectors = min(suitable, key=lambda tile: _cost(taps.rows, J, tile, full))
         panels = -(-J // (vectors * full))
         chunk = max(1, GRADIENT_PANEL_PIXELS // max(1, geometry.width))
         chunks = -(-images * geometry.height // chunk)
@@ -72,19 +74,21 @@ class DenseGradient:
         self.columns = Columns(*shape, panels, chunk, parts, *map(static_size, sizes))
         self.offsets = np.zeros((len(taps.offsets), panels * vectors * full), np.int64)
         self.offsets[:, :J] = taps.offsets
-        self.taps = taps
+        self.taps, self.scratch = taps, scratch
 
     def run(self, dy: Array, source: Array, dweight: Array) -> None:
         """Fill dweight, of the shape of the weight."""
         taps, parts = self.taps, self.columns.parts
-        partial = np.empty((parts, taps.channels, self.offsets.shape[1]), dweight.dtype)
+        shape = parts, taps.channels, self.offsets.shape[1]
+        partial = self.scratch.take(shape, dweight.dtype, "gradient")
         offsets = self.offsets.reshape(-1)
         dense_weight_gradient(dy, source, offsets, taps.rows, self.columns, partial)
-        add_parts(partial, taps.counts, taps.positions, dweight.reshape(-1))
+        add_parts(partial, taps, dweight.reshape(-1))
 
 
-def _cost(M: int, J: int, rows: int, vectors: int, full: int) -> float:
-    """Multiplications of vectors, and the loads for them, of a tile for each product."""
+def _cost(M: int, J: int, tile: tuple[int, int], full: int) -> float:
+    """Multiplications of vectors by such tiles, a load counted as half of one."""
+    rows, vectors = tile
     tiles = round_up(M, rows) // rows * (round_up(J, vectors * full) // (vectors * full))
     return tiles * (rows * vectors + 0.5 * (rows + vectors))
 
@@ -156,17 +160,16 @@ def _gradient_of_panel(
 
 
 @compiled
-def add_parts(partial: Any, counts: Any, positions: Any, dweight: Any) -> None:
-    """dweight[positions[g, m, j]] = the sum over all parts, in order."""
-    for_each(positions.shape[0] * positions.shape[1], _add_row, partial, counts, positions, dweight)
+def add_parts(partial: Any, taps: Any, dweight: Any) -> None:
+    """dweight (flat) = the sum over all parts, in order; taps: the table."""
+    for_each(partial.shape[1], _add_row, partial, taps, dweight)
 
 
 @compiled_part
-def _add_row(k: int, partial: Any, counts: Any, positions: Any, dweight: Any) -> None:
-    rows = positions.shape[1]
-    places = positions[k // rows, k % rows]
-    for j in range(counts[k // rows]):
+def _add_row(k: int, partial: Any, taps: Any, dweight: Any) -> None:
+    g, first = k // taps.rows, k % taps.rows * taps.pace
+    for j in range(taps.counts[g]):
         total = partial[0, k, j]
         for i in range(1, len(partial)):
             total += partial[i, k, j]
-        dweight[places[j]] = total
+        dweight[first + taps.columns[g, j]] = total

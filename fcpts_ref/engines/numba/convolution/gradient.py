@@ -52,7 +52,7 @@ class WeightGradient:
         self.kept_tiling = self.tiling._replace(N_VECTORS=static_size(GRADIENT_TILE_WEIGHTS))
         self.by_panels: DenseGradient | None = None
         if self.blocked and not self.winograd:
-            self.by_panels = DenseGradient(taps, target, images, dtype)
+            self.by_panels = DenseGradient(taps, target, images, dtype, scratch)
         itemsize = np.dtype(dtype).itemsize
         channels = scheme.weight_shape[1] * len(taps.offsets) * scheme.components
         image_bytes = itemsize * (taps.channels * target.plane + channels * source.plane)
@@ -84,6 +84,7 @@ class WeightGradient:
         images = dy.shape[0]
         chunk = max(1, min(self.kept_chunk, -(-images // KEPT_GRADIENT_PARTS)))
         chunks = max(1, -(-images // chunk))
-        partial = np.empty((chunks, *kept.offsets.shape), dweight.dtype)
+        shape = chunks, *kept.offsets.shape
+        partial = self.scratch.take(shape, dweight.dtype, "gradient")
         masked_weight_gradient(dy, source, kept, self.kept_tiling, chunk, partial)
         add_chunks(partial, kept, dweight.reshape(-1))

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from fcpts_ref.engines.numba.convolution.taps import Taps
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
+from fcpts_ref.engines.numba.memory.layout import ALIGNMENT, Scratch, round_up
 from fcpts_ref.engines.numba.tuning import GRADIENT_TILE_WEIGHTS
 
 Array = NDArray[Any]
@@ -23,8 +24,8 @@ PADDING = GRADIENT_TILE_WEIGHTS  # entries after the last of a row that a kernel
 class KeptWeights(NamedTuple):
     """For each output channel of a table the offset, value and position of every kept weight.
 
-    offsets, values, positions: (K, J + PADDING); counts (K,): how many.  The PADDING offsets that
-    follow in a row are 0, which is safe to read.
+    offsets, values, positions: (K, MOST + PADDING), with room for the most that a channel has;
+    counts (K,): how many.  The PADDING offsets that follow in a row are 0, which is safe to read.
     """
 
     offsets: Array
@@ -34,50 +35,65 @@ class KeptWeights(NamedTuple):
 
 
 class KeptList:
-    """The memory of one ``KeptWeights``: each call of ``fill`` replaces the last list."""
+    """The memory of one ``KeptWeights``: each call of ``fill`` replaces the last list.
 
-    def __init__(self, taps: Taps, dtype: DTypeLike) -> None:
-        size = (taps.channels, taps.positions.shape[2] + PADDING)
-        self.taps = taps
-        self.kept = KeptWeights(
-            np.zeros(size, taps.offsets.dtype),
-            np.zeros(size, dtype),
-            np.zeros(size, taps.positions.dtype),
-            np.zeros(taps.channels, np.int64),
-        )
+    scratch: memory that others use after this list; default its own.
+    """
+
+    def __init__(self, taps: Taps, dtype: DTypeLike, scratch: Scratch | None = None) -> None:
+        self.taps, self.dtype = taps, dtype
+        self.scratch = Scratch() if scratch is None else scratch
 
     def fill(self, weight: Array, *, include_zeros: bool) -> KeptWeights:
         """The weights that are not zero, or all of them."""
-        taps = self.taps
-        list_weights(
-            weight.reshape(-1), taps.offsets, taps.counts, taps.positions, include_zeros, self.kept
+        taps, flat = self.taps, weight.reshape(-1)
+        counts = self.scratch.take((taps.channels,), np.int64, "counts")
+        count_weights(flat, taps, include_zeros, counts)
+        most = round_up(int(counts.max(initial=0)), ALIGNMENT) + PADDING
+        size = taps.channels, most
+        kept = KeptWeights(
+            self.scratch.take(size, taps.offsets.dtype, "offsets"),
+            self.scratch.take(size, self.dtype, "values"),
+            self.scratch.take(size, taps.columns.dtype, "positions"),
+            counts,
         )
-        return self.kept
+        list_weights(flat, taps, include_zeros, kept)
+        return kept
 
 
 @compiled
-def list_weights(
-    weight: Any, offsets: Any, counts: Any, positions: Any, include_zeros: bool, kept: Any
-) -> None:
-    """Fill a ``KeptWeights``; weight: flat; offsets, counts, positions: a table (``Taps``)."""
-    groups, rows, _ = positions.shape
-    for_each(groups * rows, _list_channel, weight, offsets, counts, positions, include_zeros, kept)
+def count_weights(weight: Any, taps: Any, include_zeros: bool, counts: Any) -> None:
+    """counts[k] = how many weights of an output channel are listed; weight: flat."""
+    for_each(counts.size, _count_channel, weight, taps, include_zeros, counts)
 
 
 @compiled_part
-def _list_channel(
-    k: int, weight: Any, offsets: Any, counts: Any, positions: Any, include_zeros: bool, kept: Any
-) -> None:
-    rows = positions.shape[1]
-    own, at = positions[k // rows, k % rows], offsets[k // rows]
+def _count_channel(k: int, weight: Any, taps: Any, include_zeros: bool, counts: Any) -> None:
+    g = k // taps.rows
+    first, columns, count = k % taps.rows * taps.pace, taps.columns[g], 0
+    for j in range(taps.counts[g]):
+        count += include_zeros or weight[first + columns[j]] != 0
+    counts[k] = count
+
+
+@compiled
+def list_weights(weight: Any, taps: Any, include_zeros: bool, kept: Any) -> None:
+    """Fill a ``KeptWeights`` whose counts are known; weight: flat; taps: the table."""
+    for_each(kept.counts.size, _list_channel, weight, taps, include_zeros, kept)
+
+
+@compiled_part
+def _list_channel(k: int, weight: Any, taps: Any, include_zeros: bool, kept: Any) -> None:
+    g = k // taps.rows
+    first, own, at = k % taps.rows * taps.pace, taps.columns[g], taps.offsets[g]
     index, values, columns, e = kept.offsets, kept.values, kept.positions[k], 0
-    for j in range(counts[k // rows]):
+    for j in range(taps.counts[g]):
         columns[e] = j  # the next one overwrites it if it is not kept
-        e += include_zeros or weight[own[j]] != 0
+        e += include_zeros or weight[first + own[j]] != 0
     for i in range(e):
         j = columns[i]
-        index[k, i], values[k, i], columns[i] = at[j], weight[own[j]], own[j]
-    kept.counts[k] = e
+        place = first + own[j]
+        index[k, i], values[k, i], columns[i] = at[j], weight[place], place
     index[k, e : e + PADDING] = 0
 
 

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.engines.numba.convolution.choice import prefer_sparse
 from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, Operands
-from fcpts_ref.engines.numba.memory.layout import allocate, interior, make_geometry
+from fcpts_ref.engines.numba.memory.layout import Scratch, allocate, interior, make_geometry
 
 Array = NDArray[Any]
 
@@ -31,10 +31,13 @@ class LinearPlan:
         dtype: DTypeLike,
         *,
         prefer: Callable[[float, int], bool] = prefer_sparse,
+        scratch: Scratch | None = None,
     ) -> None:
         K, C = weight_shape
         geometry = make_geometry(1, images, 0)
-        self.plan = ConvolutionPlan(geometry, (K, C, 1, 1), 1, dtype, prefer=prefer)
+        self.plan = ConvolutionPlan(
+            geometry, (K, C, 1, 1), 1, dtype, prefer=prefer, scratch=scratch
+        )
         self.columns = allocate(1, C, geometry, dtype)  # x or dx as (C, N)
         self.rows = allocate(1, K, geometry, dtype)  # y or dy as (K, N)
         self.x = interior(self.columns, geometry)[0, :, 0].T  # (N, C), a view

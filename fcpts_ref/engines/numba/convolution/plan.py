@@ -85,19 +85,20 @@ class ConvolutionPlan:
         self.output_geometry = scheme.target
         self.weight_shape = weight_shape
         self.prefer = prefer
+        scratch = scratch or Scratch()
         self.forward_correlation = Correlation(
-            scheme, forward_taps(scheme), scheme.target, images, dtype, backward=False
-        )
+            scheme, forward_taps(scheme), scheme.target, images, dtype, backward=False,
+            scratch=scratch,
+        )  # fmt: skip
         self.backward_correlation = Correlation(
-            scheme, backward_taps(scheme), scheme.source, images, dtype, backward=True
-        )
+            scheme, backward_taps(scheme), scheme.source, images, dtype, backward=True,
+            scratch=scratch,
+        )  # fmt: skip
         self.polyphase: Polyphase | None = None
         if scheme.split:
             channels = weight_shape[1] * groups
-            self.polyphase = Polyphase(input_geometry, scheme, channels, images, dtype)
-        self.gradient = WeightGradient(
-            scheme, self.forward_correlation, images, dtype, scratch or Scratch()
-        )
+            self.polyphase = Polyphase(input_geometry, scheme, channels, images, dtype, scratch)
+        self.gradient = WeightGradient(scheme, self.forward_correlation, images, dtype, scratch)
 
     def operands(self, x: Array, weight: Array, *, density: float = 1.0) -> Operands:
         """The operands of a pass with this input and weight."""
@@ -148,7 +149,7 @@ class ConvolutionPlan:
         self, dy: Array, weight: Array, dx: Array, *, density: float = 1.0, add: bool = False
     ) -> None:
         """dx = (add: dx +) the adjoint by x."""
-        target = self.polyphase.dcomponents if self.polyphase else dx
+        target = self.polyphase.take_gradient() if self.polyphase else dx
         residual = dx if add and not self.polyphase else None
         epilogue = make_epilogue(target, None, residual, NO_BOUNDS)
         correlation = self.backward_correlation
@@ -159,7 +160,7 @@ class ConvolutionPlan:
         else:
             correlation.dense(weight, dy, target, epilogue)
         if self.polyphase:
-            self.polyphase.merge(dx, add=add)
+            self.polyphase.merge(target, dx, add=add)
 
     def weight_gradient(self, dy: Array, operands: Operands, dweight: Array) -> None:
         """dweight = the adjoint by the weight, for every weight."""

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from fcpts_ref.engines.numba.convolution.taps import Scheme
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
-from fcpts_ref.engines.numba.memory.layout import Geometry, allocate
+from fcpts_ref.engines.numba.memory.layout import Geometry, Scratch, allocate
 from fcpts_ref.engines.numba.simd.register_tiles import load_as, load_lanes, load_pairs, zip_lanes
 from fcpts_ref.engines.numba.simd.types import lanes, static_size
 from fcpts_ref.engines.numba.simd.vectors import add, store
@@ -25,7 +25,13 @@ class Polyphase:
     """The components of a layer's input, and those of its gradient."""
 
     def __init__(
-        self, geometry: Geometry, scheme: Scheme, channels: int, images: int, dtype: DTypeLike
+        self,
+        geometry: Geometry,
+        scheme: Scheme,
+        channels: int,
+        images: int,
+        dtype: DTypeLike,
+        scratch: Scratch,
     ) -> None:
         """geometry: of the input, with this many channels."""
         walk, source = scheme.walk, scheme.source
@@ -37,17 +43,22 @@ class Polyphase:
         self.LANES = None if half is None else static_size(half)
         count = scheme.components * channels
         self.components = allocate(images, count, source, dtype)
-        self.dcomponents = allocate(images, count, source, dtype)
+        self.gradient = images, count, source, dtype
+        self.scratch = scratch
 
     def split(self, x: Array) -> Array:
         """The components of x, valid until the next call."""
         split_components(x, *self.image, *self.steps, self.components, *self.component, self.LANES)
         return self.components
 
-    def merge(self, dx: Array, *, add: bool) -> None:
-        """dx = (add: dx +) ``dcomponents`` put back in their places."""
+    def take_gradient(self) -> Array:
+        """Memory for the gradient of the components; the next step may use it too."""
+        return self.scratch.buffer(*self.gradient)
+
+    def merge(self, dcomponents: Array, dx: Array, *, add: bool) -> None:
+        """dx = (add: dx +) the gradient of the components put back in their places."""
         merge_components(
-            self.dcomponents, *self.component, *self.steps, dx, *self.image, add, self.LANES
+            dcomponents, *self.component, *self.steps, dx, *self.image, add, self.LANES
         )
 
 

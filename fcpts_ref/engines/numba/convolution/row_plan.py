@@ -15,7 +15,7 @@ from fcpts_ref.engines.numba.convolution.rows import (
 from fcpts_ref.engines.numba.convolution.sparse import add_chunks
 from fcpts_ref.engines.numba.convolution.taps import Scheme, Taps
 from fcpts_ref.engines.numba.convolution.tiling import Epilogue
-from fcpts_ref.engines.numba.memory.layout import Geometry
+from fcpts_ref.engines.numba.memory.layout import Geometry, Scratch
 from fcpts_ref.engines.numba.simd.types import StaticSize, lanes, static_size
 from fcpts_ref.engines.numba.tuning import ROW_GRADIENT_PARTS, ROW_MIN_IMAGES, ROW_TILE_VECTORS
 
@@ -67,11 +67,16 @@ class RowCorrelation:
     """The masked side of ``Correlation`` in row-packed form."""
 
     def __init__(
-        self, scheme: Scheme, geometry: Geometry, form: RowForm, dtype: DTypeLike, backward: bool
+        self,
+        scheme: Scheme,
+        form: RowForm,
+        dtype: DTypeLike,
+        backward: bool,
+        scratch: Scratch | None,
     ) -> None:
-        """geometry: of the target."""
+        """scratch: see ``KeptList``."""
         self.form = form
-        self.kept = KeptList(column_taps(scheme, form, backward), dtype)
+        self.kept = KeptList(column_taps(scheme, form, backward), dtype, scratch)
 
     def run(
         self, kept: KeptWeights, source: Array, target: Array, epilogue: Epilogue, sums: Array
@@ -108,9 +113,11 @@ def column_taps(scheme: Scheme, form: RowForm, backward: bool) -> Taps:
     outputs, channels = positions.shape[:2]
     channel, r = np.arange(channels)[:, np.newaxis], np.arange(3)
     offsets = (channel * (scheme.target.height + 1) + r - 1) * width
-    J = channels * 3
+    J, pace = channels * 3, 9 if backward else 9 * channels
     return Taps.narrow(
         np.tile(offsets.reshape(1, J), (3, 1)),
         np.full(3, J),
-        np.ascontiguousarray(positions.transpose(3, 0, 1, 2).reshape(3, outputs, J)),
+        np.ascontiguousarray(positions[0].transpose(2, 0, 1).reshape(3, J)),
+        outputs,
+        pace,
     )

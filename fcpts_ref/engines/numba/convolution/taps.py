@@ -12,7 +12,7 @@ polyphase components, the images of every ``stride``-th row and column, which ha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,35 +25,35 @@ from fcpts_ref.layers.padding import ends
 Integers = NDArray[np.integer[Any]]
 
 
-@dataclass(frozen=True)
-class Taps:
+class Taps(NamedTuple):
     """The table of one correlation; its output channels fall into groups with the same inputs.
 
     offsets (G, J): element of the source, counted from pixel 0 of channel 0 of the image;
     counts (G,): how many of the J columns the group has, the rest is padding;
-    positions (G, M, J): where the weight of output channel g M + m lies in the flat weight array.
+    columns (G, J), pace: the weight of output channel g rows + m is element columns[g, j] + m pace
+    of the flat weight array.
+    rows: output channels of a group; they read the same inputs.
 
-    Offsets and positions are 32 bits wide where that is enough, for these tables are read often.
+    Offsets and columns are 32 bits wide where that is enough, for these tables are read often.
     """
 
     offsets: Integers
     counts: Integers
-    positions: Integers
+    columns: Integers
+    rows: int
+    pace: int
 
     @classmethod
-    def narrow(cls, offsets: Integers, counts: Integers, positions: Integers) -> Taps:
+    def narrow(
+        cls, offsets: Integers, counts: Integers, columns: Integers, rows: int, pace: int
+    ) -> Taps:
         """The table in 32 bits, if that is enough for all its numbers."""
-        return cls(_narrow(offsets), counts, _narrow(positions))
-
-    @property
-    def rows(self) -> int:
-        """Output channels of a group: they read the same inputs."""
-        return int(self.positions.shape[1])
+        return cls(_narrow(offsets), counts, _narrow(columns), rows, pace)
 
     @property
     def channels(self) -> int:
         """Output channels of all groups."""
-        return int(self.positions.shape[0]) * self.rows
+        return len(self.offsets) * self.rows
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ def forward_taps(scheme: Scheme) -> Taps:
     channel = component * (channels * G) + np.arange(channels * G).reshape(G, channels, 1, 1)
     offsets = (channel * scheme.source.plane + shift).reshape(G, -1)
     J = channels * R * S
-    positions = np.arange(K * J).reshape(G, K // G, J)
-    return Taps.narrow(offsets, np.full(G, J), positions)
+    columns = np.arange(K * J).reshape(G, K // G, J)[:, 0]
+    return Taps.narrow(offsets, np.full(G, J), columns, K // G, J)
 
 
 def backward_taps(scheme: Scheme) -> Taps:
@@ -123,18 +123,20 @@ def backward_taps(scheme: Scheme) -> Taps:
     shift, component = _steps(scheme)
     weight = np.arange(K * channels * R * S).reshape(G, K // G, channels, R, S)
     plane = np.arange(K).reshape(G, K // G, 1) * scheme.target.plane
-    offsets, positions = [], []
+    offsets, columns = [], []
     for number in range(scheme.components):
         chosen = component == number  # (R, S): the taps that read this component
         J = K // G * int(chosen.sum())
         offsets.append((plane - shift[chosen]).reshape(G, J))
-        positions.append(weight[..., chosen].swapaxes(1, 2).reshape(G, channels, J))
+        columns.append(weight[:, :, 0][..., chosen].reshape(G, J))
     counts = np.repeat([table.shape[1] for table in offsets], G)
     J = int(counts.max())
     return Taps.narrow(
         np.concatenate([_pad(table, J, 0) for table in offsets]),
         counts,
-        np.concatenate([_pad(table, J, -1) for table in positions]),
+        np.concatenate([_pad(table, J, 0) for table in columns]),
+        channels,
+        R * S,
     )
 
 

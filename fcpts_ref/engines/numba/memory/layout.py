@@ -96,12 +96,20 @@ class Scratch:
     """
 
     def __init__(self) -> None:
-        self.block = np.empty(0)
+        self.blocks: dict[tuple[str, np.dtype[Any]], Array] = {}
         self.shared: dict[Any, Any] = {}
 
-    def take(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """An array of any content, good until the next call."""
-        size = math.prod(shape)
-        if self.block.dtype != dtype or self.block.size < size:
-            self.block = np.empty(size, dtype)
-        return self.block[:size].reshape(shape)
+    def take(self, shape: tuple[int, ...], dtype: DTypeLike, purpose: str = "") -> Array:
+        """An array of any content, good until the next call for the same purpose."""
+        size, key = math.prod(shape), (purpose, np.dtype(dtype))
+        if key not in self.blocks or self.blocks[key].size < size:
+            self.blocks.pop(key, None)  # before the new one takes its place
+            self.blocks[key] = np.empty(size, dtype)
+        return self.blocks[key][:size].reshape(shape)
+
+    def buffer(self, images: int, channels: int, geometry: Geometry, dtype: DTypeLike) -> Array:
+        """A buffer as ``allocate`` gives it, whose pixels and zeros are not set."""
+        size, slack = images * channels * geometry.plane, round_up(OVERREAD, ALIGNMENT)
+        block = self.take((size + 2 * slack + ALIGNMENT,), dtype, "buffer")
+        first = slack - (block.ctypes.data // block.itemsize) % ALIGNMENT
+        return block[first : first + size].reshape(images, channels, geometry.plane)

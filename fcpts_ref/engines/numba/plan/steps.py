@@ -16,7 +16,6 @@ from fcpts_ref.engines.numba.plan.pointwise_steps import Activation, Identity, P
 from fcpts_ref.engines.numba.plan.step import Run, Shapes, Step
 from fcpts_ref.engines.numba.plan.token_steps import (
     ClassToken,
-    Gelu,
     LayerNorm,
     PatchConvolution,
     Position,
@@ -24,11 +23,12 @@ from fcpts_ref.engines.numba.plan.token_steps import (
     Transpose,
 )
 from fcpts_ref.engines.numba.plan.weighted_steps import BatchNorm, Convolution, Linear
-from fcpts_ref.engines.numba.pointwise import pooling
+from fcpts_ref.engines.numba.pointwise import means, pooling
 from fcpts_ref.engines.numba.pointwise.normalise import normalise
 from fcpts_ref.engines.numba.pointwise.shortcut import add_planes, shortcut, shortcut_backward
 from fcpts_ref.engines.numba.simd.types import lanes
 from fcpts_ref.graphs.execution import stored_of
+from fcpts_ref.graphs.operations.pooling import windows_of
 from fcpts_ref.layers.mean import mean_axes
 
 
@@ -99,36 +99,34 @@ class Shortcut(Step):
 class Pool(Step):
     """Max or average pooling."""
 
-    @classmethod
-    def suits(cls, group: Group, shapes: Shapes) -> bool:
-        attributes = group.attributes
-        uneven = attributes["ceil_mode"] or not attributes.get("count_include_pad", True)
-        return not uneven and attributes["dilation"] == (1, 1)
-
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
-        attributes = self.group.attributes
-        self.x = inputs[0].size, inputs[0].geometry.pitch
-        self.y = output.size, output.geometry.pitch
-        self.walk = attributes["kernel"], attributes["stride"], attributes["padding"][:2]
+        attributes, x = self.group.attributes, inputs[0]
+        windows = windows_of(attributes)
+        self.walk = pooling.make_walk(windows, x.geometry, output.geometry, self.dtype)
         self.largest = self.group.operation == "max_pool"
         if self.largest:
-            self.winner = np.zeros((*output.array.shape[:2], math.prod(output.size)), np.int32)
+            shape = *output.array.shape[:2], math.prod(output.size)
+            self.winner = np.zeros(shape, self.walk.first.dtype)
+            self.LANES = pooling.vector_lanes(self.walk, self.dtype)
+        else:
+            counted = attributes["count_include_pad"]
+            self.counts = windows.reached(x.size, padding=counted)
 
     def forward(self, run: Run) -> None:
         x, y = self.inputs[0].array, self.output.array
         if self.largest:
-            pooling.max_pool(x, *self.x, *self.walk, y, *self.y, self.winner)
+            pooling.max_pool(x, self.walk, y, self.winner, self.LANES)
         else:
-            pooling.average_pool(x, *self.x, *self.walk, y, *self.y)
+            pooling.average_pool(x, self.walk, *self.counts, y)
 
     def backward(self, run: Run) -> None:
         if self.dinputs[0] and self.largest:
             dx = self.dinputs[0].array
-            pooling.max_pool_backward(self.dy.array, *self.y, self.winner, dx)
+            pooling.max_pool_backward(self.dy.array, self.walk, self.winner, dx)
         elif self.dinputs[0]:
             dx = self.dinputs[0].array
-            pooling.average_pool_backward(self.dy.array, *self.y, *self.walk, dx, *self.x)
+            pooling.average_pool_backward(self.dy.array, self.walk, *self.counts, dx)
 
 
 class GlobalPool(Step):
@@ -151,12 +149,12 @@ class GlobalPool(Step):
 
     def forward(self, run: Run) -> None:
         y = _per_channel(self.output)
-        pooling.plane_means(self.inputs[0].array, self.vectors, self.pixels, y)
+        means.plane_means(self.inputs[0].array, self.vectors, self.pixels, y)
 
     def backward(self, run: Run) -> None:
         if self.dinputs[0]:
             dy, dx = _per_channel(self.dy), self.dinputs[0]
-            pooling.plane_means_backward(
+            means.plane_means_backward(
                 dy, self.pixels, dx.geometry.row_span, self.mask, dx.array, self.adds[0]
             )
 
@@ -206,7 +204,6 @@ TOKEN_STEPS: dict[str, type[Step]] = {
     "linear": TokenLinear,
     "convolution": PatchConvolution,
     "layer_norm": LayerNorm,
-    "gelu": Gelu,
     "transpose": Transpose,
     "class_token": ClassToken,
     "add_parameter": Position,

@@ -12,7 +12,7 @@ from fcpts_ref.engines.numba.convolution.linear import LinearPlan
 from fcpts_ref.engines.numba.memory.buffers import Slot
 from fcpts_ref.engines.numba.plan.fusion import Group
 from fcpts_ref.engines.numba.plan.step import Run, Shapes, Step
-from fcpts_ref.engines.numba.tokens import gelu, rows
+from fcpts_ref.engines.numba.tokens import rows
 from fcpts_ref.engines.numba.tokens.products import product
 from fcpts_ref.engines.numba.tuning import SPARSE_PRODUCT_BELOW
 
@@ -196,24 +196,6 @@ class LayerNorm(Step):
             return self.plain
         gamma, beta = (run.parameters[f"{self.name}.{short}"] for short in ("weight", "bias"))
         return gamma.reshape(-1), beta.reshape(-1)
-
-
-class Gelu(Step):
-    """GELU of values of any shape; zeros between planes stay zeros."""
-
-    reads = ("input",)
-    in_place = True
-
-    def forward(self, run: Run) -> None:
-        gelu.gelu(self.inputs[0].array.reshape(-1), self.output.array.reshape(-1), self._by_tanh())
-
-    def backward(self, run: Run) -> None:
-        if self.dinputs[0]:
-            dy, x, dx = (s.array.reshape(-1) for s in (self.dy, self.inputs[0], self.dinputs[0]))
-            gelu.gelu_backward(dy, x, dx, self._by_tanh())
-
-    def _by_tanh(self) -> bool:
-        return bool(self.group.attributes["approximate"] == "tanh")
 
 
 class Transpose(Step):

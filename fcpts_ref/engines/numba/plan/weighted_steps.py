@@ -118,7 +118,7 @@ class Linear(Step):
     def bind(self, inputs: list[Slot], output: Slot) -> None:
         super().bind(inputs, output)
         shape = (output.array.shape[1], inputs[0].array.shape[1])
-        self.plan = LinearPlan(shape, self.images, self.dtype)
+        self.plan = LinearPlan(shape, self.images, self.dtype, scratch=self.scratch)
         self.weight, self.bias = f"{self.name}.weight", f"{self.name}.bias"
         self.biased = self.group.attributes["bias"]
 

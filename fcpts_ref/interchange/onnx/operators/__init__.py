@@ -6,7 +6,10 @@ from typing import Any
 from fcpts_ref.interchange.onnx.operators import (
     activations,
     arithmetic,
+    attention,
     matrices,
+    mean,
+    padding,
     pieces,
     resizing,
     shapes,
@@ -16,7 +19,7 @@ from fcpts_ref.interchange.onnx.operators.activations import unary
 
 OPERATORS: dict[str, Callable[..., Any]] = {
     "Add": arithmetic.add,
-    "Attention": matrices.attention,
+    "Attention": attention.attention,
     "AveragePool": windows.average_pool,
     "BatchNormalization": windows.batch_normalization,
     "Cast": activations.cast,
@@ -46,10 +49,10 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Mul": arithmetic.multiply,
     "Neg": arithmetic.negate,
     "PRelu": activations.parametric_relu,
-    "Pad": pieces.pad,
+    "Pad": padding.pad,
     "Pow": arithmetic.power,
     "Reciprocal": unary("reciprocal"),
-    "ReduceMean": pieces.reduce_mean,
+    "ReduceMean": mean.reduce_mean,
     "Relu": unary("relu"),
     "Reshape": shapes.reshape,
     "Resize": resizing.resize,

@@ -1,4 +1,4 @@
-"""MatMul, Gemm, Softmax, LayerNormalization, Attention."""
+"""MatMul, Gemm, Softmax, LayerNormalization."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.onnx.draft import Constant
 from fcpts_ref.interchange.onnx.layout import BATCH, Group, Value, fresh, shown_dims, viewed
-from fcpts_ref.interchange.onnx.operators.arithmetic import add_values, shifted
+from fcpts_ref.interchange.onnx.operators.arithmetic import add_values
 from fcpts_ref.interchange.onnx.operators.windows import decimal
 from fcpts_ref.interchange.onnx.reading import OnnxNode
 from fcpts_ref.interchange.onnx.translator import Known, Translator, constant_of, value_of
@@ -27,7 +27,7 @@ def matmul(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
         return linear(t, node, left, 1, right, right.transposed((1, 0)))
     if isinstance(left, Constant):
         raise InputError("multiplies a constant by a value; expected the constant on the right")
-    return _product(t, node, value_of(left), value_of(right))
+    return product(t, node, value_of(left), value_of(right))
 
 
 def gemm(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
@@ -89,7 +89,7 @@ def _row(addend: Constant, size: int) -> Constant:
     raise InputError(f"adds a constant {addend.array.shape}; expected ({size},)")
 
 
-def _product(t: Translator, node: OnnxNode, left: Value, right: Value) -> Value:
+def product(t: Translator, node: OnnxNode, left: Value, right: Value) -> Value:
     """A product of two values: over the last two axes, for every index of the leading ones."""
     if min(len(left.axes), len(right.axes)) < 2:
         raise InputError(
@@ -180,34 +180,3 @@ def _spread(constant: Constant, shape: tuple[int, ...]) -> Constant:
     if constant.array.size == math.prod(shape):
         return constant.reshaped(shape)
     return Constant(np.broadcast_to(constant.array, shape).copy())
-
-
-def attention(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
-    """Attention of opset 23, without masks and caches: (N, heads, T, d), or (N, T, heads d)."""
-    settings = node.settings
-    plain = not any(inputs[3:]) and settings.get("softmax_precision", 1) == 1
-    if not plain or settings.get("is_causal", 0) or settings.get("softcap", 0):
-        raise InputError("it has a mask, a cache or a soft cap; expected plain attention")
-    q, k, v = (value_of(known) for known in inputs[:3])
-    heads = settings.get("q_num_heads") if len(q.axes) == 3 else None
-    if heads is not None:
-        if settings.get("kv_num_heads", heads) != heads:
-            raise InputError("its keys have other heads than its queries; expected the same")
-        q, k, v = (_split_heads(value, heads) for value in (q, k, v))
-    if q.dims[:2] != k.dims[:2]:
-        raise InputError("its keys have other heads than its queries; expected the same")
-    scale = settings.get("scale") or 1 / math.sqrt(q.dims[-1])
-    scores = _product(t, node, q, k.transposed((0, 1, 3, 2)))
-    scores = shifted(t, node, "multiply_parameter", scores, float(scale))
-    name, sizes, layout = t.last(node, scores, scores.axes[-1])
-    name = t.as_shape(node, name, (*sizes, scores.dims[-1]))
-    y = _product(t, node, layout.renamed(t.add(node, "softmax", [name])), v)
-    if heads is None:
-        return y
-    y = y.transposed((0, 2, 1, 3))
-    return y.reshaped((*y.dims[:2], y.dims[2] * y.dims[3]))
-
-
-def _split_heads(value: Value, heads: int) -> Value:
-    N, T, D = value.dims
-    return value.reshaped((N, T, heads, D // heads)).transposed((0, 2, 1, 3))

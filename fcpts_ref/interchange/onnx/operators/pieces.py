@@ -1,4 +1,4 @@
-"""Slice, Split, Gather, Concat, Pad, ReduceMean: parts of values, and values of parts."""
+"""Slice, Split, Gather, Concat: parts of values, and values of parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.onnx.constants import clamped, slice_bounds, split_sizes
 from fcpts_ref.interchange.onnx.draft import Constant
-from fcpts_ref.interchange.onnx.layout import BATCH, Group, Value, fresh, shown_dims, viewed
+from fcpts_ref.interchange.onnx.layout import BATCH, Value, fresh, shown_dims, viewed
 from fcpts_ref.interchange.onnx.operators.shapes import integers
 from fcpts_ref.interchange.onnx.reading import OnnxNode
 from fcpts_ref.interchange.onnx.translator import Known, Translator, constant_of, value_of
@@ -160,105 +160,3 @@ def _our_axis(x: Value, axis: int) -> int:
     if axis == batch_axis:
         raise InputError("works along the batch, which is not supported")
     return axis - (batch_axis is not None and axis > batch_axis)
-
-
-def pad(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
-    """Pad with a constant; channels of images alone: zero_pad."""
-    x = t.plain(node, value_of(inputs[0]))
-    rank = len(x.axes)
-    if node.settings.get("mode", "constant") != "constant":
-        raise InputError("pads by copies; expected mode='constant'")
-    pads = integers(inputs[1], "pads") if len(inputs) > 1 else node.settings.get("pads", ())
-    value = _pad_value(node, inputs)
-    if len(inputs) > 3 and inputs[3] is not None:
-        pads = _all_axes(pads, integers(inputs[3], "axes"), x)
-    if len(pads) != 2 * rank or (
-        x.batch_axis is not None and (pads[x.batch_axis] or pads[rank + x.batch_axis])
-    ):
-        raise InputError(f"has pads {tuple(pads)} for {shown_dims(x.dims)}")
-    before, after = list(pads[:rank]), list(pads[rank:])
-    dims = [size + b + a for size, b, a in zip(x.dims, before, after, strict=True)]
-    if x.batch_axis is not None:
-        del before[x.batch_axis], after[x.batch_axis]
-    if not any((*before, *after)):
-        return x
-    if (
-        len(before) == 3
-        and not any((*before[1:], *after[1:]))
-        and value == 0
-        and min(before[0], after[0]) >= 0
-    ):
-        name = t.add(node, "zero_pad", [x.name], {"before": before[0], "after": after[0]})
-    else:
-        name = t.add(node, "pad", [x.name], {"pads": (*before, *after), "value": value})
-    return fresh(name, dims, x.batch_axis, x.batch)
-
-
-def _pad_value(node: OnnxNode, inputs: Inputs) -> float:
-    if len(inputs) > 2 and inputs[2] is not None:
-        return float(constant_of(inputs[2], "value").array.ravel()[0])
-    return float(node.settings.get("value", 0.0))
-
-
-def _all_axes(pads: Sequence[int], axes: Sequence[int], x: Value) -> list[int]:
-    """Return pads of all axes from those of some."""
-    rank, count = len(x.axes), len(axes)
-    result = [0] * (2 * rank)
-    for i, axis in enumerate(axes):
-        result[x.axis(axis)], result[rank + x.axis(axis)] = pads[i], pads[count + i]
-    return result
-
-
-def reduce_mean(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
-    """ReduceMean; over all pixels of images: global average pooling."""
-    x = value_of(inputs[0])
-    given = node.settings.get("axes")
-    if len(inputs) > 1 and inputs[1] is not None:
-        given = integers(inputs[1], "axes")
-    if not given and node.settings.get("noop_with_empty_axes", 0):
-        return x
-    axes = {x.axis(axis) for axis in given} if given else set(range(len(x.axes)))
-    group = tuple(atom for axis in sorted(axes) for atom in x.axes[axis])
-    if _pools(t, x, axes):
-        plain = t.plain(node, x)
-        name = t.add(node, "global_average_pool", [plain.name])
-        layout, sizes = fresh(name, (*x.dims[:2], 1, 1), 0, x.batch), [x.dims[1]]
-    elif not group:
-        name, layout, sizes = x.name, x, list(x.atoms)
-    else:
-        return _mean(t, node, x, axes, group)
-    return viewed(name, sizes, _kept(node, layout, axes), x.batch)
-
-
-def _mean(t: Translator, node: OnnxNode, x: Value, axes: set[int], group: Group) -> Value:
-    """A mean over some atoms; over all that are at the end, as over one axis."""
-    if BATCH in group:
-        raise InputError("takes the mean over the batch, which is not supported")
-    others = [atom for atom in range(len(x.atoms)) if atom not in group]
-    at_end = others == list(range(len(others)))
-    sizes = [x.atoms[atom] for atom in others]
-    base = t.as_shape(node, x.name, (*sizes, x.size(group)) if at_end else x.atoms)
-    over = (-1,) if at_end else tuple(sorted(group))
-    name = t.add(node, "mean", [base], {"axes": over, "keepdims": not others})
-    place = {atom: new for new, atom in enumerate(others)} | {BATCH: BATCH}
-    groups = [tuple(place.get(atom, -2) for atom in axis) for axis in _kept(node, x, axes)]
-    return viewed(name, sizes, groups, x.batch)
-
-
-def _kept(node: OnnxNode, x: Value, axes: set[int]) -> list[Group]:
-    """Return the axes that are left: those of the mean with size 1, or none."""
-    keep = node.settings.get("keepdims", 1)
-    groups = [() if axis in axes else x.axes[axis] for axis in range(len(x.axes))]
-    return [group for axis, group in enumerate(groups) if keep or axis not in axes]
-
-
-def _pools(t: Translator, x: Value, axes: set[int]) -> bool:
-    """Whether the mean is that of all pixels of images (N, C, H, W) that are laid out so."""
-    ordered = [atom for group in x.axes for atom in group if atom != BATCH]
-    return (
-        len(x.axes) == 4
-        and axes == {2, 3}
-        and x.batch_axis == 0
-        and ordered == sorted(ordered)
-        and all(size > 1 for size in x.dims[1:])
-    )

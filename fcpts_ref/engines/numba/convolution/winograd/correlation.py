@@ -47,18 +47,19 @@ GAP = ALIGNMENT  # elements between coefficients, else they would share a few se
 
 
 @compiled
-def pack_filters(weight: Any, positions: Any, packed: Any) -> None:
+def pack_filters(weight: Any, positions: Any, pace: int, outputs: int, packed: Any) -> None:
     """packed[k // ROWS, i, c, j, k % ROWS] = coefficient (i, j) of the filter from channel c to k.
 
-    weight: flat; positions (K, C, 3, 3): where its elements are; packed (BLOCKS, SPAN, C, SPAN,
-    ROWS).  The coefficients are computed in float64 and rounded once.
+    weight: flat; positions (C, 3, 3): where those for output channel 0 are, and pace: from there to
+    the next one; packed (BLOCKS, SPAN, C, SPAN, ROWS).  The coefficients are computed in float64
+    and rounded once.
     """
-    for_each(len(positions), _pack_channel, weight, positions, packed)
+    for_each(outputs, _pack_channel, weight, positions, pace, packed)
 
 
 @compiled_part
-def _pack_channel(k: int, weight: Any, positions: Any, packed: Any) -> None:
-    channels = positions.shape[1]
+def _pack_channel(k: int, weight: Any, positions: Any, pace: int, packed: Any) -> None:
+    channels = len(positions)
     filters, rows = np.zeros((3, 3 * SHARE)), np.empty((SPAN, 3 * SHARE))
     columns, coeffs = np.empty((3, SPAN * SHARE)), np.empty((SPAN, SPAN * SHARE))
     for first in range(0, channels, SHARE):
@@ -66,7 +67,7 @@ def _pack_channel(k: int, weight: Any, positions: Any, packed: Any) -> None:
         for c in range(share):
             for r in range(3):
                 for s in range(3):
-                    filters[r, s * SHARE + c] = weight[positions[k, first + c, r, s]]
+                    filters[r, s * SHARE + c] = weight[k * pace + positions[first + c, r, s]]
         transform_filters(filters, rows)
         for i in range(SPAN):
             for s in range(3):

@@ -86,17 +86,20 @@ class PackedWeights:
 class WinogradCorrelation:
     """``Correlation`` by tiles of pixels."""
 
-    def __init__(self, taps: Taps, geometry: Geometry, dtype: DTypeLike, backward: bool) -> None:
+    def __init__(
+        self, taps: Taps, geometry: Geometry, dtype: DTypeLike, backward: bool, scratch: Scratch
+    ) -> None:
         """geometry: of the target."""
-        outputs, J = taps.positions.shape[1:]
-        positions = taps.positions.reshape(outputs, J // 9, 3, 3)
+        positions = taps.columns.reshape(-1, 3, 3)
         if backward:  # the filter is rotated: its last element meets the first pixel
-            positions = positions[:, :, ::-1, ::-1]
-        self.positions = np.ascontiguousarray(positions)
+            positions = positions[:, ::-1, ::-1]
+        self.positions, self.pace = np.ascontiguousarray(positions), taps.pace
+        self.scratch, self.dtype = scratch, dtype
         shift = -int(taps.offsets.min())  # of channel 0, which comes first
         self.grid = _grid(geometry, shift, dtype)
-        shape = -(-outputs // WINOGRAD_TILE_ROWS), SPAN, J // 9, SPAN, WINOGRAD_TILE_ROWS
-        self.packed = np.zeros(shape, dtype)
+        blocks, channels = -(-taps.rows // WINOGRAD_TILE_ROWS), len(positions)
+        self.outputs = taps.rows
+        self.shape = blocks, SPAN, channels, SPAN, WINOGRAD_TILE_ROWS
 
     def run(
         self,
@@ -110,8 +113,12 @@ class WinogradCorrelation:
         """As ``Correlation.dense``."""
         filters = packed.filters if packed else None
         if filters is None:
-            filters = np.zeros_like(self.packed) if packed else self.packed
-            pack_filters(weight.reshape(-1), self.positions, filters)
+            filters = (
+                np.empty(self.shape, self.dtype)
+                if packed
+                else self.scratch.take(self.shape, self.dtype, "weights")
+            )
+            pack_filters(weight.reshape(-1), self.positions, self.pace, self.outputs, filters)
         if packed:
             packed.filters = filters
         winograd_correlation(source, target, filters, self.grid, epilogue, sums)

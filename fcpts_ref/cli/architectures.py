@@ -1,4 +1,4 @@
-"""fcpts-ref models list: the architectures, and the networks that can be named."""
+"""fcpts-ref models architectures: what is built in, and whose checkpoints are recognised."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ import argparse
 import json
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from fcpts_ref.architectures.registry import ARCHITECTURES, find_architecture
-from fcpts_ref.cli.sources import add_home_option
 from fcpts_ref.cli.tables import table
-from fcpts_ref.data.locations import home_folder
-from fcpts_ref.resources import FOLDERS
 
 EXAMPLES = ("resnet20", "resnet32", "resnet56", "plain3")
 """Names of architectures of any depth."""
 GENERAL = {"resnet20": "resnetN", "resnet32": "", "resnet56": "", "plain3": "plainN"}
 
 
-def add_list_parser(actions: Any) -> None:
+def add_architectures_parser(actions: Any) -> None:
     """Add the command to ``actions``."""
-    text = "list the architectures that are built in, and the networks that can be named"
-    parser = actions.add_parser("list", help=text, description=f"{text[0].upper()}{text[1:]}.")
-    add_home_option(parser)
+    text = "list the architectures that are built in, and the checkpoints that are recognised"
+    description = f"{text[0].upper()}{text[1:]}."
+    parser = actions.add_parser("architectures", help=text, description=description)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=run)
 
@@ -32,9 +28,8 @@ def add_list_parser(actions: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the tables and return the exit code."""
     architectures = list(describe_architectures())
-    networks = find_networks(arguments.home)
     if arguments.json:
-        print(json.dumps({"architectures": architectures, "networks": networks}, indent=2))
+        print(json.dumps(architectures, indent=2))
         return 0
     sizes = [
         (
@@ -50,7 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
     print("\nresnetN (N = 6n + 2, for CIFAR) and plainN exist for any N; classes and the size")
     print("of the images are defaults. Checkpoints with these names are recognised:\n")
     print(table(("architecture", "names of"), list(_names(architectures)), left=2))
-    print("\nnetworks for --weights: " + (", ".join(networks) or "none"))
     return 0
 
 
@@ -87,10 +81,3 @@ def describe_architectures() -> Iterator[dict[str, Any]]:
                 "parameters": sum(map(math.prod, shapes.values())),
                 "names": list(dict.fromkeys(sources)),
             }
-
-
-def find_networks(home: str | None) -> list[str]:
-    """Return the names of the networks in the package and in --home."""
-    folders: list[Path] = [*FOLDERS, home_folder(home) / "models"]
-    found = {path.stem for folder in folders for path in folder.glob("*.h5")}
-    return sorted(found - {"digits"})

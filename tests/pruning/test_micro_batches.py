@@ -1,0 +1,118 @@
+"""Steps whose batch is divided: the numbers of the whole batch, in less memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from comparing import assert_close, assert_same_bits
+from small_networks import make_images, make_network, small_plain
+
+from fcpts_ref.architectures.vision_transformer import vision_transformer
+from fcpts_ref.errors import InputError
+from fcpts_ref.experiments.job import Job
+from fcpts_ref.pruning.fcpts.method import FCPTS
+from fcpts_ref.pruning.problem import make_problem
+
+EVALUATING = {"student_batch_norm": "evaluation", "teacher_batch_norm": "evaluation"}
+NETWORKS = {
+    "transformer": vision_transformer(
+        patch=4, features=6, depth=1, heads=2, classes=4, input_shape=(3, 8, 8)
+    ),
+    "without batch norm": small_plain(batch_norm=False),
+    "batch norm": small_plain(),
+}
+
+
+def problem_of(name, engine="numpy", dtype=np.float64, count=12):
+    graph = NETWORKS[name]
+    network, images = make_network(graph, dtype=dtype), make_images(graph, count, dtype=dtype)
+    return make_problem(network, images, 0.6, engine=engine)
+
+
+def advanced(problem, method, epochs=2):
+    state, generator = method.begin(problem), np.random.default_rng(5)
+    for _ in range(epochs):
+        state = method.advance(problem, state, generator, lambda report: None)
+    return state
+
+
+def arrays_of(state):
+    groups = (state.parameters, state.buffers, state.velocities, state.history)
+    arrays = {name: array for group in groups for name, array in group.items()}
+    velocities = {f"velocity of {name}": v for name, v in state.velocities.items()}
+    return arrays | velocities | {"thresholds": state.threshold_parameters}
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {},
+        {"reconstructs": "features", "feature_layers": "FIRST"},
+        {"mask_gradient_reaches_weights": True},
+        {"reconstruction_moves_thresholds": False},
+    ],
+    ids=["kl", "features", "all gradients", "kept gradients"],
+)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+def test_the_same_up_to_rounding(engine, name, choices, dtype, tolerance):
+    """Three steps of two epochs, in parts of one, some and all images; the last one smaller."""
+    layer = NETWORKS[name].nodes[2].name
+    choices = {k: layer if v == "FIRST" else v for k, v in choices.items()}
+    method = FCPTS(
+        profile="paper",
+        epochs=2,
+        batch_size=4,
+        choices={**EVALUATING, "temperature": 2.0, **choices},
+    )
+    problem = problem_of(name, engine, dtype)
+    want = arrays_of(advanced(problem, method))
+    for micro_batch in (1, 3, 4, 100):
+        got = arrays_of(advanced(problem, replace(method, micro_batch=micro_batch)))
+        assert got.keys() == want.keys()
+        for key, array in want.items():
+            assert_close(got[key], array, tolerance, f"{key} in parts of {micro_batch}")
+
+
+def test_views_and_a_dense_network_that_is_not_remembered():
+    method = FCPTS(epochs=2, batch_size=5, augmentation="crop", views=0, choices=EVALUATING)
+    problem = problem_of("without batch norm")
+    want = arrays_of(advanced(problem, method))
+    got = arrays_of(advanced(problem, replace(method, micro_batch=2)))
+    for key, array in want.items():
+        assert_close(got[key], array, 1e-12, key)
+
+
+def test_a_run_continues_with_the_same_bits():
+    method = FCPTS(profile="paper", epochs=3, batch_size=4, micro_batch=3, choices=EVALUATING)
+    problem = problem_of("transformer", "numba", np.float32)
+    whole = arrays_of(advanced(problem, method, 3))
+    state, generator = method.begin(problem), np.random.default_rng(5)
+    for _ in range(3):
+        state = method.unpack(*method.pack(state))
+        state = method.advance(problem, state, generator, lambda report: None)
+    for key, array in arrays_of(state).items():
+        assert_same_bits(array, whole[key], key)
+
+
+@pytest.mark.parametrize("mode", ["student_batch_norm", "teacher_batch_norm"])
+def test_batch_norm_in_training_mode_is_refused(mode):
+    choices = {**EVALUATING, mode: "training"}
+    method = FCPTS(profile="paper", micro_batch=2, choices=choices)
+    with pytest.raises(InputError, match="needs the statistics of the whole batch"):
+        method.begin(problem_of("batch norm"))
+    method.begin(problem_of("without batch norm"))  # there is none
+
+
+def test_bad_input():
+    with pytest.raises(InputError, match="micro_batch is 0; expected at least 1"):
+        FCPTS(micro_batch=0)
+
+
+def test_it_is_a_part_of_the_job():
+    job = Job(settings={"micro_batch": 8})
+    assert Job.from_json(job.to_json()) == job
+    assert job.make_method().micro_batch == 8
