@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bench.deployment import PAPER
 from bench.step import TARGETS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
@@ -75,6 +76,7 @@ def made_tables(folder: Path) -> dict[str, str]:
                 for side, row in results("shared").items()
             ),
         ),
+        "deployment": _deployment(results("deployment")),
         "cold": _table(
             ("", "compiling in the run itself", "in all"),
             (
@@ -89,6 +91,21 @@ def _table(head: Iterable[object], rows: Rows) -> str:
     lines = [list(head), *map(list, rows)]
     lines.insert(1, ["---"] * len(lines[0]))
     return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
+
+
+def _deployment(found: Any) -> str:
+    head = "network", "pruned", "ms", "speed-up", "MB", "dense MB", "paper's ms", "paper's MB"
+    rows = (
+        (
+            network,
+            f"{100 * float(rate):.0f} %",
+            *(f"{row[key]:.2f}" for key in ("ms", "speed_up", "megabytes", "dense_megabytes")),
+            *PAPER.get((network, float(rate)), ("", "")),
+        )
+        for network, own in found.items()
+        for rate, row in own.items()
+    )
+    return _table(head, rows)
 
 
 def _steps(first: Any, again: Any) -> str:

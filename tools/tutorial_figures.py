@@ -37,9 +37,10 @@ def command(folder: Path, *words: str) -> None:
 
 def copy_run(folder: Path) -> None:
     """Run the commands of the first page, and copy the run's own figures."""
-    cli = ("-m", "fcpts_ref")
-    command(folder, *cli, *"train --arch plain3 --data digits --epochs 10 --out mine.h5".split())
-    command(folder, *cli, *"sparsify --weights mine.h5 --sparsity 0.9 --out mine-90".split())
+    data = ("--data", "digits", "--epochs", "10", "--out", "mine.h5")
+    command(folder, "-m", "fcpts_ref", "train", "--arch", "plain3", *data)
+    job = ("--weights", "mine.h5", "--sparsity", "0.9", "--out", "mine-90")
+    command(folder, "-m", "fcpts_ref", "sparsify", *job)
     for theirs, ours in (("steps", "tutorial-steps"), ("allocation", "tutorial-rates")):
         picture = (folder / "mine-90" / f"{theirs}.png").read_bytes()
         (FIGURES / f"{ours}.png").write_bytes(picture)
