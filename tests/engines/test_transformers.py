@@ -14,7 +14,8 @@ from fcpts_ref.engines.numba.plan.attention_steps import Attention
 from fcpts_ref.engines.numba.plan.plan import Plan
 from fcpts_ref.engines.numba.plan.steps import Layer
 from fcpts_ref.engines.numba.tokens import rows
-from fcpts_ref.engines.numba.tokens.products import product, share
+from fcpts_ref.engines.numba.jit.share import share
+from fcpts_ref.engines.numba.tokens.products import product
 from fcpts_ref.graphs.graph import Graph, Node
 
 

@@ -115,4 +115,6 @@ def test_bad_input():
 def test_it_is_a_part_of_the_job():
     job = Job(settings={"micro_batch": 8})
     assert Job.from_json(job.to_json()) == job
-    assert job.make_method().micro_batch == 8
+    method = job.make_method()
+    assert isinstance(method, FCPTS)
+    assert method.micro_batch == 8
