@@ -10,11 +10,11 @@ from small_networks import make_images, make_network
 from fcpts_ref import layers
 from fcpts_ref.architectures.vision_transformer import vision_transformer
 from fcpts_ref.engines.make import make_engine
+from fcpts_ref.engines.numba.jit.share import share
 from fcpts_ref.engines.numba.plan.attention_steps import Attention
 from fcpts_ref.engines.numba.plan.plan import Plan
 from fcpts_ref.engines.numba.plan.steps import Layer
 from fcpts_ref.engines.numba.tokens import rows
-from fcpts_ref.engines.numba.jit.share import share
 from fcpts_ref.engines.numba.tokens.products import product
 from fcpts_ref.graphs.graph import Graph, Node
 
