@@ -128,7 +128,7 @@ def _pickle_of(checkpoint: bytes) -> bytes:
 def _legacy() -> bytes:
     """Return the beginning of a checkpoint in PyTorch's format before the zip files."""
     magic, protocol = 0x1950A86A20F9469CFC6C, 1001
-    parts = (magic, protocol, {"little_endian": True}, {}, [])
+    parts: tuple[object, ...] = (magic, protocol, {"little_endian": True}, {}, [])
     return b"".join(pickle.dumps(part, protocol=2) for part in parts)
 
 
