@@ -67,8 +67,9 @@ def add_parser(subparsers: Any) -> None:
 def _described(path: Path) -> dict[str, str]:
     """Return the row of ``data list``.  Raises InputError for a file that is no data set."""
     data = read_dataset(path)
+    shape = data.image_shape
     return {
-        "images": "x".join(map(str, data.image_shape or ("any size",))),
+        "images": "any size" if shape is None else "x".join(map(str, shape)),
         "classes": str(len(data.label_names)),
         "training": f"{len(data.train):,}",
         "test": f"{len(data.test):,}",
