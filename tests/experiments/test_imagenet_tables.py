@@ -65,9 +65,7 @@ def test_a_table_runs_end_to_end(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["resnet18", "resnet50", "regnet_x_200mf", "mobilenet_v2", "vit_b_32"]
-)
+@pytest.mark.parametrize("name", ["resnet18", "regnet_x_200mf", "mobilenet_v2", "deit_tiny"])
 def test_the_architectures_of_the_tables_on_small_images(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,7 +75,7 @@ def test_the_architectures_of_the_tables_on_small_images(
     place = tmp_path / "home" / "models" / f"{name}.h5"
     place.parent.mkdir(parents=True)
     write_network(place, network)
-    table = TABLES[name.startswith("vit")]
+    table = TABLES[name.startswith("deit")]
     words: list[Any] = [
         *("compare", f"--config={EXAMPLES / table}", f"--networks={name}"),
         *(f"--data=imagenet:{root}", f"--home={tmp_path / 'home'}", f"--out={tmp_path / 'out'}"),
@@ -89,4 +87,5 @@ def test_the_architectures_of_the_tables_on_small_images(
     methods = tomllib.loads((EXAMPLES / table).read_text())["method"]
     assert {line["method"] for line in lines} == set(methods)
     assert all(abs(line["achieved"] - 0.6) < 1e-4 for line in lines)
-    assert all(line["paper_top1"] is not None for line in lines)
+    if name in tomllib.loads((EXAMPLES / table).read_text())["networks"]:
+        assert all(line["paper_top1"] is not None for line in lines)

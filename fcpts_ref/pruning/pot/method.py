@@ -306,8 +306,11 @@ def corrected_bias(unit: Graph, x: Array, dense: Arrays, sparse: Arrays) -> dict
     difference = dense[f"{unit.name}.weight"] - sparse[f"{unit.name}.weight"]
     mean = mean_image(x)
     node, weight = unit.nodes[0], {"weight": difference.astype(np.float64)}
-    y, _, _ = node.row.forward([mean], weight, node.attributes, False)  # (1, K) or (1, K, P, Q)
-    lost = y.reshape(y.shape[1], -1).mean(axis=1)
+    y, _, _ = node.row.forward(
+        [mean], weight, node.attributes, False
+    )  # (1, K), (1, T, K) or (1, K, P, Q)
+    channels = 1 if node.operation == "convolution" else y.ndim - 1
+    lost = np.moveaxis(y, channels, 0).reshape(y.shape[channels], -1).mean(axis=1)
     return {name: (dense[name] + lost).astype(dense[name].dtype)}
 
 

@@ -41,7 +41,8 @@ def is_unit(part: Graph) -> bool:
 
 def positions(unit: Graph) -> int:
     """Return the number of positions at which the loss compares a vector of channels."""
-    return int(np.prod(unit.output_shapes[unit.output][1:], dtype=int))
+    shape = unit.output_shapes[unit.output]  # (K,), (T, K) or (K, P, Q)
+    return shape[0] if len(shape) == 2 else int(np.prod(shape[1:], dtype=int))
 
 
 def parts_of(graph: Graph, pattern: str) -> tuple[Graph, ...]:
