@@ -28,8 +28,8 @@ examples:
   fcpts-ref data prepare imagenet ILSVRC2012/ imagenet.h5 --size 256
 
 CIFAR is written to the folder data in --home, where for instance
-'fcpts-ref sparsify --data cifar10' finds it.  Pictures are decoded and resized once;
-'fcpts-ref sparsify --data pictures.h5' then reads them quickly.
+'fcpts-ref sparsify --data cifar10' finds it.  Pictures are decoded and resized
+once; 'fcpts-ref sparsify --data pictures.h5' then reads them quickly.
 """
 
 

@@ -31,7 +31,8 @@ examples:
   fcpts-ref models import mine.onnx --normalise 0.5/0.5
   fcpts-ref models export runs/NAME/network.h5 sparse.onnx --sparse
 
-Nothing in a file is ever executed, and PyTorch is not needed; ONNX needs the package onnx.
+Nothing in a file is ever executed, and PyTorch is not needed; ONNX needs the
+package onnx.
 """
 
 

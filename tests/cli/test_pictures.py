@@ -207,7 +207,7 @@ def test_mean_without_std(run: Run, pets: Path, tmp_path: Path) -> None:
     assert "--mean without --std; give both" in found.err
     own = run("evaluate", f"--weights={pets / 'net.h5'}", "--mean=0.5", "--std=0.5")
     assert own.code == 2
-    assert "holds its own: omit them" in own.err
+    assert "holds its own: omit it" in own.err
 
 
 def test_packing(run: Run, pets: Path, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 def test_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.png")
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
-    with pytest.raises(InputError, match=r"pip install 'fcpts-ref\[images\]'"):
+    with pytest.raises(InputError, match=r"pip install '.\[images\]'"):
         decode(path)
 
 

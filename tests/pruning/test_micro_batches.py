@@ -108,7 +108,7 @@ def test_batch_norm_in_training_mode_is_refused(mode):
 
 
 def test_bad_input():
-    with pytest.raises(InputError, match="micro_batch is 0; expected at least 1"):
+    with pytest.raises(InputError, match="micro_batch is 0; expected 1 or more"):
         FCPTS(micro_batch=0)
 
 

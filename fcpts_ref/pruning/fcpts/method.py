@@ -145,8 +145,10 @@ class FCPTS(MethodBase):
     )
     augmentation: str = setting(
         FROM_PROFILE,
-        "augmentation of the images (default: none; extended: that of the data set)",
+        f"augmentation of the images: {', '.join(AUGMENTATIONS)} (default: none; extended: that of "
+        "the data set)",
         choices=AUGMENTATIONS,
+        metavar="NAME",
     )
     views: int = setting(
         FROM_PROFILE,

@@ -92,7 +92,9 @@ class LearnedMethod(MethodBase):
 
     epochs: int = setting(10, "passes over the calibration images")
     batch_size: int | None = setting(None, "images in a step (default: 64)")
-    augmentation: str = setting("none", "augmentation of the images", choices=AUGMENTATIONS)
+    augmentation: str = setting(
+        "none", "augmentation of the images", choices=AUGMENTATIONS, metavar="NAME"
+    )
     tune: float = setting(
         0.25, "share of the steps, at the end, that train with fixed masks", metavar="SHARE"
     )
