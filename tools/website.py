@@ -28,8 +28,8 @@ OUTSIDE = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "security.md",
-    "data/README.md": "data.md",
-    "models/README.md": "models.md",
+    "data/README.md": "embedded_data.md",
+    "models/README.md": "embedded_models.md",
 }
 LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?!https?:|#)(?P<target>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 MATH = re.compile(
