@@ -35,6 +35,7 @@ def write_bundle(out: Path) -> None:
         files[f"cases/{name}"] = _inline_group(VECTORS / name)
     suite["files"] = {name: {"cases": suite["files"][name]["cases"]} for name in groups}
     files["cases/suite.json"] = json.dumps(suite, indent=1) + "\n"
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(f"{folder}/{name}", DATE)
