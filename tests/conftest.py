@@ -26,9 +26,6 @@ hypothesis.settings.load_profile("fcpts-ref")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the slow tests too")
     parser.addoption(
-        "--full-size", action="store_true", help="run the tests of whole networks, an hour or more"
-    )
-    parser.addoption(
         "--remaining", action="store_true", help="leave out the tests that passed in the last run"
     )
 
@@ -38,10 +35,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
-    if not config.getoption("--full-size"):
-        for item in items:
-            if "full_size" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="full size: run with --full-size"))
     if config.getoption("--remaining"):
         _leave_out(config, items, _read_passed(config))
 

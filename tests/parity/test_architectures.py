@@ -105,7 +105,7 @@ def test_narrow(case, training):
     assert_same(network, module, 5, training)
 
 
-@pytest.mark.full_size
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_full_width(case, training):

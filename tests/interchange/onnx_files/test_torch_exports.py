@@ -117,7 +117,7 @@ def test_the_fast_engine_and_two_steps_of_fcpts(name: str, tmp_path: Path) -> No
         assert_same(run_onnx(out, given)[0], ours)
 
 
-@pytest.mark.full_size
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamo", [False, True])
 @pytest.mark.parametrize("name", REAL)
 def test_real_sizes(name: str, dynamo: bool, tmp_path: Path) -> None:
