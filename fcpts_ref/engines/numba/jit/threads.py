@@ -102,6 +102,8 @@ def limited(function: Callable[..., Any], threads: int | None) -> Callable[..., 
 
     @wraps(function)
     def run(*arguments: Any, **settings: Any) -> Any:
+        if numba.get_num_threads() == threads:  # setting them takes longer than a small sweep
+            return function(*arguments, **settings)
         with using_threads(threads):
             return function(*arguments, **settings)
 
