@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 from comparing import assert_close, assert_same_bits
@@ -17,6 +18,9 @@ from fcpts_ref.engines.numba.plan.steps import Layer
 from fcpts_ref.engines.numba.tokens import rows
 from fcpts_ref.engines.numba.tokens.products import product
 from fcpts_ref.graphs.graph import Graph, Node
+
+if numba.config.DISABLE_JIT:
+    pytest.skip("most steps of a network need the JIT", allow_module_level=True)
 
 
 def small_transformer(**settings):
