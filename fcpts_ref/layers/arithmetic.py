@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.layers.axes import sum_to, with_rank
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -92,14 +93,10 @@ def _aligned(a: Array, b: Array) -> tuple[Array, Array]:
         raise InputError(f"got shapes {a.shape} and {b.shape}; expected the same batch")
     broadcast_shape(a.shape[1:], b.shape[1:])
     rank = max(a.ndim, b.ndim)
-    a_full, b_full = (
-        value.reshape(len(value), *(1,) * (rank - value.ndim), *value.shape[1:]) for value in (a, b)
-    )
-    return a_full, b_full
+    return with_rank(a, rank - 1), with_rank(b, rank - 1)
 
 
 def _reduced(gradient: Array, shape: Shape) -> Array:
     """Sum over the axes along which a value of this shape was repeated."""
     full = (shape[0], *(1,) * (gradient.ndim - len(shape)), *shape[1:])
-    axes = tuple(i for i, side in enumerate(full) if side == 1 != gradient.shape[i])
-    return (gradient.sum(axis=axes) if axes else gradient).reshape(shape)
+    return sum_to(gradient, full).reshape(shape)

@@ -108,6 +108,21 @@ class Problem:
         """The dense network's outputs (n, ...) for all images, batch norm in evaluation mode."""
         return predict_outputs(self.network, self.images, engine=self.teacher)
 
+    def dense_on(self, images: Array, *, training: bool) -> Mapping[str, Array]:
+        """Return the dense network's outputs (B, ...) by name on a batch of images.
+
+        training: its batch norm uses the statistics of the batch (convention 15).
+        """
+        network = self.network
+        inputs = {network.graph.input: images}
+        return self.teacher.forward(
+            network.parameters,
+            network.buffers,
+            inputs,
+            training=training,
+            cache=self.teacher_cache,
+        ).outputs
+
     def comparing(self, outputs: Mapping[str, str]) -> Problem:
         """Return the problem with engines that also give these outputs, values by name."""
         graph = self.network.graph

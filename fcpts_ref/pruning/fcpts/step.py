@@ -101,6 +101,7 @@ def step(
     every = conventions.reconstruction_moves_thresholds or conventions.mask_gradient_reaches_weights
     wanted: WeightGradient = "all" if every else "kept"
     objective = make_objective(conventions)
+    teacher_trains = conventions.teacher_batch_norm == "training"
     divided = micro_batch is not None and micro_batch < len(images)
     if divided:
         L_rec, gradients = accumulated(
@@ -108,7 +109,7 @@ def step(
             {**state.parameters, **sparse},
             state.buffers,
             images,
-            dense or (lambda part: _dense_outputs(problem, part, conventions)),
+            dense or (lambda part: problem.dense_on(part, training=teacher_trains)),
             objective,
             micro_batch=micro_batch or len(images),
             weight_gradient=wanted,
@@ -116,7 +117,7 @@ def step(
         buffers = dict(state.buffers)
     else:
         if dense is None:
-            dense = _dense_outputs(problem, images, conventions)
+            dense = problem.dense_on(images, training=teacher_trains)
         passed = problem.student.forward(
             {**state.parameters, **sparse},
             state.buffers,
@@ -218,19 +219,6 @@ def _masked_weight(
     _, kept, r = masked(U, t, **given)
     M = problem.unit.expand(kept, W.shape)
     return equations.sparse_weight(W, M), M, r
-
-
-def _dense_outputs(problem: Problem, images: Array, conventions: Conventions) -> Arrays:
-    """Return f(X, W) of the dense network on this batch (convention 15)."""
-    network = problem.network
-    return problem.teacher.forward(
-        network.parameters,
-        network.buffers,
-        {network.graph.input: images},
-        training=conventions.teacher_batch_norm == "training",
-        keep=False,
-        cache=problem.teacher_cache,
-    ).outputs
 
 
 def _control_part(

@@ -330,7 +330,7 @@ class LearnedMethod(MethodBase):
         else:
             now = self.effective(problem, state.learned, weights, progress, generator)
         if dense is None:
-            dense = _dense_outputs(problem, images, conventions)
+            dense = problem.dense_on(images, training=conventions.teacher_batch_norm == "training")
         passed = problem.student.forward(
             {**state.parameters, **now.weights}, state.buffers,
             {problem.network.graph.input: images},
@@ -399,12 +399,3 @@ def _masked(weights: Arrays, masks: Mapping[str, NDArray[np.bool_]]) -> Effectiv
     rates = [1 - np.count_nonzero(mask) / mask.size for mask in masks.values()]
     sparse = {name: weights[name] * mask for name, mask in masks.items()}
     return Effective(sparse, np.array(rates), {})
-
-
-def _dense_outputs(problem: Problem, images: Array, conventions: Conventions) -> Arrays:
-    """Return the outputs of the dense network on this batch (convention 15)."""
-    network = problem.network
-    return problem.teacher.forward(
-        network.parameters, network.buffers, {network.graph.input: images},
-        training=conventions.teacher_batch_norm == "training", cache=problem.teacher_cache,
-    ).outputs  # fmt: skip

@@ -168,14 +168,11 @@ class ProbMask(LearnedMethod):
             {**state.parameters, **sparse}, state.buffers, source,
             training=conventions.student_batch_norm == "training", sparse=True,
         )  # fmt: skip
-        dense = problem.teacher.forward(
-            problem.network.parameters, problem.network.buffers, source,
-            training=conventions.teacher_batch_norm == "training", cache=problem.teacher_cache,
-        )  # fmt: skip
+        dense = problem.dense_on(images, training=conventions.teacher_batch_norm == "training")
         objective = make_objective(conventions)
         names = objective.outputs(problem.network.graph)
         loss, _ = objective.loss_and_gradients(
-            {n: dense.outputs[n] for n in names}, {n: passed.outputs[n] for n in names}
+            {n: dense[n] for n in names}, {n: passed.outputs[n] for n in names}
         )
         return float(loss)
 
