@@ -54,7 +54,7 @@ def test_foreign_newer_and_absent_files(run: Run, place: Place, tmp_path: Path) 
         (text, "not an HDF5 file"),
         (place.data, "not of the format"),
         (tmp_path / "absent.h5", "cannot read"),
-        (tmp_path / "absent.pth", "models import"),
+        (tmp_path / "absent.pth", "there is no file"),
         (tmp_path, "no network"),
     ):
         result = run("inspect", path)
