@@ -90,7 +90,8 @@ def sparsify(
     CIFAR, augmentation="crop-flip" does better (``Dataset.augmentation`` is a data set's own).
     keep_dense: layers, by name or pattern, that stay dense and do not count in the target.
     max_rates, rates: the highest or the fixed rate of a layer, by name or pattern.
-    granularity: "weight", or "filter" to prune all weights of an output together.
+    granularity: "weight", or "filter" to prune all weights of an output together, "RxC" for blocks
+    of R outputs by C inputs, or "N:M" to keep N of every M neighbouring inputs, at target 1 - N/M.
     cost: the quantity that the target is a share of, "weights" or "macs" (multiply-accumulates).
     If units differ in cost, the fewest that reach the target are pruned.
     engine: "numba" or "numpy"; the same seed gives the same bits on any number of threads.
