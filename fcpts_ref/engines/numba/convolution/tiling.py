@@ -36,6 +36,10 @@ class Tiling(NamedTuple):
     N_VECTORS: StaticSize
     LANES: StaticSize
 
+    def lanes_per_pixel(self, geometry: Geometry) -> float:
+        """Lanes of a plane's vectors for each of its pixels: 1 if none is left unused."""
+        return self.vectors * len(self.LANES) / max(1, geometry.height * geometry.width)
+
 
 class Epilogue(NamedTuple):
     """The end of a sum: clamp(sum + bias[k] (+ residual), bounds), see ``activation``.
