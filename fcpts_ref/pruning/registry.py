@@ -12,7 +12,10 @@ from fcpts_ref.graphs.network import Network
 from fcpts_ref.pruning.fcpts.method import DEFAULT_PROFILE, FCPTS, PROFILE_SETTINGS
 from fcpts_ref.pruning.learned.ltp import LearnedThreshold
 from fcpts_ref.pruning.learned.probmask import ProbMask
+from fcpts_ref.pruning.learned.rigl import RigL
 from fcpts_ref.pruning.learned.soft_threshold import SoftThreshold
+from fcpts_ref.pruning.learned.spartan import Spartan
+from fcpts_ref.pruning.learned.st3 import RescaledThreshold
 from fcpts_ref.pruning.method import Method, OnStep, Result, StepReport, ignore_step, run_method
 from fcpts_ref.pruning.one_shot import OneShot
 from fcpts_ref.pruning.pot.method import POT
@@ -28,6 +31,9 @@ METHODS: dict[str, type[Any]] = {
     "str": SoftThreshold,
     "probmask": ProbMask,
     "ltp": LearnedThreshold,
+    "st3": RescaledThreshold,
+    "rigl": RigL,
+    "spartan": Spartan,
 }
 """Every method by name; the command line, comparisons and reports are derived from this table."""
 
