@@ -183,7 +183,7 @@ class Replaced(Plain):
             self.sparse[name].retain_grad()
         return self.sparse, 0.0
 
-    def after(self, progress, parameters, optimiser):
+    def after(self, progress, parameters=None, optimiser=None):
         self.steps += 1
         share = 0.15 * (1 + np.cos(np.pi * progress / 0.75)) if progress < 0.75 else 0.0
         for name, mask in self.masks.items():

@@ -25,6 +25,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "paper": {"profile": "paper", "epochs": 2},
     "released": {"profile": "released", "epochs": 2},
     "extended": {"profile": "extended", "epochs": 2, "augmentation": "none"},
+    "dense gradients": {
+        "profile": "extended",
+        "epochs": 2,
+        "augmentation": "none",
+        "choices": {"pruned_weight_gradient": "dense", "pruned_weight_pull": 1e-3},
+    },
     "fixed rates": {"profile": "paper", "epochs": 2, "learn_rates": False},
 }
 NETWORK = make_network(small_resnet())

@@ -60,6 +60,7 @@ def search(arguments: argparse.Namespace) -> int:
         for cell in cells:
             check_unchanged(cell, out)
         missing = [cell for cell in cells if not is_complete(out / cell.folder)]
+        missing.sort(key=lambda cell: cell.job.seed)  # one seed of all settings, then the next
         failures, stopped = run_grid(missing, out, here, threads=arguments.threads)
         done = [cell for cell in cells if is_complete(out / cell.folder)]
         trials = [trial(cell, read_summary(out / cell.folder)) for cell in done]
