@@ -165,8 +165,8 @@ class Job:
     granularity: str = setting(
         "weight",
         "prune single weights (weight), all weights of a filter together (filter), blocks of R "
-        "outputs by C inputs (RxC, such as 4x4), or all but N of every M neighbouring inputs (N:M, "
-        "such as 2:4, with the rate 1 - N/M) (default: weight)",
+        "outputs by C inputs (RxC, such as 4x4), or so that N of every M neighbouring inputs stay "
+        "(N:M, such as 2:4, with the rate 1 - N/M) (default: weight)",
         metavar="weight|filter|RxC|N:M",
         group=PRUNING,
     )

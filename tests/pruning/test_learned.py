@@ -151,21 +151,21 @@ def test_caps_hold(name):
 
 def test_rigl_replaces_weights_at_fixed_rates():
     first = run("RigL", epochs=0)
-    result = run("RigL", epochs=4, share=0.5)
+    result = run("RigL", epochs=4, replaced=0.5)
     assert result.rates == first.rates
     changes = [
         np.count_nonzero(mask != first.network.masks[layer])
         for layer, mask in result.network.masks.items()
     ]
     assert sum(changes) > 0
-    still = run("RigL", epochs=4, share=0.0)
+    still = run("RigL", epochs=4, replaced=0.0)
     for layer, mask in still.network.masks.items():
         assert np.array_equal(mask, first.network.masks[layer])
 
 
 def test_weights_that_rigl_regrows_start_at_0():
     problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
-    method = make_method("rigl", **SHORT, every=3, share=0.5, tune=0.0)
+    method = make_method("rigl", **SHORT, every=3, replaced=0.5, tune=0.0)
     state, before = method.begin(problem), None
     generator = np.random.default_rng(0)
     state = method.advance(problem, state, generator, lambda report: None)  # three steps
@@ -204,7 +204,7 @@ def test_draws_depend_on_the_seed():
         ("ST-3", {"scale": "two"}, "scale"),
         ("ST-3", {"granularity": "1:3", "target": 2 / 3}, "granularity 'weight'"),
         ("RigL", {"every": 0}, "at least 1 step"),
-        ("RigL", {"share": 1.5}, "share from 0 to 1"),
+        ("RigL", {"replaced": 1.5}, "share from 0 to 1"),
         ("RigL", {"allocation": "best"}, "unknown allocation"),
         ("Spartan", {"sharpness": 0.5}, "from 1 on"),
         ("Spartan", {"sharpness": float("nan")}, "from 1 on"),

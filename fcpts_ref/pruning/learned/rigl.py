@@ -31,8 +31,8 @@ class RigL(LearnedMethod):
     """Settings of RigL (conventions RL-1 to RL-3 in docs/methods.md)."""
 
     description: ClassVar[str] = (
-        "fixed rates; now and then the smallest weights of a layer are replaced by those\n"
-        "with the largest gradients (RigL, Evci et al. 2020)"
+        "fixed rates; at intervals the smallest weights of a layer are replaced by\n"
+        "those with the largest gradients (RigL, Evci et al. 2020)"
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "rigl": {},
@@ -42,7 +42,7 @@ class RigL(LearnedMethod):
 
     allocation: str = setting("erk", "rates of the layers", choices=ALLOCATIONS)
     every: int = setting(20, "steps between two replacements")
-    share: float = setting(
+    replaced: float = setting(
         0.3, "share of a layer's kept weights that the first replacement exchanges", metavar="SHARE"
     )
 
@@ -53,10 +53,10 @@ class RigL(LearnedMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.every < 1 or not 0 <= self.share <= 1:
+        if self.every < 1 or not 0 <= self.replaced <= 1:
             raise InputError(
-                f"every is {self.every} and share {self.share}; expected at least 1 step, and a "
-                "share from 0 to 1"
+                f"every is {self.every} and replaced {self.replaced}; expected at least 1 step, "
+                "and a share from 0 to 1"
             )
 
     def start(self, problem: Problem) -> dict[str, Array]:
@@ -96,11 +96,11 @@ class RigL(LearnedMethod):
         learned = {**state.learned}
         for key, gradient in dlearned.items():
             learned[key] = learned[key] + gradient
-        if state.step % self.every or not drop_share(progress, self.share, STOP):
+        if state.step % self.every or not drop_share(progress, self.replaced, STOP):
             return learned, {}
         for name, mask in _masks(learned).items():
             weight, gradient = state.parameters[name], learned[f"{GRADIENT}{name}"]
-            share = drop_share(progress, self.share, STOP)
+            share = drop_share(progress, self.replaced, STOP)
             new = regrown_mask(weight, mask, gradient, share)
             learned[f"{MASK}{name}"] = new.astype(np.uint8)
             learned[f"{GRADIENT}{name}"] = np.zeros_like(gradient)
