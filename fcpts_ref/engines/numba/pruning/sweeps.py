@@ -38,8 +38,9 @@ def mask(W: Any, M: Any, sparse: Any, t: float, at_threshold: Any, strict: bool)
 
 
 @compiled
-def total(w: Any, sums: Any) -> Any:
-    """The sum, the least and the greatest; sums: PARALLEL_SUMS zeros."""
+def total(w: Any) -> Any:
+    """The sum, the least and the greatest."""
+    sums = np.zeros(PARALLEL_SUMS)
     low, high = w[0], w[0]
     whole = w.size // PARALLEL_SUMS * PARALLEL_SUMS
     for first in range(0, whole, PARALLEL_SUMS):
@@ -53,8 +54,9 @@ def total(w: Any, sums: Any) -> Any:
 
 
 @compiled
-def squares(w: Any, mean: Any, sums: Any) -> Any:
-    """The sum of the squared distances from the mean; sums: PARALLEL_SUMS zeros."""
+def squares(w: Any, mean: Any) -> Any:
+    """The sum of the squared distances from the mean."""
+    sums = np.zeros(PARALLEL_SUMS)
     whole = w.size // PARALLEL_SUMS * PARALLEL_SUMS
     for first in range(0, whole, PARALLEL_SUMS):
         for lane in range(PARALLEL_SUMS):
@@ -84,8 +86,9 @@ def _within(magnitude: Any, t: Any, width: float) -> Any:
 
 
 @compiled
-def threshold_gradient(W: Any, dW: Any, t: Any, width: float, sums: Any) -> Any:
-    """-0.5 * sum of dW * W where the surrogate is not 0; sums: PARALLEL_SUMS zeros."""
+def threshold_gradient(W: Any, dW: Any, t: Any, width: float) -> Any:
+    """-0.5 * sum of dW * W where the surrogate is not 0."""
+    sums = np.zeros(PARALLEL_SUMS)
     whole = W.size // PARALLEL_SUMS * PARALLEL_SUMS
     for first in range(0, whole, PARALLEL_SUMS):
         for lane in range(PARALLEL_SUMS):
