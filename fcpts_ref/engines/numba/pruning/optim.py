@@ -35,21 +35,43 @@ def sgd_step(
     Raises InputError for arrays of other shapes or types, and rates that are not finite numbers.
     """
     factor = gradient if mask is None else mask
-    arrays = check_alike(parameter=parameter, gradient=gradient, velocity=velocity, mask=factor)
-    settings: dict[str, Any] = {
-        "learning_rate": real_number(learning_rate, "learning_rate", "a finite number"),
-        "momentum": real_number(momentum, "momentum", "a finite number"),
-        "weight_decay": real_number(weight_decay, "weight_decay", "a finite number"),
-    }
-    dtype, shape = arrays[0].dtype, arrays[0].shape
-    if dtype.char not in "fd" or {array.dtype for array in arrays} != {dtype}:
-        masked = gradient if mask is None else gradient * mask
-        return specification.sgd_step(parameter, masked, velocity, nesterov=nesterov, **settings)
+    rates = tuple(
+        real_number(value, name, "a finite number")
+        for value, name in (
+            (learning_rate, "learning_rate"),
+            (momentum, "momentum"),
+            (weight_decay, "weight_decay"),
+        )
+    )
+    arrays = parameter, gradient, velocity, factor
+    if not _have_kernel(arrays):
+        check_alike(parameter=parameter, gradient=gradient, velocity=velocity, mask=factor)
+        return specification.sgd_step(
+            parameter,
+            gradient if mask is None else gradient * mask,
+            velocity,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+        )
+    dtype, shape = parameter.dtype, parameter.shape
     new, new_velocity = np.empty(shape, dtype), np.empty(shape, dtype)
     flat = tuple(array.reshape(-1) for array in (*arrays, new, new_velocity))
-    rates = map(dtype.type, settings.values())
-    sweep(_sgd, flat, (mask is not None, *rates, nesterov), piece=SWEEP_PIECE, threads=threads)
+    constants = (mask is not None, *map(dtype.type, rates), nesterov)
+    sweep(_sgd, flat, constants, piece=SWEEP_PIECE, threads=threads)
     return new, new_velocity
+
+
+def _have_kernel(arrays: tuple[Any, ...]) -> bool:
+    """Whether these are arrays of one shape and of one dtype that the kernel has."""
+    first = arrays[0]
+    for array in arrays:
+        if type(array) is not np.ndarray or array.shape != first.shape:
+            return False
+        if array.dtype != first.dtype or array.dtype.char not in "fd" or not array.dtype.isnative:
+            return False
+    return True
 
 
 @compiled
