@@ -59,8 +59,8 @@ def real_number(value: Any, name: str, expected: str) -> float:
 
     Raises InputError for anything else, booleans included.
     """
-    if type(value) is float and math.isfinite(value):
-        return value  # the common case
+    if type(value) in (float, np.float64) and math.isfinite(value):
+        return float(value)  # the common case
     number = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
     if isinstance(number, bool | np.bool_) or not isinstance(number, Real):
         raise InputError(f"{name} is of type {type(value).__name__}; expected {expected}")

@@ -41,7 +41,7 @@ class KeptList:
     """
 
     def __init__(self, taps: Taps, dtype: DTypeLike, scratch: Scratch | None = None) -> None:
-        self.taps, self.dtype = taps, dtype
+        self.taps, self.channels, self.dtype = taps, taps.channels, dtype
         self.scratch = Scratch() if scratch is None else scratch
         self.most = 0  # entries of a channel that there is room for
 
@@ -59,12 +59,12 @@ class KeptList:
         return kept
 
     def _take(self) -> KeptWeights:
-        taps, size = self.taps, (self.taps.channels, self.most + PADDING)
+        taps, size = self.taps, (self.channels, self.most + PADDING)
         return KeptWeights(
             self.scratch.take(size, taps.offsets.dtype, "offsets"),
             self.scratch.take(size, self.dtype, "values"),
             self.scratch.take(size, taps.columns.dtype, "positions"),
-            self.scratch.take((taps.channels,), np.int64, "counts"),
+            self.scratch.take((self.channels,), np.int64, "counts"),
         )
 
 

@@ -43,10 +43,11 @@ def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
     x = finite_array(points, "points").astype(np.float64, order="C")
     result = np.empty(x.size)
     sweeps.density(x.reshape(-1), w, h, result)
-    with np.errstate(over="ignore"):
+    if h * SINGLE_MAXIMUM >= 1:
+        return result.astype(w.dtype).reshape(x.shape)
+    with np.errstate(over="ignore"):  # 0.4 / h may be too large for the dtype
         result = result.astype(w.dtype)
-    if h * SINGLE_MAXIMUM < 1:  # 0.4 / h may be too large for the dtype
-        check_result(result, "the density", f"the bandwidth {h} is too small; use a larger one")
+    check_result(result, "the density", f"the bandwidth {h} is too small; use a larger one")
     return result.reshape(x.shape)
 
 
@@ -54,8 +55,9 @@ def spread(weight: ArrayLike, threads: int | None = None) -> float:
     """Return the unbiased standard deviation of one or more weights; 0 if all are equal."""
     w = _weight(weight).reshape(-1)
     found = sweep(sweeps.total, (w,), (), piece=SWEEP_PIECE, threads=threads)
-    mean = sum(one for one, _, _ in found) / w.size
-    if min(low for _, low, _ in found) == max(high for *_, high in found) and mean == mean:
+    sums, least, greatest = zip(*found, strict=True)
+    mean = sum(sums) / w.size
+    if min(least) == max(greatest) and mean == mean:
         return 0.0
     apart = sweep(sweeps.squares, (w,), (mean,), piece=SWEEP_PIECE, threads=threads)
     return math.sqrt(sum(apart) / (w.size - 1)) if w.size > 1 else math.nan
@@ -110,9 +112,10 @@ def masked_weight(
     flat = (W.reshape(-1), M.reshape(-1), sparse.reshape(-1))
     constants = (t, at_threshold, strict)
     found = sweep(sweeps.mask, flat, constants, piece=SWEEP_PIECE, threads=threads)
-    if not all(finite for _, finite in found):
+    pruned, finite = zip(*found, strict=True)
+    if not all(finite):
         raise InputError("weight holds NaN or infinity; expected finite numbers")
-    return sparse, M, sum(pruned for pruned, _ in found) / W.size
+    return sparse, M, sum(pruned) / W.size
 
 
 def threshold_gradient(

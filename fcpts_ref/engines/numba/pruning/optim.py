@@ -35,14 +35,9 @@ def sgd_step(
     Raises InputError for arrays of other shapes or types, and rates that are not finite numbers.
     """
     factor = gradient if mask is None else mask
-    rates = tuple(
-        real_number(value, name, "a finite number")
-        for value, name in (
-            (learning_rate, "learning_rate"),
-            (momentum, "momentum"),
-            (weight_decay, "weight_decay"),
-        )
-    )
+    rate = real_number(learning_rate, "learning_rate", "a finite number")
+    inertia = real_number(momentum, "momentum", "a finite number")
+    decay = real_number(weight_decay, "weight_decay", "a finite number")
     arrays = parameter, gradient, velocity, factor
     if not _have_kernel(arrays):
         check_alike(parameter=parameter, gradient=gradient, velocity=velocity, mask=factor)
@@ -50,15 +45,22 @@ def sgd_step(
             parameter,
             gradient if mask is None else gradient * mask,
             velocity,
-            learning_rate=learning_rate,
-            momentum=momentum,
-            weight_decay=weight_decay,
+            learning_rate=rate,
+            momentum=inertia,
+            weight_decay=decay,
             nesterov=nesterov,
         )
     dtype, shape = parameter.dtype, parameter.shape
     new, new_velocity = np.empty(shape, dtype), np.empty(shape, dtype)
-    flat = tuple(array.reshape(-1) for array in (*arrays, new, new_velocity))
-    constants = (mask is not None, *map(dtype.type, rates), nesterov)
+    w, g, v, m = (
+        parameter.reshape(-1),
+        gradient.reshape(-1),
+        velocity.reshape(-1),
+        factor.reshape(-1),
+    )
+    flat = w, g, v, m, new.reshape(-1), new_velocity.reshape(-1)
+    number = dtype.type
+    constants = mask is not None, number(rate), number(inertia), number(decay), nesterov
     sweep(_sgd, flat, constants, piece=SWEEP_PIECE, threads=threads)
     return new, new_velocity
 
