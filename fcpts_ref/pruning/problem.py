@@ -59,18 +59,18 @@ class Problem:
             sizes = unit_counts(self.network.graph, self.unit)
             object.__setattr__(self, "bounds", free_bounds(sizes))
 
-    @property
+    @cached_property
     def prunable(self) -> tuple[str, ...]:
         """The names of the weights to prune: all but those of layers that stay dense."""
         return tuple(name for name in self.network.graph.prunable if name in self.bounds)
 
-    @property
+    @cached_property
     def sizes(self) -> dict[str, int]:
         """The number of units of every weight in ``prunable``."""
         counts = unit_counts(self.network.graph, self.unit)
         return {name: counts[name] for name in self.prunable}
 
-    @property
+    @cached_property
     def narrow(self) -> bool:
         """Whether any layer is capped or fixed."""
         return dict(self.bounds) != free_bounds(self.sizes)
@@ -81,20 +81,22 @@ class Problem:
         costs = unit_costs(self.network.graph, self.unit, self.cost)
         return {name: costs[name] for name in self.prunable}
 
-    @property
+    @cached_property
     def costs(self) -> dict[str, float] | None:
         """``unit_costs``, or None if units are counted: if all cost the same, or the unit fixes the
         rate of every layer."""
         alike = len(set(self.unit_costs.values())) == 1 or self.unit.rate is not None
         return None if alike else self.unit_costs
 
-    @property
+    @cached_property
     def totals(self) -> Array:
         """The cost of each layer, (L,): N of Equation 3."""
         sizes, costs = self.sizes, self.unit_costs
-        return np.array([sizes[name] * costs[name] for name in self.prunable])
+        totals = np.array([sizes[name] * costs[name] for name in self.prunable])
+        totals.setflags(write=False)
+        return totals
 
-    @property
+    @cached_property
     def count(self) -> int | float:
         """The exact budget: the number of units to prune or, if ``costs`` differ, the cost."""
         if self.costs is None:

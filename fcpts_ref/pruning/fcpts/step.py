@@ -366,6 +366,8 @@ def _controlled(
     state: State, problem: Problem, conventions: Conventions, control: Control, learn_rates: bool
 ) -> State:
     """Move the thresholds onto the budget if the control, fixed rates or bounds require it."""
+    if learn_rates and control != "projection" and not problem.narrow:
+        return state
     weights = problem.magnitudes(state.parameters)
     t = thresholds_of(state.threshold_parameters, conventions)
     if not learn_rates:
@@ -373,10 +375,8 @@ def _controlled(
         t = np.array(thresholds_at(weights, rates, conventions.initial_threshold))
     elif control == "projection":
         t = projected(problem, weights, t)
-    elif problem.narrow:
-        t = clip_thresholds(weights, t, problem.bounds)
     else:
-        return state
+        t = clip_thresholds(weights, t, problem.bounds)
     return replace(state, threshold_parameters=parameter_of(t, conventions))
 
 

@@ -77,11 +77,16 @@ def make_epilogue(
     """The epilogue of a kernel that writes to target (N, K, PLANE)."""
     dtype = target.dtype
     return Epilogue(
-        np.zeros(target.shape[1], dtype) if bias is None else bias,
+        _zeros(target.shape[1], dtype) if bias is None else bias,
         residual is not None,
         target if residual is None else residual,
         _as_array(bounds, dtype),
     )
+
+
+@lru_cache
+def _zeros(size: int, dtype: DTypeLike) -> Array:
+    return np.zeros(size, dtype)
 
 
 @lru_cache
