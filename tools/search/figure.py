@@ -49,7 +49,7 @@ def histories(folder: Path, rate: float, seed: int) -> dict[str, Mapping[str, An
 
     Raises InputError if there are none.
     """
-    found = {}
+    found: dict[str, Mapping[str, Any]] = {}
     for path in sorted(folder.rglob(SUMMARY)):
         summary = read_summary(path.parent)
         job = summary.pinned.job
