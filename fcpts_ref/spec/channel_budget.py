@@ -52,13 +52,23 @@ def channel_cost_gradient(alpha: Array, costs: ChannelCosts) -> Array:
     return np.asarray((costs.pairs + costs.pairs.T) @ alpha + costs.single)
 
 
+def check_budget(costs: ChannelCosts, budget: float, lowest: Array) -> None:
+    """Raise InputError for a budget below F(lowest)."""
+    least = channel_cost(lowest, costs)
+    if not budget >= least:
+        raise InputError(
+            f"the budget is {budget:g}, {budget / costs.whole:.4f} of the dense network's cost, "
+            f"and one channel of every group costs {least / costs.whole:.4f}; use a lower target"
+        )
+
+
 def uniform_keep_ratio(costs: ChannelCosts, budget: float, lowest: Array) -> Array:
     """Return max(a, lowest) with the largest common a in [0, 1] that costs at most ``budget``.
 
     lowest: (G,), the least keep ratio of each group.
     Raises InputError for a budget below F(lowest).
     """
-    _check_budget(costs, budget, lowest)
+    check_budget(costs, budget, lowest)
     low, high = 0.0, 1.0
     if channel_cost(np.ones_like(lowest), costs) <= budget:
         return np.ones_like(lowest)
@@ -82,7 +92,7 @@ def project_keep_ratios(y: Array, costs: ChannelCosts, budget: float, lowest: Ar
     the Euclidean projection.
     Raises InputError for a budget below F(lowest), and for y that is not finite.
     """
-    _check_budget(costs, budget, lowest)
+    check_budget(costs, budget, lowest)
     if not np.isfinite(y).all():
         raise InputError(f"keep ratios are {y.tolist()}; expected finite numbers")
     clipped = np.clip(y, lowest, 1.0)
@@ -123,12 +133,3 @@ def _penalised(y: Array, costs: ChannelCosts, weight: float, lowest: Array, z: A
         if np.abs(z - before).max(initial=0) <= 1e-13:
             break
     return z
-
-
-def _check_budget(costs: ChannelCosts, budget: float, lowest: Array) -> None:
-    least = channel_cost(lowest, costs)
-    if not budget >= least:
-        raise InputError(
-            f"the budget is {budget:g}, {budget / costs.whole:.4f} of the dense network's cost, "
-            f"and one channel of every group costs {least / costs.whole:.4f}; use a lower target"
-        )
