@@ -9,6 +9,13 @@ import numpy as np
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
+from fcpts_ref.pruning.channels.baselines import (
+    MorphNet,
+    Slimming,
+    StructuredSparsity,
+    UniformChannels,
+)
+from fcpts_ref.pruning.channels.dsa import DSA
 from fcpts_ref.pruning.fcpts.method import DEFAULT_PROFILE, FCPTS, PROFILE_SETTINGS
 from fcpts_ref.pruning.learned.ltp import LearnedThreshold
 from fcpts_ref.pruning.learned.probmask import ProbMask
@@ -28,6 +35,11 @@ METHODS: dict[str, type[Any]] = {
     "str": SoftThreshold,
     "probmask": ProbMask,
     "ltp": LearnedThreshold,
+    "dsa": DSA,
+    "channels": UniformChannels,
+    "slimming": Slimming,
+    "ssl": StructuredSparsity,
+    "morphnet": MorphNet,
 }
 """Every method by name; the command line, comparisons and reports are derived from this table."""
 
@@ -75,6 +87,7 @@ def sparsify(
     rates: Mapping[str, float] | None = None,
     granularity: str = "weight",
     cost: str = "weights",
+    labels: Any = None,
     on_step: OnStep = ignore_step,
     **settings: Any,
 ) -> Result:
@@ -93,6 +106,7 @@ def sparsify(
     granularity: "weight", or "filter" to prune all weights of an output together.
     cost: the quantity that the target is a share of, "weights" or "macs" (multiply-accumulates).
     If units differ in cost, the fewest that reach the target are pruned.
+    labels: (n,) classes of the images, for methods that train with them ("dsa" and its baselines).
     engine: "numba" or "numpy"; the same seed gives the same bits on any number of threads.
     Raises InputError for bad input, in one line.
     """
@@ -107,6 +121,7 @@ def sparsify(
         selection=selection,
         granularity=granularity,
         cost=cost,
+        labels=labels,
     )
     return run_method(chosen, problem, np.random.default_rng(seed), on_step)
 
