@@ -86,7 +86,7 @@ def solve_log_threshold(
         return low
     if excess(high) >= 0:
         return high
-    return float(brentq(excess, low, high, xtol=1e-10 / steepness, rtol=1e-14))
+    return float(brentq(excess, low, high, xtol=1e-12 / max(steepness, 1.0), rtol=1e-15))
 
 
 def draw_mask(probabilities: Array, uniform: Array) -> NDArray[np.bool_]:

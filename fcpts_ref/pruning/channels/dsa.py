@@ -3,7 +3,7 @@
 Weights and keep ratios are updated in turn (first-order bilevel optimisation): the weights on
 training images under random masks, the ratios on held-out images.  The budget is imposed by the
 alternating direction method of multipliers: a copy z of the ratios lies on the budget, and a scaled
-dual u pulls both together (docs/methods.md has the choices DSA-1 to DSA-10).
+dual u pulls both together (docs/methods.md has the choices DSA-1 to DSA-12).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fcpts_ref.pruning.channels.space import Mask, Space, importances
 from fcpts_ref.pruning.channels.training import Batch, compute
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
-from fcpts_ref.spec.channel_budget import check_budget, project_keep_ratios
+from fcpts_ref.spec.channel_budget import channel_cost, check_budget, project_keep_ratios
 from fcpts_ref.spec.channel_pruning import (
     FLOOR,
     draw_mask,
@@ -30,6 +30,7 @@ from fcpts_ref.spec.channel_pruning import (
     keep_ratio_gradient,
     solve_log_threshold,
 )
+from fcpts_ref.spec.channel_regularisers import expand_ratios
 from fcpts_ref.spec.channel_selection import select_by_ratios
 
 Array = NDArray[Any]
@@ -54,9 +55,11 @@ class DSA(ChannelMethod):
     symbol: ClassVar[str] = "DSA"
 
     validation: float = setting(0.1, "share of the images, the last ones, that train the ratios")
-    interval: int = setting(4, "steps of the weights for each step of the ratios")
+    interval: int = setting(2, "steps of the weights for each step of the ratios")
     ratio_rate: float = setting(0.02, "learning rate of the ratios, whose gradient has size 1")
-    penalty: float = setting(1.0, "rho, the weight of the distance of the ratios from the budget")
+    penalty: float = setting(
+        1.0, "rho, the weight of the distance from the budget, that from the last ratios being 1"
+    )
     ramp: float = setting(
         0.5, "share of the search in which the budget falls from the whole cost to the target"
     )
@@ -158,11 +161,12 @@ class DSA(ChannelMethod):
         mean = 0.9 * state.learned["mean_gradient"] + 0.1 * dratios
         size = float(np.sqrt((mean * mean).mean()))
         direction = mean / size if size > 0 else mean
-        ratios, copy, dual = (state.learned[name] for name in ("ratios", "copy", "dual"))
-        lowest = lowest_ratios(space)
-        pull = direction + self.penalty * (ratios - copy + dual)
-        ratios = np.clip(ratios - self.ratio_rate * pull, lowest, 1.0)
-        budget = self._budget(space, progress)
+        lowest, budget = lowest_ratios(space), self._budget(space, progress)
+        ratios = followed_ratios(state.learned["ratios"], space, budget)
+        copy = followed_ratios(state.learned["copy"], space, budget)
+        dual, rho = state.learned["dual"], self.penalty
+        moved = ratios - self.ratio_rate * direction
+        ratios = np.clip((moved + rho * (copy - dual)) / (1 + rho), lowest, 1.0)
         copy = project_keep_ratios(ratios + dual, space.costs, budget, lowest)
         learned = {
             "ratios": ratios, "copy": copy, "dual": dual + ratios - copy, "mean_gradient": mean,
@@ -201,6 +205,13 @@ class DSA(ChannelMethod):
     ) -> Iterator[Batch]:
         while True:
             yield from self.batches(problem, rows, generator)
+
+
+def followed_ratios(ratios: Array, space: Space, budget: float) -> Array:
+    """Return ratios (G,) that follow a falling budget by one common factor."""
+    if channel_cost(ratios, space.costs) <= budget:
+        return ratios
+    return expand_ratios(ratios, space.costs, budget, 1 / lowest_ratios(space))
 
 
 def lowest_ratios(space: Space) -> Array:
