@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.cli.channels import show_groups
 from fcpts_ref.cli.sources import add_home_option, network_path
 from fcpts_ref.cli.tables import percent, table
 from fcpts_ref.data.preprocessing import stored_preprocessing
-from fcpts_ref.errors import printable
+from fcpts_ref.errors import InputError, printable
 from fcpts_ref.graphs.graph import macs
 from fcpts_ref.graphs.network import Network, global_rate, sparsity_rates
 from fcpts_ref.pruning.units import Unit, follows, make_unit
@@ -34,15 +35,27 @@ def add_parser(subparsers: Any) -> None:
         help="also say of each layer whether its zeros are whole units: filter, RxC or N:M",
     )
     add_home_option(parser)
+    parser.add_argument(
+        "--groups",
+        action="store_true",
+        help="show the channels that can only be removed together, as dsa removes them",
+    )
+    parser.add_argument(
+        "--plot", metavar="FOLDER", help="with --groups: draw them as groups.png and .svg"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the network, print its tables, and return the exit code."""
+    if arguments.plot is not None and not arguments.groups:
+        raise InputError("--plot draws the groups; give --groups too")
     unit = None if arguments.granularity is None else make_unit(arguments.granularity)
     path = network_path(arguments.file, arguments.home)
     network, provenance = read_network(path)
+    if arguments.groups:
+        return show_groups(network, as_json=arguments.json, plot=arguments.plot)
     size, dense = path.stat().st_size, dense_bytes(network)
     summary = describe(network, unit) | {
         "dense_bytes": dense,

@@ -35,7 +35,8 @@ class Problem:
     """The input of every method: the dense network, calibration images, target and engines.
 
     images: (n, C, H, W) in [0, 1], of the network's dtype, an array or a sequence that reads them
-    when it is indexed (``data.prepared``); there are no labels.
+    when it is indexed (``data.prepared``).  labels: theirs, (n,), for methods that train with them;
+    None if they are unknown.
     ``teacher`` runs the dense network, ``student`` the sparse one; ``make_engine`` makes an engine
     of the same kind for another graph; ``teacher_cache`` is for passes of the dense network.
     target: share of the cost of the layers in ``bounds``, the fewest and most units that each may
@@ -53,6 +54,7 @@ class Problem:
     unit: Unit = SINGLE_WEIGHTS
     cost: str = "weights"
     teacher_cache: WeightCache = field(default_factory=WeightCache, compare=False, repr=False)
+    labels: NDArray[np.integer[Any]] | None = None
 
     def __post_init__(self) -> None:
         if not self.bounds:
@@ -163,6 +165,7 @@ def make_problem(
     selection: Selection | None = None,
     granularity: str = "weight",
     cost: str = "weights",
+    labels: NDArray[np.integer[Any]] | None = None,
 ) -> Problem:
     """Return a checked problem.
 
@@ -170,7 +173,8 @@ def make_problem(
     granularity: the unit that is kept or pruned as a whole, such as "weight", "filter", "2:4" or
     "4x4" (``units.make_unit``).
     cost: the quantity that the target is a share of, "weights" or "macs" (multiply-accumulates).
-    Raises InputError for images, a target, a selection, granularity, cost or engine
+    labels: (n,) classes of the images, for methods that train with them.
+    Raises InputError for images, labels, a target, a selection, granularity, cost or engine
     that do not fit.
     """
     images = check_images(network.graph, images).astype(network.dtype, copy=False)
@@ -196,9 +200,25 @@ def make_problem(
         bounds,
         units,
         cost,
+        labels=None if labels is None else _checked_labels(labels, len(images), network.graph),
     )
     _check_target(problem)
     return problem
+
+
+def _checked_labels(labels: Any, n: int, graph: Graph) -> NDArray[np.integer[Any]]:
+    found = np.asarray(labels)
+    if found.shape != (n,) or found.dtype.kind not in "iu":
+        raise InputError(
+            f"labels have shape {found.shape} and dtype {found.dtype}; expected integers, one for "
+            f"each of {n} images"
+        )
+    if found.min() < 0 or found.max() >= graph.classes:
+        raise InputError(
+            f"labels run from {found.min()} to {found.max()}; expected the {graph.classes} classes "
+            f"of the network, 0 to {graph.classes - 1}"
+        )
+    return found
 
 
 def _fixed_target(target: float, unit: Unit) -> float:

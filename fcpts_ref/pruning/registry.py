@@ -9,6 +9,13 @@ import numpy as np
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
+from fcpts_ref.pruning.channels.baselines import (
+    MorphNet,
+    Slimming,
+    StructuredSparsity,
+    UniformChannels,
+)
+from fcpts_ref.pruning.channels.dsa import DSA
 from fcpts_ref.pruning.fcpts.method import DEFAULT_PROFILE, FCPTS, PROFILE_SETTINGS
 from fcpts_ref.pruning.learned.ltp import LearnedThreshold
 from fcpts_ref.pruning.learned.probmask import ProbMask
@@ -31,6 +38,11 @@ METHODS: dict[str, type[Any]] = {
     "str": SoftThreshold,
     "probmask": ProbMask,
     "ltp": LearnedThreshold,
+    "dsa": DSA,
+    "channels": UniformChannels,
+    "slimming": Slimming,
+    "ssl": StructuredSparsity,
+    "morphnet": MorphNet,
     "st3": RescaledThreshold,
     "rigl": RigL,
     "spartan": Spartan,
@@ -81,6 +93,7 @@ def sparsify(
     rates: Mapping[str, float] | None = None,
     granularity: str = "weight",
     cost: str = "weights",
+    labels: Any = None,
     on_step: OnStep = ignore_step,
     **settings: Any,
 ) -> Result:
@@ -100,6 +113,7 @@ def sparsify(
     of R outputs by C inputs, or "N:M" to keep N of every M neighbouring inputs, at target 1 - N/M.
     cost: the quantity that the target is a share of, "weights" or "macs" (multiply-accumulates).
     If units differ in cost, the fewest that reach the target are pruned.
+    labels: (n,) classes of the images, for methods that train with them ("dsa" and its baselines).
     engine: "numba" or "numpy"; the same seed gives the same bits on any number of threads.
     Raises InputError for bad input, in one line.
     """
@@ -114,6 +128,7 @@ def sparsify(
         selection=selection,
         granularity=granularity,
         cost=cost,
+        labels=labels,
     )
     return run_method(chosen, problem, np.random.default_rng(seed), on_step)
 
