@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,8 @@ def test_no_mat_file() -> None:
 
 
 def test_structures_within_structures_are_not_entered() -> None:
-    buffer, inner = io.BytesIO(), {"a": 1}
+    buffer = io.BytesIO()
+    inner: dict[str, Any] = {"a": 1}
     for _ in range(50):
         inner = {"a": inner}
     savemat(buffer, {"x": inner})
