@@ -18,6 +18,7 @@ from tools.vectors import (
     equation_cases,
     fcpts_cases,
     layer_cases,
+    learned_cases,
     method_cases,
     shape_cases,
     token_cases,
@@ -40,6 +41,7 @@ def make_groups() -> list[Group]:
         *shape_cases.make_groups(),
         *token_cases.make_groups(),
         *method_cases.make_groups(),
+        *learned_cases.make_groups(),
         *fcpts_cases.make_groups(),
     ]
 
