@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +56,7 @@ def test_no_mat_file() -> None:
 
 def test_structures_within_structures_are_not_entered() -> None:
     buffer = io.BytesIO()
-    inner: dict[str, Any] = {"a": 1}
+    inner: object = {"a": 1}
     for _ in range(50):
         inner = {"a": inner}
     savemat(buffer, {"x": inner})
