@@ -26,6 +26,16 @@ class Builder:
         attributes = {
             "first": {"in_channels": 3, "out_channels": C, "kernel": 3, "padding": 1},
             "convolution": {"in_channels": C, "out_channels": C, "kernel": 3, "padding": 1},
+            "depthwise": {
+                "in_channels": C,
+                "out_channels": C,
+                "kernel": 3,
+                "padding": 1,
+                "groups": C,
+            },
+            "grouped": {"in_channels": C, "out_channels": C, "kernel": 1, "groups": C // 2 or 1}
+            if C % 2 == 0
+            else {"in_channels": C, "out_channels": C, "kernel": 1},
             "strided": {"in_channels": C, "out_channels": C, "kernel": 3, "stride": 2},
             "pointwise": {"in_channels": C, "out_channels": C, "kernel": 1, "bias": True},
             "batch_norm": {"channels": C, "epsilon": EPSILON},
@@ -63,14 +73,17 @@ class Builder:
 
 
 @st.composite
-def graphs(draw) -> Graph:
-    """Two stages of random nodes, the second on images half as large."""
+def graphs(draw, operations: tuple[str, ...] = OPERATIONS, classes: int | None = None) -> Graph:
+    """Two stages of random nodes, the second on images half as large.
+
+    classes: of a linear layer at the end; None for the mean of the channels.
+    """
     builder = Builder(draw(st.sampled_from((3, 8))))
     value = builder.put("first", "images")
     every = [value]
     for stage in range(2):
         values = [value]
-        for operation in draw(st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=7)):
+        for operation in draw(st.lists(st.sampled_from(operations), min_size=1, max_size=7)):
             inputs = [draw(st.sampled_from(values[-3:]))]
             if operation == "add":
                 inputs.append(draw(st.sampled_from(values)))
@@ -81,7 +94,12 @@ def graphs(draw) -> Graph:
         value = builder.join_unread(values)
         if stage == 0:
             value = builder.put(draw(st.sampled_from(("subsample", "strided"))), value)
-    outputs = {"logits": builder.put("global_average_pool", value)}
+    value = builder.put("global_average_pool", value)
+    if classes is not None:
+        sizes = {"in_features": builder.channels, "out_features": classes}
+        builder.nodes.append(Node("linear", "linear", (value,), sizes))
+        return Graph("random", {"images": (3, 16, 16)}, tuple(builder.nodes), {"logits": "linear"})
+    outputs = {"logits": value}
     if draw(st.booleans()):
         outputs["extra"] = draw(st.sampled_from(every))
     return Graph("random", {"images": (3, 16, 16)}, tuple(builder.nodes), outputs)

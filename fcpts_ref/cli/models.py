@@ -9,6 +9,7 @@ from typing import Any
 
 from fcpts_ref.cli import onnx_models
 from fcpts_ref.cli.architectures import add_architectures_parser
+from fcpts_ref.cli.channels import add_removal_parser
 from fcpts_ref.cli.sources import add_arch_options, add_home_option, network_path, output_path
 from fcpts_ref.cli.stored import add_list
 from fcpts_ref.cli.tables import percent
@@ -30,6 +31,7 @@ examples:
   fcpts-ref models export resnet32-cifar10 resnet32.pt --extras masks.pt
   fcpts-ref models import mine.onnx --normalise 0.5/0.5
   fcpts-ref models export runs/NAME/network.h5 sparse.onnx --sparse
+  fcpts-ref models remove-channels runs/NAME small.h5
 
 Nothing in a file is ever executed, and PyTorch is not needed; ONNX needs the
 package onnx.
@@ -111,6 +113,7 @@ def add_parser(subparsers: Any) -> None:
     add_home_option(exporting)
     exporting.add_argument("--json", action="store_true", help="print the result as JSON")
     exporting.set_defaults(run=_export)
+    add_removal_parser(actions)
     add_architectures_parser(actions)
     add_list(actions, "networks", "models", _described)
 

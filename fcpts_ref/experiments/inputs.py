@@ -58,6 +58,7 @@ class Inputs:
     """A network and data that fit each other, and the calibration images (n, C, H, W).
 
     test: the images to evaluate on, None if there are none; labels: theirs, None if unknown.
+    calibration_labels: those of the calibration images, which only methods that say so read.
     """
 
     network: Network
@@ -66,6 +67,7 @@ class Inputs:
     test: PreparedImages | None = None
     labels: NDArray[np.int64] | None = None
     preprocessing: Preprocessing | None = None
+    calibration_labels: NDArray[np.int64] | None = None
 
 
 def find_inputs(
@@ -97,7 +99,9 @@ def find_inputs(
         if test is not None:
             test = readable(test, note)
             labels = None if labels is None else labels[test.chosen]
-    return Inputs(network, dataset, images, test, labels, sources.preprocessing)
+    known = dataset.train.labels
+    calibration_labels = None if known is None else known[images.chosen]
+    return Inputs(network, dataset, images, test, labels, sources.preprocessing, calibration_labels)
 
 
 def find_sources(job: Job) -> Sources:

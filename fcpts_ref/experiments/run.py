@@ -137,6 +137,7 @@ def _continue(
         selection=job.selection,
         granularity=job.granularity,
         cost=job.cost,
+        labels=inputs.calibration_labels,
     )
     with progress.steps(job.method) as show, _compiled_ahead(pinned, inputs, threads):
 

@@ -15,9 +15,11 @@ from fcpts_ref.graphs.graph import IMAGES, LOGITS, Graph, Node
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.oracle.small_network import fcpts_run, fcpts_step
 from fcpts_ref.pruning.fcpts.step import parameter_of, thresholds_at
-from fcpts_ref.spec import budget, equations, optim
+from fcpts_ref.spec import budget, channel_budget, channel_pruning, equations, optim
 from fcpts_ref.spec.allocation import allocate
 from fcpts_ref.spec.budget import mask_of_count, threshold_of_count
+from fcpts_ref.spec.channel_pruning import draw_mask, keep_probabilities, solve_log_threshold
+from fcpts_ref.spec.channel_regularisers import group_shrinkage, scale_penalty_gradient
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH, Conventions
 from fcpts_ref.spec.equations import (
     control_loss,
@@ -44,10 +46,13 @@ __all__ = [
     "control_loss_gradient",
     "control_threshold_gradient",
     "density",
+    "draw_mask",
     "fcpts_run",
     "fcpts_step",
+    "group_shrinkage",
     "histogram_density",
     "initial_thresholds",
+    "keep_probabilities",
     "mask",
     "mask_of_count",
     "mask_threshold_gradient",
@@ -58,6 +63,8 @@ __all__ = [
     "reconstruction_rate_gradient",
     "reconstruction_threshold_gradient",
     "run_schedule",
+    "scale_penalty_gradient",
+    "solve_log_threshold",
     "sparse_weight",
     "sparsity_rate",
     "sparsity_rate_integral",
@@ -193,6 +200,21 @@ def run_schedule(calibration_images: int, batch_size: int, epochs: int, warmup_e
 def schedule(steps: int, warmup: int) -> Any:
     """The factor on the learning rate at every step."""
     return np.array([optim.warmup_cosine(step, steps, warmup) for step in range(steps)])
+
+
+def keep_ratio_gradient(
+    importance: Any, ratio: float, steepness: float, floor: float, dmask: Any
+) -> float:
+    """The gradient of a keep ratio at the threshold that gives it."""
+    at = solve_log_threshold(importance, ratio, steepness, floor)
+    return channel_pruning.keep_ratio_gradient(importance, at, steepness, dmask)
+
+
+def channel_cost(alpha: Any, pairs: Any, single: Any, fixed: float) -> tuple[float, Any]:
+    """F(alpha) and its gradient."""
+    costs = channel_budget.ChannelCosts(pairs, single, fixed)
+    cost = channel_budget.channel_cost(alpha, costs)
+    return cost, channel_budget.channel_cost_gradient(alpha, costs)
 
 
 def __getattr__(operation: str) -> Callable[..., Any]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from tools.vectors import (
     activation_cases,
+    channel_cases,
     equation_cases,
     fcpts_cases,
     layer_cases,
@@ -41,6 +42,7 @@ def make_groups() -> list[Group]:
         *token_cases.make_groups(),
         *method_cases.make_groups(),
         *fcpts_cases.make_groups(),
+        *channel_cases.make_groups(),
     ]
 
 

@@ -1,0 +1,1 @@
+"""Methods that remove channels of whole groups: DSA and its baselines."""

@@ -1,0 +1,219 @@
+"""DSA: keep ratios of channel groups learned by gradients, on a budget (Ning et al., 2020).
+
+Weights and keep ratios are updated in turn (first-order bilevel optimisation): the weights on
+training images under random masks, the ratios on held-out images.  The budget is imposed by the
+alternating direction method of multipliers: a copy z of the ratios lies on the budget, and a scaled
+dual u pulls both together (docs/methods.md has the choices DSA-1 to DSA-12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.errors import InputError
+from fcpts_ref.pruning.channels.gates import gated, mask_gradients, with_masks
+from fcpts_ref.pruning.channels.method import ChannelMethod, State
+from fcpts_ref.pruning.channels.space import Mask, Space, importances
+from fcpts_ref.pruning.channels.training import Batch, compute
+from fcpts_ref.pruning.problem import Problem
+from fcpts_ref.pruning.settings import setting
+from fcpts_ref.spec.channel_budget import channel_cost, check_budget, project_keep_ratios
+from fcpts_ref.spec.channel_pruning import (
+    FLOOR,
+    draw_mask,
+    keep_probabilities,
+    keep_ratio_gradient,
+    solve_log_threshold,
+)
+from fcpts_ref.spec.channel_regularisers import expand_ratios
+from fcpts_ref.spec.channel_selection import select_by_ratios
+
+Array = NDArray[Any]
+MOST = 0.999
+"""The greatest keep ratio that masks are drawn with."""
+LEAST_BATCH = 2
+"""Images that batch norm needs for statistics of its own."""
+
+
+@dataclass(frozen=True)
+class DSA(ChannelMethod):
+    """Differentiable Sparsity Allocation."""
+
+    description: ClassVar[str] = (
+        "learn keep ratios of channel groups on a budget, remove the channels, and fine-tune\n"
+        "(DSA, Ning et al., 2020); --cost macs for a budget of multiplications"
+    )
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "dsa": {},
+        "dsa-no-labels": {"objective": "outputs"},
+    }
+    symbol: ClassVar[str] = "DSA"
+
+    validation: float = setting(0.1, "share of the images, the last ones, that train the ratios")
+    interval: int = setting(2, "steps of the weights for each step of the ratios")
+    ratio_rate: float = setting(0.02, "learning rate of the ratios, whose gradient has size 1")
+    penalty: float = setting(
+        1.0, "rho, the weight of the distance from the budget, that from the last ratios being 1"
+    )
+    ramp: float = setting(
+        0.5, "share of the search in which the budget falls from the whole cost to the target"
+    )
+    steepness: float = setting(2.0, "beta2 at the beginning of the search")
+    last_steepness: float = setting(30.0, "beta2 at its end; it grows geometrically")
+    importance: str = setting(
+        "scale",
+        "importance of channels: of batch norm's scales, or of filters",
+        choices=("scale", "filter"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive = (self.ratio_rate, self.penalty, self.steepness, self.last_steepness)
+        if not all(0 < number < np.inf for number in positive) or self.interval < 1:
+            raise InputError(
+                f"ratio_rate, penalty, steepness and last_steepness are {positive} and interval "
+                f"{self.interval}; expected finite numbers above 0"
+            )
+        if not (0 < self.validation < 1 and 0 <= self.ramp <= 1):
+            raise InputError(
+                f"validation is {self.validation} and ramp {self.ramp}; expected validation "
+                "between 0 and 1, both excluded, and ramp from 0 to 1"
+            )
+        if self.importance not in ("scale", "filter"):
+            raise InputError(f"importance is {self.importance!r}; expected 'scale' or 'filter'")
+
+    def start(self, problem: Problem, space: Space) -> dict[str, Array]:
+        """Return ratios 1, the copy on the budget, the dual, and the mean gradient, (G,) each."""
+        check_budget(space.costs, space.budget, lowest_ratios(space))
+        rows = len(problem.images)
+        if self.search_epochs and self.search_images(rows) < LEAST_BATCH:
+            raise InputError(
+                f"there are {rows} images, and {self._held_out(rows)} are held out; DSA needs at "
+                f"least {LEAST_BATCH} to train the weights, and {LEAST_BATCH} to train the ratios"
+            )
+        ones, zeros = np.ones(len(space.units)), np.zeros(len(space.units))
+        return {"ratios": ones, "copy": ones, "dual": zeros, "mean_gradient": zeros}
+
+    def search_epoch(
+        self, problem: Problem, space: Space, state: State, generator: np.random.Generator
+    ) -> Iterator[tuple[State, dict[str, Any]]]:
+        """Yield the states of an epoch: steps of the weights, and of the ratios in between."""
+        gates = [gated(space, group) for group in space.groups.groups]
+        rows = np.arange(len(problem.images))
+        train, held_out = np.split(rows, [self.search_images(len(rows))])
+        validation = self._forever(problem, held_out, generator)
+        per_epoch = self.steps_per_epoch(len(train))
+        for number, batch in enumerate(self.batches(problem, train, generator)):
+            step = state.epoch * per_epoch + number
+            progress = step / (self.search * per_epoch)
+            if number % self.interval == 0:
+                state = self._ratio_step(
+                    problem, space, state, gates, next(validation), progress, generator
+                )
+            masks, _ = self._draw(space, state, progress, generator)
+            rate = self.rate_at(step, self.search * per_epoch)
+            masked = with_masks(state.parameters, gates, masks)
+            found = compute(problem.student, space.graph, masked, state.buffers, batch)
+            gradients = with_masks(found.gradients, gates, masks)  # d(m P) = m dP
+            state = self.descended(problem, state, gradients, found.buffers, rate)
+            yield state, {"reconstruction_loss": found.loss}
+
+    def search_images(self, images: int) -> int:
+        """Return the number of images that train the weights in the search."""
+        return images - self._held_out(images)
+
+    def choose(self, problem: Problem, space: Space, state: State) -> list[Mask]:
+        """Return the most important units of every group, by its ratio on the budget."""
+        lowest = lowest_ratios(space)
+        wanted = state.learned["ratios"] + state.learned["dual"]
+        ratios = project_keep_ratios(wanted, space.costs, space.budget, lowest)
+        scores = [
+            importances(space, state.parameters, group, self.importance)[0]
+            for group in space.groups.groups
+        ]
+        return select_by_ratios(ratios, scores, space.costs, space.budget)
+
+    def _ratio_step(
+        self,
+        problem: Problem,
+        space: Space,
+        state: State,
+        gates: list[dict[str, Array]],
+        batch: Batch,
+        progress: float,
+        generator: np.random.Generator,
+    ) -> State:
+        """One step of the ratios on held-out images, of their copy and of the dual."""
+        masks, solved = self._draw(space, state, progress, generator)
+        masked = with_masks(state.parameters, gates, masks)
+        found = compute(problem.student, space.graph, masked, state.buffers, batch)
+        dmasks = mask_gradients(state.parameters, gates, found.gradients)
+        steepness = self._steepness(progress)
+        dratios = np.array(
+            [keep_ratio_gradient(b, t, steepness, dm)
+             for (b, t), dm in zip(solved, dmasks, strict=True)]
+        )  # fmt: skip
+        mean = 0.9 * state.learned["mean_gradient"] + 0.1 * dratios
+        size = float(np.sqrt((mean * mean).mean()))
+        direction = mean / size if size > 0 else mean
+        lowest, budget = lowest_ratios(space), self._budget(space, progress)
+        ratios = followed_ratios(state.learned["ratios"], space, budget)
+        copy = followed_ratios(state.learned["copy"], space, budget)
+        dual, rho = state.learned["dual"], self.penalty
+        moved = ratios - self.ratio_rate * direction
+        ratios = np.clip((moved + rho * (copy - dual)) / (1 + rho), lowest, 1.0)
+        copy = project_keep_ratios(ratios + dual, space.costs, budget, lowest)
+        learned = {
+            "ratios": ratios, "copy": copy, "dual": dual + ratios - copy, "mean_gradient": mean,
+        }  # fmt: skip
+        return replace(state, learned=learned)
+
+    def _draw(
+        self, space: Space, state: State, progress: float, generator: np.random.Generator
+    ) -> tuple[list[Array], list[tuple[Array, float]]]:
+        """Draw a mask for every group; return also importances and log thresholds."""
+        steepness = self._steepness(progress)
+        masks, solved = [], []
+        for group, ratio in zip(space.groups.groups, state.learned["ratios"], strict=True):
+            b = importances(space, state.parameters, group, self.importance)[0]
+            threshold = solve_log_threshold(b, min(float(ratio), MOST), steepness)
+            p = keep_probabilities(b, threshold, steepness)
+            mask = draw_mask(p, generator.random(group.units))
+            mask[p.argmax()] |= not mask.any()  # never a whole layer
+            masks.append(mask)
+            solved.append((b, threshold))
+        return masks, solved
+
+    def _steepness(self, progress: float) -> float:
+        return float(self.steepness * (self.last_steepness / self.steepness) ** progress)
+
+    def _budget(self, space: Space, progress: float) -> float:
+        """The budget of the copy, which falls linearly to the target."""
+        done = min(progress / self.ramp, 1.0) if self.ramp else 1.0
+        return space.costs.whole + done * (space.budget - space.costs.whole)
+
+    def _held_out(self, images: int) -> int:
+        return max(round(self.validation * images), LEAST_BATCH)
+
+    def _forever(
+        self, problem: Problem, rows: Array, generator: np.random.Generator
+    ) -> Iterator[Batch]:
+        while True:
+            yield from self.batches(problem, rows, generator)
+
+
+def followed_ratios(ratios: Array, space: Space, budget: float) -> Array:
+    """Return ratios (G,) that follow a falling budget by one common factor."""
+    if channel_cost(ratios, space.costs) <= budget:
+        return ratios
+    return expand_ratios(ratios, space.costs, budget, 1 / lowest_ratios(space))
+
+
+def lowest_ratios(space: Space) -> Array:
+    """Return the least keep ratio of each group, (G,): one unit, and above the floor of p."""
+    return np.minimum(np.maximum(1 / space.units, 2 * FLOOR), 1.0)
