@@ -59,6 +59,8 @@ def real_number(value: Any, name: str, expected: str) -> float:
 
     Raises InputError for anything else, booleans included.
     """
+    if type(value) in (float, np.float64) and math.isfinite(value):
+        return float(value)  # the common case
     number = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
     if isinstance(number, bool | np.bool_) or not isinstance(number, Real):
         raise InputError(f"{name} is of type {type(value).__name__}; expected {expected}")
@@ -92,12 +94,16 @@ def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
     raise InputError(f"{name} is {shown}; expected {' or '.join(map(repr, choices))}")
 
 
-def check_alike(**arrays: Any) -> None:
-    """Raise InputError unless the arrays, by their names, hold real numbers in one shape."""
-    shapes = {name: floating_array(array, name).shape for name, array in arrays.items()}
-    if len(set(shapes.values())) > 1:
-        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+def check_alike(**arrays: Any) -> list[Array]:
+    """Return the arrays as ``floating_array`` does, in the order of the arguments.
+
+    Raises InputError, with their names, unless they hold real numbers in one shape.
+    """
+    checked = [floating_array(array, name) for name, array in arrays.items()]
+    if len({array.shape for array in checked}) > 1:
+        listed = ", ".join(f"{n} {a.shape}" for n, a in zip(arrays, checked, strict=True))
         raise InputError(f"the shapes differ: {listed}; expected the same")
+    return checked
 
 
 def check_result(result: Any, name: str, reason: str) -> None:

@@ -6,6 +6,9 @@ import argparse
 import json
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fcpts_ref.cli.channels import show_groups
 from fcpts_ref.cli.sources import add_home_option, network_path
 from fcpts_ref.cli.tables import percent, table
@@ -13,6 +16,7 @@ from fcpts_ref.data.preprocessing import stored_preprocessing
 from fcpts_ref.errors import InputError, printable
 from fcpts_ref.graphs.graph import macs
 from fcpts_ref.graphs.network import Network, global_rate, sparsity_rates
+from fcpts_ref.pruning.units import Unit, follows, make_unit
 from fcpts_ref.storage.network_files import read_network
 from fcpts_ref.storage.sparse_arrays import dense_bytes
 
@@ -25,6 +29,11 @@ def add_parser(subparsers: Any) -> None:
         description="Show the architecture, and the shape and sparsity rate of every layer.",
     )
     parser.add_argument("file", metavar="FILE", help="a network's name, .h5 file or run folder")
+    parser.add_argument(
+        "--granularity",
+        metavar="NAME",
+        help="also say of each layer whether its zeros are whole units: filter, RxC or N:M",
+    )
     add_home_option(parser)
     parser.add_argument(
         "--groups",
@@ -42,12 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Read the network, print its tables, and return the exit code."""
     if arguments.plot is not None and not arguments.groups:
         raise InputError("--plot draws the groups; give --groups too")
+    unit = None if arguments.granularity is None else make_unit(arguments.granularity)
     path = network_path(arguments.file, arguments.home)
     network, provenance = read_network(path)
     if arguments.groups:
         return show_groups(network, as_json=arguments.json, plot=arguments.plot)
     size, dense = path.stat().st_size, dense_bytes(network)
-    summary = describe(network) | {
+    summary = describe(network, unit) | {
         "dense_bytes": dense,
         "stored_bytes": size,
         "provenance": provenance,
@@ -69,10 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
             f"{layer['weights']:,}",
             f"{layer['macs']:,}",
             percent(layer["rate"]),
+            *(("yes" if layer["whole_units"] else "no",) if unit else ()),
         )
         for layer in summary["layers"]
     ]
-    print(table(("layer", "shape", "weights", "MACs/image", "rate"), rows, left=2))
+    header = ("layer", "shape", "weights", "MACs/image", "rate", *((unit.name,) if unit else ()))
+    print(table(header, rows, left=2))
     if summary["normalisation"]:
         mean, std = (
             ", ".join(f"{number:.4g}" for number in summary["normalisation"][key])
@@ -89,9 +101,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def describe(network: Network) -> dict[str, Any]:
-    """Return the contents of the tables as plain data."""
+def describe(network: Network, unit: Unit | None = None) -> dict[str, Any]:
+    """Return the contents of the tables as plain data.
+
+    unit: also say of each layer whether its zeros are whole units.
+    """
     rates, costs = sparsity_rates(network), macs(network.graph)
+    whole = {} if unit is None else {n: follows(unit, _kept(network, n)) for n in network.sizes}
     return {
         "network": network.graph.name,
         "input_shape": list(network.graph.input_shape),
@@ -112,7 +128,13 @@ def describe(network: Network) -> dict[str, Any]:
                 "weights": size,
                 "macs": costs[name],
                 "rate": rates[name],
+                **({"whole_units": whole[name]} if whole else {}),
             }
             for name, size in network.sizes.items()
         ],
     }
+
+
+def _kept(network: Network, name: str) -> NDArray[np.bool_]:
+    """Return a layer's mask; of a network without masks, its weights that are not 0."""
+    return network.masks[name] if name in network.masks else network.parameters[name] != 0

@@ -85,6 +85,10 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add_method_options(parser)
 
 
+UNSAID = ("None", "{}")
+"""Defaults that help leaves out: the text says what an absent setting means."""
+
+
 def add_method_options(parser: argparse.ArgumentParser) -> None:
     """Add the settings of every method in a group; a shared one appears with the first method."""
     seen: set[str] = set()
@@ -105,9 +109,16 @@ def add_number_options(group: Any) -> None:
 
 
 def _also_of(name: str, method: str) -> str:
-    """Return a note on other methods with the setting, each with its own default."""
-    others = {m: method_settings(m) for m in METHODS if m != method}
-    notes = [f"{m} (default: {own[name].default})" for m, own in others.items() if name in own]
+    """Return a note on other methods with the setting, by their defaults."""
+    having: dict[str, list[str]] = {}
+    for other in METHODS:
+        own = method_settings(other)
+        if other != method and name in own:
+            having.setdefault(str(own[name].default), []).append(other)
+    notes = [
+        f"{', '.join(names)}{'' if default in UNSAID else f' (default: {default})'}"
+        for default, names in having.items()
+    ]
     return f"; also of {' and '.join(notes)}" if notes else ""
 
 

@@ -157,6 +157,8 @@ def run_tables(summary: Summary) -> str:
         f"calibration: {summary.pinned.calibration:,} of the training images, without labels\n"
         f"evaluation:  {_evaluation(summary)}"
     )
+    if summary.pinned.job.granularity != "weight":
+        heading += f"\nunits:       {summary.pinned.job.granularity}"
     if not summary.complete:
         heading += f"\nUNFINISHED:  {_progress_of(summary)}, which the tables show"
     if summary.left_out:

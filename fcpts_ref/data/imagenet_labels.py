@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import struct
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fcpts_ref.data.pictures import read_file
 from fcpts_ref.errors import InputError
+from fcpts_ref.storage.mat_file import read_structures
 
 MAX_BYTES = 64 << 20  # of a label file
-MAX_UNPACKED = 16 << 20  # of an element of meta.mat
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
 Label = str | int
@@ -96,34 +92,15 @@ def _devkit(path: Path, pictures: Sequence[Path]) -> list[Label]:
 
 def _read_meta(path: Path) -> dict[Any, str]:
     """Return the WordNet ids of meta.mat by ILSVRC2012_ID."""
-    from scipy.io import loadmat
-
-    content = read_file(path)
-    _check_unpacked(path, content)
-    stream: Any = io.BytesIO(content)
     try:
-        synsets = np.atleast_1d(loadmat(stream, squeeze_me=True)["synsets"])
-        return {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
-    except Exception as error:  # SciPy's reader raises whatever a damaged file leads to
+        synsets = read_structures(read_file(path))["synsets"]
+        return {int(row["ILSVRC2012_ID"][0]): str(row["WNID"]) for row in synsets}
+    except InputError as error:
+        raise InputError(f"{path.name} {error}; get the kit again") from error
+    except (KeyError, TypeError, IndexError, ValueError) as error:
         raise InputError(
             f"{path.name} does not hold synsets with ILSVRC2012_ID and WNID; get the kit again"
         ) from error
-
-
-def _check_unpacked(path: Path, content: bytes) -> None:
-    """Raise InputError for compressed elements that unpack to far more than meta.mat's."""
-    place = 128  # after the heading
-    while place + 8 <= len(content):
-        kind, size = struct.unpack_from("<II", content, place)
-        if kind == 15:  # compressed
-            unpacker = zlib.decompressobj()
-            try:
-                unpacker.decompress(content[place + 8 : place + 8 + size], MAX_UNPACKED)
-            except zlib.error as error:
-                raise InputError(f"{path.name} is damaged ({error}); get the kit again") from error
-            if unpacker.unconsumed_tail:
-                raise InputError(f"{path.name} unpacks to more than any official file: refused")
-        place += 8 + size
 
 
 LABEL_FILES: dict[str, Callable[[Path, Sequence[Path]], list[Label]]] = {

@@ -15,7 +15,7 @@ from fcpts_ref.pruning.method import Method
 from fcpts_ref.pruning.registry import METHODS, make_method
 from fcpts_ref.pruning.selection import Selection
 from fcpts_ref.pruning.settings import setting
-from fcpts_ref.pruning.units import UNITS
+from fcpts_ref.pruning.units import make_unit
 from fcpts_ref.spec.budget import budget
 from fcpts_ref.storage.json_files import as_json
 from fcpts_ref.storage.records import check_record, record_from_json
@@ -164,8 +164,10 @@ class Job:
     )
     granularity: str = setting(
         "weight",
-        "prune single weights, or all weights of a filter together (default: weight)",
-        choices=UNITS,
+        "prune single weights (weight), all weights of a filter together (filter), blocks of R "
+        "outputs by C inputs (RxC, such as 4x4), or so that N of every M neighbouring inputs stay "
+        "(N:M, such as 2:4, with the rate 1 - N/M) (default: weight)",
+        metavar="weight|filter|RxC|N:M",
         group=PRUNING,
     )
     cost: Literal["weights", "macs"] = setting(
@@ -230,6 +232,7 @@ class Job:
         if self.label is not None and not (self.label.strip() and self.label.isprintable()):
             raise InputError(f"label is {self.label!r}; expected one line of printable text")
         self.make_method()
+        make_unit(self.granularity)
         _ = self.selection
 
     @property

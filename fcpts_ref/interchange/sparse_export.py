@@ -22,7 +22,11 @@ PARTS = (".values", ".mask", ".shape")
 
 def shrink(name: str, array: Array, mask: NDArray[np.bool_]) -> dict[str, Array]:
     """Return the three arrays for an array that is 0 where its mask is False."""
-    parts = (array[mask], np.packbits(mask.ravel()), np.array(mask.shape, np.int64))
+    parts: tuple[Array, ...] = (
+        array[mask],
+        np.packbits(mask.ravel()),
+        np.array(mask.shape, np.int64),
+    )
     return {name + part: value for part, value in zip(PARTS, parts, strict=True)}
 
 

@@ -102,9 +102,8 @@ def compare(
     """Return the difference, without gradients of pruned weights if nothing uses them."""
     kind, _, item = name.partition("/")
     if kind == "dsparse_weight" and setting is not None and want.shape == got.shape:
-        c = setting.conventions
         kept = given.get(f"sparse_weight/{item}")
-        used = c.reconstruction_moves_thresholds or c.mask_gradient_reaches_weights
+        used = setting.conventions.uses_pruned_gradients
         if kept is not None and kept.shape == want.shape and not used:
             want, got = np.where(kept != 0, want, 0.0), np.where(kept != 0, got, 0.0)
     quantity = quantity_of(name)

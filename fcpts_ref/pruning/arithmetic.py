@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -76,20 +77,18 @@ def arithmetic(engine: str, threads: int | None = None) -> Arithmetic:
     """
     if engine == "numpy":
         return NUMPY
-    from fcpts_ref.engines.numba.jit.threads import limited
     from fcpts_ref.engines.numba.pruning import (  # compiles on import: only on demand
         equations,
         optim,
         projection,
     )
 
-    functions: tuple[Callable[..., Any], ...] = (
-        equations.masked_weight,
-        equations.threshold_gradient,
-        equations.spread,
+    return Arithmetic(
+        partial(equations.masked_weight, threads=threads),
+        partial(equations.threshold_gradient, threads=threads),
+        partial(equations.spread, threads=threads),
         equations.density,
         equations.histogram_density,
-        optim.sgd_step,
+        partial(optim.sgd_step, threads=threads),
         projection.projection_factor,
     )
-    return Arithmetic(*(limited(function, threads) for function in functions))

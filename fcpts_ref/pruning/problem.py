@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.checks import real_number
 from fcpts_ref.engines.base import Engine, WeightCache
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.predict import predict_outputs
@@ -24,6 +25,9 @@ from fcpts_ref.spec.bounds import Bounds, check_bounds, free_bounds
 from fcpts_ref.spec.budget import budget
 
 Array = NDArray[Any]
+
+TARGET_TOLERANCE = 5e-4
+"""How far a target may be from the rate that a unit fixes: 0.333 for 1/3."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +61,18 @@ class Problem:
             sizes = unit_counts(self.network.graph, self.unit)
             object.__setattr__(self, "bounds", free_bounds(sizes))
 
-    @property
+    @cached_property
     def prunable(self) -> tuple[str, ...]:
         """The names of the weights to prune: all but those of layers that stay dense."""
         return tuple(name for name in self.network.graph.prunable if name in self.bounds)
 
-    @property
+    @cached_property
     def sizes(self) -> dict[str, int]:
         """The number of units of every weight in ``prunable``."""
         counts = unit_counts(self.network.graph, self.unit)
         return {name: counts[name] for name in self.prunable}
 
-    @property
+    @cached_property
     def narrow(self) -> bool:
         """Whether any layer is capped or fixed."""
         return dict(self.bounds) != free_bounds(self.sizes)
@@ -79,18 +83,22 @@ class Problem:
         costs = unit_costs(self.network.graph, self.unit, self.cost)
         return {name: costs[name] for name in self.prunable}
 
-    @property
+    @cached_property
     def costs(self) -> dict[str, float] | None:
-        """``unit_costs``, or None if all units cost the same: then units are counted."""
-        return None if len(set(self.unit_costs.values())) == 1 else self.unit_costs
+        """``unit_costs``, or None if units are counted: if all cost the same, or the unit fixes the
+        rate of every layer."""
+        alike = len(set(self.unit_costs.values())) == 1 or self.unit.rate is not None
+        return None if alike else self.unit_costs
 
-    @property
+    @cached_property
     def totals(self) -> Array:
         """The cost of each layer, (L,): N of Equation 3."""
         sizes, costs = self.sizes, self.unit_costs
-        return np.array([sizes[name] * costs[name] for name in self.prunable])
+        totals = np.array([sizes[name] * costs[name] for name in self.prunable])
+        totals.setflags(write=False)
+        return totals
 
-    @property
+    @cached_property
     def count(self) -> int | float:
         """The exact budget: the number of units to prune or, if ``costs`` differ, the cost."""
         if self.costs is None:
@@ -98,8 +106,11 @@ class Problem:
         return self.target * float(self.totals.sum())
 
     def aiming(self, target: float) -> Problem:
-        """Return the problem at a lower target; lower bounds shrink in proportion."""
-        if target == self.target:
+        """Return the problem at a lower target; lower bounds shrink in proportion.
+
+        A unit that fixes the rate has no lower target.
+        """
+        if target == self.target or self.unit.rate is not None:
             return self
         share = target / self.target
         bounds = {name: (int(low * share), high) for name, (low, high) in self.bounds.items()}
@@ -159,7 +170,8 @@ def make_problem(
     """Return a checked problem.
 
     selection: layers that stay dense, and bounds on the rates of others.
-    granularity: the unit that is kept or pruned as a whole, "weight" or "filter" (``units.UNITS``).
+    granularity: the unit that is kept or pruned as a whole, such as "weight", "filter", "2:4" or
+    "4x4" (``units.make_unit``).
     cost: the quantity that the target is a share of, "weights" or "macs" (multiply-accumulates).
     labels: (n,) classes of the images, for methods that train with them.
     Raises InputError for images, labels, a target, a selection, granularity, cost or engine
@@ -172,6 +184,9 @@ def make_problem(
         )
     units = make_unit(granularity)
     bounds = (selection or Selection()).bounds(unit_counts(network.graph, units))
+    if units.rate is not None:
+        bounds = _fixed_bounds(network.graph, units, bounds)
+        target = _fixed_target(target, units)
     make = partial(make_engine, engine=engine, threads=threads)
     teacher, student = make(network.graph), make(network.graph)
     problem = Problem(
@@ -204,6 +219,42 @@ def _checked_labels(labels: Any, n: int, graph: Graph) -> NDArray[np.integer[Any
             f"of the network, 0 to {graph.classes - 1}"
         )
     return found
+
+
+def _fixed_target(target: float, unit: Unit) -> float:
+    """Return the rate of a unit that fixes it.  Raises InputError for another target."""
+    assert unit.rate is not None
+    if not abs(real_number(target, "target", "a sparsity rate") - unit.rate) < TARGET_TOLERANCE:
+        raise InputError(
+            f"target is {target}; granularity {unit.name} prunes {unit.rate:.4g} of every layer: "
+            f"use that target, or another granularity"
+        )
+    return unit.rate
+
+
+def _fixed_bounds(graph: Graph, unit: Unit, bounds: Bounds) -> dict[str, tuple[int, int]]:
+    """Return the bounds of the layers that a unit fits, at its rate.
+
+    Raises InputError if it fits none, or a layer's own rate or cap contradicts it.
+    """
+    assert unit.rate is not None
+    result, shapes = {}, graph.parameter_shapes
+    for name, (low, high) in bounds.items():
+        if not unit.fits(shapes[name]):
+            continue
+        count = round(unit.rate * unit.count(shapes[name]))
+        if not low <= count <= high:
+            raise InputError(
+                f"granularity {unit.name} prunes {unit.rate:.4g} of {name!r}, and its rate or cap "
+                "is another; omit it, or keep the layer dense"
+            )
+        result[name] = (count, count)
+    if not result:
+        raise InputError(
+            f"granularity {unit.name} fits no layer: their inputs do not divide into such groups; "
+            "use another one"
+        )
+    return result
 
 
 def _check_target(problem: Problem) -> None:

@@ -19,7 +19,10 @@ from fcpts_ref.pruning.channels.dsa import DSA
 from fcpts_ref.pruning.fcpts.method import DEFAULT_PROFILE, FCPTS, PROFILE_SETTINGS
 from fcpts_ref.pruning.learned.ltp import LearnedThreshold
 from fcpts_ref.pruning.learned.probmask import ProbMask
+from fcpts_ref.pruning.learned.rigl import RigL
 from fcpts_ref.pruning.learned.soft_threshold import SoftThreshold
+from fcpts_ref.pruning.learned.spartan import Spartan
+from fcpts_ref.pruning.learned.st3 import RescaledThreshold
 from fcpts_ref.pruning.method import Method, OnStep, Result, StepReport, ignore_step, run_method
 from fcpts_ref.pruning.one_shot import OneShot
 from fcpts_ref.pruning.pot.method import POT
@@ -40,6 +43,9 @@ METHODS: dict[str, type[Any]] = {
     "slimming": Slimming,
     "ssl": StructuredSparsity,
     "morphnet": MorphNet,
+    "st3": RescaledThreshold,
+    "rigl": RigL,
+    "spartan": Spartan,
 }
 """Every method by name; the command line, comparisons and reports are derived from this table."""
 
@@ -103,7 +109,8 @@ def sparsify(
     CIFAR, augmentation="crop-flip" does better (``Dataset.augmentation`` is a data set's own).
     keep_dense: layers, by name or pattern, that stay dense and do not count in the target.
     max_rates, rates: the highest or the fixed rate of a layer, by name or pattern.
-    granularity: "weight", or "filter" to prune all weights of an output together.
+    granularity: "weight", or "filter" to prune all weights of an output together, "RxC" for blocks
+    of R outputs by C inputs, or "N:M" to keep N of every M neighbouring inputs, at target 1 - N/M.
     cost: the quantity that the target is a share of, "weights" or "macs" (multiply-accumulates).
     If units differ in cost, the fewest that reach the target are pruned.
     labels: (n,) classes of the images, for methods that train with them ("dsa" and its baselines).

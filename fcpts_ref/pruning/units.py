@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Graph, macs
+from fcpts_ref.pruning.patterns import ROWS, Blocks, Pattern
+from fcpts_ref.spec.patterns import Layout, weight_matrix
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -23,7 +26,14 @@ class Unit(Protocol):
 
     @property
     def name(self) -> str:
-        """The name in ``UNITS``."""
+        """The name in the settings."""
+
+    @property
+    def rate(self) -> float | None:
+        """The rate of every layer, if the unit fixes it."""
+
+    def fits(self, shape: Shape) -> bool:
+        """Return whether a weight of this shape has such units; otherwise it stays dense."""
 
     def count(self, shape: Shape) -> int:
         """Return the number of units of a weight of this shape."""
@@ -43,6 +53,11 @@ class SingleWeights:
     """Every weight is a unit, as in the paper."""
 
     name: str = "weight"
+    rate: ClassVar[None] = None
+
+    def fits(self, shape: Shape) -> bool:
+        """Return True."""
+        return True
 
     def count(self, shape: Shape) -> int:
         """Return the number of weights."""
@@ -69,6 +84,11 @@ class Filters:
     """
 
     name: str = "filter"
+    rate: ClassVar[None] = None
+
+    def fits(self, shape: Shape) -> bool:
+        """Return True."""
+        return True
 
     def count(self, shape: Shape) -> int:
         """Return the number of outputs."""
@@ -91,14 +111,47 @@ class Filters:
 
 SINGLE_WEIGHTS = SingleWeights()
 UNITS: dict[str, Unit] = {unit.name: unit for unit in (SINGLE_WEIGHTS, Filters())}
-"""Units by their name in the settings."""
+"""Units by their name in the settings; ``make_unit`` also makes patterns and blocks."""
+
+PATTERN = re.compile(rf"([1-9]\d{{0,5}})([:x])([1-9]\d{{0,5}})({ROWS})?", re.ASCII)
 
 
 def make_unit(name: str) -> Unit:
-    """Return the unit of that name.  Raises InputError for an unknown one."""
-    if name not in UNITS:
-        raise InputError(f"granularity is {name!r}; expected one of {', '.join(UNITS)}")
-    return UNITS[name]
+    """Return the unit of that name: one of ``UNITS``, a pattern "N:M" or blocks "RxC".
+
+    A pattern or block ending in "-rows" has the layout "rows" of ``spec.patterns``.
+    Raises InputError for another name, and for patterns and blocks that are none.
+    """
+    if name in UNITS:
+        return UNITS[name]
+    found = PATTERN.fullmatch(name)
+    if found is None:
+        raise InputError(
+            f"granularity is {name!r}; expected one of {', '.join(UNITS)}, a pattern such as 2:4, "
+            "or blocks such as 4x4"
+        )
+    first, second = int(found[1]), int(found[3])
+    layout: Layout = "rows" if found[4] else "channels"
+    if found[2] == "x":
+        return Blocks(first, second, layout)
+    if first >= second:
+        raise InputError(
+            f"granularity {name} keeps {first} of every {second} weights; expected N:M with "
+            "N < M, such as 2:4"
+        )
+    return Pattern(first, second, layout)
+
+
+def follows(unit: Unit, mask: Mask) -> bool:
+    """Return whether a mask (True = kept) prunes whole units, or at least M - N of every M."""
+    if isinstance(unit, Pattern):
+        if not unit.fits(mask.shape):
+            return False
+        groups = weight_matrix(mask, unit.layout).reshape(-1, unit.M)
+        return bool((np.count_nonzero(groups, axis=1) <= unit.N).all())
+    kept = unit.total(mask.astype(np.int64))
+    size = mask.size // unit.count(mask.shape)
+    return bool(((kept == 0) | (kept == size)).all())
 
 
 def unit_counts(graph: Graph, unit: Unit) -> dict[str, int]:

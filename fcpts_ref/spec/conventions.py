@@ -20,6 +20,7 @@ from fcpts_ref.errors import InputError
 
 Tie = Literal["pruned", "half"]
 MaskGradient = Literal["clipped"]
+PrunedWeightGradient = Literal["none", "dense"]
 ThresholdParameter = Literal["threshold", "sigmoid"]
 Density = Literal["kernel", "histogram"]
 Bandwidth = Literal["absolute", "relative"]
@@ -48,6 +49,8 @@ class Conventions:
     mask_gradient: MaskGradient = "clipped"  # 2
     reconstruction_moves_thresholds: bool = True  # 3
     mask_gradient_reaches_weights: bool = False  # 4
+    pruned_weight_gradient: PrunedWeightGradient = "none"  # 4
+    pruned_weight_pull: float = 0.0  # 4
     temperature: float = 1.0  # 5
     reconstructs: Literal["logits", "features"] = "logits"  # 6
     feature_layers: str = ""  # 6: comma-separated names of layers; empty: every residual addition
@@ -91,6 +94,20 @@ class Conventions:
                     f"convention {name!r} is {value!r}; expected one of "
                     f"{', '.join(map(repr, allowed))}"
                 )
+        if self.pruned_weight_pull and self.pruned_weight_gradient == "none":
+            raise InputError(
+                f"convention 'pruned_weight_pull' is {self.pruned_weight_pull} and acts on the "
+                "gradient of pruned weights; choose pruned_weight_gradient='dense', or a pull of 0"
+            )
+
+    @property
+    def uses_pruned_gradients(self) -> bool:
+        """Whether anything depends on the sparse weight's gradient where weights are pruned."""
+        return (
+            self.reconstruction_moves_thresholds
+            or self.mask_gradient_reaches_weights
+            or self.pruned_weight_gradient == "dense"
+        )
 
     def with_choices(self, choices: Mapping[str, Any]) -> Conventions:
         """The same conventions with some fields replaced.
@@ -127,6 +144,7 @@ LEAST: dict[str, int] = {
     "control_weight": 0,
     "learning_rate": 0,
     "threshold_learning_rate": 0,
+    "pruned_weight_pull": 0,
     "momentum": 0,
     "weight_decay": 0,
     "warmup_epochs": 0,
@@ -178,8 +196,8 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
     ),
     OpenPoint(
         4,
-        ("mask_gradient_reaches_weights",),
-        "Does the mask's dependence on W feed back into dL/dW?",
+        ("mask_gradient_reaches_weights", "pruned_weight_gradient", "pruned_weight_pull"),
+        "Does the mask's dependence on W feed back into dL/dW, and has a pruned weight a gradient?",
         "not mentioned; no",
         "no: dL/dW = M * dL/dW_sparse",
     ),

@@ -42,6 +42,31 @@ def test_a_pruned_network_says_how_it_was_made(run: Run, place: Place, tmp_path:
     assert "made by fcpts-ref sparsify" in result.out
 
 
+def test_units_of_a_pruned_network(run: Run, place: Place, tmp_path: Path) -> None:
+    words = ("--method=one-shot", "--granularity=1:3", "--sparsity=0.6667", "--quiet")
+    result = run("sparsify", *place.options, *words, "--out", tmp_path / "r")
+    assert result.code == 0, result.err
+    assert "units:       1:3" in result.out
+    assert "left out:    conv1" in result.out  # one input channel
+    layers = run("inspect", tmp_path / "r", "--granularity=1:3", "--json").json["layers"]
+    for layer in layers:
+        divides = layer["shape"][1] % 3 == 0  # input channels; the others stay dense
+        assert layer["whole_units"] == divides
+        assert layer["rate"] == pytest.approx(2 / 3 if divides else 0)
+    shown = run("inspect", tmp_path / "r", "--granularity=filter").out
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    wrong = run("inspect", tmp_path / "r", "--granularity=3:1")
+    assert wrong.code == 2
+    assert one_line(wrong.err)
+
+
+def test_blocks_of_a_pruned_network(run: Run, place: Place, tmp_path: Path) -> None:
+    words = ("--method=one-shot", "--granularity=3x3", "--sparsity=0.5", "--quiet")
+    assert run("sparsify", *place.options, *words, "--out", tmp_path / "r").code == 0
+    layers = run("inspect", tmp_path / "r", "--granularity=3x3", "--json").json["layers"]
+    assert all(layer["whole_units"] for layer in layers)
+
+
 def test_foreign_newer_and_absent_files(run: Run, place: Place, tmp_path: Path) -> None:
     newer = tmp_path / "newer.h5"
     newer.write_bytes(place.network.read_bytes())

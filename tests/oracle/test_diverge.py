@@ -58,6 +58,7 @@ POINTS = [
     (1, {}, {"tie": "half"}, "mask/conv1.weight"),
     (3, {}, {"reconstruction_moves_thresholds": False}, "dthreshold"),
     (4, {}, {"mask_gradient_reaches_weights": True}, "dweight/conv1.weight"),
+    (4, {}, {"pruned_weight_gradient": "dense"}, "dweight/conv1.weight"),
     (5, {}, {"temperature": 4.0}, "reconstruction_loss"),
     (7, {}, {"threshold_parameter": "sigmoid"}, "inputs/threshold_parameters"),
     (8, {}, {"initial_allocation": "lamp"}, "initial_rates"),

@@ -128,6 +128,8 @@ def test_profiles(case, profile, control):
         {"density": "kernel", "bandwidth": "relative"},
         {"density": "histogram"},
         {"mask_gradient_reaches_weights": True},
+        {"pruned_weight_gradient": "dense"},
+        {"pruned_weight_gradient": "dense", "pruned_weight_pull": 0.3},
         {"reconstruction_moves_thresholds": True, "threshold_parameter": "sigmoid"},
         {"student_batch_norm": "evaluation", "teacher_batch_norm": "training"},
         {"nesterov": True, "control_weight": 3.0, "temperature": 2.0},

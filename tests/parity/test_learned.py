@@ -1,4 +1,4 @@
-"""Ten steps of STR, LTP and ProbMask against PyTorch autograd, float64, 1e-10 relative."""
+"""Ten steps of the learned methods against PyTorch autograd, float64, 1e-10 relative."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from small_networks import make_images, make_network, small_resnet
 
 from fcpts_ref.pruning.problem import make_problem
 from fcpts_ref.pruning.registry import make_method
+from fcpts_ref.spec.allocation import allocate
+from fcpts_ref.spec.budget import exact_masks, threshold_of_count
 from fcpts_ref.spec.optim import warmup_cosine
 from fcpts_ref.spec.probabilistic_masks import (
     cubic_density,
@@ -31,6 +33,11 @@ METHODS = {
     "LTP": ("ltp", {"threshold_learning_rate": 0.5}),
     "LTP (exact)": ("ltp", {"threshold_learning_rate": 0.5, "exact": True}),
     "ProbMask": ("probmask", {"score_learning_rate": 0.2, "start_score": 0.9}),
+    "ST-3": ("st3", {}),
+    "ST-3 (sigma)": ("st3", {"scale": "fan"}),
+    "RigL": ("rigl", {"every": 2}),
+    "Spartan": ("spartan", {}),
+    "Spartan (soft)": ("spartan", {"forward": "soft", "sharpness": 6.0}),
 }
 
 
@@ -49,7 +56,7 @@ class STR:
         soft = (w.sign() * torch.relu(w.abs() - t[i]) for i, w in enumerate(weights.values()))
         return dict(zip(weights, soft, strict=True)), 0.0
 
-    def after(self, progress):
+    def after(self, progress, parameters=None, optimiser=None):
         pass
 
     def learned(self):
@@ -77,7 +84,7 @@ class LTP:
             penalty = penalty + self.method.penalty / self.total * a.sum()
         return soft, penalty
 
-    def after(self, progress):
+    def after(self, progress, parameters=None, optimiser=None):
         self.tau.data.clamp_(min=0)
 
     def learned(self):
@@ -105,7 +112,7 @@ class Scores:
             soft[name] = w * torch.sigmoid((torch.logit(s) + noise) / hot)
         return soft, 0.0
 
-    def after(self, progress):
+    def after(self, progress, parameters=None, optimiser=None):
         kept = cubic_density(progress, 1 - round(TARGET * self.total) / self.total)
         projected = project_scores([s.detach().numpy() for s in self.s.values()], kept * self.total)
         for s, p in zip(self.s.values(), projected, strict=True):
@@ -115,7 +122,130 @@ class Scores:
         return self.s
 
 
-THEIRS: dict[str, Any] = {"str": STR, "ltp": LTP, "probmask": Scores}
+class Plain:
+    """No learned arrays: the weights alone decide."""
+
+    def __init__(self, method, weights, total):
+        self.method, self.total = method, total
+        self.optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1.0)
+
+    def after(self, progress, parameters=None, optimiser=None):
+        pass
+
+    def learned(self):
+        return {}
+
+    def kept(self, scores, share):
+        """The hard mask of the largest scores of all layers; share: of the target."""
+        flat = torch.cat([s.detach().abs().ravel() for s in scores.values()])
+        count = round(share * TARGET * self.total)
+        mask = torch.ones_like(flat)
+        mask[flat.argsort()[:count]] = 0
+        between = flat[flat.argsort()[count - 1 : count + 1]].mean() if count else 0.0
+        return mask, between
+
+
+class ST3(Plain):
+    """q = s sgn(w) (|w| - t)+ with the gradient of the identity."""
+
+    def effective(self, weights, progress, generator):
+        fan = self.method.scale == "fan"
+        roots = {n: sum(w.shape) ** 0.5 if fan else 1.0 for n, w in weights.items()}
+        x = min(max((progress - 0.03) / 0.47, 0.0), 1.0)
+        _, t = self.kept({n: w * roots[n] for n, w in weights.items()}, 1 - (1 - x) ** 3)
+        soft = {}
+        for name, w in weights.items():
+            v, own = w.detach(), t / roots[name]
+            kept = (v.abs() * (v.abs() > own)).flatten(1).sum(1) / v.abs().flatten(1).sum(1)
+            scale = (1.01 / (kept + 0.01)).reshape(-1, *[1] * (v.ndim - 1))
+            q = scale * v.sign() * torch.relu(v.abs() - own)
+            soft[name] = w + (q - v)
+        return soft, 0.0
+
+
+class Replaced(Plain):
+    """Masks of fixed rates; every second step the smallest weights are replaced."""
+
+    def __init__(self, method, weights, total):
+        super().__init__(method, weights, total)
+        arrays = {n: w.numpy().copy() for n, w in weights.items()}
+        rates = allocate("erk", arrays, TARGET, keep_largest=True).rates
+        thresholds = {n: threshold_of_count(w, round(rates[n] * w.size)) for n, w in arrays.items()}
+        exact = exact_masks(arrays, thresholds, round(TARGET * total))
+        self.masks = {n: torch.from_numpy(m) for n, m in exact.items()}
+        self.sums = {n: torch.zeros_like(w) for n, w in weights.items()}
+        self.steps = 0
+
+    def effective(self, weights, progress, generator):
+        self.weights, self.sparse = weights, {}
+        for name, w in weights.items():
+            self.sparse[name] = w * self.masks[name]
+            self.sparse[name].retain_grad()
+        return self.sparse, 0.0
+
+    def after(self, progress, parameters=None, optimiser=None):
+        self.steps += 1
+        share = 0.15 * (1 + np.cos(np.pi * progress / 0.75)) if progress < 0.75 else 0.0
+        for name, mask in self.masks.items():
+            self.sums[name] += self.sparse[name].grad
+            w, g = parameters[name].detach(), self.sums[name]
+            if self.steps % 2 == 0 and share:
+                count = min(int(share * mask.sum()), int((~mask).sum()))
+                new = mask.clone()
+                order = torch.where(mask, w.abs(), torch.inf).ravel().argsort()
+                new.ravel()[order[:count]] = False
+                order = torch.where(mask, -1.0, g.abs()).ravel().argsort(descending=True)
+                new.ravel()[order[:count]] = True
+                self.masks[name] = new
+                self.sums[name] = torch.zeros_like(g)
+            with torch.no_grad():
+                parameters[name].mul_(self.masks[name])
+                optimiser.state[parameters[name]]["momentum_buffer"].mul_(self.masks[name])
+
+    def learned(self):
+        sums = {f"gradient/{n}": g for n, g in self.sums.items()}
+        return sums | {f"mask/{n}": m.double() for n, m in self.masks.items()}
+
+
+class SoftTopK(Plain):
+    """sigmoid(b v + mu): mu by bisection, its gradient by one differentiable Newton step."""
+
+    def effective(self, weights, progress, generator):
+        b = 1 + (self.method.sharpness - 1) * progress
+        flat = torch.cat([w.abs().ravel() for w in weights.values()])
+        z = b * flat / flat.detach().mean()
+        share = min(progress / 0.2, 1.0)
+        hard, _ = self.kept(weights, share)
+        k = hard.sum()
+        if k == len(flat):
+            soft = torch.ones_like(z)
+        else:
+            low, high = -z.detach().max() - 50, -z.detach().min() + 50
+            for _ in range(200):
+                mu = (low + high) / 2
+                low, high = (low, mu) if torch.sigmoid(z.detach() + mu).sum() > k else (mu, high)
+            m = torch.sigmoid(z + mu)
+            slope = (m * (1 - m)).sum().detach()
+            soft = torch.sigmoid(z + mu - (m.sum() - k) / slope)
+        used = soft if self.method.forward == "soft" else hard
+        sparse, start = {}, 0
+        for name, w in weights.items():
+            part = slice(start, start + w.numel())
+            start += w.numel()
+            smooth = w * soft[part].reshape(w.shape)
+            value = (w * used[part].reshape(w.shape)).detach()
+            sparse[name] = smooth + (value - smooth).detach()
+        return sparse, 0.0
+
+
+THEIRS: dict[str, Any] = {
+    "str": STR,
+    "ltp": LTP,
+    "probmask": Scores,
+    "st3": ST3,
+    "rigl": Replaced,
+    "spartan": SoftTopK,
+}
 
 
 def run_theirs(kind, method, problem):
@@ -150,7 +280,7 @@ def run_theirs(kind, method, problem):
             for one in (optimiser, rule.optimiser):
                 one.step()
             step += 1
-            rule.after(step / STEPS)
+            rule.after(step / STEPS, parameters, optimiser)
     return parameters, rule.learned()
 
 

@@ -122,12 +122,15 @@ class Run:
         t, x = self.thresholds, torch.from_numpy(images)
         with torch.no_grad():
             dense = self.teacher(x)
-        sparse, rates = {}, []
+        sparse, rates, masks = {}, [], {}
         for i, name in enumerate(self.names):
             w = self.weights[name]
             ti = t[i] if c.reconstruction_moves_thresholds and self.learn_rates else t[i].detach()
             mask = Mask.apply(w, ti, c.tie == "half", c.mask_gradient_reaches_weights)
             sparse[name] = w * mask
+            masks[name] = mask.detach()
+            if c.pruned_weight_gradient == "dense":  # as if the mask were constant 1
+                sparse[name] = sparse[name] + (1 - mask).detach() * (w - w.detach())
             rates.append(Rate.apply(t[i], w.detach(), c.strict_rate, self.density(i, samples)))
         logits = torch.func.functional_call(self.student, sparse, (x,))
         T = c.temperature
@@ -145,6 +148,8 @@ class Run:
             control = excess.abs()
         steered = self.control == "loss" and self.learn_rates
         loss = reconstruction + (c.control_weight * control if steered else 0.0)
+        pulls = (((1 - M) * self.weights[n] ** 2).sum() for n, M in masks.items())
+        loss = loss + c.pruned_weight_pull / 2 * sum(pulls)
         self.history.append(
             {
                 "reconstruction_loss": reconstruction.item(),

@@ -67,6 +67,7 @@ def assert_exact(result, target, network=NETWORK):
         {"density": "histogram"},
         {"threshold_parameter": "threshold"},
         {"mask_gradient_reaches_weights": True},
+        {"pruned_weight_gradient": "dense", "pruned_weight_pull": 0.1},
         {"student_batch_norm": "evaluation"},
         {"nesterov": True, "control_weight": 2.0},
     ],

@@ -1,4 +1,4 @@
-"""STR, LTP and ProbMask as methods: budgets, engines, resuming, bad input."""
+"""The learned methods: budgets, engines, resuming, bad input."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fcpts_ref.graphs.network import global_rate
 from fcpts_ref.pruning.method import run_method
 from fcpts_ref.pruning.problem import make_problem
 from fcpts_ref.pruning.registry import make_method
+from fcpts_ref.spec.rescaled_threshold import rescaled_soft_threshold
 from fcpts_ref.spec.soft_threshold import soft_threshold
 
 GRAPH = small_resnet()
@@ -25,6 +26,12 @@ METHODS = {
     "LTP": ("ltp", {}),
     "LTP (exact)": ("ltp", {"exact": True, "tune": 0.0}),
     "ProbMask": ("probmask", {"draws": 2}),
+    "ST-3": ("st3", {}),
+    "ST-3 (sigma)": ("st3", {"scale": "fan", "tune": 0.0}),
+    "RigL": ("rigl", {"every": 1}),
+    "RigL (LAMP)": ("rigl", {"every": 2, "allocation": "lamp", "tune": 0.0}),
+    "Spartan": ("spartan", {}),
+    "Spartan (soft)": ("spartan", {"forward": "soft", "tune": 0.0}),
     "ProbMask (top)": ("probmask", {"draws": 0, "start_score": 0.0, "tune": 0.0}),
 }
 SHORT = {"epochs": 2, "batch_size": 4}
@@ -121,6 +128,64 @@ def test_probmask_lowers_the_expected_number_to_the_budget():
     assert rates[-1] == pytest.approx(0.8, abs=0.01)
 
 
+@pytest.mark.parametrize("name", ["ST-3", "Spartan"])
+def test_the_rate_rises_to_the_target(name):
+    rates = run(name, epochs=8, tune=0.0).history["global_rate"]
+    assert rates[0] == 0
+    assert (np.diff(rates) >= 0).all()
+    assert rates[-1] == pytest.approx(round(0.8 * SIZE) / SIZE)
+
+
+@pytest.mark.parametrize("name", ["ST-3", "ST-3 (sigma)", "RigL", "Spartan", "Spartan (soft)"])
+def test_caps_hold(name):
+    result = run(name, max_rates={"layer3.*": 0.6}, rates={"linear": 0.5}, target=0.6)
+    sizes = {layer: mask.size for layer, mask in result.network.masks.items()}
+    for layer in sizes:
+        if layer.startswith("layer3"):
+            assert result.rates[layer] <= round(0.6 * sizes[layer]) / sizes[layer] + 1e-12
+    assert (
+        result.rates["linear.weight"]
+        == round(0.5 * sizes["linear.weight"]) / sizes["linear.weight"]
+    )
+
+
+def test_rigl_replaces_weights_at_fixed_rates():
+    first = run("RigL", epochs=0)
+    result = run("RigL", epochs=4, replaced=0.5)
+    assert result.rates == first.rates
+    changes = [
+        np.count_nonzero(mask != first.network.masks[layer])
+        for layer, mask in result.network.masks.items()
+    ]
+    assert sum(changes) > 0
+    still = run("RigL", epochs=4, replaced=0.0)
+    for layer, mask in still.network.masks.items():
+        assert np.array_equal(mask, first.network.masks[layer])
+
+
+def test_weights_that_rigl_regrows_start_at_0():
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    method = make_method("rigl", **SHORT, every=3, replaced=0.5, tune=0.0)
+    state, before = method.begin(problem), None
+    generator = np.random.default_rng(0)
+    state = method.advance(problem, state, generator, lambda report: None)  # three steps
+    before = method.begin(problem).learned
+    for layer in problem.prunable:
+        new = state.learned[f"mask/{layer}"] > before[f"mask/{layer}"]
+        pruned = state.learned[f"mask/{layer}"] == 0
+        assert (state.parameters[layer][new | pruned] == 0).all()
+        assert (state.velocities[layer][new | pruned] == 0).all()
+
+
+def test_finished_st3_holds_rescaled_weights():
+    result = run("ST-3", epochs=0)
+    for layer, mask in result.network.masks.items():
+        w = NETWORK.parameters[layer]
+        t = np.abs(w[~mask]).max(initial=0)
+        want = np.where(mask, rescaled_soft_threshold(w, t), 0)
+        assert_same_bits(result.network.parameters[layer], want)
+
+
 def test_draws_depend_on_the_seed():
     one, other = (run("ProbMask", seed=seed).network.masks for seed in (0, 1))
     assert any((one[layer] != other[layer]).any() for layer in one)
@@ -136,6 +201,14 @@ def test_draws_depend_on_the_seed():
         ("ProbMask", {"draws": -1}, "draws"),
         ("ProbMask", {"start_score": 1.5}, "start_score"),
         ("ProbMask", {"tune": 2.0}, "tune"),
+        ("ST-3", {"scale": "two"}, "scale"),
+        ("ST-3", {"granularity": "1:3", "target": 2 / 3}, "granularity 'weight'"),
+        ("RigL", {"every": 0}, "at least 1 step"),
+        ("RigL", {"replaced": 1.5}, "share from 0 to 1"),
+        ("RigL", {"allocation": "best"}, "unknown allocation"),
+        ("Spartan", {"sharpness": 0.5}, "from 1 on"),
+        ("Spartan", {"sharpness": float("nan")}, "from 1 on"),
+        ("Spartan", {"forward": "medium"}, "'hard' or 'soft'"),
         ("STR", {"granularity": "filter", "target": 0.5}, "granularity 'weight'"),
         ("LTP", {"cost": "macs"}, "cost 'weights'"),
         ("STR", {"target": 1.0}, "target|rate"),

@@ -53,9 +53,10 @@ def arrays_of(state):
         {},
         {"reconstructs": "features", "feature_layers": "FIRST"},
         {"mask_gradient_reaches_weights": True},
+        {"pruned_weight_gradient": "dense", "pruned_weight_pull": 0.1},
         {"reconstruction_moves_thresholds": False},
     ],
-    ids=["kl", "features", "all gradients", "kept gradients"],
+    ids=["kl", "features", "all gradients", "dense gradients", "kept gradients"],
 )
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
 def test_the_same_up_to_rounding(engine, name, choices, dtype, tolerance):

@@ -86,6 +86,13 @@ def test_numbers_out_of_range(name):
     PAPER.with_choices({name: type(getattr(PAPER, name))(LEAST[name])})
 
 
+def test_a_pull_needs_the_gradient_that_it_adds_to():
+    with pytest.raises(InputError, match="choose pruned_weight_gradient='dense'"):
+        PAPER.with_choices({"pruned_weight_pull": 1e-4})
+    choices = {"pruned_weight_gradient": "dense", "pruned_weight_pull": 1e-4}
+    assert PAPER.with_choices(choices).uses_pruned_gradients
+
+
 @pytest.mark.parametrize("name", CHOICES)
 def test_unknown_choices(name):
     assert name in NAMES

@@ -25,6 +25,7 @@ from fcpts_ref.pruning.fcpts.method import FCPTS
 from fcpts_ref.resources import resource_path
 from fcpts_ref.storage.json_files import as_json
 from fcpts_ref.storage.network_files import graph_to_json, write_arrays, write_network
+from tools.fuzz.foreign_seeds import foreign_seeds
 
 CORPUS = Path(__file__).parent / "corpus"
 """Committed inputs: those that once failed, in a folder for each target."""
@@ -97,6 +98,7 @@ def seeds() -> dict[str, list[bytes]]:
             json.dumps(graph_to_json(network.graph)).encode(),
         ],
         "toml": [b'networks = ["a"]\nrates = [0.5]\n[method.m]\npreset = "fcpts"\nepochs = 1\n'],
+        **foreign_seeds(network),
     }
 
 

@@ -10,14 +10,18 @@ from pathlib import Path
 
 from fcpts_ref.data.archive import read_archive
 from fcpts_ref.data.cifar_pickle import read_cifar_pickle
+from fcpts_ref.data.csv_file import read_csv
 from fcpts_ref.data.dataset import read_dataset
+from fcpts_ref.data.imagenet_labels import TRUTH, read_labels
 from fcpts_ref.data.npz import read_npz
+from fcpts_ref.data.pictures import decode
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.grid import cells_of, grid_of
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.pinned import PinnedJob
 from fcpts_ref.experiments.summary import Summary
 from fcpts_ref.interchange.importing import read_checkpoint
+from fcpts_ref.interchange.onnx.importing import import_onnx
 from fcpts_ref.oracle.trace_file import read_trace
 from fcpts_ref.oracle.vectors import FORMAT, load_cases
 from fcpts_ref.storage.json_files import read_json
@@ -104,6 +108,21 @@ def _vectors_hdf5(content: bytes, folder: Path) -> object:
     return _vectors(json.dumps({**group, "cases": [case]}).encode(), folder)
 
 
+def _picture_list(content: bytes, folder: Path) -> object:
+    """Read a CSV file of pictures, one of which exists."""
+    (folder / "x.png").write_bytes(b"")
+    return _reader(read_csv, "x.csv")(content, folder)
+
+
+def _meta_mat(content: bytes, folder: Path) -> object:
+    """Read the labels of ImageNet's development kit, whose classes are in a MATLAB file."""
+    kit = folder / "data"
+    kit.mkdir(exist_ok=True)
+    (kit / TRUTH).write_text("1\n2\n")
+    (kit / "meta.mat").write_bytes(content)
+    return read_labels(folder, [Path("a.JPEG"), Path("b.JPEG")])
+
+
 TARGETS: dict[str, Target] = {
     "network": _reader(read_network, "x.h5"),
     "dataset": _reader(read_dataset, "x.h5"),
@@ -120,5 +139,9 @@ TARGETS: dict[str, Target] = {
     "safetensors": _reader(read_checkpoint, "x.safetensors"),
     "json": _reader(_records, "x.json"),
     "toml": _reader(lambda path: cells_of(grid_of(read_toml(path))), "x.toml"),
+    "onnx": _reader(import_onnx, "x.onnx"),
+    "picture": _reader(decode, "x.png"),
+    "picture-list": _picture_list,
+    "meta-mat": _meta_mat,
 }
 """By name."""

@@ -102,6 +102,25 @@ ROW_TILE_VECTORS: Annotated[
     int,
     Tuned("vectors", "sums of a row-packed kernel; registers hold two such tiles", CONVOLUTION),
 ] = 8 if MANY else 4
+FLAT_LANES: Annotated[
+    float,
+    Tuned(
+        "lanes per pixel",
+        "most with which a dense kernel reads whole planes, beyond it panels are packed",
+        LAYERS,
+    ),
+] = 1.1
+DIRECT_GRADIENT_COLUMNS: Annotated[
+    int,
+    Tuned(
+        "weights of an output channel",
+        "most of them whose dense gradient is taken from whole planes",
+        LAYERS,
+    ),
+] = 160
+DIRECT_GRADIENT_BYTES: Annotated[
+    int, Tuned("bytes", "largest source of an image for it", LAYERS)
+] = 655360
 GRADIENT_TILE_WEIGHTS: Annotated[
     int,
     Tuned("weights", "kept weights whose gradients are summed at the same time", CONVOLUTION),

@@ -99,7 +99,8 @@ def translate(
     translator = Translator(
         Drafts(inputs), batch, opset_of(model), Budget(limit), {**constants, **values}
     )
-    translator.run(sorted_nodes(graph, {*constants, *values}, reader.read), OPERATORS)
+    nodes = sorted_nodes(graph, {*constants, *values}, reader.read, opset_of(model))
+    translator.run(nodes, OPERATORS)
     names = output_names(graph, translator.values)
     outputs = _outputs(graph, translator, names)
     join_parts(translator.drafts, set(outputs.values()))

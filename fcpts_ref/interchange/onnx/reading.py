@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from fcpts_ref.errors import InputError, shown
 from fcpts_ref.interchange.foreign import describe_file
 from fcpts_ref.interchange.onnx.library import onnx_library
+from fcpts_ref.interchange.onnx.schema import check_by_schema
+from fcpts_ref.interchange.onnx.texts import check_texts
 from fcpts_ref.storage.files import check_regular_file, describe_failure
 
 Array = NDArray[Any]
@@ -87,6 +89,7 @@ def _read(path: Path) -> bytes:
 
 
 def _check_model(model: Any) -> None:
+    check_texts(model)
     if not model.HasField("graph") or not model.graph.node:
         raise InputError("it has no graph with nodes; expected an ONNX model")
     opset_of(model)
@@ -113,13 +116,18 @@ def opset_of(model: Any) -> int:
     return version
 
 
-def sorted_nodes(graph: Any, known: Iterable[str], read: Callable[[Any], Array]) -> list[OnnxNode]:
+def sorted_nodes(
+    graph: Any, known: Iterable[str], read: Callable[[Any], Array], opset: int
+) -> list[OnnxNode]:
     """Return the nodes that the outputs depend on, each after those whose values it reads.
 
     known: the names of inputs and initialisers.  read: makes an array of a TensorProto.
     Raises InputError for a cycle, a value that nothing makes, a value made twice, control flow,
-    operators of other domains and quantised ones.
+    operators of other domains and quantised ones, and nodes that ONNX's definitions do not admit.
     """
+    for proto in graph.node:
+        if proto.domain in DOMAINS:
+            check_by_schema(proto, opset)
     nodes = [_node(index, proto, read) for index, proto in enumerate(graph.node)]
     maker: dict[str, OnnxNode] = {}
     known = set(known)

@@ -29,6 +29,7 @@ from fcpts_ref.spec.bounds import bounded_thresholds, clip_thresholds
 from fcpts_ref.spec.budget import threshold_of_count
 from fcpts_ref.spec.conventions import SIGMOID_FLOOR, Conventions
 from fcpts_ref.spec.optim import sgd_move
+from fcpts_ref.spec.regrowth import straight_through_gradient
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -98,8 +99,7 @@ def step(
         if M[name] is not mask:
             masked = equations.sparse_weight(W[name], M[name])
         sparse[name] = see(f"sparse_weight/{name}", masked)
-    every = conventions.reconstruction_moves_thresholds or conventions.mask_gradient_reaches_weights
-    wanted: WeightGradient = "all" if every else "kept"
+    wanted: WeightGradient = "all" if conventions.uses_pruned_gradients else "kept"
     objective = make_objective(conventions)
     teacher_trains = conventions.teacher_batch_norm == "training"
     divided = micro_batch is not None and micro_batch < len(images)
@@ -302,10 +302,14 @@ def _weight_gradients(
     conventions: Conventions,
     see: Observe,
 ) -> Iterator[tuple[str, Array]]:
-    """Yield dL/dW = M * dL/dW_sparse, plus the gradient through the mask if convention 4 asks."""
+    """Yield dL/dW = M * dL/dW_sparse, or what convention 4 asks for instead or in addition."""
     for i, name in enumerate(names):
         dsparse = see(f"dsparse_weight/{name}", gradients[name])
-        dW = dsparse * M[name]
+        if conventions.pruned_weight_gradient == "dense":
+            pull = conventions.pruned_weight_pull
+            dW = straight_through_gradient(W[name], M[name], dsparse, pull)
+        else:
+            dW = dsparse * M[name]
         if conventions.mask_gradient_reaches_weights:  # dM/dW = -sgn(w) dM/dt
             dM_dt = equations.mask_threshold_gradient(W[name], t[i])
             dW = dW - dsparse * W[name] * dM_dt * np.sign(W[name])
@@ -362,6 +366,8 @@ def _controlled(
     state: State, problem: Problem, conventions: Conventions, control: Control, learn_rates: bool
 ) -> State:
     """Move the thresholds onto the budget if the control, fixed rates or bounds require it."""
+    if learn_rates and control != "projection" and not problem.narrow:
+        return state
     weights = problem.magnitudes(state.parameters)
     t = thresholds_of(state.threshold_parameters, conventions)
     if not learn_rates:
@@ -369,10 +375,8 @@ def _controlled(
         t = np.array(thresholds_at(weights, rates, conventions.initial_threshold))
     elif control == "projection":
         t = projected(problem, weights, t)
-    elif problem.narrow:
-        t = clip_thresholds(weights, t, problem.bounds)
     else:
-        return state
+        t = clip_thresholds(weights, t, problem.bounds)
     return replace(state, threshold_parameters=parameter_of(t, conventions))
 
 

@@ -1,1 +1,1 @@
-"""Methods that learn a threshold or a score for weights by gradient descent: STR, LTP, ProbMask."""
+"""Methods that learn masks by gradient descent: STR, LTP, ProbMask, ST-3, RigL, Spartan."""

@@ -180,6 +180,10 @@ class LearnedMethod(MethodBase):
         """Return whether the masks can be fixed before the share of the steps that is planned."""
         return False
 
+    def settled(self, problem: Problem, state: State) -> State:
+        """Return the state after a step, with parameters as its learned arrays require."""
+        return state
+
     def hardened(self, weight: Array, mask: NDArray[np.bool_]) -> Array:
         """Return the weight of the finished network; pruned weights are set to 0 afterwards."""
         return weight
@@ -375,7 +379,8 @@ class LearnedMethod(MethodBase):
             "rates": now.rates,
             "learning_rate_factor": factor,
         }
-        return replace(new, learned=learned, moments=moments), record
+        new = replace(new, learned=learned, moments=moments)
+        return new if masks else self.settled(problem, new), record
 
 
 KEPT = "kept/"

@@ -83,7 +83,8 @@ class POT(MethodBase):
     """
 
     description: ClassVar[str] = (
-        "fix the masks, then tune layer by layer to reproduce the outputs of the\ndense layers"
+        "fix the masks, then tune layer by layer to reproduce the outputs of the dense\n"
+        "layers (POT, Lazarevich et al. 2021)"
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "pot-l2norm": {"allocation": "l2norm"},

@@ -108,6 +108,33 @@ def with_function() -> Any:
     return proto
 
 
+def with_setting(**settings: Any) -> Any:
+    return model([node("MaxPool", ["x"], "y", **settings)])
+
+
+def resized(*, policy: str = "stretch", scale: float = 2, size: int = 0) -> Any:
+    settings = {"keep_aspect_ratio_policy": policy} if size else {}
+    scales = np.array([1, 1, scale, scale], F)
+    return model(
+        [
+            node(
+                "Resize",
+                ["x", "", "" if size else "scales", *["sizes"][: bool(size)]],
+                "y",
+                **settings,
+            )
+        ],
+        {"scales": scales, "sizes": np.array([1, 3, size, size])},
+        opset=18,
+    )
+
+
+def not_text() -> Any:
+    """A model with a name that is not UTF-8, which protobuf hands over as bytes."""
+    content = linear_model().SerializeToString().replace(b"fc.weight", b"fc.w\xff\xfeght")
+    return type("Raw", (), {"SerializeToString": lambda self: content})()
+
+
 FLAT = node("Flatten", ["x"], "f")
 BAD: dict[str, tuple[Any, str]] = {
     "a cycle": (
@@ -167,7 +194,7 @@ BAD: dict[str, tuple[Any, str]] = {
         r"com.microsoft.FusedConv 'n' is not supported; supported are A",
     ),
     "an unknown operator": (
-        lambda: model([node("LSTM", ["x"], "y", hidden_size=3)]),
+        lambda: model([node("LSTM", ["x", "x", "x"], "y", hidden_size=3)]),
         r"LSTM 'y' \(hidden_size=3\) is not supported; supported are .*Conv",
     ),
     "an unknown setting": (
@@ -183,6 +210,28 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "the batch mixed": (
         lambda: model([node("Reshape", ["x", "s"], "y")], {"s": np.array([-1, 1])}), "mixes|batch",
+    ),
+    "a name that is no text": (not_text, "is not text in UTF-8"),
+    "a setting of another type": (
+        lambda: with_setting(kernel_shape=[2, 2], ceil_mode="1"),
+        "'ceil_mode' of the type STRING; expected INT",
+    ),
+    "a required setting missing": (lambda: with_setting(), "lacks the setting 'kernel_shape'"),
+    "too few inputs": (
+        lambda: model([node("Gemm", ["x"], "y")]), "Gemm 'y' has 1 inputs; expected 2 to 3",
+    ),
+    "an input left out": (
+        lambda: model([node("Gemm", ["x", ""], "y")]), "Gemm 'y' has no input 'B'",
+    ),
+    "infinite scales": (lambda: resized(scale=np.inf), "expected numbers from 0 to"),
+    "an unknown rule of resizing": (
+        lambda: resized(policy="other", size=3), "keep_aspect_ratio_policy is 'other'",
+    ),
+    "a norm's weight with too many axes": (
+        lambda: model(
+            [node("LayerNormalization", ["x", "w"], "y")], {"w": np.ones((1, 2, 8), F)}
+        ),
+        "weight or bias of shape",
     ),
 }  # fmt: skip
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.engines.numba.convolution.dense import dense_correlation, pack_weights
+from fcpts_ref.engines.numba.convolution.direct import FlatVectors, direct_correlation, flat_vectors
 from fcpts_ref.engines.numba.convolution.kept_weights import KeptList, KeptWeights
-from fcpts_ref.engines.numba.convolution.panels import make_pixels
+from fcpts_ref.engines.numba.convolution.panels import Pixels, make_pixels
 from fcpts_ref.engines.numba.convolution.row_plan import RowCorrelation, row_form
 from fcpts_ref.engines.numba.convolution.sparse import masked_correlation
 from fcpts_ref.engines.numba.convolution.taps import Scheme, Taps
@@ -21,7 +22,7 @@ from fcpts_ref.engines.numba.convolution.winograd.plan import (
 )
 from fcpts_ref.engines.numba.memory.layout import Geometry, Scratch
 from fcpts_ref.engines.numba.pointwise.partial_sums import plane_sums
-from fcpts_ref.engines.numba.tuning import TILE_ROWS
+from fcpts_ref.engines.numba.tuning import FLAT_LANES, TILE_ROWS
 
 Array = NDArray[Any]
 
@@ -56,7 +57,13 @@ class Correlation:
         self.pixels = geometry.height * geometry.width
         self.scratch, blocks = scratch, -(-taps.rows // TILE_ROWS)
         self.packed = len(taps.offsets), blocks, taps.offsets.shape[1], TILE_ROWS  # shape
-        self.panels = make_pixels(geometry, images, len(taps.offsets) * blocks, dtype)
+        units = len(taps.offsets) * blocks
+        self.flat: FlatVectors | None = None
+        self.panels: Pixels | None = None
+        if self.tiling.lanes_per_pixel(geometry) <= FLAT_LANES:
+            self.flat = flat_vectors(self.tiling, images, units)
+        else:
+            self.panels = make_pixels(geometry, images, units, dtype)
         form = row_form(scheme, geometry, images, dtype)
         memory = scratch if backward else None
         self.rows = RowCorrelation(scheme, form, dtype, backward, memory) if form else None
@@ -82,10 +89,11 @@ class Correlation:
             return
         weights = self.scratch.take(self.packed, weight.dtype, "weights")
         pack_weights(weight.reshape(-1), self.taps, weights)
-        dense_correlation(
-            source, target, weights, self.taps.offsets.reshape(-1), self.taps.counts,
-            self.taps.rows, self.panels, epilogue,
-        )  # fmt: skip
+        offsets, counts, rows = self.taps.offsets.reshape(-1), self.taps.counts, self.taps.rows
+        if self.flat is not None:
+            direct_correlation(source, target, weights, offsets, counts, rows, self.flat, epilogue)
+        else:
+            dense_correlation(source, target, weights, offsets, counts, rows, self.panels, epilogue)
         if sums is not None:
             plane_sums(target, self.tiling.mask, self.pixels, sums)
 

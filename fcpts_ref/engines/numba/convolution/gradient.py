@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.engines.numba.convolution.correlation import Correlation
 from fcpts_ref.engines.numba.convolution.dense_gradient import DenseGradient
+from fcpts_ref.engines.numba.convolution.direct_gradient import DirectGradient
 from fcpts_ref.engines.numba.convolution.kept_weights import KeptWeights
 from fcpts_ref.engines.numba.convolution.row_plan import RowGradient
 from fcpts_ref.engines.numba.convolution.sparse import add_chunks, masked_weight_gradient
@@ -18,6 +19,9 @@ from fcpts_ref.engines.numba.convolution.winograd.plan import WinogradGradient, 
 from fcpts_ref.engines.numba.memory.layout import Scratch
 from fcpts_ref.engines.numba.simd.types import static_size
 from fcpts_ref.engines.numba.tuning import (
+    DIRECT_GRADIENT_BYTES,
+    DIRECT_GRADIENT_COLUMNS,
+    FLAT_LANES,
     GRADIENT_CACHE_BYTES,
     GRADIENT_TILE_WEIGHTS,
     KEPT_GRADIENT_PARTS,
@@ -50,11 +54,18 @@ class WeightGradient:
         self.by_rows = RowGradient(forward.rows) if forward.rows else None
         self.tiling = flat_tiling(target, dtype)
         self.kept_tiling = self.tiling._replace(N_VECTORS=static_size(GRADIENT_TILE_WEIGHTS))
-        self.by_panels: DenseGradient | None = None
-        if self.blocked and not self.winograd:
-            self.by_panels = DenseGradient(taps, target, images, dtype, scratch)
         itemsize = np.dtype(dtype).itemsize
         channels = scheme.weight_shape[1] * len(taps.offsets) * scheme.components
+        direct = (
+            self.tiling.lanes_per_pixel(target) <= FLAT_LANES
+            and taps.offsets.shape[1] <= DIRECT_GRADIENT_COLUMNS
+            and itemsize * channels * source.plane <= DIRECT_GRADIENT_BYTES
+        )
+        self.by_pixels: DirectGradient | DenseGradient | None = None
+        if self.blocked and not self.winograd and direct:
+            self.by_pixels = DirectGradient(taps, self.tiling, images, scratch)
+        elif self.blocked and not self.winograd:
+            self.by_pixels = DenseGradient(taps, target, images, dtype, scratch)
         image_bytes = itemsize * (taps.channels * target.plane + channels * source.plane)
         self.kept_chunk = max(1, GRADIENT_CACHE_BYTES // image_bytes)
 
@@ -73,8 +84,8 @@ class WeightGradient:
         if self.winograd is not None:
             self.winograd.run(dy, source, dweight, self.scratch)
             return
-        assert self.by_panels is not None, "few output channels go by the list of their weights"
-        self.by_panels.run(dy, source, dweight)
+        assert self.by_pixels is not None, "few output channels go by the list of their weights"
+        self.by_pixels.run(dy, source, dweight)
 
     def masked(self, kept: KeptWeights, dy: Array, source: Array, dweight: Array) -> None:
         """The listed weights; zero elsewhere."""

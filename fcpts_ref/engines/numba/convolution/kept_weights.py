@@ -41,44 +41,39 @@ class KeptList:
     """
 
     def __init__(self, taps: Taps, dtype: DTypeLike, scratch: Scratch | None = None) -> None:
-        self.taps, self.dtype = taps, dtype
+        self.taps, self.channels, self.dtype = taps, taps.channels, dtype
         self.scratch = Scratch() if scratch is None else scratch
+        self.most = 0  # entries of a channel that there is room for
 
     def fill(self, weight: Array, *, include_zeros: bool) -> KeptWeights:
         """The weights that are not zero, or all of them."""
-        taps, flat = self.taps, weight.reshape(-1)
-        counts = self.scratch.take((taps.channels,), np.int64, "counts")
-        count_weights(flat, taps, include_zeros, counts)
-        most = round_up(int(counts.max(initial=0)), ALIGNMENT) + PADDING
-        size = taps.channels, most
-        kept = KeptWeights(
+        flat = weight.reshape(-1)
+        kept = self._take()
+        list_weights(flat, self.taps, include_zeros, kept)
+        needed = round_up(int(kept.counts.max(initial=0)), ALIGNMENT)
+        if self.most // 2 <= needed <= self.most:
+            return kept
+        self.most = needed
+        kept = self._take()
+        list_weights(flat, self.taps, include_zeros, kept)
+        return kept
+
+    def _take(self) -> KeptWeights:
+        taps, size = self.taps, (self.channels, self.most + PADDING)
+        return KeptWeights(
             self.scratch.take(size, taps.offsets.dtype, "offsets"),
             self.scratch.take(size, self.dtype, "values"),
             self.scratch.take(size, taps.columns.dtype, "positions"),
-            counts,
+            self.scratch.take((self.channels,), np.int64, "counts"),
         )
-        list_weights(flat, taps, include_zeros, kept)
-        return kept
-
-
-@compiled
-def count_weights(weight: Any, taps: Any, include_zeros: bool, counts: Any) -> None:
-    """counts[k] = how many weights of an output channel are listed; weight: flat."""
-    for_each(counts.size, _count_channel, weight, taps, include_zeros, counts)
-
-
-@compiled_part
-def _count_channel(k: int, weight: Any, taps: Any, include_zeros: bool, counts: Any) -> None:
-    g = k // taps.rows
-    first, columns, count = k % taps.rows * taps.pace, taps.columns[g], 0
-    for j in range(taps.counts[g]):
-        count += include_zeros or weight[first + columns[j]] != 0
-    counts[k] = count
 
 
 @compiled
 def list_weights(weight: Any, taps: Any, include_zeros: bool, kept: Any) -> None:
-    """Fill a ``KeptWeights`` whose counts are known; weight: flat; taps: the table."""
+    """Fill a ``KeptWeights``; weight: flat; taps: the table.
+
+    Where there is no room for all weights of a channel its count alone is right.
+    """
     for_each(kept.counts.size, _list_channel, weight, taps, include_zeros, kept)
 
 
@@ -87,9 +82,13 @@ def _list_channel(k: int, weight: Any, taps: Any, include_zeros: bool, kept: Any
     g = k // taps.rows
     first, own, at = k % taps.rows * taps.pace, taps.columns[g], taps.offsets[g]
     index, values, columns, e = kept.offsets, kept.values, kept.positions[k], 0
+    most = columns.size - PADDING
     for j in range(taps.counts[g]):
-        columns[e] = j  # the next one overwrites it if it is not kept
+        columns[min(e, most)] = j  # the next one overwrites it if it is not kept
         e += include_zeros or weight[first + own[j]] != 0
+    kept.counts[k] = e
+    if e > most:
+        return
     for i in range(e):
         j = columns[i]
         place = first + own[j]

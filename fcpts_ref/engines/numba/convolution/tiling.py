@@ -36,6 +36,10 @@ class Tiling(NamedTuple):
     N_VECTORS: StaticSize
     LANES: StaticSize
 
+    def lanes_per_pixel(self, geometry: Geometry) -> float:
+        """Lanes of a plane's vectors for each of its pixels: 1 if none is left unused."""
+        return self.vectors * len(self.LANES) / max(1, geometry.height * geometry.width)
+
 
 class Epilogue(NamedTuple):
     """The end of a sum: clamp(sum + bias[k] (+ residual), bounds), see ``activation``.
@@ -73,11 +77,16 @@ def make_epilogue(
     """The epilogue of a kernel that writes to target (N, K, PLANE)."""
     dtype = target.dtype
     return Epilogue(
-        np.zeros(target.shape[1], dtype) if bias is None else bias,
+        _zeros(target.shape[1], dtype) if bias is None else bias,
         residual is not None,
         target if residual is None else residual,
         _as_array(bounds, dtype),
     )
+
+
+@lru_cache
+def _zeros(size: int, dtype: DTypeLike) -> Array:
+    return np.zeros(size, dtype)
 
 
 @lru_cache

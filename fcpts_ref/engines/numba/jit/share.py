@@ -14,6 +14,9 @@ from itertools import pairwise
 from typing import Any
 
 import numba
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
 
 
 @cache
@@ -21,12 +24,39 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="fcpts-share")
 
 
-def share(count: int, task: Callable[[int], Any]) -> list[Any]:
-    """Return [task(0), ... task(count - 1)]; raise what a call raises."""
-    threads = min(numba.get_num_threads(), count)
+def share(count: int, task: Callable[[int], Any], threads: int | None = None) -> list[Any]:
+    """Return [task(0), ... task(count - 1)]; raise what a call raises.
+
+    threads: default those of Numba.
+    """
+    if count == 1:
+        return [task(0)]
+    threads = min(threads or numba.get_num_threads(), count)
     if threads <= 1:
         return [task(i) for i in range(count)]
     return list(_pool(os.getpid(), threads).map(task, range(count)))
+
+
+def sweep(
+    kernel: Callable[..., Any],
+    arrays: tuple[Array, ...],
+    constants: tuple[Any, ...],
+    *,
+    piece: int,
+    threads: int | None = None,
+) -> list[Any]:
+    """Return [kernel(*pieces of the flat arrays, *constants), ...], a piece at a time.
+
+    arrays: of one size; piece: that many elements, the last piece may be longer.
+    """
+    if arrays[0].size < 2 * piece:
+        return [kernel(*arrays, *constants)]
+    parts = pieces(arrays[0].size, piece)
+
+    def task(i: int) -> Any:
+        return kernel(*(array[parts[i]] for array in arrays), *constants)
+
+    return share(len(parts), task, threads)
 
 
 def pieces(size: int, length: int) -> list[slice]:

@@ -13,12 +13,10 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from functools import wraps
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from typing import Any
 
 import numba
 
@@ -93,21 +91,6 @@ def set_threads(threads: int | None) -> int:
         count = 1
     numba.set_num_threads(count)
     return count
-
-
-def limited(function: Callable[..., Any], threads: int | None) -> Callable[..., Any]:
-    """The function with so many threads; the function itself for None."""
-    if threads is None:
-        return function
-
-    @wraps(function)
-    def run(*arguments: Any, **settings: Any) -> Any:
-        if numba.get_num_threads() == threads:  # setting them takes longer than a small sweep
-            return function(*arguments, **settings)
-        with using_threads(threads):
-            return function(*arguments, **settings)
-
-    return run
 
 
 @contextmanager

@@ -97,15 +97,22 @@ class Scratch:
 
     def __init__(self) -> None:
         self.blocks: dict[tuple[str, np.dtype[Any]], Array] = {}
+        self.views: dict[tuple[tuple[int, ...], DTypeLike, str], Array] = {}
         self.shared: dict[Any, Any] = {}
 
     def take(self, shape: tuple[int, ...], dtype: DTypeLike, purpose: str = "") -> Array:
         """An array of any content, good until the next call for the same purpose."""
+        view = self.views.get((shape, dtype, purpose))
+        if view is not None:
+            return view
         size, key = math.prod(shape), (purpose, np.dtype(dtype))
         if key not in self.blocks or self.blocks[key].size < size:
+            self.views = {at: view for at, view in self.views.items() if at[2] != purpose}
             self.blocks.pop(key, None)  # before the new one takes its place
             self.blocks[key] = np.empty(size, dtype)
-        return self.blocks[key][:size].reshape(shape)
+        view = self.blocks[key][:size].reshape(shape)
+        self.views[shape, dtype, purpose] = view
+        return view
 
     def buffer(self, images: int, channels: int, geometry: Geometry, dtype: DTypeLike) -> Array:
         """A buffer as ``allocate`` gives it, whose pixels and zeros are not set."""

@@ -2,7 +2,7 @@
 
 ``density`` and ``histogram_density`` are the functions of ``fcpts_ref.spec.equations``; the others
 do in one sweep what takes several functions of NumPy or of the specification.  Sums are taken in
-float64, in an order that depends on the size alone.
+float64, in an order that depends on the size alone; threads: default all.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from fcpts_ref.checks import (
     uniform_bins,
     whole_number,
 )
-from fcpts_ref.engines.numba.jit.share import pieces, share
+from fcpts_ref.engines.numba.jit.share import sweep
 from fcpts_ref.engines.numba.pruning import sweeps
-from fcpts_ref.engines.numba.tuning import PARALLEL_SUMS, SWEEP_PIECE
+from fcpts_ref.engines.numba.tuning import SWEEP_PIECE
 from fcpts_ref.errors import InputError
 from fcpts_ref.spec import equations as specification
 from fcpts_ref.spec.conventions import SURROGATE_WIDTH, Tie
@@ -43,22 +43,23 @@ def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
     x = finite_array(points, "points").astype(np.float64, order="C")
     result = np.empty(x.size)
     sweeps.density(x.reshape(-1), w, h, result)
-    with np.errstate(over="ignore"):
+    if h * SINGLE_MAXIMUM >= 1:
+        return result.astype(w.dtype).reshape(x.shape)
+    with np.errstate(over="ignore"):  # 0.4 / h may be too large for the dtype
         result = result.astype(w.dtype)
-    if h * SINGLE_MAXIMUM < 1:  # 0.4 / h may be too large for the dtype
-        check_result(result, "the density", f"the bandwidth {h} is too small; use a larger one")
+    check_result(result, "the density", f"the bandwidth {h} is too small; use a larger one")
     return result.reshape(x.shape)
 
 
-def spread(weight: ArrayLike) -> float:
+def spread(weight: ArrayLike, threads: int | None = None) -> float:
     """Return the unbiased standard deviation of one or more weights; 0 if all are equal."""
     w = _weight(weight).reshape(-1)
-    parts = pieces(w.size, SWEEP_PIECE)
-    found = share(len(parts), lambda i: sweeps.total(w[parts[i]], np.zeros(PARALLEL_SUMS)))
-    mean = sum(one for one, _, _ in found) / w.size
-    if min(low for _, low, _ in found) == max(high for *_, high in found) and mean == mean:
+    found = sweep(sweeps.total, (w,), (), piece=SWEEP_PIECE, threads=threads)
+    sums, least, greatest = zip(*found, strict=True)
+    mean = sum(sums) / w.size
+    if min(least) == max(greatest) and mean == mean:
         return 0.0
-    apart = share(len(parts), lambda i: sweeps.squares(w[parts[i]], mean, np.zeros(PARALLEL_SUMS)))
+    apart = sweep(sweeps.squares, (w,), (mean,), piece=SWEEP_PIECE, threads=threads)
     return math.sqrt(sum(apart) / (w.size - 1)) if w.size > 1 else math.nan
 
 
@@ -87,7 +88,12 @@ def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) ->
 
 
 def masked_weight(
-    weight: ArrayLike, threshold: float, *, tie: Tie = "pruned", strict: bool = False
+    weight: ArrayLike,
+    threshold: float,
+    *,
+    tie: Tie = "pruned",
+    strict: bool = False,
+    threads: int | None = None,
 ) -> tuple[Array, Array, float]:
     """Equations 2, 1 and 10: the sparse weight M * W, the mask M and the exact rate r.
 
@@ -103,19 +109,18 @@ def masked_weight(
         raise InputError(f"weight is empty (shape {W.shape}); expected at least one weight")
     M, sparse = np.empty_like(W), np.empty_like(W)
     at_threshold = W.dtype.type(0.5 if tie == "half" else 0)
-    flat = [array.reshape(-1) for array in (W, M, sparse)]
-    parts = pieces(W.size, SWEEP_PIECE)
-
-    def sweep(i: int) -> Any:
-        return sweeps.mask(*(array[parts[i]] for array in flat), t, at_threshold, strict)
-
-    found = share(len(parts), sweep)
-    if not all(finite for _, finite in found):
+    flat = (W.reshape(-1), M.reshape(-1), sparse.reshape(-1))
+    constants = (t, at_threshold, strict)
+    found = sweep(sweeps.mask, flat, constants, piece=SWEEP_PIECE, threads=threads)
+    pruned, finite = zip(*found, strict=True)
+    if not all(finite):
         raise InputError("weight holds NaN or infinity; expected finite numbers")
-    return sparse, M, sum(pruned for pruned, _ in found) / W.size
+    return sparse, M, sum(pruned) / W.size
 
 
-def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: ArrayLike) -> float:
+def threshold_gradient(
+    weight: ArrayLike, threshold: float, dsparse_weight: ArrayLike, threads: int | None = None
+) -> float:
     """Equation 14 from the gradient of the sparse weight: sum of dW_sparse * W * dM/dt.
 
     Convention 2 for dM/dt, convention 3: pruned weights count.  Both of one shape; the weight
@@ -127,14 +132,9 @@ def threshold_gradient(weight: ArrayLike, threshold: float, dsparse_weight: Arra
             f"weight has shape {W.shape} and dsparse_weight {dW.shape}; expected the same"
         )
     t = _threshold(threshold)
-    w, dw = W.reshape(-1), dW.reshape(-1)
-    parts = pieces(w.size, SWEEP_PIECE)
-
-    def sweep(i: int) -> Any:
-        sums, part = np.zeros(PARALLEL_SUMS), parts[i]
-        return sweeps.threshold_gradient(w[part], dw[part], t, SURROGATE_WIDTH, sums)
-
-    return float(sum(share(len(parts), sweep)))
+    flat, constants = (W.reshape(-1), dW.reshape(-1)), (t, SURROGATE_WIDTH)
+    kernel = sweeps.threshold_gradient
+    return float(sum(sweep(kernel, flat, constants, piece=SWEEP_PIECE, threads=threads)))
 
 
 def _has_kernels(values: ArrayLike) -> bool:

@@ -38,8 +38,9 @@ def mask(W: Any, M: Any, sparse: Any, t: float, at_threshold: Any, strict: bool)
 
 
 @compiled
-def total(w: Any, sums: Any) -> Any:
-    """The sum, the least and the greatest; sums: PARALLEL_SUMS zeros."""
+def total(w: Any) -> Any:
+    """The sum, the least and the greatest."""
+    sums = np.zeros(PARALLEL_SUMS)
     low, high = w[0], w[0]
     whole = w.size // PARALLEL_SUMS * PARALLEL_SUMS
     for first in range(0, whole, PARALLEL_SUMS):
@@ -53,8 +54,9 @@ def total(w: Any, sums: Any) -> Any:
 
 
 @compiled
-def squares(w: Any, mean: Any, sums: Any) -> Any:
-    """The sum of the squared distances from the mean; sums: PARALLEL_SUMS zeros."""
+def squares(w: Any, mean: Any) -> Any:
+    """The sum of the squared distances from the mean."""
+    sums = np.zeros(PARALLEL_SUMS)
     whole = w.size // PARALLEL_SUMS * PARALLEL_SUMS
     for first in range(0, whole, PARALLEL_SUMS):
         for lane in range(PARALLEL_SUMS):
@@ -77,24 +79,34 @@ def count_between(w: Any, low: Any, high: Any, closed: bool) -> int:
 
 
 @compiled
-def _within(magnitude: Any, t: Any, width: float) -> Any:
-    """Whether -width < magnitude - t < width, as exactly as in ``spec.equations``."""
-    m = np.float64(magnitude)
-    return ((m - width < t) | (m <= t)) & ((t - width < m) | (t <= m))
+def _magnitudes_within(W: Any, t: Any, width: float) -> Any:
+    """The least and the greatest magnitude m in the dtype of W with -width < m - t < width.
+
+    As exactly as in ``spec.equations``; the least is above the greatest if there is none.
+    """
+    number = W.dtype.type
+    low, high = number(max(t - width, 0)), number(t + width)
+    while not (t - width < low or t <= low):
+        low = np.nextafter(low, number(np.inf))
+    while not (np.float64(high) - width < t or high <= t):
+        high = np.nextafter(high, number(0))
+    return low, high
 
 
 @compiled
-def threshold_gradient(W: Any, dW: Any, t: Any, width: float, sums: Any) -> Any:
-    """-0.5 * sum of dW * W where the surrogate is not 0; sums: PARALLEL_SUMS zeros."""
+def threshold_gradient(W: Any, dW: Any, t: Any, width: float) -> Any:
+    """-0.5 * sum of dW * W where the surrogate is not 0."""
+    sums = np.zeros(PARALLEL_SUMS)
+    low, high = _magnitudes_within(W, t, width)
     whole = W.size // PARALLEL_SUMS * PARALLEL_SUMS
     for first in range(0, whole, PARALLEL_SUMS):
         for lane in range(PARALLEL_SUMS):
             w = W[first + lane]
             product = dW[first + lane] * w
-            sums[lane] += product if _within(abs(w), t, width) else 0
+            sums[lane] += product if low <= abs(w) <= high else 0
     for i in range(whole, W.size):
         product = dW[i] * W[i]
-        sums[i - whole] += product if _within(abs(W[i]), t, width) else 0
+        sums[i - whole] += product if low <= abs(W[i]) <= high else 0
     total = 0.0
     for lane in range(PARALLEL_SUMS):
         total += sums[lane]

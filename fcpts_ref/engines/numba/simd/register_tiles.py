@@ -26,6 +26,8 @@ from fcpts_ref.engines.numba.simd.emit import (
 )
 from fcpts_ref.engines.numba.simd.types import VectorType
 
+Places = tuple[Any, ...]  # indices
+
 
 @intrinsic
 def load_as(typing: Any, vector: Any, array: Any, index: Any) -> Any:
@@ -156,8 +158,10 @@ def outer_product(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         tile, _, w, at_w, x, at_x, step = args
-        rows = [builder.add(at_w, constant(m)) for m in range(signature.return_type.count)]
-        return _outer_product(context, builder, signature, tile, w, rows, x, at_x, step)
+        rows = tuple(builder.add(at_w, constant(m)) for m in range(_rows(signature)))
+        starts = _starts(builder, signature, at_x, step)
+        operands = (signature.args[2], w, rows), (signature.args[4], x, starts)
+        return _outer_product(context, builder, signature.return_type, tile, *operands)
 
     kind = step if isinstance(step, types.NoneType) else types.intp
     return tile(tile, N_VECTORS, w, types.intp, x, types.intp, kind), generate
@@ -179,32 +183,63 @@ def outer_product_apart(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         tile, _, w, at_w, pace, x, at_x, step = args
-        count = signature.return_type.count
-        rows = [builder.add(at_w, builder.mul(pace, constant(m))) for m in range(count)]
-        return _outer_product(context, builder, signature, tile, w, rows, x, at_x, step)
+        paces = (builder.mul(pace, constant(m)) for m in range(_rows(signature)))
+        rows = tuple(builder.add(at_w, shift) for shift in paces)
+        starts = _starts(builder, signature, at_x, step)
+        operands = (signature.args[2], w, rows), (signature.args[5], x, starts)
+        return _outer_product(context, builder, signature.return_type, tile, *operands)
 
     kind = step if isinstance(step, types.NoneType) else types.intp
     return tile(tile, N_VECTORS, w, types.intp, types.intp, x, types.intp, kind), generate
 
 
+@intrinsic
+def outer_product_at(
+    typing: Any, tile: Any, w: Any, at_w: Any, x: Any, starts: Any, shift: Any
+) -> Any:
+    """The same with vectors that begin anywhere: tile[m, v] += ... * x[starts[v] + shift :]."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        tile, w, at_w, x, starts, shift = args
+        M = signature.return_type.count // signature.args[4].count
+        rows = tuple(builder.add(at_w, constant(m)) for m in range(M))
+        at = tuple(builder.add(i, shift) for i in cgutils.unpack_tuple(builder, starts))
+        operands = (signature.args[1], w, rows), (signature.args[3], x, at)
+        return _outer_product(context, builder, signature.return_type, tile, *operands)
+
+    return tile(tile, w, types.intp, x, starts, types.intp), generate
+
+
+def _rows(signature: Any) -> int:
+    """Rows of a tile, the first argument, with as many vectors as the second one."""
+    return int(signature.args[0].count // signature.args[1].count)
+
+
+def _starts(builder: Any, signature: Any, at_x: Any, step: Any) -> Places:
+    """Where the vectors of x begin: ``step`` apart from at_x on."""
+    kind, N_VECTORS, step_kind = signature.args[0], signature.args[1], signature.args[-1]
+    shifts = [constant(v * kind.dtype.lanes) for v in range(N_VECTORS.count)]
+    if not isinstance(step_kind, types.NoneType):
+        shifts = [builder.mul(step, constant(v)) for v in range(N_VECTORS.count)]
+    return tuple(builder.add(at_x, shift) for shift in shifts)
+
+
 def _outer_product(
-    context: Any, builder: Any, signature: Any, tile: Any, w: Any, rows: list[Any], x: Any,
-    at_x: Any, step: Any,
-) -> Any:  # fmt: skip
-    kind, N_VECTORS, w_kind = signature.args[:3]
-    x_kind, step_kind = signature.args[-3], signature.args[-1]
-    columns, vector = N_VECTORS.count, kind.dtype
+    context: Any,
+    builder: Any,
+    kind: Any,
+    tile: Any,
+    weights: tuple[Any, Any, Places],
+    vectors: tuple[Any, Any, Places],
+) -> Any:
+    """tile[m, v] += w[rows[m]] * x[starts[v] :], of a type, an array and its places each."""
+    (w_kind, w, rows), (x_kind, x, starts) = weights, vectors
+    lanes, columns = kind.dtype.lanes, len(starts)
     sums = cgutils.unpack_tuple(builder, tile, kind.count)
-    inputs = []
-    for v in range(columns):
-        shift = constant(v * vector.lanes)
-        if not isinstance(step_kind, types.NoneType):
-            shift = builder.mul(step, constant(v))
-        index = builder.add(at_x, shift)
-        inputs.append(emit_load(context, builder, x_kind, x, index, vector.lanes))
-    for m in range(kind.count // columns):
-        scalar = builder.load(emit_address(context, builder, w_kind, w, rows[m]))
-        weight = emit_broadcast(builder, scalar, context.get_value_type(vector))
+    inputs = [emit_load(context, builder, x_kind, x, index, lanes) for index in starts]
+    for m, row in enumerate(rows):
+        scalar = builder.load(emit_address(context, builder, w_kind, w, row))
+        weight = emit_broadcast(builder, scalar, context.get_value_type(kind.dtype))
         for v in range(columns):
             i = m * columns + v
             sums[i] = emit_multiply_add(builder, weight, inputs[v], sums[i])

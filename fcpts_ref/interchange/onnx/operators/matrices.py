@@ -179,4 +179,9 @@ def layer_normalization(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
 def _spread(constant: Constant, shape: tuple[int, ...]) -> Constant:
     if constant.array.size == math.prod(shape):
         return constant.reshaped(shape)
-    return Constant(np.broadcast_to(constant.array, shape).copy())
+    try:
+        return Constant(np.broadcast_to(constant.array, shape).copy())
+    except ValueError as error:
+        raise InputError(
+            f"has a weight or bias of shape {constant.array.shape}; expected one that fits {shape}"
+        ) from error

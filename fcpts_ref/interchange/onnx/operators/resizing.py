@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, shown
 from fcpts_ref.interchange.onnx.layout import Value, fresh, shown_dims
 from fcpts_ref.interchange.onnx.reading import OnnxNode
 from fcpts_ref.interchange.onnx.translator import Known, Translator, constant_of, value_of
@@ -14,6 +14,8 @@ from fcpts_ref.interchange.onnx.translator import Known, Translator, constant_of
 Inputs = Sequence[Known | None]
 
 MODES: Final = {"nearest": "nearest", "linear": "bilinear", "bilinear": "bilinear"}
+POLICIES: Final = {"not_larger": min, "not_smaller": max}
+LARGEST: Final = 1 << 31
 CROP: Final = "tf_crop_and_resize"  # the only mode that reads a region
 
 
@@ -70,13 +72,17 @@ def _size(
     sizes: tuple[float, ...],
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Return height and width, and the scales: none where the sizes alone decide."""
+    if not all(0 <= number < LARGEST for number in (*scales, *sizes)):
+        raise InputError(f"resizes by {scales or sizes}; expected numbers from 0 to {LARGEST - 1}")
     policy = node.settings.get("keep_aspect_ratio_policy", "stretch")
-    if sizes and policy != "stretch":
-        choose = {"not_larger": min, "not_smaller": max}[policy]
-        scale = choose(sizes[axis] / x.dims[axis] for axis in axes)
+    if sizes and policy in POLICIES:
+        scale = POLICIES[policy](sizes[axis] / x.dims[axis] for axis in axes)
         scales = tuple(scale if axis in axes else 1.0 for axis in range(4))
         sizes = tuple(math.floor(s * d + 0.5) for s, d in zip(scales, x.dims, strict=True))
         return _images_only(x, sizes), scales[2:]
+    if sizes and policy != "stretch":
+        names = ", ".join(("stretch", *POLICIES))
+        raise InputError(f"keep_aspect_ratio_policy is {shown(policy)}; expected one of {names}")
     if sizes:
         return _images_only(x, sizes), ()
     if len(scales) != 4 or min(scales) <= 0:

@@ -1,0 +1,1 @@
+"""A search of settings on held-out training images: ``python -m tools.search``."""
