@@ -134,7 +134,8 @@ def test_a_stopped_run_ends_with_the_same_bits(method: str, tmp_path: Path) -> N
         assert names[0].read_bytes() == names[1].read_bytes()
 
 
-def test_keep_ratios_learn_that_a_group_matters() -> None:
+@pytest.mark.parametrize("gradient", ["signed", "magnitude"])
+def test_keep_ratios_learn_that_a_group_matters(gradient: str) -> None:
     """The loss only depends on one of two branches: the other one is pruned away."""
     net = GraphBuilder("branches", (2, 6, 6))
     a = net.add("convolution", net.images, name="a", out_channels=16, kernel=3)
@@ -152,7 +153,7 @@ def test_keep_ratios_learn_that_a_group_matters() -> None:
     result = sparsify(
         network, images, target=0.5, method="dsa", engine="numpy", cost="macs", labels=labels,
         search=24, epochs=0, batch_size=8, weight_decay=0.0, learning_rate=1e-6, interval=1,
-        ratio_rate=0.05,
+        ratio_rate=0.05, gradient=gradient,
     )  # fmt: skip
     ratios = result.history["keep_ratios"][-20:].mean(axis=1)
     assert np.abs(ratios - 0.5).max() < 0.1  # they stay near the budget
@@ -252,6 +253,7 @@ def test_bad_input(method: str, settings: dict[str, Any], message: str) -> None:
         ("dsa", {"ratio_rate": 0.0}, "expected finite numbers above 0"),
         ("dsa", {"interval": 0}, "interval 0"),
         ("dsa", {"importance": "taste"}, "importance is 'taste'"),
+        ("dsa", {"gradient": "none"}, "gradient is 'none'"),
         ("slimming", {"penalty": -1.0}, "penalty is -1.0"),
         ("ssl", {"growth": 0.5}, "growth is 0.5"),
         ("morphnet", {"threshold": 1.0}, "threshold is 1.0"),

@@ -50,6 +50,7 @@ class DSA(ChannelMethod):
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "dsa": {},
+        "dsa-magnitude": {"gradient": "magnitude"},
         "dsa-no-labels": {"objective": "outputs"},
     }
     symbol: ClassVar[str] = "DSA"
@@ -63,13 +64,25 @@ class DSA(ChannelMethod):
     ramp: float = setting(
         0.5, "share of the search in which the budget falls from the whole cost to the target"
     )
-    steepness: float = setting(2.0, "beta2 at the beginning of the search")
-    last_steepness: float = setting(30.0, "beta2 at its end; it grows geometrically")
+    steepness: float = setting(20.0, "beta2 at the beginning of the search")
+    last_steepness: float = setting(60.0, "beta2 at its end; it grows geometrically")
     importance: str = setting(
         "scale",
         "importance of channels: of batch norm's scales, or of filters",
         choices=("scale", "filter"),
     )
+
+    gradient: str = setting(
+        "signed",
+        "gradient of the masks: signed, as published, or minus its magnitude, which never counts "
+        "a channel as harmful",
+        choices=("signed", "magnitude"),
+    )
+
+    @property
+    def label(self) -> str:
+        """The name in tables, such as "DSA (magnitude)"."""
+        return super().label + ("" if self.gradient == "signed" else " (magnitude)")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,6 +99,8 @@ class DSA(ChannelMethod):
             )
         if self.importance not in ("scale", "filter"):
             raise InputError(f"importance is {self.importance!r}; expected 'scale' or 'filter'")
+        if self.gradient not in ("signed", "magnitude"):
+            raise InputError(f"gradient is {self.gradient!r}; expected 'signed' or 'magnitude'")
 
     def start(self, problem: Problem, space: Space) -> dict[str, Array]:
         """Return ratios 1, the copy on the budget, the dual, and the mean gradient, (G,) each."""
@@ -129,9 +144,8 @@ class DSA(ChannelMethod):
 
     def choose(self, problem: Problem, space: Space, state: State) -> list[Mask]:
         """Return the most important units of every group, by its ratio on the budget."""
-        lowest = lowest_ratios(space)
         wanted = state.learned["ratios"] + state.learned["dual"]
-        ratios = project_keep_ratios(wanted, space.costs, space.budget, lowest)
+        ratios = on_budget(wanted, space, space.budget)
         scores = [
             importances(space, state.parameters, group, self.importance)[0]
             for group in space.groups.groups
@@ -153,6 +167,8 @@ class DSA(ChannelMethod):
         masked = with_masks(state.parameters, gates, masks)
         found = compute(problem.student, space.graph, masked, state.buffers, batch)
         dmasks = mask_gradients(state.parameters, gates, found.gradients)
+        if self.gradient == "magnitude":
+            dmasks = [-np.abs(dmask) for dmask in dmasks]
         steepness = self._steepness(progress)
         dratios = np.array(
             [keep_ratio_gradient(b, t, steepness, dm)
@@ -167,7 +183,7 @@ class DSA(ChannelMethod):
         dual, rho = state.learned["dual"], self.penalty
         moved = ratios - self.ratio_rate * direction
         ratios = np.clip((moved + rho * (copy - dual)) / (1 + rho), lowest, 1.0)
-        copy = project_keep_ratios(ratios + dual, space.costs, budget, lowest)
+        copy = on_budget(ratios + dual, space, budget)
         learned = {
             "ratios": ratios, "copy": copy, "dual": dual + ratios - copy, "mean_gradient": mean,
         }  # fmt: skip
@@ -211,6 +227,19 @@ def followed_ratios(ratios: Array, space: Space, budget: float) -> Array:
     """Return ratios (G,) that follow a falling budget by one common factor."""
     if channel_cost(ratios, space.costs) <= budget:
         return ratios
+    return _scaled(ratios, space, budget)
+
+
+def on_budget(ratios: Array, space: Space, budget: float) -> Array:
+    """Return the projection P of ratios (G,) onto the budget.
+
+    Below the budget they are raised by one common factor: what is not spent helps nothing.
+    """
+    nearest = project_keep_ratios(ratios, space.costs, budget, lowest_ratios(space))
+    return _scaled(nearest, space, budget)
+
+
+def _scaled(ratios: Array, space: Space, budget: float) -> Array:
     return expand_ratios(ratios, space.costs, budget, 1 / lowest_ratios(space))
 
 
