@@ -32,20 +32,27 @@ def run(arguments: argparse.Namespace) -> dict[str, float]:
     return results
 
 
-def measured(side: str, batch: int, threads: int, network: str = "", rate: float = 0.9) -> float:
+def measured(
+    side: str,
+    batch: int,
+    threads: int,
+    network: str = "",
+    rate: float = 0.9,
+    micro_batch: int = 0,
+) -> float:
     """MiB at the peak of a process of its own; network: of ``NETWORKS``, default ResNet-32."""
-    sizes = [str(batch), str(threads), str(rate)]
+    sizes = [str(batch), str(threads), str(rate), str(micro_batch)]
     command = [sys.executable, "-m", "bench.memory", side, *sizes, network]
     process = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(process.stdout.split()[-1])
 
 
-def peak(side: str, batch: int, threads: int, rate: float, network: str) -> float:
+def peak(side: str, batch: int, threads: int, rate: float, micro_batch: int, network: str) -> float:
     """MiB at the peak of some steps, in this process."""
     graph = NETWORKS[network]() if network else None
     for images in (ROW_MIN_IMAGES, batch):
         setting = Setting(images, threads, np.float32, 0, graph)
-        ours, theirs = sparsify(setting, "paper", rate)
+        ours, theirs = sparsify(setting, "paper", rate, micro_batch=micro_batch)
         work = ours if side == "ours" else theirs(side)
         if images == ROW_MIN_IMAGES:
             work()
@@ -67,4 +74,5 @@ def _status(field: str) -> int:
 
 
 if __name__ == "__main__":
-    print(peak(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]))
+    sizes = int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5])
+    print(peak(sys.argv[1], *sizes, sys.argv[6]))

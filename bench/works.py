@@ -18,6 +18,7 @@ from fcpts_ref.graphs.initialise import initialise
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.pruning.fcpts import method as fcpts
 from fcpts_ref.pruning.fcpts import step as steps
+from fcpts_ref.pruning.micro_batches import in_micro_batches
 from fcpts_ref.pruning.problem import make_problem
 from fcpts_ref.spec.conventions import Conventions, profile
 
@@ -147,8 +148,12 @@ def training(setting: Setting) -> Pair:
     return ours, theirs
 
 
-def sparsify(setting: Setting, name: str, rate: float, *, teacher: bool = False) -> Pair:
+def sparsify(
+    setting: Setting, name: str, rate: float, *, teacher: bool = False, micro_batch: int = 0
+) -> Pair:
     """One step of FCPTS from the ERK allocation, as a run without augmentation does it.
+
+    micro_batch: images that ours runs at a time; 0 for all.
 
     A teacher whose batch norm evaluates gives the same logits for an image at every step: both
     sides then know them already, unless ``teacher`` asks for its forward pass in every step.
@@ -161,6 +166,7 @@ def sparsify(setting: Setting, name: str, rate: float, *, teacher: bool = False)
     sizes = [w.size for w in problem.weights.values()]
     known = conventions.teacher_batch_norm == "evaluation" and not teacher
     dense = problem.dense_outputs if known else None
+    problem = in_micro_batches(problem, micro_batch or None, conventions)
 
     def ours() -> None:
         samples = steps.draw_samples(sizes, conventions, generator)

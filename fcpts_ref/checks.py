@@ -73,6 +73,14 @@ def real_number(value: Any, name: str, expected: str) -> float:
     return result
 
 
+def positive_number(value: Any, name: str) -> float:
+    """Return a finite number above 0 as a float.  Raises InputError for anything else."""
+    number = real_number(value, name, "a positive number")
+    if number <= 0:
+        raise InputError(f"{name} is {number:g}; expected a positive number")
+    return number
+
+
 def whole_number(value: Any, name: str, least: int | None = None) -> int:
     """Return a whole number of at least ``least`` as an int.
 

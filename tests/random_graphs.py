@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
+from small_networks import classifier
 
 from fcpts_ref.graphs.graph import Graph, Node
 
@@ -102,3 +103,11 @@ def graphs(draw, operations: tuple[str, ...] = OPERATIONS, classes: int | None =
     if draw(st.booleans()):
         outputs["extra"] = draw(st.sampled_from(every))
     return Graph("random", {"images": (3, 16, 16)}, tuple(builder.nodes), outputs)
+
+
+def scaled_branch() -> Graph:
+    """y = batch_norm(convolution(x)) + convolution(x)"""
+    builder = Builder(4)
+    value = builder.put("first", "images")
+    builder.put("global_average_pool", builder.put("add", builder.put("batch_norm", value), value))
+    return classifier("scaled branch", (3, 16, 16), tuple(builder.nodes))

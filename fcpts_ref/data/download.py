@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http
 import http.client
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from fcpts_ref.bars import progress_bar
+from fcpts_ref.data.http_limits import LimitedHTTP, LimitedHTTPS
 from fcpts_ref.data.official import OfficialArchive
 from fcpts_ref.errors import InputError, shown
 from fcpts_ref.storage.files import describe_failure, file_sha256, lock_folder
 
 TIMEOUT = 30.0  # seconds without a byte
 _BLOCK = 1 << 18
-SLOWEST, SLOW_AFTER = 1024, 60.0  # bytes a second, after so many seconds
 _AGENT = "fcpts-ref"  # some servers refuse urllib's own name
 
 
@@ -46,9 +45,9 @@ def download(
     and starts again if the server does not support that.  A file already at
     ``path`` is verified and not fetched again.  Returns ``path``.
 
-    Raises InputError if the server cannot be reached, refuses, offers another length, stops
-    early (the partial download is kept), or sends other contents (nothing is kept); if another
-    process writes to the folder; and if the file system refuses.
+    Raises InputError if the server cannot be reached, refuses, is too slow, sends headers without
+    end, offers another length, stops early (the partial download is kept), or sends other contents
+    (nothing is kept); if another process writes to the folder; and if the file system refuses.
     """
     path = Path(path)
     if not url.startswith(("https://", "http://")):
@@ -125,7 +124,7 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(request, *rest)
 
 
-_OPENER = urllib.request.build_opener(_WebOnly)
+_OPENER = urllib.request.build_opener(_WebOnly, LimitedHTTP, LimitedHTTPS)
 
 
 def _open(url: str, begin: int, timeout: float) -> http.client.HTTPResponse:
@@ -166,16 +165,9 @@ def _first_byte(response: http.client.HTTPResponse, url: str, begin: int, size: 
 
 def _blocks(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
     """Yield the body.  Raises InputError if the connection fails."""
-    begun, received = time.monotonic(), 0
     try:
         while block := response.read1(_BLOCK):
-            received += len(block)
             yield block
-            spent = time.monotonic() - begun
-            if spent > SLOW_AFTER and received < SLOWEST * spent:
-                raise InputError(
-                    f"{url} sends under {SLOWEST} bytes a second: run again later to get the rest"
-                )
     except http.client.IncompleteRead:
         return  # the caller counts
     except (OSError, http.client.HTTPException) as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
+
+from fcpts_ref.graphs.graph import Graph
 
 Array = NDArray[Any]
 EngineName = Literal["numba", "numpy"]
@@ -32,6 +34,8 @@ class Passed(Protocol):
 
 class Engine(Protocol):
     """Runs one graph forward and backward."""
+
+    graph: Graph
 
     def forward(
         self,
@@ -68,3 +72,19 @@ class Engine(Protocol):
 
         weight_gradient: "kept" gives 0 where a prunable weight is 0.
         """
+
+
+class DivisibleEngine(Engine, Protocol):
+    """An engine that also runs parts of its graph, and differentiates by their inputs."""
+
+    def part(self, graph: Graph, through: Iterable[str]) -> DivisibleEngine:
+        """Return an engine of the same kind for a part of this one's graph.
+
+        through: the part's inputs whose gradient is wanted.  All parts share their memory: run
+        forward and backward of one before another one's.
+        """
+
+    def backward_through(
+        self, passed: Any, doutputs: Mapping[str, Array], weight_gradient: WeightGradient
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Return the gradients of ``backward``, and those of the inputs in ``through``, by name."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import get_args
 
-from fcpts_ref.engines.base import Engine, EngineName
+from fcpts_ref.engines.base import DivisibleEngine, EngineName
 from fcpts_ref.engines.blas_threads import check_numba_variables
 from fcpts_ref.engines.reference import NumpyEngine
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Graph
 
 
-def make_engine(graph: Graph, engine: str, *, threads: int | None = None) -> Engine:
+def make_engine(graph: Graph, engine: str, *, threads: int | None = None) -> DivisibleEngine:
     """Return the engine of that name for a graph.
 
     threads: by default all cores.  The result of "numba" does not depend on it, to the last bit;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,14 +25,17 @@ class NumpyEngine:
         *,
         threads: int | None = None,
         observe: execution.Observe | None = None,
+        through: Iterable[str] = (),
     ) -> None:
         """Make the engine of a graph.
 
         threads: of BLAS during a pass; by default its own number.
         observe: called as observe("activation/NODE", value) for every node in forward order, and
         as observe("dactivation/NODE", dvalue) in backward order.
+        through: inputs whose gradient ``backward_through`` returns.
         """
         self.graph = graph
+        self._through, self._threads = tuple(through), threads
         self.observe = observe
         self._limited = blas_limit(threads)
 
@@ -66,8 +69,21 @@ class NumpyEngine:
         weight_gradient: WeightGradient = "all",
     ) -> dict[str, Array]:
         """See ``Engine``."""
+        return self.backward_through(passed, doutputs, weight_gradient)[0]
+
+    def part(self, graph: Graph, through: Iterable[str]) -> NumpyEngine:
+        """See ``DivisibleEngine``."""
+        return NumpyEngine(graph, threads=self._threads, observe=self.observe, through=through)
+
+    def backward_through(
+        self,
+        passed: execution.Pass,
+        doutputs: Mapping[str, Array],
+        weight_gradient: WeightGradient,
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """See ``DivisibleEngine``."""
         with self._limited():
-            found, _ = execution.backward(
+            found, dinputs = execution.backward(
                 self.graph, passed, doutputs, observe=self._prefixed("dactivation/")
             )
         gradients = {  # 0 where only outputs without a gradient depend on the parameter
@@ -78,7 +94,7 @@ class NumpyEngine:
             for name in self.graph.prunable:
                 kept = passed.parameters[name] != 0
                 gradients[name] = np.where(kept, gradients[name], gradients[name].dtype.type(0))
-        return gradients
+        return gradients, {name: dinputs[name] for name in self._through if name in dinputs}
 
     def _prefixed(self, prefix: str) -> execution.Observe | None:
         if self.observe is None:

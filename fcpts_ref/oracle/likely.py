@@ -26,6 +26,8 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "nesterov": (False, True),
     "training": (False, True),
     "learn_rates": (False, True),
+    "exact_gradient": (False, True),
+    "penalty": (0.0,),
     "reconstruction_moves_thresholds": (False, True),
     "mask_gradient_reaches_weights": (False, True),
     "count_include_pad": (False, True),

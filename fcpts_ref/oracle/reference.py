@@ -15,7 +15,15 @@ from fcpts_ref.graphs.graph import IMAGES, LOGITS, Graph, Node
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.oracle.small_network import fcpts_run, fcpts_step
 from fcpts_ref.pruning.fcpts.step import parameter_of, thresholds_at
-from fcpts_ref.spec import budget, channel_budget, channel_pruning, equations, optim
+from fcpts_ref.spec import (
+    budget,
+    channel_budget,
+    channel_pruning,
+    equations,
+    optim,
+    probabilistic_masks,
+    threshold_pruning,
+)
 from fcpts_ref.spec.allocation import allocate
 from fcpts_ref.spec.budget import mask_of_count, threshold_of_count
 from fcpts_ref.spec.channel_pruning import draw_mask, keep_probabilities, solve_log_threshold
@@ -40,30 +48,50 @@ from fcpts_ref.spec.equations import (
     sparsity_rate_integral,
     total_loss,
 )
+from fcpts_ref.spec.probabilistic_masks import (
+    cubic_density,
+    falling_temperature,
+    logistic_noise,
+    relaxed_mask,
+)
+from fcpts_ref.spec.soft_threshold import soft_threshold, soft_threshold_gradients
+from fcpts_ref.spec.threshold_pruning import soft_count, soft_mask
 
 __all__ = [
     "control_loss",
     "control_loss_gradient",
     "control_threshold_gradient",
+    "cubic_density",
     "density",
     "draw_mask",
+    "falling_temperature",
     "fcpts_run",
     "fcpts_step",
     "group_shrinkage",
     "histogram_density",
     "initial_thresholds",
     "keep_probabilities",
+    "logistic_noise",
     "mask",
     "mask_of_count",
     "mask_threshold_gradient",
+    "project_scores",
     "rate_gradient",
     "rate_threshold_gradient",
     "reconstruction_loss",
     "reconstruction_loss_gradient",
     "reconstruction_rate_gradient",
     "reconstruction_threshold_gradient",
+    "relaxed_mask",
+    "relaxed_mask_gradient",
     "run_schedule",
     "scale_penalty_gradient",
+    "soft_count",
+    "soft_mask",
+    "soft_mask_gradients",
+    "soft_mask_temperature",
+    "soft_threshold",
+    "soft_threshold_gradients",
     "solve_log_threshold",
     "sparse_weight",
     "sparsity_rate",
@@ -215,6 +243,37 @@ def channel_cost(alpha: Any, pairs: Any, single: Any, fixed: float) -> tuple[flo
     costs = channel_budget.ChannelCosts(pairs, single, fixed)
     cost = channel_budget.channel_cost(alpha, costs)
     return cost, channel_budget.channel_cost_gradient(alpha, costs)
+
+
+def soft_mask_temperature(weight: Any, scale: float) -> Any:
+    """LTP's temperature of a layer."""
+    return threshold_pruning.temperature(weight, scale)
+
+
+def soft_mask_gradients(
+    weight: Any,
+    threshold: float,
+    temperature: float,
+    deffective: Any,
+    penalty: float,
+    exact_gradient: bool,
+) -> Any:
+    """LTP's gradients by weights and threshold."""
+    a = threshold_pruning.soft_mask(weight, threshold, temperature)
+    return threshold_pruning.soft_mask_gradients(
+        weight, a, temperature, deffective, penalty, exact=exact_gradient
+    )
+
+
+def relaxed_mask_gradient(scores: Any, noise: Any, temperature: float, dmask: Any) -> Any:
+    """ProbMask's gradient by the scores."""
+    m = probabilistic_masks.relaxed_mask(scores, noise, temperature)
+    return probabilistic_masks.relaxed_mask_gradient(scores, m, temperature, dmask)
+
+
+def project_scores(scores: list[Any], count: float) -> Any:
+    """ProbMask's scores of all layers after the projection, flattened and concatenated."""
+    return np.concatenate([s.ravel() for s in probabilistic_masks.project_scores(scores, count)])
 
 
 def __getattr__(operation: str) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.checks import real_number
-from fcpts_ref.engines.base import Engine, WeightCache
+from fcpts_ref.engines.base import DivisibleEngine, Engine, WeightCache
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.predict import predict_outputs
 from fcpts_ref.engines.reference import NumpyEngine
@@ -48,7 +48,7 @@ class Problem:
     target: float
     teacher: Engine
     student: Engine
-    make_engine: Callable[[Graph], Engine] = NumpyEngine
+    make_engine: Callable[[Graph], DivisibleEngine] = NumpyEngine
     arithmetic: Arithmetic = NUMPY
     bounds: Bounds = field(default_factory=dict)
     unit: Unit = SINGLE_WEIGHTS

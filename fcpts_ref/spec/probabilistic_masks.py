@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from fcpts_ref.checks import positive_number
 from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]
@@ -28,7 +29,11 @@ def logistic_noise(uniform: Array) -> Array:
 
 
 def relaxed_mask(scores: Array, noise: Array, temperature: float) -> Array:
-    """Return m = sigmoid((logit(s) + noise) / temperature); temperature > 0."""
+    """Return m = sigmoid((logit(s) + noise) / temperature).
+
+    Raises InputError unless the temperature is positive and finite.
+    """
+    positive_number(temperature, "the temperature")
     return np.asarray(expit((logit(_inside(scores)) + noise) / temperature))
 
 

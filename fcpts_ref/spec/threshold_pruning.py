@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from fcpts_ref.checks import positive_number
+
 Array = NDArray[Any]
 
 
@@ -25,7 +27,11 @@ def temperature(weight: Array, scale: float) -> float:
 
 
 def soft_mask(weight: Array, threshold: float, temperature: float) -> Array:
-    """Return a = sigmoid((w^2 - tau) / T), of the weight's shape and dtype; T > 0."""
+    """Return a = sigmoid((w^2 - tau) / T), of the weight's shape and dtype.
+
+    Raises InputError unless T is positive and finite.
+    """
+    positive_number(temperature, "the temperature")
     return np.asarray(expit((weight * weight - threshold) / temperature).astype(weight.dtype))
 
 

@@ -6,11 +6,13 @@ import http.server
 import random
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
 
 from fcpts_ref.data import download as module
+from fcpts_ref.data import http_limits
 from fcpts_ref.data.download import download, download_archive
 from fcpts_ref.data.official import OFFICIAL_ARCHIVES, OfficialArchive, official_archive
 from fcpts_ref.errors import InputError
@@ -193,6 +195,75 @@ def test_a_silent_server_is_given_up(tmp_path, monkeypatch):
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/file"
         with pytest.raises(InputError, match=r"timed out.*check the connection"):
             download(url, tmp_path / "a", sha256=SHA256, size=1, progress=False, timeout=0.2)
+
+
+@pytest.fixture
+def hostile(monkeypatch):
+    """A server that sends an answer, then a part over and over, until the client is gone."""
+    monkeypatch.setenv("no_proxy", "*")
+    listener = socket.create_server(("127.0.0.1", 0))
+    threads = []
+
+    def start(first, again, pause=0.0):
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                try:
+                    connection.sendall(first)
+                    while again:
+                        connection.sendall(again)
+                        time.sleep(pause)
+                except OSError:
+                    return
+
+        threads.append(threading.Thread(target=serve, daemon=True))
+        threads[-1].start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/file"
+
+    yield start
+    listener.close()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+WHOLE = CHUNKED + b"%x\r\n%s\r\n0\r\n" % (SIZE, CONTENT)
+HOSTILE = {
+    "endless interim responses": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", "1000 lines"),
+    "endless headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", "cannot reach"),
+    "endless trailers": (WHOLE, b"X: y\r\n", "1000 lines"),
+    "endless trailers before all of the body": (
+        CHUNKED + b"1\r\nx\r\n0\r\n", b"X: y\r\n", "1000 lines",
+    ),
+    "a negative chunk": (CHUNKED + b"-5\r\n", b"", "connection lost|ended after|cannot reach"),
+    "a chunk that is no number": (CHUNKED + b"zz\r\n", b"", "ended after 0|connection lost"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_server_is_given_up(hostile, tmp_path, name):
+    first, again, match = HOSTILE[name]
+    with pytest.raises(InputError, match=match):
+        download(hostile(first, again), tmp_path / "a", sha256=SHA256, size=SIZE, progress=False)
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 OK\r\nX: ", CHUNKED + b"1\r\nx\r\n0\r\nX: "])
+def test_a_server_that_drips_is_given_up(hostile, tmp_path, monkeypatch, first):
+    monkeypatch.setattr(http_limits, "SLOW_AFTER", 0.2)
+    with pytest.raises(InputError, match="under 1024 bytes a second"):
+        download(hostile(first, b"x", 0.05), tmp_path / "a", sha256=SHA256, size=SIZE,
+                 progress=False)  # fmt: skip
+
+
+def test_small_chunks_are_read(hostile, tmp_path):
+    parts = (CONTENT[i : i + 20] for i in range(0, SIZE, 20))
+    body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+    url = hostile(CHUNKED + body + b"0\r\n\r\n", b"")
+    path = download(url, tmp_path / "a", sha256=SHA256, size=SIZE, progress=False)
+    assert path.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://host/a", "cifar10"])

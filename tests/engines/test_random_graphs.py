@@ -7,22 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from random_graphs import Builder, graphs
-from small_networks import classifier, make_images, make_network
+from random_graphs import graphs, scaled_branch
+from small_networks import make_images, make_network
 
 from fcpts_ref.engines.make import make_engine
-from fcpts_ref.graphs.graph import Graph
 
 if numba.config.DISABLE_JIT:
     pytest.skip("vector intrinsics need the JIT", allow_module_level=True)
-
-
-def scaled_branch() -> Graph:
-    """y = batch_norm(convolution(x)) + convolution(x)"""
-    builder = Builder(4)
-    value = builder.put("first", "images")
-    builder.put("global_average_pool", builder.put("add", builder.put("batch_norm", value), value))
-    return classifier("scaled branch", (3, 16, 16), tuple(builder.nodes))
 
 
 def assert_near(got, want, name):

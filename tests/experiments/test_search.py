@@ -11,6 +11,8 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.inputs import find_inputs
 from fcpts_ref.experiments.job import Job
 from tools.search.__main__ import main
+from tools.search.figure import averaged, histories
+from tools.search.figure import main as draw
 from tools.search.held_out import find_held_out
 from tools.search.trials import Trial, means
 
@@ -80,3 +82,22 @@ def test_means_are_over_seeds_and_the_best_settings_come_first():
     assert found[1].spread == pytest.approx(0.02**0.5)
     assert found[0].spread is None
     assert found[0].seeds == 1
+
+
+def test_a_figure_of_rates_and_losses(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    config = tmp_path / "space.toml"
+    config.write_text(CONFIG, encoding="utf-8")
+    out = tmp_path / "out"
+    assert main([str(config), "--out", str(out), "--held-out", "100", "--quiet"]) == 0
+    capsys.readouterr()
+    assert draw([str(out), "--out", str(tmp_path), "--name", "two"]) == 0
+    assert {path.name for path in tmp_path.glob("two.*")} == {"two.png", "two.svg"}
+    assert list(histories(out, 0.8, 1)) == ["STR, short"]  # one-shot pruning has no steps
+    assert draw([str(out), "--rate", "0.7"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_losses_are_averaged_over_the_steps_before():
+    assert averaged(np.arange(3.0)).tolist() == [0, 0.5, 1]
+    assert averaged(np.arange(20.0))[-1] == np.arange(10.0, 20.0).mean()

@@ -13,9 +13,13 @@ from fcpts_ref.architectures.vision_transformer import vision_transformer
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.pruning.fcpts.method import FCPTS
+from fcpts_ref.pruning.method import run_method
 from fcpts_ref.pruning.problem import make_problem
+from fcpts_ref.pruning.registry import make_method
 
 EVALUATING = {"student_batch_norm": "evaluation", "teacher_batch_norm": "evaluation"}
+TRAINING = {"student_batch_norm": "training", "teacher_batch_norm": "evaluation"}
+BOTH = {"student_batch_norm": "training", "teacher_batch_norm": "training"}
 NETWORKS = {
     "transformer": vision_transformer(
         patch=4, features=6, depth=1, heads=2, classes=4, input_shape=(3, 8, 8)
@@ -99,18 +103,58 @@ def test_a_run_continues_with_the_same_bits():
         assert_same_bits(array, whole[key], key)
 
 
-@pytest.mark.parametrize("mode", ["student_batch_norm", "teacher_batch_norm"])
-def test_batch_norm_in_training_mode_is_refused(mode):
-    choices = {**EVALUATING, mode: "training"}
-    method = FCPTS(profile="paper", micro_batch=2, choices=choices)
-    with pytest.raises(InputError, match="needs the statistics of the whole batch"):
-        method.begin(problem_of("batch norm"))
-    method.begin(problem_of("without batch norm"))  # there is none
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("choices", [TRAINING, BOTH], ids=["student", "both"])
+@pytest.mark.parametrize("features", [False, True], ids=["kl", "features"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+def test_batch_norm_in_training_mode(engine, choices, features, dtype, tolerance):
+    """Statistics of the whole batch: three steps of two epochs, as without division."""
+    if features:
+        relu = [node.name for node in NETWORKS["batch norm"].nodes if node.operation == "relu"]
+        choices = {**choices, "reconstructs": "features", "feature_layers": relu[0]}
+    method = FCPTS(profile="paper", epochs=2, batch_size=4, choices=choices)
+    problem = problem_of("batch norm", engine, dtype)
+    want = arrays_of(advanced(problem, method))
+    for micro_batch in (1, 3, 4, 100):
+        got = arrays_of(advanced(problem, replace(method, micro_batch=micro_batch)))
+        assert got.keys() == want.keys()
+        for key, array in want.items():
+            assert_close(got[key], array, tolerance, f"{key} in parts of {micro_batch}")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_running_statistics(dtype):
+    """To 1e-6 in float32: those of one step, from the same weights."""
+    method = FCPTS(profile="paper", epochs=1, batch_size=12, choices=TRAINING)
+    problem = problem_of("batch norm", "numba", dtype)
+    want = advanced(problem, method, 1).buffers
+    for micro_batch in (1, 5):
+        got = advanced(problem, replace(method, micro_batch=micro_batch), 1).buffers
+        for name, array in want.items():
+            assert_close(got[name], array, 1e-12 if dtype == np.float64 else 1e-6, name)
+
+
+@pytest.mark.parametrize("name", ["str", "ltp", "probmask"])
+@pytest.mark.parametrize("choices", [EVALUATING, BOTH], ids=["evaluation", "training"])
+def test_learned_methods(name, choices):
+    settings = {"epochs": 2, "batch_size": 4, "choices": choices}
+    problem = problem_of("batch norm")
+    want = result_of(problem, make_method(name, **settings))
+    for micro_batch in (1, 3, 100):
+        got = result_of(problem, make_method(name, micro_batch=micro_batch, **settings))
+        for key, array in want.items():
+            assert_close(got[key], array, 1e-10, f"{key} in parts of {micro_batch}")
+
+
+def result_of(problem, method):
+    result = run_method(method, problem, np.random.default_rng(5))
+    return {**result.network.parameters, **result.network.buffers, **result.history}
 
 
 def test_bad_input():
-    with pytest.raises(InputError, match="micro_batch is 0; expected 1 or more"):
-        FCPTS(micro_batch=0)
+    for name in ("fcpts", "str"):
+        with pytest.raises(InputError, match="micro_batch is 0; expected 1 or more"):
+            make_method(name, micro_batch=0)
 
 
 def test_it_is_a_part_of_the_job():

@@ -55,7 +55,8 @@ def test_no_mat_file() -> None:
 
 
 def test_structures_within_structures_are_not_entered() -> None:
-    buffer, inner = io.BytesIO(), {"a": 1}
+    buffer = io.BytesIO()
+    inner: object = {"a": 1}
     for _ in range(50):
         inner = {"a": inner}
     savemat(buffer, {"x": inner})

@@ -133,6 +133,6 @@ def _meta(compressed: bool) -> bytes:
     """Return ImageNet's meta.mat with two of its classes."""
     kinds = [("ILSVRC2012_ID", np.int64), ("WNID", object)]
     synsets = np.array([(1, "n02119789"), (2, "n02100735")], dtype=kinds)
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()
     savemat(buffer, {"synsets": synsets}, do_compression=compressed)
-    return buffer.getvalue()
+    return bytes(buffer.getvalue())

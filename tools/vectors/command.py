@@ -19,6 +19,7 @@ from tools.vectors import (
     equation_cases,
     fcpts_cases,
     layer_cases,
+    learned_cases,
     method_cases,
     shape_cases,
     token_cases,
@@ -41,6 +42,7 @@ def make_groups() -> list[Group]:
         *shape_cases.make_groups(),
         *token_cases.make_groups(),
         *method_cases.make_groups(),
+        *learned_cases.make_groups(),
         *fcpts_cases.make_groups(),
         *channel_cases.make_groups(),
     ]

@@ -66,6 +66,12 @@ RULES: dict[str, dict[str, Any]] = {
         "atol": 1e-10,
         "reason": "computed at a root that is found to 1e-10",
     },
+    "ends": {
+        "compare": "close",
+        "rtol": 1e-9,
+        "atol": 1e-14,
+        "reason": "1 - s at the margin 1e-6 has lost six digits, which its logit and quotient show",
+    },
     "step": {
         "compare": "close",
         "rtol": 1e-11,

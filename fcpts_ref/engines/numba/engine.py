@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from fcpts_ref.engines.base import WeightCache, WeightGradient
 from fcpts_ref.engines.numba.jit.threads import using_threads
-from fcpts_ref.engines.numba.plan.plan import Plan
+from fcpts_ref.engines.numba.memory.buffers import MemoryPool
+from fcpts_ref.engines.numba.plan.plan import Plan, border_of
 from fcpts_ref.engines.numba.plan.step import Run
 from fcpts_ref.engines.numba.tokens.products import single_blas
 from fcpts_ref.errors import InputError
@@ -43,12 +44,23 @@ class NumbaEngine:
     threads: default all.  Results are the same, to the last bit, for any number of them.
     A plan with its buffers is made for every batch shape; the last few are kept.  An engine is for
     one thread of Python at a time: make one for each.
+    through: inputs whose gradient ``backward_through`` returns.  pool: memory to share with engines
+    that run before or after this one's passes, never in between.
     """
 
-    def __init__(self, graph: Graph, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        threads: int | None = None,
+        *,
+        through: Iterable[str] = (),
+        pool: MemoryPool | None = None,
+    ) -> None:
         with using_threads(threads) as self.threads:
             pass
         self.graph = graph
+        self._through, self._pool = frozenset(through), pool
+        self._parts: MemoryPool | None = None
         self._plans: OrderedDict[tuple[Shape, bool], Plan] = OrderedDict()
         self._last: NumbaPass | None = None  # the pass whose activations are in the buffers
         self._lock = Lock()
@@ -93,6 +105,21 @@ class NumbaEngine:
     ) -> dict[str, Array]:
         """The gradients by parameter name, in arrays of their own.
 
+        Raises InputError as ``backward_through``.
+        """
+        return self.backward_through(passed, doutputs, weight_gradient)[0]
+
+    def part(self, graph: Graph, through: Iterable[str]) -> NumbaEngine:
+        """See ``DivisibleEngine``."""
+        if self._parts is None:
+            self._parts = MemoryPool(border_of(self.graph))
+        return NumbaEngine(graph, self.threads, through=through, pool=self._parts)
+
+    def backward_through(
+        self, passed: NumbaPass, doutputs: Mapping[str, Array], weight_gradient: WeightGradient
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """See ``DivisibleEngine``.
+
         Raises InputError for a pass that was not made with ``keep=True``, that already had its
         backward, or that is not the engine's last one, and for an engine that another thread is
         using.
@@ -118,9 +145,9 @@ class NumbaEngine:
             self._last = None  # gradients overwrite the activations
             run = passed.run
             run.gradients, run.kept = {}, weight_gradient == "kept"
-            passed.plan.backward(run, doutputs)
+            dinputs = passed.plan.backward(run, doutputs)
         names = self.graph.parameter_shapes
-        return {name: run.gradients[name] for name in names if name in run.gradients}
+        return {name: run.gradients[name] for name in names if name in run.gradients}, dinputs
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -139,7 +166,10 @@ class NumbaEngine:
         if (shape, keep) not in self._plans:
             while len(self._plans) >= KEPT_PLANS:
                 self._plans.popitem(last=False)
-            self._plans[shape, keep] = Plan(self.graph, *shape, keep=keep)
+            memory = None if self._pool is None else self._pool.memory(*shape)
+            self._plans[shape, keep] = Plan(
+                self.graph, *shape, keep=keep, through=self._through, memory=memory
+            )
         self._plans.move_to_end((shape, keep))
         return self._plans[shape, keep]
 

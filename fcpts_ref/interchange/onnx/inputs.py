@@ -7,12 +7,13 @@ from typing import Any, Final
 
 from fcpts_ref.errors import InputError, shown
 from fcpts_ref.graphs.graph import IMAGES
-from fcpts_ref.interchange.onnx.layout import BATCH, SYMBOLIC, Value, fresh, viewed
+from fcpts_ref.interchange.onnx.layout import BATCH, SYMBOLIC, Value, fresh, shown_dims, viewed
 from fcpts_ref.interchange.onnx.naming import cleaned
 
 _FLOATS: Final = (1, 10, 11, 16)  # TensorProto.FLOAT, FLOAT16, DOUBLE, BFLOAT16
 MAX_SIZE: Final = 1 << 24  # of one axis
 _CHANNELS: Final = (1, 3, 4)  # of images; tells (N, H, W, C) from (N, C, H, W)
+_ANY_LAYOUT: Final = ("Add", "Sub", "Mul", "Div", "Concat", "Relu", "Clip", "Identity", "Cast")
 Dims = tuple[int | str, ...]
 
 
@@ -33,7 +34,10 @@ def read_inputs(
     known = {name: _known(name, dims, sizes, len(found)) for name, dims in found.items()}
     batches = {dims[0] for dims in known.values()}
     if len(batches) != 1:
-        raise InputError(f"its inputs have batches of {sorted(batches)}; expected the same for all")
+        shown_shapes = ", ".join(
+            f"{shown(name)} {shown_dims(dims)}" for name, dims in known.items()
+        )
+        raise InputError(f"its inputs are {shown_shapes}; expected batches of one size for all")
     batch = batches.pop()
     inputs: dict[str, tuple[int, ...]] = {}
     values = {}
@@ -49,13 +53,30 @@ def read_inputs(
 def channels_last(graph: Any, name: str, dims: Sequence[int]) -> bool:
     """Whether an input is images (N, H, W, C), as TensorFlow has them.
 
-    It is if its last axis is that of images' channels, its second is not, and it is transposed
-    wherever it is read.
+    It is if its last axis is that of images' channels, its second is not, and every path from it
+    leads over operators that treat all axes alike to a transposition to (N, C, H, W).
     """
     if len(dims) != 4 or dims[3] not in _CHANNELS or dims[1] in _CHANNELS:
         return False
-    readers = [node for node in graph.node if name in node.input]
-    return bool(readers) and all(node.op_type == "Transpose" for node in readers)
+    readers_of: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for value in node.input:
+            readers_of.setdefault(value, []).append(node)
+    seen, waiting = {name}, [name]
+    while waiting:
+        readers = readers_of.get(waiting.pop(), [])
+        alike = [node for node in readers if node.op_type in _ANY_LAYOUT]
+        if not readers or not all(_to_channels_first(n) for n in readers if n not in alike):
+            return False
+        found = {output for node in alike for output in node.output} - seen
+        seen |= found
+        waiting += found
+    return True
+
+
+def _to_channels_first(node: Any) -> bool:
+    order = [list(a.ints) for a in node.attribute if a.name == "perm"]
+    return node.op_type == "Transpose" and order == [[0, 3, 1, 2]]
 
 
 def _value(name: str, dims: Sequence[int], batch: int, last: bool) -> tuple[Value, tuple[int, ...]]:

@@ -27,6 +27,7 @@ SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "LogSoftmax": ("axis",),
     "MaxPool": (*_WINDOW, "ceil_mode", "storage_order"),
     "Pad": ("mode", "pads", "value"),
+    "ReduceMax": ("axes", "keepdims", "noop_with_empty_axes"),
     "ReduceMean": ("axes", "keepdims", "noop_with_empty_axes"),
     "Reshape": ("allowzero",),
     "Resize": (

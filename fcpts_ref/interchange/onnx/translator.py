@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError, shown
-from fcpts_ref.interchange.onnx.constants import EVALUATORS, Budget, evaluate
+from fcpts_ref.interchange.onnx.constants import Budget, evaluate
 from fcpts_ref.interchange.onnx.draft import Constant, Drafts, Held
+from fcpts_ref.interchange.onnx.evaluators import EVALUATORS
+from fcpts_ref.interchange.onnx.known import Known, NoValue, constant_value, followed, is_followed
 from fcpts_ref.interchange.onnx.layout import BATCH, Group, Value, fresh, shown_dims, viewed
 from fcpts_ref.interchange.onnx.naming import node_label
 from fcpts_ref.interchange.onnx.reading import OnnxNode
 from fcpts_ref.interchange.onnx.settings import SETTINGS
 
 Array = NDArray[Any]
-Known = Value | Constant
-
-REARRANGING: Final = (
-    "Identity",
-    "Dropout",
-    "Transpose",
-    "Reshape",
-    "Squeeze",
-    "Unsqueeze",
-    "Flatten",
-)
-"""Operators through which a constant can be followed back to its initialiser."""
 
 
 @dataclass
@@ -77,14 +66,14 @@ class Translator:
             self.values[name] = result
         for name in node.outputs[len(results) :]:
             if name:
-                self.values[name] = _NoValue(name)
+                self.values[name] = NoValue(name)
 
     def _constant(self, node: OnnxNode, inputs: Sequence[Known | None]) -> list[Known] | None:
         """Return the outputs of a node whose inputs are all known; else None."""
-        if any(isinstance(known, _NoValue) for known in inputs):
+        if any(isinstance(known, NoValue) for known in inputs):
             raise InputError(f"{node} reads an optional output that is not supported")
         if node.kind == "Constant":
-            return [Constant(_constant_value(node), node.outputs[0])]
+            return [Constant(constant_value(node), node.outputs[0])]
         if not all(known is None or isinstance(known, Constant) for known in inputs):
             return None
         arrays = [known.array if isinstance(known, Constant) else None for known in inputs]
@@ -95,8 +84,8 @@ class Translator:
         if results is None:
             return None
         first = inputs[0] if inputs else None
-        if isinstance(first, Constant) and _is_followed(node, first, results[0]):
-            return [_followed(node, first, results[0])]
+        if isinstance(first, Constant) and is_followed(node, first, results[0]):
+            return [followed(node, first, results[0])]
         return [Constant(array) for array in results]
 
     def _without_batch(self, x: Array | None, shape: Array | None) -> Array | None:
@@ -194,55 +183,3 @@ class Translator:
         axes = [tuple(place[atom] for atom in axis) for axis in value.axes]
         sizes = [value.atoms[atom] for atom in order]
         return name, sizes[: len(others)], viewed(name, sizes, axes, value.batch)
-
-
-class _NoValue(Constant):
-    """An output that is not computed; reading it is an error."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(np.zeros(0), name)
-
-
-def _is_followed(node: OnnxNode, constant: Constant, result: Array) -> bool:
-    """Whether a node only rearranges a constant; Expand may only add axes of size 1."""
-    same_size = node.kind == "Expand" and result.size == constant.array.size
-    return node.kind in REARRANGING or same_size
-
-
-def _followed(node: OnnxNode, constant: Constant, result: Array) -> Constant:
-    """Return a rearranged constant with the step that undoes it recorded."""
-    if node.kind == "Transpose":
-        default = range(constant.array.ndim)[::-1]
-        return constant.transposed(node.settings.get("perm", default))
-    return constant.reshaped(result.shape)
-
-
-def _constant_value(node: OnnxNode) -> Array:
-    """Return the array of a Constant node."""
-    for key, value in node.settings.items():
-        if isinstance(value, np.ndarray):
-            return value
-        if key in ("value_int", "value_ints"):
-            return np.array(value, np.int64)
-        if key in ("value_float", "value_floats"):
-            return np.array(value, np.float32)
-    raise InputError(f"{node} has no numbers; expected a tensor, integers or floats")
-
-
-def constant_of(known: Known | None, what: str) -> Constant:
-    """Return an input that must be known.  Raises InputError if it depends on the images."""
-    if not isinstance(known, Constant):
-        raise InputError(f"its {what} depends on the input; expected a constant")
-    return known
-
-
-def value_of(known: Known | None, what: str = "input") -> Value:
-    """Return an input that must depend on the images.  Raises InputError for a constant."""
-    if not isinstance(known, Value):
-        raise InputError(f"its {what} is constant; expected one that depends on the input")
-    return known
-
-
-def total(sizes: Sequence[int]) -> int:
-    """The product of sizes."""
-    return math.prod(sizes)

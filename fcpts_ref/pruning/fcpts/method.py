@@ -12,7 +12,6 @@ from fcpts_ref.data.augmentation import AUGMENTATIONS
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.objectives.make import make_objective
-from fcpts_ref.pruning.fcpts.micro_batches import check_divisible
 from fcpts_ref.pruning.fcpts.step import (
     Array,
     Arrays,
@@ -35,6 +34,7 @@ from fcpts_ref.pruning.masks import (
     masked_network,
 )
 from fcpts_ref.pruning.method import MethodBase, OnStep, Result, StepReport
+from fcpts_ref.pruning.micro_batches import MICRO_BATCH, in_micro_batches
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.pruning.units import SINGLE_WEIGHTS
@@ -84,7 +84,7 @@ class FCPTS(MethodBase):
         all thresholds by one factor after every step so that the budget is met exactly.
     epochs, batch_size: passes over the calibration images; an incomplete last batch is left out.
     micro_batch: images that are run at a time, default the whole batch; equal up to rounding
-        (``micro_batches``).
+        (``micro_batches``), batch norm's statistics are those of the batch.
     learn_rates: False keeps every layer at its initial rate (the paper's Figure 4); with a ramp,
         at its rate in the allocation of each step's target.
     augmentation: of the calibration images, drawn again every epoch: "none", "crop", "crop-flip" or
@@ -133,11 +133,7 @@ class FCPTS(MethodBase):
         FROM_PROFILE, "passes over the calibration images (default: 10; extended: 12)"
     )
     batch_size: int | None = setting(None, "images in a step (default: 64)")
-    micro_batch: int | None = setting(
-        None,
-        "images of a step that are run at a time; gradients add up, so that a step needs less "
-        "memory; not with batch norm in training mode (default: all)",
-    )
+    micro_batch: int | None = setting(None, MICRO_BATCH)
     learn_rates: bool = setting(
         True,
         "keep every layer at its initial rate; with --ramp, at the one for each step's target",
@@ -222,8 +218,6 @@ class FCPTS(MethodBase):
     def begin(self, problem: Problem) -> State:
         """Return thresholds at the initial allocation (convention 8) and velocities of 0."""
         conventions = self.conventions
-        if self.micro_batch is not None:
-            check_divisible(problem.network.graph, conventions)
         allocation, aimed = self._allocation(problem), self._aimed(problem, 0)
         units = problem.magnitudes(problem.network.parameters)
         first = allocation if self.learn_rates else self._allocation(aimed)
@@ -254,6 +248,7 @@ class FCPTS(MethodBase):
         """Run one epoch: every batch of the images in a new random order."""
         n, batch = len(problem.images), self._batch(problem)
         problem = problem.comparing(make_objective(self.conventions).outputs(problem.network.graph))
+        problem = in_micro_batches(problem, self.micro_batch, self.conventions)
         seen, remembered = seen_in(
             state.step // (n // batch),
             problem,

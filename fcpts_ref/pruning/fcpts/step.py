@@ -20,7 +20,7 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.execution import Observe, observed
 from fcpts_ref.objectives.make import make_objective
 from fcpts_ref.pruning.arithmetic import spread
-from fcpts_ref.pruning.fcpts.micro_batches import accumulated
+from fcpts_ref.pruning.micro_batches import accumulated, is_accumulated
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.units import SINGLE_WEIGHTS
 from fcpts_ref.spec import equations
@@ -79,7 +79,7 @@ def step(
     samples: the weights drawn for Eq. 12 (``draw_samples``); rate_factor: on both learning rates;
     dense: the dense network's outputs (B, ...) if known, for which its batch norm must evaluate.
     micro_batch: images that are run at a time, default all (``micro_batches``); what passes between
-    forward and backward is then not observed.
+    forward and backward is then not observed.  Engines that divide batches have their own.
     ``observe(name, value)`` is called with every quantity in the order in which it is computed, and
     may return another value, with which the step then continues.
     Returns the new state and the step's numbers.
@@ -102,7 +102,7 @@ def step(
     wanted: WeightGradient = "all" if conventions.uses_pruned_gradients else "kept"
     objective = make_objective(conventions)
     teacher_trains = conventions.teacher_batch_norm == "training"
-    divided = micro_batch is not None and micro_batch < len(images)
+    divided = is_accumulated(problem, micro_batch, images)
     if divided:
         L_rec, gradients = accumulated(
             problem,

@@ -29,6 +29,12 @@ from fcpts_ref.pruning.masks import (
     masked_network,
 )
 from fcpts_ref.pruning.method import MethodBase, OnStep, Result, StepReport
+from fcpts_ref.pruning.micro_batches import (
+    MICRO_BATCH,
+    accumulated,
+    in_micro_batches,
+    is_accumulated,
+)
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.pruning.units import SINGLE_WEIGHTS
@@ -92,6 +98,7 @@ class LearnedMethod(MethodBase):
 
     epochs: int = setting(10, "passes over the calibration images")
     batch_size: int | None = setting(None, "images in a step (default: 64)")
+    micro_batch: int | None = setting(None, MICRO_BATCH)
     augmentation: str = setting(
         "none", "augmentation of the images", choices=AUGMENTATIONS, metavar="NAME"
     )
@@ -129,6 +136,8 @@ class LearnedMethod(MethodBase):
                 f"epochs is {self.epochs}, views {self.views} and batch_size {self.batch_size}; "
                 "expected epochs >= 0, views >= 0 and batch_size >= 1"
             )
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise InputError(f"micro_batch is {self.micro_batch}; expected 1 or more")
         if not 0 <= self.tune <= 1:
             raise InputError(f"tune is {self.tune}; expected a share of the steps from 0 to 1")
         if self.augmentation not in AUGMENTATIONS:
@@ -221,6 +230,7 @@ class LearnedMethod(MethodBase):
         n, batch = len(problem.images), self._batch(problem)
         objective = make_objective(self.conventions)
         problem = problem.comparing(objective.outputs(problem.network.graph))
+        problem = in_micro_batches(problem, self.micro_batch, self.conventions)
         seen, remembered = seen_in(
             state.step // (n // batch), problem, self.augmentation, self.views, state.views,
             generator,
@@ -333,19 +343,7 @@ class LearnedMethod(MethodBase):
             now = _masked(weights, masks)
         else:
             now = self.effective(problem, state.learned, weights, progress, generator)
-        if dense is None:
-            dense = problem.dense_on(images, training=conventions.teacher_batch_norm == "training")
-        passed = problem.student.forward(
-            {**state.parameters, **now.weights}, state.buffers,
-            {problem.network.graph.input: images},
-            training=conventions.student_batch_norm == "training", keep=True, sparse=True,
-        )  # fmt: skip
-        objective = make_objective(conventions)
-        names = objective.outputs(problem.network.graph)
-        loss, doutputs = objective.loss_and_gradients(
-            {name: dense[name] for name in names}, {name: passed.outputs[name] for name in names}
-        )
-        gradients = problem.student.backward(passed, doutputs)
+        loss, gradients, buffers = self._reconstruction(problem, state, now, images, dense)
         deffective = {name: gradients[name] for name in weights}
         if masks:
             found = Gradients({n: deffective[n] * mask for n, mask in masks.items()}, {})
@@ -361,7 +359,7 @@ class LearnedMethod(MethodBase):
             )  # fmt: skip
         new = replace(
             state, step=state.step + 1, parameters=parameters, velocities=velocities,
-            buffers=dict(passed.buffers),
+            buffers=buffers,
         )  # fmt: skip
         learned, moments = new.learned, new.moments
         if not masks:
@@ -381,6 +379,34 @@ class LearnedMethod(MethodBase):
         }
         new = replace(new, learned=learned, moments=moments)
         return new if masks else self.settled(problem, new), record
+
+    def _reconstruction(
+        self, problem: Problem, state: State, now: Effective, images: Array, dense: Arrays | None
+    ) -> tuple[float, dict[str, Array], dict[str, Array]]:
+        """Return L_rec (Equation 4), the gradients of the parameters, and the new buffers."""
+        conventions, graph = self.conventions, problem.network.graph
+        parameters = {**state.parameters, **now.weights}
+        objective = make_objective(conventions)
+        teacher_trains = conventions.teacher_batch_norm == "training"
+        if is_accumulated(problem, self.micro_batch, images):
+            loss, gradients = accumulated(
+                problem, parameters, state.buffers, images,
+                dense or (lambda part: problem.dense_on(part, training=teacher_trains)),
+                objective, micro_batch=self.micro_batch or len(images), weight_gradient="all",
+            )  # fmt: skip
+            return loss, gradients, dict(state.buffers)
+        if dense is None:
+            dense = problem.dense_on(images, training=teacher_trains)
+        passed = problem.student.forward(
+            parameters, state.buffers, {graph.input: images},
+            training=conventions.student_batch_norm == "training", keep=True, sparse=True,
+        )  # fmt: skip
+        names = objective.outputs(graph)
+        loss, doutputs = objective.loss_and_gradients(
+            {name: dense[name] for name in names}, {name: passed.outputs[name] for name in names}
+        )
+        gradients = problem.student.backward(passed, doutputs)
+        return float(loss), gradients, dict(passed.buffers)
 
 
 KEPT = "kept/"

@@ -139,6 +139,68 @@ def test_layer_norm(power: bool, reciprocal: bool, tmp_path: Path) -> None:
     assert network.graph.nodes[0].attributes["epsilon"] == 1e-5
 
 
+@pytest.mark.parametrize("shift", ["beta", "after", "none"])
+def test_layer_norm_of_keras(shift: str, tmp_path: Path) -> None:
+    """x scale + (beta - mean scale) with scale = gamma / sqrt(...), as tf2onnx writes it."""
+    nodes = [
+        node("GlobalAveragePool", ["x"], "m"), node("Sub", ["x", "m"], "d"),
+        node("Mul", ["d", "d"], "q"), node("GlobalAveragePool", ["q"], "v"),
+        node("Add", ["v", "eps"], "a"), node("Sqrt", ["a"], "s"), node("Reciprocal", ["s"], "i"),
+        node("Mul", ["i", "gamma"], "scale"), node("Mul", ["x", "scale"], "p"),
+    ]  # fmt: skip
+    if shift == "beta":
+        nodes += [node("Mul", ["m", "scale"], "n"), node("Sub", ["beta", "n"], "b")]
+    else:
+        nodes += [node("Neg", ["m"], "n"), node("Mul", ["n", "scale"], "b")]
+    nodes += [node("Add", ["p", "b"], "z" if shift == "after" else "y")]
+    nodes += [node("Add", ["z", "beta"], "y")] if shift == "after" else []
+    arrays = {"eps": number(1e-3), "gamma": array(1, 1, 8), "beta": array(1, 1, 8)}
+    arrays = {name: a for name, a in arrays.items() if name != "beta" or shift != "none"}
+    operations = {"none": ["layer_norm", "multiply_parameter"]}.get(shift, ["layer_norm"])
+    proto = model(nodes, arrays, shape=("N", 4, 8))
+    network = round_trip(proto, tmp_path / "a.onnx", operations)
+    assert network.graph.nodes[0].attributes["epsilon"] == 1e-3
+
+
+def test_a_constant_wider_than_the_value(tmp_path: Path) -> None:
+    """The value is repeated; the array stays one that is written back."""
+    nodes = [node("GlobalAveragePool", ["x"], "p"), node("Mul", ["p", "w"], "y")]
+    operations = ["global_average_pool", "reshape", "concat", "concat", "multiply_parameter"]
+    round_trip(model(nodes, {"w": array(1, 3, 2, 4)}), tmp_path / "a.onnx", operations)
+    for shape, match in (((2, 1, 3, 8, 8), "adds axes"), ((3, 7, 8), "does not fit")):
+        path = save(model([node("Add", ["x", "w"], "y")], {"w": array(*shape)}), tmp_path / "b")
+        with pytest.raises(InputError, match=match):
+            import_onnx(path, normalise="none")
+
+
+def test_copies(tmp_path: Path) -> None:
+    shape = np.array([1, 3, 8, 5, 8])
+    nodes = [node("Unsqueeze", ["x", "axis"], "u"), node("Expand", ["u", "shape"], "e"),
+             node("Tile", ["e", "times"], "y")]  # fmt: skip
+    arrays = {"axis": np.array([3]), "shape": shape, "times": np.array([1, 2, 1, 1, 3])}
+    operations = ["reshape", "concat", "concat", "concat"]
+    round_trip(model(nodes, arrays), tmp_path / "a.onnx", operations)
+    for times, match in (([2, 1, 1, 1], "than the batch"), ([1, 1, 1, 1 << 40], "1 to 4096 times"),
+                         ([1, 0, 1, 1], "0 times"), ([1, 2], "a number per axis")):  # fmt: skip
+        path = save(model([node("Tile", ["x", "n"], "y")], {"n": np.array(times)}), tmp_path / "b")
+        with pytest.raises(InputError, match=match):
+            import_onnx(path, normalise="none")
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize("last", [True, False])
+def test_the_maximum_of_all_pixels(keep: int, last: bool, tmp_path: Path) -> None:
+    nodes = [node("Transpose", ["x"], "t", perm=[0, 2, 3, 1] if last else [0, 1, 2, 3])]
+    axes = [1, 2] if last else [2, 3]
+    nodes += [node("ReduceMax", ["t"], "m", axes=axes, keepdims=keep), node("Flatten", ["m"], "f"),
+              node("MatMul", ["f", "w"], "y")]  # fmt: skip
+    proto = model(nodes, {"w": array(3, 5)}, shape=("N", 3, 8, 9))
+    round_trip(proto, tmp_path / "a.onnx", ["max_pool", "flatten", "linear"])
+    path = save(model([node("ReduceMax", ["x"], "y", axes=[1])]), tmp_path / "b")
+    with pytest.raises(InputError, match="over axes \\[1\\]; expected both axes of the pixels"):
+        import_onnx(path, normalise="none")
+
+
 def test_clip_of_opset_9(tmp_path: Path) -> None:
     proto = model([node("Clip", ["x"], "y", min=0.0, max=6.0)], opset=9)
     round_trip(proto, tmp_path / "a.onnx", ["relu6"])

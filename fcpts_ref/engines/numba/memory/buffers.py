@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fcpts_ref.engines.numba.memory.layout import (
     ALIGNMENT,
     Geometry,
+    Scratch,
     allocate,
     interior,
     make_geometry,
@@ -53,11 +54,16 @@ def rows(shape: Shape, dtype: Any) -> Array:
 
 
 class Memory:
-    """Buffers of one batch size, dtype and border; what was given back is taken again."""
+    """Buffers of one batch size, dtype and border; what was given back is taken again.
+
+    scratch: for the steps, which run one after the other.
+    """
 
     def __init__(self, images: int, dtype: np.dtype[Any], border: int) -> None:
         self.images, self.dtype, self.border = images, dtype, border
         self.free: dict[Shape, list[Slot]] = {}
+        self.slots: list[Slot] = []
+        self.scratch = Scratch()
         self.nbytes = 0
 
     def take(self, shape: Shape) -> Slot:
@@ -70,6 +76,7 @@ class Memory:
             geometry = make_geometry(shape[1], shape[2], self.border)
             slot = Slot(allocate(self.images, shape[0], geometry, self.dtype), geometry)
         self.nbytes += slot.array.nbytes
+        self.slots.append(slot)
         return slot
 
     def give(self, slot: Slot) -> None:
@@ -78,5 +85,22 @@ class Memory:
         self.free.setdefault(shape, []).append(slot)
 
     def close(self) -> None:
-        """Nothing more will be taken."""
+        """Give back every buffer: the next plan that takes them runs before or after this one."""
         self.free.clear()
+        for slot in self.slots:
+            self.give(slot)
+
+
+class MemoryPool:
+    """Memory that plans which run one after the other share, by batch size and dtype."""
+
+    def __init__(self, border: int) -> None:
+        self.border = border
+        self._memories: dict[tuple[int, np.dtype[Any]], Memory] = {}
+
+    def memory(self, images: int, dtype: np.dtype[Any]) -> Memory:
+        """The memory for batches of this size and dtype."""
+        key = images, np.dtype(dtype)
+        if key not in self._memories:
+            self._memories[key] = Memory(images, dtype, self.border)
+        return self._memories[key]

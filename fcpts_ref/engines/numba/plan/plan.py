@@ -8,14 +8,13 @@ place of its first input if no later step reads that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.engines.numba.memory.buffers import Memory, Slot
-from fcpts_ref.engines.numba.memory.layout import Scratch
 from fcpts_ref.engines.numba.plan.fusion import Group, fuse
 from fcpts_ref.engines.numba.plan.step import Run, Step
 from fcpts_ref.engines.numba.plan.steps import Input, Normalise, step_class
@@ -29,24 +28,36 @@ Call = Callable[[Run], None]
 class Plan:
     """Everything that depends on shapes alone.
 
-    keep: whether backward can follow a forward pass.
+    keep: whether backward can follow a forward pass.  through: inputs whose gradient it gives.
+    memory: that other plans use too (``MemoryPool``), with a border that is wide enough.
     """
 
-    def __init__(self, graph: Graph, images: int, dtype: np.dtype[Any], *, keep: bool) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        images: int,
+        dtype: np.dtype[Any],
+        *,
+        keep: bool,
+        through: Set[str] = frozenset(),
+        memory: Memory | None = None,
+    ) -> None:
         self.keep = keep
-        self.memory = Memory(images, dtype, _border(graph))
-        groups = _with_inputs(fuse(graph), graph)
-        self.steps = [_step_class(group, graph)(group, images, dtype, keep) for group in groups]
-        scratch = Scratch()
+        self.memory = Memory(images, dtype, border_of(graph)) if memory is None else memory
+        groups = _with_inputs(fuse(graph), graph, through)
+        self.steps = [
+            _step_class(group, graph, through)(group, images, dtype, keep) for group in groups
+        ]
         for step in self.steps:
-            step.scratch = scratch
-        wanted = _wanted(self.steps) if keep else set()
+            step.scratch = self.memory.scratch
+        wanted = _wanted(self.steps, through) if keep else set()
         last = _last_uses(self.steps, wanted, graph)
         slots: dict[str, Slot] = {}
         self.forward_calls = self._bind_forward(graph, slots, last)
         self.outputs = {name: slots[value] for name, value in graph.outputs.items()}
         self.doutputs: dict[str, Slot] = {}
         self.backward_calls: list[Call] = []
+        self.dinputs: dict[str, Slot] = {}
         if keep:
             self.doutputs = {
                 name: self.memory.take(shape) for name, shape in graph.output_shapes.items()
@@ -60,8 +71,10 @@ class Plan:
             call(run)
         return {name: slot.values.copy() for name, slot in self.outputs.items()}
 
-    def backward(self, run: Run, doutputs: Mapping[str, Array]) -> None:
+    def backward(self, run: Run, doutputs: Mapping[str, Array]) -> dict[str, Array]:
         """Gradients of the parameters go to ``run``; activations are used up.
+
+        Returns the gradients of the inputs in ``through``, copies.
 
         An output that ``doutputs`` leaves out has no gradient.
         """
@@ -69,6 +82,7 @@ class Plan:
             slot.values[...] = doutputs.get(name, 0)
         for call in self.backward_calls:
             call(run)
+        return {name: slot.values.copy() for name, slot in self.dinputs.items()}
 
     @property
     def nbytes(self) -> int:
@@ -117,6 +131,9 @@ class Plan:
             if step.group.output not in wanted:
                 continue
             dy = gradients.pop(step.group.output)
+            if not step.group.nodes:  # an input: its gradient stays until it is returned
+                self.dinputs[step.group.output] = dy
+                continue
             calls += self._bind_gradient(graph, step, dy, gradients, wanted)
             if all(slot is not dy for slot in gradients.values()):
                 self.memory.give(dy)
@@ -164,24 +181,27 @@ class Plan:
         return calls
 
 
-def _with_inputs(groups: list[Group], graph: Graph) -> list[Group]:
+def _with_inputs(groups: list[Group], graph: Graph, through: Set[str]) -> list[Group]:
     """Groups that bring inputs into buffers, where others than normalise nodes read them."""
     entries = []
     for name in graph.inputs:
         readers = [group for group in groups if name in group.inputs]
-        if name in graph.outputs.values() or not all(_normalises_input(g, graph) for g in readers):
+        normalised = all(_normalises_input(g, graph, through) for g in readers)
+        if name in graph.outputs.values() or not normalised:
             entries.append(Group((), (), name))
     return [*entries, *groups]
 
 
-def _normalises_input(group: Group, graph: Graph) -> bool:
-    return group.operation == "normalise" and group.inputs[0] in graph.inputs
+def _normalises_input(group: Group, graph: Graph, through: Set[str]) -> bool:
+    """Whether a step reads an input where it lies, which leaves no room for a gradient."""
+    source = group.inputs[0] if group.inputs else ""
+    return group.operation == "normalise" and source in graph.inputs and source not in through
 
 
-def _step_class(group: Group, graph: Graph) -> type[Step]:
+def _step_class(group: Group, graph: Graph, through: Set[str]) -> type[Step]:
     if not group.nodes:
         return Input
-    if _normalises_input(group, graph):
+    if _normalises_input(group, graph, through):
         return Normalise
     return step_class(group, graph.shapes)
 
@@ -191,9 +211,9 @@ def _inputs(step: Step) -> tuple[str, ...]:
     return () if isinstance(step, Normalise) else step.group.inputs
 
 
-def _wanted(steps: list[Step]) -> set[str]:
-    """The values whose gradient is needed: those that depend on a parameter."""
-    wanted: set[str] = set()
+def _wanted(steps: list[Step], through: Set[str]) -> set[str]:
+    """The values whose gradient is needed: those that depend on a parameter or such an input."""
+    wanted: set[str] = set(through)
     for step in steps:
         own = any(array.learned for node in step.group.nodes for array in node.stored.values())
         if own or wanted & set(_inputs(step)):
@@ -219,7 +239,7 @@ def _last_uses(steps: list[Step], wanted: set[str], graph: Graph) -> dict[str, i
     return last
 
 
-def _border(graph: Graph) -> int:
+def border_of(graph: Graph) -> int:
     """Zeros around the images: the greatest padding of a convolution that reads them in place.
 
     Those with a stride read components with zeros of their own.

@@ -98,12 +98,14 @@ class Convolution(Step):
 
     def _read(self, run: Run) -> Operands:
         """The operands of this pass, for backward too."""
-        weight = run.parameters[self.weight]
-        operands = self.plan.operands(
-            self.inputs[0].array, weight, density=run.density(self.weight)
-        )
+        weights = run.cached((self.plan, "plain"), lambda: self._listed(run))
+        operands = Operands(self.plan.source(self.inputs[0].array), weights)
         run.operands[self.name] = operands
         return operands
+
+    def _listed(self, run: Run) -> Weights:
+        weight, density = run.parameters[self.weight], run.density(self.weight)
+        return self.plan.weights(weight, density=density, lasting=run.cache is not None)
 
 
 class Linear(Step):

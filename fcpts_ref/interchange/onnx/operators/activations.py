@@ -9,10 +9,11 @@ import numpy as np
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.onnx.draft import Constant
+from fcpts_ref.interchange.onnx.known import Known, constant_of, value_of
 from fcpts_ref.interchange.onnx.layout import Value
 from fcpts_ref.interchange.onnx.operators.windows import decimal
 from fcpts_ref.interchange.onnx.reading import OnnxNode
-from fcpts_ref.interchange.onnx.translator import Known, Translator, constant_of, value_of
+from fcpts_ref.interchange.onnx.translator import Translator
 
 Inputs = Sequence[Known | None]
 Translate = Callable[[Translator, OnnxNode, Inputs], Value]

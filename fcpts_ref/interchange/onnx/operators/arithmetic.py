@@ -8,9 +8,11 @@ import numpy as np
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.onnx.draft import Constant
+from fcpts_ref.interchange.onnx.known import Known, value_of
 from fcpts_ref.interchange.onnx.layout import Value, fresh, shown_dims
+from fcpts_ref.interchange.onnx.operators.shapes import widened
 from fcpts_ref.interchange.onnx.reading import OnnxNode
-from fcpts_ref.interchange.onnx.translator import Known, Translator, value_of
+from fcpts_ref.interchange.onnx.translator import Translator
 
 Inputs = Sequence[Known | None]
 Translate = Callable[[Translator, OnnxNode, Inputs], Value]
@@ -137,21 +139,27 @@ def _with_constant(
         held = t.hold(node, slot, Constant(array))
         attributes = {"shape": (1,), "role": "constant"}
         return x.renamed(t.add(node, operation, [x.name], attributes, {"": held}))
+    x = _fitted(t, node, x, ours.array.shape)
     if x.axes and ours.array.size == ours.array.shape[-1] == x.dims[-1]:
         return _over_features(t, node, operation, x, slot, read, ours)
     x = t.plain(node, x)
-    array = ours.array
-    if array.ndim > len(x.axes) or any(
-        size not in (1, whole) for size, whole in zip(array.shape[::-1], x.dims[::-1], strict=False)
-    ):
-        raise InputError(
-            f"combines {shown_dims(x.dims)} with a constant {array.shape}, which widens it or does "
-            "not fit"
-        )
-    ours = ours.reshaped(_without_batch(array.shape, x))
+    ours = ours.reshaped(_without_batch(ours.array.shape, x))
     attributes = {"shape": ours.array.shape, "role": _role(operation, ours)}
     held = t.hold(node, slot, read, ours)
     return x.renamed(t.add(node, operation, [x.name], attributes, {"": held}))
+
+
+def _fitted(t: Translator, node: OnnxNode, x: Value, shape: tuple[int, ...]) -> Value:
+    """Return the value, with copies of itself where a constant of this shape is wider."""
+    try:
+        dims = np.broadcast_shapes(x.dims, shape)
+    except ValueError as error:
+        raise InputError(
+            f"combines {shown_dims(x.dims)} with a constant {shape}, which does not fit"
+        ) from error
+    if len(dims) > len(x.axes):
+        raise InputError(f"combines {shown_dims(x.dims)} with a constant {shape}, which adds axes")
+    return widened(t, node, x, dims)
 
 
 def _over_features(
@@ -165,8 +173,6 @@ def _over_features(
 ) -> Value:
     """Add or multiply one number for each feature: the last axis, wherever the batch is."""
     D = x.dims[-1]
-    if ours.array.ndim > len(x.axes):
-        raise InputError(f"widens {shown_dims(x.dims)} to {ours.array.ndim} axes")
     name, sizes, layout = t.last(node, x, x.axes[-1])
     held = t.hold(node, slot, read, ours.reshaped((D,)))
     attributes = {"shape": (D,), "role": _role(operation, ours)}

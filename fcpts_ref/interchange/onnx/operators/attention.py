@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.interchange.onnx.known import Known, value_of
 from fcpts_ref.interchange.onnx.layout import Value
 from fcpts_ref.interchange.onnx.operators.arithmetic import shifted
 from fcpts_ref.interchange.onnx.operators.matrices import product
 from fcpts_ref.interchange.onnx.reading import OnnxNode
-from fcpts_ref.interchange.onnx.translator import Known, Translator, value_of
+from fcpts_ref.interchange.onnx.translator import Translator
 
 Inputs = Sequence[Known | None]
 

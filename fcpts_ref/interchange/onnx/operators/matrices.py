@@ -9,11 +9,12 @@ import numpy as np
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.onnx.draft import Constant
+from fcpts_ref.interchange.onnx.known import Known, constant_of, value_of
 from fcpts_ref.interchange.onnx.layout import BATCH, Group, Value, fresh, shown_dims, viewed
 from fcpts_ref.interchange.onnx.operators.arithmetic import add_values
 from fcpts_ref.interchange.onnx.operators.windows import decimal
 from fcpts_ref.interchange.onnx.reading import OnnxNode
-from fcpts_ref.interchange.onnx.translator import Known, Translator, constant_of, value_of
+from fcpts_ref.interchange.onnx.translator import Translator
 
 Inputs = Sequence[Known | None]
 

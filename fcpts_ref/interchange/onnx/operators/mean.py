@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.interchange.onnx.known import Known, value_of
 from fcpts_ref.interchange.onnx.layout import BATCH, Group, Value, viewed
 from fcpts_ref.interchange.onnx.operators.shapes import integers
 from fcpts_ref.interchange.onnx.reading import OnnxNode
-from fcpts_ref.interchange.onnx.translator import Known, Translator, value_of
+from fcpts_ref.interchange.onnx.translator import Translator
 
 Inputs = Sequence[Known | None]
 
 
 def reduce_mean(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
     """ReduceMean; over all pixels of images: global average pooling."""
-    x = value_of(inputs[0])
-    given = node.settings.get("axes")
-    if len(inputs) > 1 and inputs[1] is not None:
-        given = integers(inputs[1], "axes")
-    if not given and node.settings.get("noop_with_empty_axes", 0):
+    x, axes = value_of(inputs[0]), reduced_axes(node, inputs)
+    if not axes:
         return x
-    axes = {x.axis(axis) for axis in given} if given else set(range(len(x.axes)))
     group = tuple(atom for axis in sorted(axes) for atom in x.axes[axis])
     if _pools(t, x, group):
         name = t.add(node, "global_average_pool", [x.name])
@@ -29,6 +26,16 @@ def reduce_mean(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
     if group:
         return _mean(t, node, x, axes, group)
     return viewed(x.name, x.atoms, _kept(node, x, axes), x.batch)
+
+
+def reduced_axes(node: OnnxNode, inputs: Inputs) -> set[int]:
+    """Return the axes of a reduction, from the second input or the setting; default: all."""
+    x, given = value_of(inputs[0]), node.settings.get("axes")
+    if len(inputs) > 1 and inputs[1] is not None:
+        given = integers(inputs[1], "axes")
+    if not given and node.settings.get("noop_with_empty_axes", 0):
+        return set()
+    return {x.axis(axis) for axis in given} if given else set(range(len(x.axes)))
 
 
 def _mean(t: Translator, node: OnnxNode, x: Value, axes: set[int], group: Group) -> Value:

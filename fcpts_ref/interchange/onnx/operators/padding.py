@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.interchange.onnx.known import Known, constant_of, value_of
 from fcpts_ref.interchange.onnx.layout import Value, fresh, shown_dims
 from fcpts_ref.interchange.onnx.operators.shapes import integers
 from fcpts_ref.interchange.onnx.reading import OnnxNode
-from fcpts_ref.interchange.onnx.translator import Known, Translator, constant_of, value_of
+from fcpts_ref.interchange.onnx.translator import Translator
 
 Inputs = Sequence[Known | None]
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.interchange.onnx.constants import clamped, slice_bounds, split_sizes
+from fcpts_ref.interchange.onnx.bounds import clamped, slice_bounds, split_sizes
 from fcpts_ref.interchange.onnx.draft import Constant
+from fcpts_ref.interchange.onnx.known import Known, constant_of, value_of
 from fcpts_ref.interchange.onnx.layout import BATCH, Value, fresh, shown_dims, viewed
 from fcpts_ref.interchange.onnx.operators.shapes import integers
 from fcpts_ref.interchange.onnx.reading import OnnxNode
-from fcpts_ref.interchange.onnx.translator import Known, Translator, constant_of, value_of
+from fcpts_ref.interchange.onnx.translator import Translator
 
 Inputs = Sequence[Known | None]
 

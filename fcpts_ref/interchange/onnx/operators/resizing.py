@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from fcpts_ref.errors import InputError, shown
+from fcpts_ref.interchange.onnx.known import Known, constant_of, value_of
 from fcpts_ref.interchange.onnx.layout import Value, fresh, shown_dims
 from fcpts_ref.interchange.onnx.reading import OnnxNode
-from fcpts_ref.interchange.onnx.translator import Known, Translator, constant_of, value_of
+from fcpts_ref.interchange.onnx.translator import Translator
 
 Inputs = Sequence[Known | None]
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.interchange.onnx.constants import unsqueezed
+from fcpts_ref.interchange.onnx.bounds import unsqueezed
 from fcpts_ref.interchange.onnx.draft import Constant
+from fcpts_ref.interchange.onnx.known import Known, constant_of, value_of
 from fcpts_ref.interchange.onnx.layout import Value, fresh, shown_dims
 from fcpts_ref.interchange.onnx.reading import OnnxNode
-from fcpts_ref.interchange.onnx.translator import Known, Translator, constant_of, value_of
+from fcpts_ref.interchange.onnx.translator import Translator
 
 Inputs = Sequence[Known | None]
+
+MAX_COPIES: Final = 1 << 12
+"""Copies of a value side by side, each an input of one node."""
 
 
 def transpose(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
@@ -118,15 +123,53 @@ def size(t: Translator, node: OnnxNode, inputs: Inputs) -> Constant:
 
 
 def expand(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
-    """Expand to the shape that the value has already."""
+    """Expand: copies along the axes of size 1 that grow."""
     x, given = value_of(inputs[0]), integers(inputs[1], "shape")
     try:
         wide = np.broadcast_shapes(x.dims, tuple(given))
-    except ValueError:
-        wide = ()
-    if wide != x.dims:
-        raise InputError(f"expands {shown_dims(x.dims)} to {shown_dims(given)}; expected no change")
+    except ValueError as error:
+        raise InputError(f"expands {shown_dims(x.dims)} to {shown_dims(given)}") from error
+    return widened(t, node, x, wide)
+
+
+def tile(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
+    """Tile: copies along every axis."""
+    x, times = value_of(inputs[0]), integers(inputs[1], "repeats")
+    if len(times) != len(x.axes):
+        raise InputError(f"repeats {shown_dims(x.dims)} {times} times; expected a number per axis")
+    for axis, number in enumerate(times):
+        x = repeated(t, node, x, axis, number)
     return x
+
+
+def widened(t: Translator, node: OnnxNode, x: Value, dims: Sequence[int]) -> Value:
+    """Return a value broadcast to ``dims``, to which its own have to fit."""
+    x = x.reshaped((1,) * (len(dims) - len(x.axes)) + x.dims)
+    for axis, (size, whole) in enumerate(zip(x.dims, dims, strict=True)):
+        if size != whole:
+            x = repeated(t, node, x, axis, whole)
+    return x
+
+
+def repeated(t: Translator, node: OnnxNode, x: Value, axis: int, times: int) -> Value:
+    """Return copies of a value side by side along an axis: a concat of itself.
+
+    Raises InputError along the batch, and for too many copies.
+    """
+    if times == 1:
+        return x
+    x = t.plain(node, x)
+    if axis == x.batch_axis or not 1 <= times <= MAX_COPIES:
+        raise InputError(
+            f"repeats axis {axis} of {shown_dims(x.dims)} {times} times; expected another axis "
+            f"than the batch, and 1 to {MAX_COPIES} times"
+        )
+    ours = axis - (x.batch_axis is not None and axis > x.batch_axis)
+    shape = [size for i, size in enumerate(x.dims) if i != x.batch_axis]
+    base = t.as_shape(node, x.name, shape)
+    name = t.add(node, "concat", [base] * times, {"axis": ours})
+    dims = [size * (times if i == axis else 1) for i, size in enumerate(x.dims)]
+    return fresh(name, dims, x.batch_axis, x.batch)
 
 
 def integers(known: Known | None, what: str) -> tuple[int, ...]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.interchange.onnx.known import Known, constant_of, value_of
 from fcpts_ref.interchange.onnx.layout import Value, fresh, shown_dims
+from fcpts_ref.interchange.onnx.operators.mean import reduce_mean, reduced_axes
 from fcpts_ref.interchange.onnx.reading import OnnxNode
-from fcpts_ref.interchange.onnx.translator import Known, Translator, constant_of, value_of
+from fcpts_ref.interchange.onnx.translator import Translator
 from fcpts_ref.layers.padding import auto_pad
 
 Pair = tuple[int, int]
@@ -69,8 +72,10 @@ def _pool(
 
 
 def global_average_pool(t: Translator, node: OnnxNode, inputs: Sequence[Known | None]) -> Value:
-    """GlobalAveragePool: the pixels keep axes of size 1."""
+    """GlobalAveragePool: the pixels keep axes of size 1; over one axis, a mean like others."""
     value = value_of(inputs[0])
+    if len(value.axes) == 3:
+        return reduce_mean(t, replace(node, settings={"axes": (2,)}), [t.plain(node, value)])
     name, (C, _, _) = _images(t, node, value, len(value.axes) - 2)
     result = t.add(node, "global_average_pool", [name])
     return fresh(result, (value.batch, C, *(1 for _ in value.axes[2:])), 0, value.batch)
@@ -82,6 +87,22 @@ def global_max_pool(t: Translator, node: OnnxNode, inputs: Sequence[Known | None
     name, (_, H, W) = _images(t, node, value, len(value.axes) - 2)
     result = t.add(node, "max_pool", [name], {"kernel": (H, W)})
     return _result(t, result, inputs, len(value.axes) - 2)
+
+
+def reduce_max(t: Translator, node: OnnxNode, inputs: Sequence[Known | None]) -> Value:
+    """ReduceMax over both axes of the pixels, wherever the channels are: GlobalMaxPool."""
+    x, axes = value_of(inputs[0]), reduced_axes(node, inputs)
+    others = [axis for axis in range(len(x.axes)) if axis not in axes]
+    if len(x.axes) != 4 or len(others) != 2 or x.batch_axis != others[0]:
+        raise InputError(
+            f"takes the maximum of {shown_dims(x.dims)} over axes {sorted(axes)}; expected both "
+            "axes of the pixels of images"
+        )
+    order = (*others, *sorted(axes))
+    y = global_max_pool(t, node, [x.transposed(order)])
+    if node.settings.get("keepdims", 1):
+        return y.transposed([order.index(axis) for axis in range(4)])
+    return y.reshaped(y.dims[:2])
 
 
 def batch_normalization(t: Translator, node: OnnxNode, inputs: Sequence[Known | None]) -> Value:

@@ -11,6 +11,7 @@ from fcpts_ref.interchange.onnx.patterns.matching import Match
 PATTERNS: tuple[Callable[[Match, str], bool], ...] = (
     layers.bias,
     layers.layer_norm,
+    layers.keras_layer_norm,
     layers.affine,
     layers.normalise,
     layers.padding,

@@ -74,6 +74,84 @@ def _trailing(match: Match, x: str, count: int) -> tuple[int, ...]:
     return ()
 
 
+def keras_layer_norm(match: Match, name: str) -> bool:
+    """x scale + (shift - mean scale), where scale = gamma / sqrt(variance + epsilon), as in Keras.
+
+    Without a shift, which exporters leave out if it is 0, the scale stays a node of its own.
+    """
+    total = match.node(name, "add")
+    for product, rest in () if total is None else (total.inputs, total.inputs[::-1]):
+        shift = match.node(rest, "add_parameter")
+        scale = _common_scale(match, product, shift.inputs[0] if shift else rest)
+        if scale is None:
+            continue
+        x, gamma, epsilon = scale
+        shape = (match.drafts.shapes[x][-1],)
+        if gamma.attributes["shape"] != shape or (shift and shift.attributes["shape"] != shape):
+            continue
+        attributes = {"shape": shape, "epsilon": epsilon, "affine": shift is not None}
+        if shift is not None:
+            arrays = {"weight": gamma.arrays[""], "bias": shift.arrays[""]}
+            match.drafts.change(
+                name, operation="layer_norm", inputs=(x,), attributes=attributes, arrays=arrays
+            )
+        elif match.alone(product):
+            match.drafts.change(
+                product, operation="layer_norm", inputs=(x,), attributes=attributes, arrays={}
+            )
+            match.drafts.change(
+                name, operation="multiply_parameter", inputs=(product,),
+                attributes=gamma.attributes, arrays=gamma.arrays,
+            )  # fmt: skip
+        else:
+            continue
+        return True
+    return False
+
+
+def _common_scale(match: Match, product: str, negated: str) -> tuple[str, Draft, float] | None:
+    """Return x, the node of gamma, and epsilon if the values are x scale and -mean(x) scale."""
+    factors, others = match.node(product, "multiply"), match.factors(negated)
+    if factors is None or len(others[0]) != 2:
+        return None
+    for x, scale in (factors.inputs, factors.inputs[::-1]):
+        gamma = match.node(scale, "multiply_parameter")
+        inverse = match.node(_uncopied(match, gamma.inputs[0]), "reciprocal") if gamma else None
+        root = match.node(match.through(inverse.inputs[0]), "sqrt") if inverse else None
+        epsilon = _epsilon(match, root.inputs[0], x) if root else None
+        if gamma is None or epsilon is None or scale not in others[0]:
+            continue
+        value, factor = match.scaled(match.through(_other(others[0], scale)))
+        mean = match.node(match.through(value), "mean")
+        if mean is not None and mean.inputs[0] == x and factor * others[1] == -1:
+            return x, gamma, epsilon
+    return None
+
+
+def _other(pair: list[str], one: str) -> str:
+    return pair[1] if pair[0] == one else pair[0]
+
+
+def _epsilon(match: Match, name: str, x: str) -> float | None:
+    """Return epsilon if the value is the variance of x over its last axis, plus epsilon."""
+    shifted = match.number(match.through(name), "add_parameter")
+    variance = match.node(match.through(shifted[0]), "mean") if shifted else None
+    if shifted is None or variance is None or tuple(variance.attributes["axes"]) != (-1,):
+        return None
+    squares = match.factors(match.through(variance.inputs[0]))[0]
+    centred = [_centred(match, square) for square in squares]
+    if len(squares) != 2 or any(one is None or one[0] != x for one in centred):
+        return None
+    return decimal(shifted[1])
+
+
+def _uncopied(match: Match, name: str) -> str:
+    """Return the value of which ``name`` is a row of copies, or a reshape of it."""
+    name = match.through(name)
+    row = match.node(name, "concat")
+    return match.through(row.inputs[0]) if row and len(set(row.inputs)) == 1 else name
+
+
 def affine(match: Match, name: str) -> bool:
     """Scale and shift after a layer norm, as its own arrays."""
     shift = match.node(name, "add_parameter")

@@ -3,20 +3,20 @@
 Objectives are means over the images, and every image passes through the network by itself, so the
 gradients of the parts, weighted by their share of the images, add up to the gradient of the batch:
 equal up to rounding.  Batch norm in training mode is the exception, since it normalises an image by
-the statistics of its whole batch; it is refused.
+the statistics of its whole batch: then engines divide the batch (``engines.micro_batches``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.engines.base import WeightGradient
-from fcpts_ref.errors import InputError
-from fcpts_ref.graphs.graph import Graph
+from fcpts_ref.engines.micro_batches import MicroBatchEngine
 from fcpts_ref.objectives.objective import Objective
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.spec.conventions import Conventions
@@ -24,16 +24,36 @@ from fcpts_ref.spec.conventions import Conventions
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 
+MICRO_BATCH = (
+    "images of a step that are run at a time, so that it needs less memory; batch norm in training "
+    "mode still has the statistics of the whole batch (default: all)"
+)
+"""The help of the setting ``micro_batch`` of methods."""
 
-def check_divisible(graph: Graph, conventions: Conventions) -> None:
-    """Raise InputError for a network whose batch norm is in training mode."""
+
+def in_micro_batches(
+    problem: Problem, micro_batch: int | None, conventions: Conventions
+) -> Problem:
+    """Return the problem with engines that divide batches, if batch norm is in training mode."""
     modes = conventions.student_batch_norm, conventions.teacher_batch_norm
-    if "training" in modes and any(node.operation == "batch_norm" for node in graph.nodes):
-        raise InputError(
-            f"micro_batch divides batches, and network {graph.name!r} has batch norm, which in "
-            "training mode needs the statistics of the whole batch: leave micro_batch out, or "
-            "choose student_batch_norm=evaluation and teacher_batch_norm=evaluation"
-        )
+    graph = problem.network.graph
+    norms = any(node.operation == "batch_norm" for node in graph.nodes)
+    if micro_batch is None or "training" not in modes or not norms:
+        return problem
+    student, teacher = (
+        problem.make_engine(one.graph) for one in (problem.student, problem.teacher)
+    )
+    return replace(
+        problem,
+        student=MicroBatchEngine(student, micro_batch),
+        teacher=MicroBatchEngine(teacher, micro_batch),
+    )
+
+
+def is_accumulated(problem: Problem, micro_batch: int | None, images: Array) -> bool:
+    """Return whether gradients of parts have to be added up for a batch of images."""
+    divides = isinstance(problem.student, MicroBatchEngine)
+    return micro_batch is not None and micro_batch < len(images) and not divides
 
 
 def accumulated(
