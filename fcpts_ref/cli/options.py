@@ -129,7 +129,8 @@ def add_option(group: Any, one: Setting, help: str) -> None:
         help += (
             f" (default: {one.default:g})" if one.kind is float else f" (default: {one.default})"
         )
-    words: dict[str, Any] = {"default": argparse.SUPPRESS, "help": help.replace("%", "%%")}
+    text = help.replace("%", "%%").replace("%%(choices)s", "%(choices)s")
+    words: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
     if one.kind is bool:
         words["action"] = "store_true"
     else:

@@ -32,7 +32,8 @@ examples:
   fcpts-ref sparsify --arch resnet32 --weights resnet32.th --data cifar10
   fcpts-ref sparsify --resume runs/resnet32-cifar10-fcpts-0.9-seed0
 
-Labels are used to report accuracy on the test images, never to prune.  A pruned
+Labels are used to report accuracy on the test images; only dsa, slimming, ssl,
+morphnet and channels prune with them, unless --objective outputs.  A pruned
 network has zeros in place of weights: it takes fewer multiplications in an
 engine that skips zeros (this one does) and a smaller file, but ordinary dense
 arithmetic is as slow as before.

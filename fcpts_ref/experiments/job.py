@@ -129,7 +129,11 @@ class Job:
         group=PRUNING,
     )
     method: str = setting(
-        "fcpts", "pruning method (default: fcpts)", choices=METHODS, group=PRUNING
+        "fcpts",
+        "pruning method: %(choices)s (default: fcpts)",
+        choices=METHODS,
+        metavar="NAME",
+        group=PRUNING,
     )
     settings: Mapping[str, Any] = setting(dict, "of the method")
     calibration: int | None = setting(

@@ -91,7 +91,7 @@ def test_its_options_and_description_are_in_the_help(capsys: pytest.CaptureFixtu
         main(["sparsify", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     for words in (
-        f"{{{','.join(METHODS)}}}",
+        ", ".join(METHODS),
         "method lottery: which weights go is drawn by lot",
         "--rounds N draws that are added up (default: 3)",
         "--fair give every weight the same chance",

@@ -667,6 +667,13 @@ def _plain_erdos_renyi(right: Wrong) -> Wrong:
     return erk
 
 
+def _mask_at_weight(weights: Any, thresholds: Any, count: int, *_: Any) -> Any:
+    """The masks of |w| / t >= the count-th smallest ratio, which prune one weight too few."""
+    ratios = {name: np.abs(w) / thresholds[name] for name, w in weights.items()}
+    every = np.sort(np.concatenate([r.ravel() for r in ratios.values()]))
+    return {name: r >= every[count - 1] for name, r in ratios.items()}
+
+
 UPDATE = [
     Mutant(
         "Erdos-Renyi without the kernel",
@@ -782,6 +789,16 @@ UPDATE = [
         7,
         "of the sigmoid is missing",
         RELEASED,
+    ),
+    Mutant(
+        "the last projection keeps the weight that it meets",
+        budget.exact_masks,
+        lambda right: _mask_at_weight,
+        ("exact_masks",),
+        "final_mask/conv2.weight",
+        18,
+        "a weight's own ratio",
+        {"steps": (2,), "choices": {"threshold_learning_rate": 0.05}},
     ),
     Mutant(
         "no projection at the end",

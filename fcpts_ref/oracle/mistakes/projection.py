@@ -34,6 +34,7 @@ def _final_mask(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         order, kept = np.argsort(own, axis=None, kind="stable"), np.ones(own.size)
         kept[order[: round(rate * own.size)]] = 0
         yield cause, kept.reshape(own.shape)
+    yield from _at_a_weight(weights, t, name, count)
     ones, thresholds = np.ones(len(t)), evidence.given["thresholds"]
     distance = {n: np.exp(np.abs(w) - t[j]) for j, (n, w) in enumerate(weights.items())}
     dense = {n: evidence.setting.network.parameters[n] for n in weights}
@@ -51,6 +52,21 @@ def _final_mask(evidence: Evidence) -> Iterator[tuple[str, Array]]:
             yield cause, exact_masks(arrays, by_name, number)[name] * 1.0
         except InputError:  # this count is impossible
             continue
+
+
+def _at_a_weight(
+    weights: dict[str, Array], t: Array, name: str, count: int
+) -> Iterator[tuple[str, Array]]:
+    """Masks of thresholds that meet a weight, so that one more is kept or pruned."""
+    own, threshold = np.abs(weights[name]), t[list(weights).index(name)]
+    ratios = np.concatenate(
+        [np.abs(w).ravel() / x for w, x in zip(weights.values(), t, strict=True)]
+    )
+    ratios.sort()
+    if count > 0:
+        yield "projection-at-weight", (own / threshold >= ratios[count - 1]) * 1.0
+    if count < ratios.size:
+        yield "projection-at-next-weight", (own / threshold > ratios[count]) * 1.0
 
 
 def _new_thresholds(evidence: Evidence) -> Iterator[tuple[str, Array]]:

@@ -70,8 +70,8 @@ class UniformChannels(Baseline):
     """No search: the channels of the trained network by their magnitude."""
 
     description: ClassVar[str] = (
-        "remove the least important channels of a trained network, an equal share of every group\n"
-        "or by magnitude across groups, and fine-tune"
+        "the least important channels of a trained network are removed, the same share\n"
+        "of every group or by magnitude across groups"
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "channels-uniform": {},
@@ -106,8 +106,8 @@ class Slimming(Baseline):
     """Network slimming: an L1 penalty of batch norm's scales (Liu et al., 2017)."""
 
     description: ClassVar[str] = (
-        "train with an L1 penalty of batch norm's scales, remove the channels with the smallest,\n"
-        "and fine-tune (network slimming, Liu et al., 2017)"
+        "an L1 penalty of batch norm's scales; the channels with the smallest are\n"
+        "removed (network slimming, Liu et al., 2017)"
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "slimming": {},
@@ -134,8 +134,8 @@ class MorphNet(Baseline):
     """MorphNet: scales penalised by the cost of their channels, then uniform expansion."""
 
     description: ClassVar[str] = (
-        "train with scales penalised by the cost of their channels, drop small ones, widen what\n"
-        "is left uniformly to the budget, and fine-tune (MorphNet, Gordon et al., 2018)"
+        "scales penalised by the cost of their channels, then one factor on all widths\n"
+        "(MorphNet, Gordon et al., 2018)"
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "morphnet": {},
@@ -186,8 +186,8 @@ class StructuredSparsity(Baseline):
     """SSL: group lasso of filters (Wen et al., 2016), its weight swept up to the budget."""
 
     description: ClassVar[str] = (
-        "train with a group lasso of filters whose weight rises until the budget is met, remove\n"
-        "the filters that vanished, and fine-tune (SSL, Wen et al., 2016)"
+        "a group lasso of filters whose weight rises until the budget is met; filters\n"
+        "that vanish are removed (SSL, Wen et al., 2016)"
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ssl": {},

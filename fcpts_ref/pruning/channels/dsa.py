@@ -45,7 +45,7 @@ class DSA(ChannelMethod):
     """Differentiable Sparsity Allocation."""
 
     description: ClassVar[str] = (
-        "learn keep ratios of channel groups on a budget, remove the channels, and fine-tune\n"
+        "keep ratios of channel groups learned on a budget; the channels are removed\n"
         "(DSA, Ning et al., 2020); --cost macs for a budget of multiplications"
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
