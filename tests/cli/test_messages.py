@@ -34,6 +34,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "experiments/inputs.py": RUNNING,
     "experiments/job.py": ("sparsify",),
     "experiments/worker.py": ("compare",),
+    "pruning/channels/dsa.py": ("sparsify",),
     "oracle/adapters.py": ("conform check",),
     "oracle/check.py": ("conform check",),
     "oracle/report.py": ("conform check",),
