@@ -44,7 +44,7 @@ def _group(name: str, title: str, source: str, **rules: str) -> Group:
 def _str() -> Group:
     group = _group(
         "str", "STR: the soft threshold", "STR (arXiv:2002.03231), docs/methods.md",
-        soft_threshold="rounded", soft_threshold_gradients="sum",
+        soft_threshold="sum", soft_threshold_gradients="sum",
     )  # fmt: skip
     value, gradients = "soft_threshold", "soft_threshold_gradients"
     edges = {"weight": np.array([-0.5, 0.0, 0.5, 0.25]), "threshold": 0.0}
