@@ -10,6 +10,7 @@ import argparse
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +44,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=120, help="of all targets (default: 120)")
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     arguments = parser.parse_args()
+    if find_spec("atheris") is None:
+        parser.error("atheris is not installed; install it with: pip install -e '.[fuzz]'")
     each = max(1, arguments.seconds // len(arguments.targets))
     print(f"{'target':<14} {'inputs':>11} {'edges':>7} {'features':>9} {'MiB':>5}  failed")
     outcomes = []
@@ -59,6 +62,7 @@ def fuzz(target: str, seconds: int) -> Outcome:
     words = [sys.executable, "-m", "tools.fuzz.one", target, str(folder), str(seconds)]
     done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "log.txt").write_text(done.stderr, encoding="utf-8")
     seen = PROGRESS.findall(done.stderr) or [(0, 0)]
     runs, peak = (found.search(done.stderr) for found in (RUNS, PEAK))
