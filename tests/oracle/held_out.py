@@ -615,6 +615,6 @@ RIGHT: dict[str, tuple[str, ...]] = {
     "thresholds climb": ("thresholds-ascend",),
     "thresholds by the sign of their gradient": ("threshold-velocity-by-sign",),
     "running statistics move twice": ("statistics-moved-twice",),
-    "the count is rounded down": ("projection-rounded-down",),
+    "the count is rounded down": ("projection-rounded-down", "projection-at-weight"),
 }
 """The causes that are right; two, where they are the same in these steps."""
