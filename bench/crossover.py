@@ -16,8 +16,8 @@ import numpy as np
 
 from bench.measure import alternate
 from fcpts_ref.engines.numba.convolution.correlation import Correlation
+from fcpts_ref.engines.numba.convolution.epilogue import make_epilogue
 from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan
-from fcpts_ref.engines.numba.convolution.tiling import make_epilogue
 from fcpts_ref.engines.numba.jit.threads import using_threads
 from fcpts_ref.engines.numba.memory.layout import allocate, interior, make_geometry
 from fcpts_ref.engines.numba.pointwise.activation import NO_BOUNDS

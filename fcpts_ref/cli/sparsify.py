@@ -130,12 +130,22 @@ def _show(arguments: argparse.Namespace, folder: Path, summary: Summary) -> None
     target = summary.pinned.job.target
     missed = summary.rate_before_projection - target
     if abs(missed) > FAR_OFF and summary.complete and not arguments.json:
-        _say(
-            f"the method MISSED the target by {points(missed)} points before the last projection, "
-            f"which meets it{_advice(summary)}"
-        )
+        _say(_missed(summary, missed))
     if budget(target, summary.weights) == 0:
         _say(f"NOTHING WAS PRUNED: at a target of {target} no weight is set to zero")
+
+
+def _missed(summary: Summary, missed: float) -> str:
+    """Return what a rate that is off by so much means."""
+    if not summary.pinned.make_method().projects:
+        return (
+            f"whole channels are coarse here: {points(missed)} points beyond the target, which is "
+            "met from above"
+        )
+    return (
+        f"the method MISSED the target by {points(missed)} points before the last projection, "
+        f"which meets it{_advice(summary)}"
+    )
 
 
 def _advice(summary: Summary) -> str:
@@ -151,11 +161,13 @@ def _progress_of(summary: Summary) -> str:
 
 def run_tables(summary: Summary) -> str:
     """Return the text of a run: inputs, accuracy of every network, rates by layer."""
+    method = summary.pinned.make_method()
+    labels = "with" if method.reads_labels else "without"
     of_cost = "" if summary.pinned.job.cost == "weights" else " of the multiplications"
     heading = (
         f"{summary.network} on {summary.data}: {summary.weights:,} weights, "
         f"{percent(summary.pinned.job.target)}{of_cost} to be pruned\n"
-        f"calibration: {summary.pinned.calibration:,} of the training images, without labels\n"
+        f"calibration: {summary.pinned.calibration:,} of the training images, {labels} labels\n"
         f"evaluation:  {_evaluation(summary)}"
     )
     if summary.pinned.job.granularity != "weight":
@@ -171,10 +183,11 @@ def run_tables(summary: Summary) -> str:
     if any(row.agreement is not None for row in summary.rows):
         accuracies += "\nagree: share of the dense network's predictions; KL: divergence from its "
         accuracies += "outputs"
-    before = percent(summary.rate_before_projection)
     layers = layer_table(summary.layers, summary.left_out)
+    before = percent(summary.rate_before_projection)
+    reached = f"global rate before the last projection: {before}\n" if method.projects else ""
     last = (
-        f"global rate before the last projection: {before}\n"
+        f"{reached}"
         f"achieved: {percent(summary.achieved(all_layers=False))} of the weights of pruned layers, "
         f"{percent(summary.achieved(all_layers=True))} of all"
     )

@@ -77,11 +77,18 @@ class MethodBase:
     """Whether the result depends on the seed; if not, a comparison runs one seed only."""
     runs_backward: ClassVar[bool] = False
     """Whether it runs backward through the whole network, so that its kernels compile ahead."""
+    projects: ClassVar[bool] = True
+    """Whether a last projection meets the rate exactly; if not, whole units meet it from above."""
 
     @property
     def label(self) -> str:
         """The name in tables and figures, with the settings that distinguish two runs."""
         return type(self).__name__
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether it trains with the labels of the calibration images."""
+        return False
 
     @property
     def calibration_images(self) -> int:
@@ -96,6 +103,11 @@ class Method(Protocol):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     is_random: ClassVar[bool]
     runs_backward: ClassVar[bool]
+    projects: ClassVar[bool]
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether it trains with the labels of the calibration images."""
 
     @property
     def label(self) -> str:

@@ -113,3 +113,17 @@ def test_another_ending(run: Run, masked: Path, tmp_path: Path) -> None:
     result = run("models", "remove-channels", masked, tmp_path / "small.pt", "--no-time")
     assert result.code == 2
     assert "'models export' writes other formats" in result.err
+
+
+def test_a_run_that_removes_channels_says_what_it_did(
+    run: Run, place: Place, tmp_path: Path
+) -> None:
+    """Widths of 3, 4 and 6 cannot meet a third of the multiplications closely."""
+    words = ("--method=channels", "--cost=macs", "--sparsity=0.33", "--epochs=1", "--batch-size=8")
+    result = run("sparsify", *place.options, *words, "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    assert "of the training images, with labels" in result.out
+    assert "projection" not in result.out + result.err
+    assert "points beyond the target, which is met from above" in result.err
+    words = (*words, "--objective=outputs")
+    assert "without labels" in run("sparsify", *place.options, *words, "--out", tmp_path / "o").out

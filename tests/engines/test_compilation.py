@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -142,6 +143,17 @@ def test_a_damaged_file_is_replaced(tmp_path, suffix, damage):
     path.write_bytes(damage(path.read_bytes()))
     assert hits(tmp_path) == 0
     assert hits(tmp_path) == 1
+
+
+def test_kernels_for_classes_that_have_moved_are_compiled_again(tmp_path):
+    assert hits(tmp_path) == 0
+    (path,) = tmp_path.rglob("*count_kept*.nbi")
+    version, content = numba.__version__.encode(), path.read_bytes()[32:]
+    assert path.read_bytes()[:32] == hashlib.sha256(version + content).digest()
+    for gone in (b"cbuiltins\nno_such_class\n.", b"cno_such_module\nname\n."):
+        path.write_bytes(hashlib.sha256(version + gone).digest() + gone)
+        assert hits(tmp_path) == 0
+        assert hits(tmp_path) == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="uses ulimit")

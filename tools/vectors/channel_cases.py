@@ -8,7 +8,7 @@ import numpy as np
 
 from tools.vectors import channels
 from tools.vectors.draw import Draw
-from tools.vectors.suite import Group, Operation
+from tools.vectors.suite import Group, operations_of
 
 NAN = float("nan")
 FLOOR = 0.0078125
@@ -16,18 +16,16 @@ FLOOR = 0.0078125
 
 def make_groups() -> list[Group]:
     """Make the group of DSA's pruning process, its cost, and the penalties of its baselines."""
-    operations = {
-        name: Operation(getattr(channels, name), rule)
-        for name, rule in {
-            "keep_probabilities": "transcendental",
-            "solve_log_threshold": "root",
-            "keep_ratio_gradient": "root",
-            "draw_mask": "exact",
-            "channel_cost": "sum",
-            "group_shrinkage": "rounded",
-            "scale_penalty_gradient": "rounded",
-        }.items()
-    }
+    operations = operations_of(
+        channels,
+        keep_probabilities="transcendental",
+        solve_log_threshold="root",
+        keep_ratio_gradient="root",
+        draw_mask="exact",
+        channel_cost="sum",
+        group_shrinkage="rounded",
+        scale_penalty_gradient="rounded",
+    )
     group = Group("channels", "Removing channels", "docs/methods.md, DSA", operations)
     group.note(
         "REJECT",

@@ -9,7 +9,7 @@ import numpy as np
 
 from tools.vectors import equations
 from tools.vectors.draw import Draw
-from tools.vectors.suite import Group, Operation
+from tools.vectors.suite import Group, operations_of
 
 NAN, INF = float("nan"), float("inf")
 HALF_STEP = 1 / 2048  # drawn numbers are multiples of 1/1024: this keeps thresholds between them
@@ -30,7 +30,7 @@ def make_groups() -> list[Group]:
 
 
 def _group(number: int, title: str, **rules: str) -> Group:
-    operations = {name: Operation(getattr(equations, name), rule) for name, rule in rules.items()}
+    operations = operations_of(equations, **rules)
     group = Group(f"eq{number:02d}", title, f"Equation {number}", operations)
     group.note(
         "REJECT",

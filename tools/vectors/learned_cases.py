@@ -8,7 +8,7 @@ import numpy as np
 
 from tools.vectors import learned
 from tools.vectors.draw import Draw
-from tools.vectors.suite import Group, Operation
+from tools.vectors.suite import Group, operations_of
 
 NAN = float("nan")
 
@@ -19,10 +19,7 @@ def make_groups() -> list[Group]:
 
 
 def _group(name: str, title: str, source: str, **rules: str) -> Group:
-    operations = {
-        operation: Operation(getattr(learned, operation), rule) for operation, rule in rules.items()
-    }
-    group = Group(name, title, source, operations)
+    group = Group(name, title, source, operations_of(learned, **rules))
     group.note(
         "EDGE",
         why="Zeros, thresholds of 0, and scores at the ends of [0, 1].",

@@ -8,7 +8,7 @@ import numpy as np
 
 from tools.vectors import methods
 from tools.vectors.draw import Draw
-from tools.vectors.suite import Group, Operation
+from tools.vectors.suite import Group, operations_of
 
 NAN = float("nan")
 SHAPES = ((4, 3, 3, 3), (4, 1, 3, 3), (6, 4, 1, 1), (5, 6))  # stem, depthwise, 1x1, linear
@@ -22,10 +22,7 @@ def make_groups() -> list[Group]:
 
 
 def _group(name: str, title: str, source: str, **rules: str) -> Group:
-    operations = {
-        operation: Operation(getattr(methods, operation), rule) for operation, rule in rules.items()
-    }
-    group = Group(name, title, source, operations)
+    group = Group(name, title, source, operations_of(methods, **rules))
     group.note(
         "REJECT",
         why="Bad input that computes something would hide the mistake that made it.",

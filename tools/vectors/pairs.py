@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from tools.vectors.draw import Draw
-from tools.vectors.suite import Group, Operation
+from tools.vectors.suite import Group, operations_of
 
 Inputs = Callable[[Draw], dict[str, Any]]
 BACKWARD = 100  # a backward case has its forward case's number plus this
@@ -15,11 +15,7 @@ BACKWARD = 100  # a backward case has its forward case's number plus this
 
 def make_layer_group(derivations: ModuleType, name: str, title: str, **rules: str) -> Group:
     """Make a group without cases; rules: by operation, whose derivation has the same name."""
-    operations = {
-        operation: Operation(getattr(derivations, operation), rule)
-        for operation, rule in rules.items()
-    }
-    group = Group(name, title, f"Layer {name}", operations)
+    group = Group(name, title, f"Layer {name}", operations_of(derivations, **rules))
     group.note(
         "EDGE",
         why="Sizes of 1, windows of the whole image, strides that leave pixels over.",

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import h5py
@@ -94,6 +95,11 @@ class Operation:
     derive: Callable[..., dict[str, Any]]
     rule: str
     required: frozenset[str] | set[str] | None = None  # None: all of them
+
+
+def operations_of(derivations: ModuleType, **rules: str) -> dict[str, Operation]:
+    """Return operations by name, from their rules; a derivation has its operation's name."""
+    return {name: Operation(getattr(derivations, name), rule) for name, rule in rules.items()}
 
 
 @dataclass

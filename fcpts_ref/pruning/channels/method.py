@@ -63,6 +63,7 @@ class ChannelMethod(MethodBase):
     """Settings and course of all of them."""
 
     runs_backward: ClassVar[bool] = True
+    projects: ClassVar[bool] = False
     symbol: ClassVar[str] = ""
     """The name in tables."""
     searches: ClassVar[bool] = True
@@ -103,6 +104,11 @@ class ChannelMethod(MethodBase):
     def label(self) -> str:
         """The name in tables, such as "DSA without labels"."""
         return self.symbol + ("" if self.objective == "labels" else " without labels")
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the objective is cross-entropy."""
+        return self.objective == "labels"
 
     @property
     def calibration_images(self) -> int:

@@ -145,9 +145,9 @@ class LearnedMethod(MethodBase):
                 f"augmentation is {self.augmentation!r}; expected one of {', '.join(AUGMENTATIONS)}"
             )
 
-    @abstractmethod
     def start(self, problem: Problem) -> dict[str, Array]:
-        """Return the learned arrays before the first step."""
+        """Return the learned arrays before the first step: none if the weights alone decide."""
+        return {}
 
     @abstractmethod
     def effective(
@@ -166,14 +166,14 @@ class LearnedMethod(MethodBase):
     ) -> Gradients:
         """Return the gradients from those of the effective weights."""
 
-    @abstractmethod
     def descend(
         self, problem: Problem, state: State, dlearned: Arrays, factor: float, progress: float
     ) -> tuple[Arrays, Arrays]:
         """Return the learned arrays and moments after a step; state holds the new parameters.
 
-        factor: of the learning rate (schedule and batch size).
+        factor: of the learning rate (schedule and batch size).  None are learned by default.
         """
+        return {}, {}
 
     @abstractmethod
     def final(self, problem: Problem, state: State) -> tuple[Arrays, Mapping[str, float]]:

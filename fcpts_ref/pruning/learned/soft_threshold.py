@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from fcpts_ref.checks import check_choice
 from fcpts_ref.errors import InputError
 from fcpts_ref.pruning.fcpts.step import projected
 from fcpts_ref.pruning.learned.base import Array, Arrays, Effective, Gradients, LearnedMethod, State
@@ -60,8 +61,7 @@ class SoftThreshold(LearnedMethod):
                 f"threshold_learning_rate {self.threshold_learning_rate}; expected finite numbers, "
                 "decay and learning rate at least 0"
             )
-        if self.control not in ("decay", "projection"):
-            raise InputError(f"control is {self.control!r}; expected 'decay' or 'projection'")
+        check_choice(self.control, "control", ("decay", "projection"))
 
     def start(self, problem: Problem) -> dict[str, Array]:
         """Return s of every layer (L,)."""

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from fcpts_ref.checks import check_choice
 from fcpts_ref.errors import InputError
-from fcpts_ref.pruning.learned.base import Array, Arrays, Effective, Gradients, LearnedMethod, State
+from fcpts_ref.pruning.learned.base import Arrays, Effective, Gradients, LearnedMethod, State
 from fcpts_ref.pruning.learned.ramp import ramped, thresholds_in_ratio
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
@@ -51,14 +52,9 @@ class Spartan(LearnedMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.forward not in ("hard", "soft"):
-            raise InputError(f"forward is {self.forward!r}; expected 'hard' or 'soft'")
+        check_choice(self.forward, "forward", ("hard", "soft"))
         if not 1 <= self.sharpness < np.inf:
             raise InputError(f"sharpness is {self.sharpness}; expected a finite number from 1 on")
-
-    def start(self, problem: Problem) -> dict[str, Array]:
-        """Return nothing: the weights alone decide."""
-        return {}
 
     def effective(
         self,
@@ -99,12 +95,6 @@ class Spartan(LearnedMethod):
             start += w.size
             dweights[name] = (deffective[name] * now.context[name] + through).astype(w.dtype)
         return Gradients(dweights, {})
-
-    def descend(
-        self, problem: Problem, state: State, dlearned: Arrays, factor: float, progress: float
-    ) -> tuple[Arrays, Arrays]:
-        """Return nothing: there are no learned arrays."""
-        return {}, {}
 
     def final(self, problem: Problem, state: State) -> tuple[Arrays, Mapping[str, float]]:
         """Return |W|, and one threshold on the budget."""

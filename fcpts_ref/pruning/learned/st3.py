@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.checks import check_choice
 from fcpts_ref.pruning.learned.base import Array, Arrays, Effective, Gradients, LearnedMethod, State
 from fcpts_ref.pruning.learned.ramp import ramped, thresholds_in_ratio
 from fcpts_ref.pruning.problem import Problem
@@ -46,12 +46,7 @@ class RescaledThreshold(LearnedMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.scale not in ("one", "fan"):
-            raise InputError(f"scale is {self.scale!r}; expected 'one' or 'fan'")
-
-    def start(self, problem: Problem) -> dict[str, Array]:
-        """Return nothing: the weights alone decide."""
-        return {}
+        check_choice(self.scale, "scale", ("one", "fan"))
 
     def effective(
         self,
@@ -74,12 +69,6 @@ class RescaledThreshold(LearnedMethod):
     ) -> Gradients:
         """Return dL/dW = dL/dq for every weight."""
         return Gradients(deffective, {})
-
-    def descend(
-        self, problem: Problem, state: State, dlearned: Arrays, factor: float, progress: float
-    ) -> tuple[Arrays, Arrays]:
-        """Return nothing: there are no learned arrays."""
-        return {}, {}
 
     def final(self, problem: Problem, state: State) -> tuple[Arrays, Mapping[str, float]]:
         """Return |W|, and the thresholds on the budget."""

@@ -9,12 +9,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.engines.numba.convolution.dense import dense_correlation, pack_weights
 from fcpts_ref.engines.numba.convolution.direct import FlatVectors, direct_correlation, flat_vectors
+from fcpts_ref.engines.numba.convolution.epilogue import Epilogue
 from fcpts_ref.engines.numba.convolution.kept_weights import KeptList, KeptWeights
 from fcpts_ref.engines.numba.convolution.panels import Pixels, make_pixels
 from fcpts_ref.engines.numba.convolution.row_plan import RowCorrelation, row_form
 from fcpts_ref.engines.numba.convolution.sparse import masked_correlation
 from fcpts_ref.engines.numba.convolution.taps import Scheme, Taps
-from fcpts_ref.engines.numba.convolution.tiling import Epilogue, make_tiling
+from fcpts_ref.engines.numba.convolution.tiling import make_tiling
 from fcpts_ref.engines.numba.convolution.winograd.plan import (
     PackedWeights,
     WinogradCorrelation,

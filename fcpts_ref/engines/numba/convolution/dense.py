@@ -2,17 +2,17 @@
 
 Each group of the table is a product of matrices, (rows, J) and (J, pixels): the second is packed
 into panels (see ``panels``).  Shapes: source (N, C, PLANE), target (N, K, PLANE), tables as in
-``taps.Taps``, ``epilogue`` as in ``tiling``.
+``taps.Taps``, epilogue: ``Epilogue``.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from fcpts_ref.engines.numba.convolution.epilogue import finished
 from fcpts_ref.engines.numba.convolution.panels import find_pieces, pack_panel
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
-from fcpts_ref.engines.numba.pointwise.activation import clamp
 from fcpts_ref.engines.numba.simd.channels_last import aligned_rows
 from fcpts_ref.engines.numba.simd.register_tiles import (
     load_tile,
@@ -20,8 +20,6 @@ from fcpts_ref.engines.numba.simd.register_tiles import (
     zero_tile,
 )
 from fcpts_ref.engines.numba.simd.vectors import (
-    add,
-    broadcast,
     itemsize,
     load,
     store,
@@ -114,17 +112,13 @@ def _correlate_panel(
 def write_rows(
     sums: Any, at: int, width: int, pieces: Any, target: Any, row: int, rows: int, epilogue: Any
 ) -> None:
-    """Write clamp(sum + bias (+ residual)) of some output channels, see ``tiling.Epilogue``.
+    """Write some output channels, after the epilogue.
 
     sums: a row of a panel for each; row: channel of the first one.
     """
-    plane, residual, has_residual = target.shape[2], epilogue.residual, epilogue.has_residual
-    low, high = broadcast(epilogue.bounds, 0), broadcast(epilogue.bounds, 1)
+    plane = target.shape[2]
     for m in range(rows):
-        bias = broadcast(epilogue.bias, row + m)
         for i in range(len(pieces)):
             here = pieces[i, 1] + (row + m) * plane
-            value = load(sums, at + m * width + pieces[i, 2])
-            if has_residual:
-                value = add(value, load(residual, here))
-            store_first(target, here, clamp(add(value, bias), low, high), pieces[i, 3])
+            value = finished(load(sums, at + m * width + pieces[i, 2]), epilogue, row + m, here)
+            store_first(target, here, value, pieces[i, 3])

@@ -1,8 +1,8 @@
 """Convolution with all weights that reads its pixels where they stand.
 
 For images that stay in a cache, where packing panels (see ``dense``) would only copy them.
-Shapes: source (N, C, PLANE), target (N, K, PLANE), tables as in ``taps.Taps``, ``epilogue`` as in
-``tiling``.
+Shapes: source (N, C, PLANE), target (N, K, PLANE), tables as in ``taps.Taps``, epilogue:
+``Epilogue``.
 """
 
 from __future__ import annotations
@@ -12,22 +12,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.engines.numba.convolution.tiling import Tiling
+from fcpts_ref.engines.numba.convolution.epilogue import finished
+from fcpts_ref.engines.numba.convolution.tiling import Tiling, channel_parts
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
-from fcpts_ref.engines.numba.pointwise.activation import clamp
 from fcpts_ref.engines.numba.simd.register_tiles import (
-    broadcast_as,
-    load_as,
     outer_product_at,
     take,
     zero_tile,
 )
 from fcpts_ref.engines.numba.simd.types import StaticSize, static_size
-from fcpts_ref.engines.numba.simd.vectors import add, apply_mask, store
+from fcpts_ref.engines.numba.simd.vectors import apply_mask, store
 from fcpts_ref.engines.numba.tuning import (
-    PANEL_SHARES,
-    PART_BLOCKS,
     TILE_ROWS,
     TILE_VECTORS,
 )
@@ -57,8 +53,7 @@ def flat_vectors(tiling: Tiling, images: int, blocks: int) -> FlatVectors:
     """blocks: of TILE_ROWS output channels."""
     step = len(tiling.LANES) if tiling.step is None else tiling.step
     vectors = images * tiling.vectors
-    tiles = max(1, -(-vectors // TILE_VECTORS))
-    parts = max(1, min(-(-PANEL_SHARES // tiles), blocks // PART_BLOCKS))
+    parts = channel_parts(-(-vectors // TILE_VECTORS), blocks)
     return FlatVectors(
         tiling.vectors, step, vectors, tiling.mask, parts, static_size(TILE_VECTORS),
         static_size(TILE_ROWS * TILE_VECTORS), tiling.LANES,
@@ -130,17 +125,11 @@ def _write_tile(
     tile: Any, starts: Any, pixels: Any, count: int, target: Any, row: int, rows: int,
     epilogue: Any,
 ) -> None:  # fmt: skip
-    """Write clamp(sum + bias (+ residual)) of the first rows and vectors of a tile."""
+    """Write the first rows and vectors of a tile, after the epilogue."""
     width, plane = len(pixels.N_VECTORS), target.shape[2]
-    residual, has_residual = epilogue.residual, epilogue.has_residual
     for i, value in enumerate(tile):
         m, v = i // width, i % width
         if m < rows and v < count:
             here = starts[width + v] + (row + m) * plane
-            if has_residual:
-                value = add(value, load_as(value, residual, here))
-            value = add(value, broadcast_as(value, epilogue.bias, row + m))
-            low = broadcast_as(value, epilogue.bounds, 0)
-            high = broadcast_as(value, epilogue.bounds, 1)
-            value = clamp(value, low, high)
+            value = finished(value, epilogue, row + m, here)
             store(target, here, apply_mask(value, pixels.mask, starts[2 * width + v]))

@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fcpts_ref.engines.numba.convolution.tiling import channel_parts
 from fcpts_ref.engines.numba.jit.compilation import compiled_part
 from fcpts_ref.engines.numba.memory.layout import Geometry
 from fcpts_ref.engines.numba.simd.types import StaticSize, lanes, static_size
 from fcpts_ref.engines.numba.simd.vectors import load, store
 from fcpts_ref.engines.numba.tuning import (
-    PANEL_SHARES,
-    PART_BLOCKS,
     TILE_ROWS,
     TILE_VECTORS,
 )
@@ -44,8 +43,7 @@ def make_pixels(geometry: Geometry, images: int, blocks: int, dtype: DTypeLike) 
     """geometry: of the target; blocks: of TILE_ROWS output channels."""
     count, full = images * geometry.height * geometry.width, lanes(dtype)
     width = TILE_VECTORS if count > full else 1
-    panels = max(1, -(-count // (width * full)))
-    parts = max(1, min(-(-PANEL_SHARES // panels), blocks // PART_BLOCKS))
+    parts = channel_parts(-(-count // (width * full)), blocks)
     sizes = width, TILE_ROWS * width, full
     shape = geometry.height, geometry.width, geometry.pitch
     return Pixels(*shape, parts, *map(static_size, sizes))

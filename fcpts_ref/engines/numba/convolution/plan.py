@@ -13,11 +13,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.engines.numba.convolution.choice import prefer_sparse
 from fcpts_ref.engines.numba.convolution.correlation import Correlation
+from fcpts_ref.engines.numba.convolution.epilogue import make_epilogue
 from fcpts_ref.engines.numba.convolution.gradient import WeightGradient
 from fcpts_ref.engines.numba.convolution.kept_weights import KeptList, KeptWeights
 from fcpts_ref.engines.numba.convolution.polyphase import Polyphase
 from fcpts_ref.engines.numba.convolution.taps import backward_taps, forward_taps, make_scheme
-from fcpts_ref.engines.numba.convolution.tiling import make_epilogue
 from fcpts_ref.engines.numba.convolution.winograd.plan import PackedWeights
 from fcpts_ref.engines.numba.memory.layout import Geometry, Scratch
 from fcpts_ref.engines.numba.pointwise.activation import NO_BOUNDS

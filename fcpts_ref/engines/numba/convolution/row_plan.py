@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fcpts_ref.engines.numba.convolution.epilogue import Epilogue
 from fcpts_ref.engines.numba.convolution.kept_weights import KeptList, KeptWeights
 from fcpts_ref.engines.numba.convolution.rows import (
     masked_row_correlation,
@@ -14,7 +15,6 @@ from fcpts_ref.engines.numba.convolution.rows import (
 )
 from fcpts_ref.engines.numba.convolution.sparse import add_chunks
 from fcpts_ref.engines.numba.convolution.taps import Scheme, Taps
-from fcpts_ref.engines.numba.convolution.tiling import Epilogue
 from fcpts_ref.engines.numba.memory.layout import Geometry, Scratch
 from fcpts_ref.engines.numba.simd.types import StaticSize, lanes, static_size
 from fcpts_ref.engines.numba.tuning import ROW_GRADIENT_PARTS, ROW_MIN_IMAGES, ROW_TILE_VECTORS

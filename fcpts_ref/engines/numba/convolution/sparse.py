@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from fcpts_ref.engines.numba.convolution.epilogue import finished
 from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.jit.for_each import for_each
-from fcpts_ref.engines.numba.pointwise.activation import clamp
 from fcpts_ref.engines.numba.pointwise.partial_sums import image_sums
 from fcpts_ref.engines.numba.simd.register_tiles import (
-    broadcast_as,
     dot_products,
-    load_as,
     outer_product,
     take,
     zero_tile,
 )
-from fcpts_ref.engines.numba.simd.vectors import add, apply_mask, store, sum_lanes
+from fcpts_ref.engines.numba.simd.vectors import apply_mask, store, sum_lanes
 
 
 @compiled_part
@@ -35,22 +33,17 @@ def store_tile(
 ) -> None:
     """Write the rows of a tile that exist, and its vectors; border lanes stay zero.
 
-    What is written is clamp(value + bias (+ residual)), see ``tiling.Epilogue``.
+    What is written went through the epilogue.
     at: where its first vector goes; row: channel of its first row, of which ``rows`` are left;
     first: number of its first vector.
     """
     width, pace, plane, mask = len(tiling.N_VECTORS), pace_of(tiling), target.shape[2], tiling.mask
-    bias, residual, bounds = epilogue.bias, epilogue.residual, epilogue.bounds
-    vectors, has_residual = tiling.vectors - first, epilogue.has_residual
+    vectors = tiling.vectors - first
     for i, value in enumerate(tile):
         m, v = i // width, i % width
         if m < rows and v < vectors:
             here = at + m * plane + v * pace
-            if has_residual:
-                value = add(value, load_as(value, residual, here))
-            value = add(value, broadcast_as(value, bias, row + m))
-            low, high = broadcast_as(value, bounds, 0), broadcast_as(value, bounds, 1)
-            value = clamp(value, low, high)
+            value = finished(value, epilogue, row + m, here)
             store(target, here, apply_mask(value, mask, (first + v) * pace))
 
 
@@ -60,8 +53,8 @@ def masked_correlation(
 ) -> None:
     """target[n, k] = sum over the kept weights of k: value * source shifted by its offset.
 
-    kept: ``KeptWeights``; tiling, epilogue: see ``tiling``; pixels: of a plane, if ``sums`` are to
-    be taken of the target (see ``partial_sums``), else 0.
+    kept: ``KeptWeights``; tiling: ``Tiling``; epilogue: ``Epilogue``; pixels: of a plane, if
+    ``sums`` are to be taken of the target (see ``partial_sums``), else 0.
 
     Threads share the (image, tile of vectors) pairs, or whole images for sums.  A piece of the
     source stays in the first-level cache while every output channel is made from it; the sums of

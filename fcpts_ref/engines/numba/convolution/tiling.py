@@ -1,20 +1,22 @@
-"""How vectors cover the images of a buffer, and what is done to a sum before it is stored.
+"""How vectors cover the images of a buffer, as a named tuple that kernels take as one argument.
 
-Both are named tuples that kernels take as one argument.  Fields in capitals are static sizes
-(``vectors.StaticSize``).
+Fields in capitals are static sizes (``types.StaticSize``).
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.engines.numba.memory.layout import Geometry, pixel_mask
 from fcpts_ref.engines.numba.simd.types import StaticSize, lanes, static_size
-from fcpts_ref.engines.numba.tuning import HALF_TILE_VECTORS, TILE_VECTORS
+from fcpts_ref.engines.numba.tuning import (
+    HALF_TILE_VECTORS,
+    PANEL_SHARES,
+    PART_BLOCKS,
+    TILE_VECTORS,
+)
 
 Array = NDArray[Any]
 
@@ -41,18 +43,6 @@ class Tiling(NamedTuple):
         return self.vectors * len(self.LANES) / max(1, geometry.height * geometry.width)
 
 
-class Epilogue(NamedTuple):
-    """The end of a sum: clamp(sum + bias[k] (+ residual), bounds), see ``activation``.
-
-    bias: (K,); residual: the target itself or a buffer like it; bounds: (2,).
-    """
-
-    bias: Array
-    has_residual: bool
-    residual: Array
-    bounds: Array
-
-
 def make_tiling(geometry: Geometry, dtype: DTypeLike) -> Tiling:
     """Whole vectors along the planes, or half a vector for each row where that holds the row."""
     flat = flat_tiling(geometry, dtype)
@@ -71,29 +61,14 @@ def flat_tiling(geometry: Geometry, dtype: DTypeLike) -> Tiling:
     return Tiling(-(-geometry.row_span // full), None, mask, width, static_size(full))
 
 
-def make_epilogue(
-    target: Array, bias: Array | None, residual: Array | None, bounds: tuple[float, float]
-) -> Epilogue:
-    """The epilogue of a kernel that writes to target (N, K, PLANE)."""
-    dtype = target.dtype
-    return Epilogue(
-        _zeros(target.shape[1], dtype) if bias is None else bias,
-        residual is not None,
-        target if residual is None else residual,
-        _as_array(bounds, dtype),
-    )
-
-
-@lru_cache
-def _zeros(size: int, dtype: DTypeLike) -> Array:
-    return np.zeros(size, dtype)
-
-
-@lru_cache
-def _as_array(bounds: tuple[float, float], dtype: DTypeLike) -> Array:
-    return np.array(bounds, dtype)
-
-
 def _best_width(vectors: int, widths: tuple[int, ...]) -> StaticSize:
     """The tile width with few vectors beyond the last and few tiles."""
     return static_size(min(widths, key=lambda width: -(-vectors // width) * (width + 1)))
+
+
+def channel_parts(tiles: int, blocks: int) -> int:
+    """Parts of the output channels that threads share where there are few tiles of pixels.
+
+    blocks: of TILE_ROWS output channels, over all groups.
+    """
+    return max(1, min(-(-PANEL_SHARES // max(1, tiles)), blocks // PART_BLOCKS))

@@ -64,12 +64,19 @@ class CheckedFile(IndexDataCacheFile):
         self._write(self._data_path(name), data)
 
     def _read(self, path: str) -> Any:
-        """What ``_write`` was given.  Raises OSError for a file that is absent or damaged."""
+        """What ``_write`` was given.
+
+        Raises OSError for a file that is absent, damaged, or of arguments whose classes another
+        version of the package has elsewhere.
+        """
         with open(path, "rb") as file:
             content = file.read()
         if content[:CHECKSUM] != self._checksum(content[CHECKSUM:]):
             raise OSError(f"{os.path.basename(path)} is damaged")
-        return pickle.loads(content[CHECKSUM:])
+        try:
+            return pickle.loads(content[CHECKSUM:])
+        except (AttributeError, ImportError) as error:
+            raise OSError(f"{os.path.basename(path)} is of another version: {error}") from None
 
     def _write(self, path: str, value: Any) -> None:
         content = self._dump(value)

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fcpts_ref.engines.numba.convolution.epilogue import Epilogue
 from fcpts_ref.engines.numba.convolution.taps import Scheme, Taps
-from fcpts_ref.engines.numba.convolution.tiling import Epilogue
 from fcpts_ref.engines.numba.convolution.winograd.correlation import (
     pack_filters,
     winograd_correlation,
