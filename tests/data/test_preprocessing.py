@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision_import import import_torchvision
 
 from fcpts_ref.data.preprocessing import (
     PRESETS,
@@ -26,12 +27,11 @@ pytest.importorskip("PIL.Image")
 
 
 def transforms() -> Any:
-    """torchvision's transforms, where it is installed and fits PyTorch."""
-    try:
-        from torchvision import transforms
-        from torchvision.transforms import v2  # noqa: F401
-    except (ImportError, RuntimeError) as error:
-        pytest.skip(f"torchvision cannot be imported: {error}")
+    """torchvision's transforms, where it is installed."""
+    import_torchvision()
+    from torchvision import transforms
+    from torchvision.transforms import v2  # noqa: F401
+
     return transforms
 
 

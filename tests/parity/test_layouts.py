@@ -7,16 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from small_networks import make_network
+from torchvision_import import import_torchvision
 
 from fcpts_ref.interchange.checkpoints import import_checkpoint
 from fcpts_ref.interchange.importing import export_network
 
 torch = pytest.importorskip("torch")
-try:
-    import timm
-    from torchvision import models
-except (ImportError, RuntimeError) as error:  # RuntimeError: made for another version of torch
-    pytest.skip(f"torchvision and timm cannot be imported: {error}", allow_module_level=True)
+models = import_torchvision().models
+timm = pytest.importorskip("timm")
 
 TORCHVISION = {
     "resnet18": "resnet18",

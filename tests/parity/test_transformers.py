@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from comparing import assert_close, assert_same_bits
+from torchvision_import import import_torchvision
 
 from fcpts_ref.architectures.registry import architecture
 from fcpts_ref.graphs.initialise import initialise
@@ -15,14 +16,6 @@ from fcpts_ref.interchange.checkpoints import import_checkpoint
 from fcpts_ref.interchange.importing import export_network, read_checkpoint
 
 torch = pytest.importorskip("torch")
-
-
-def optional(name: str) -> Any:
-    """Import a package, or skip: it may be there and not fit the installed PyTorch."""
-    try:
-        return __import__(name, fromlist=["*"])
-    except Exception as error:  # RuntimeError where compiled operators are absent
-        return pytest.skip(f"{name} cannot be imported: {error}")
 
 
 def check(module: Any, path: Any, size: int, normalise: str) -> Any:
@@ -46,7 +39,7 @@ def check(module: Any, path: Any, size: int, normalise: str) -> Any:
 
 @pytest.mark.parametrize(("name", "patch", "size"), [("vit_b_16", 16, 32), ("vit_b_32", 32, 64)])
 def test_torchvision(name, patch, size, tmp_path):
-    models = optional("torchvision.models.vision_transformer")
+    models = import_torchvision().models.vision_transformer
     module = models.VisionTransformer(size, patch, 12, 12, 768, 3072, num_classes=5)
     imported = check(module, tmp_path / "vit.pt", size, "imagenet")
     assert imported.architecture == f"{name} under the names of torchvision"
@@ -54,7 +47,8 @@ def test_torchvision(name, patch, size, tmp_path):
 
 @pytest.mark.parametrize(("name", "width", "heads"), [("deit_tiny", 192, 3), ("vit_b_16", 768, 12)])
 def test_timm(name, width, heads, tmp_path):
-    models = optional("timm.models.vision_transformer")
+    import_torchvision()  # which timm imports
+    models = pytest.importorskip("timm.models.vision_transformer")
     module = models.VisionTransformer(
         img_size=32, patch_size=16, embed_dim=width, depth=12, num_heads=heads, num_classes=5
     )
@@ -84,7 +78,7 @@ def test_exports_and_back(projections, ending, tmp_path):
 
 
 def test_exports_fit_torchvision(tmp_path):
-    models = optional("torchvision.models.vision_transformer")
+    models = import_torchvision().models.vision_transformer
     graph = architecture("deit_tiny", classes=5, input_shape=(3, 32, 32))
     export_network(tmp_path / "vit.pt", initialise(graph, np.random.default_rng(0)))
     module = models.VisionTransformer(32, 16, 12, 3, 192, 768, num_classes=5)
