@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError, shown
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.graphs.graph import Source
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.onnx.inputs import channels_last
@@ -140,5 +140,5 @@ def _input(model: Any) -> Any:
     initialisers = {tensor.name for tensor in model.graph.initializer}
     found = [i for i in model.graph.input if i.name not in initialisers]
     if len(found) != 1:
-        raise InputError(f"the network's source has {len(found)} inputs; expected one")
+        raise InputError(f"the network's source has {counted(len(found), 'input')}; expected one")
     return found[0]
