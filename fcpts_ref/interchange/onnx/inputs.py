@@ -37,7 +37,10 @@ def read_inputs(
         shown_shapes = ", ".join(
             f"{shown(name)} {shown_dims(dims)}" for name, dims in known.items()
         )
-        raise InputError(f"its inputs are {shown_shapes}; expected batches of one size for all")
+        raise InputError(
+            f"its inputs are {shown_shapes}; expected batches of one size for all (a constant "
+            "among them has lost its value: export it as an initialiser)"
+        )
     batch = batches.pop()
     inputs: dict[str, tuple[int, ...]] = {}
     values = {}
