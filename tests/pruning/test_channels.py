@@ -339,7 +339,7 @@ def test_rules_of_layers_hold_at_the_lowest_ratios(
 
 
 def test_too_few_images() -> None:
-    with pytest.raises(InputError, match="there are 3 images, and 2 are held out"):
+    with pytest.raises(InputError, match="2 of 3 images would be held out"):
         pruned("dsa", images=IMAGES[:3], labels=LABELS[:3])
 
 

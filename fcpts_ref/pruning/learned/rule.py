@@ -78,7 +78,11 @@ class LearnedRule(MethodBase):
 
     def compares(self, graph: Graph) -> Objective:
         """Return the loss: cross-entropy, or that of conventions 5 and 6."""
-        return CrossEntropy(graph.output) if self.reads_labels else make_objective(self.conventions)
+        return (
+            CrossEntropy(graph.output)
+            if self.reads_labels
+            else make_objective(self.conventions, graph)
+        )
 
     @property
     def calibration_images(self) -> int:
