@@ -296,6 +296,13 @@ def test_a_capped_layer_keeps_its_share(method: str) -> None:
     assert pruned_share(GRAPH, result.network.parameters, "macs") >= 0.5
 
 
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_the_rate_reached_is_that_of_whole_channels(epochs: int) -> None:
+    result = pruned("dsa", target=0.3, search=1, epochs=epochs)
+    share = pruned_share(GRAPH, result.network.parameters, "macs")
+    assert result.rate_before_projection == pytest.approx(share)
+
+
 def test_a_rate_of_0_keeps_a_layer_whole_and_counted() -> None:
     result = pruned("channels", target=0.3, rates={"layer3.0.conv2": 0.0})
     assert result.network.masks["layer3.0.conv2.weight"].all()

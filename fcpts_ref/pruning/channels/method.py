@@ -189,8 +189,8 @@ class ChannelMethod(MethodBase):
     def finish(self, problem: Problem, state: State) -> Result:
         """Return the result: the dense network's graph, removed channels masked."""
         space = space_of(problem, self.symbol)
-        reached = space.rate(self._ratios(space, state))
         state = self._removed(problem, space, state)
+        reached = space.rate(self._ratios(space, state))
         smaller = remove_channels(problem.network, state.keep, space.groups)
         smaller = Network(smaller.graph, state.parameters, state.buffers)
         network = insert_channels(problem.network, smaller, state.keep, space.groups)
