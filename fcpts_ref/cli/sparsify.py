@@ -202,13 +202,16 @@ def _evaluation(summary: Summary) -> str:
 
 def accuracy_table(rows: Sequence[Row]) -> str:
     """Return the table of every network's rates, and of the numbers that were measured."""
-    header = ("network", "requested", "achieved", "top-1", "top-5", "change", "agree", "KL")
+    header = ("network", "requested", "achieved", "top-1", "top-5", "mAP", "change", "agree", "KL")
     cells = [
         (
             row.name,
             "" if row.requested is None else percent(row.requested),
             percent(row.achieved),
-            *("" if share is None else percent(share) for share in (row.top1, row.top5)),
+            *(
+                "" if share is None else percent(share)
+                for share in (row.top1, row.top5, row.mean_precision)
+            ),
             "" if row.requested is None or row.drop is None else points(-row.drop),
             "" if row.agreement is None else percent(row.agreement),
             "" if row.divergence is None else f"{row.divergence:.3f}",
@@ -216,7 +219,7 @@ def accuracy_table(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     always = ("network", "requested", "achieved")
-    measured = [row.top1 is not None for row in rows]
+    measured = [row.top1 is not None or row.mean_precision is not None for row in rows]
     used = [
         i
         for i, name in enumerate(header)

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.data.dataset import Dataset, Split
+from fcpts_ref.data.dataset import Annotations, Dataset, Split
 from fcpts_ref.data.locations import NoHomeError, home_folder
 from fcpts_ref.data.prepared import PreparedImages, readable
 from fcpts_ref.data.preprocessing import (
@@ -57,7 +57,8 @@ class Sources:
 class Inputs:
     """A network and data that fit each other, and the calibration images (n, C, H, W).
 
-    test: the images to evaluate on, None if there are none; labels: theirs, None if unknown.
+    test: the images to evaluate on, None if there are none; labels: theirs, None if unknown;
+    annotations: of the images that ``test`` chooses from, None if unknown.
     calibration_labels: those of the calibration images, which only methods that say so read.
     """
 
@@ -67,6 +68,7 @@ class Inputs:
     test: PreparedImages | None = None
     labels: NDArray[np.int64] | None = None
     preprocessing: Preprocessing | None = None
+    annotations: Annotations | None = None
     calibration_labels: NDArray[np.int64] | None = None
 
 
@@ -101,7 +103,16 @@ def find_inputs(
             labels = None if labels is None else labels[test.chosen]
     known = dataset.train.labels
     calibration_labels = None if known is None else known[images.chosen]
-    return Inputs(network, dataset, images, test, labels, sources.preprocessing, calibration_labels)
+    return Inputs(
+        network,
+        dataset,
+        images,
+        test,
+        labels,
+        sources.preprocessing,
+        sources.evaluated.objects,
+        calibration_labels,
+    )
 
 
 def find_sources(job: Job) -> Sources:
@@ -201,7 +212,7 @@ def check_fit(
             f"data {dataset.name!r} are pictures of any size; say how network {name!r} reads them: "
             f"--preprocess with one of {', '.join(PRESETS)}, or numbers such as 256/224/bilinear"
         )
-    classes = len(dataset.label_names)
+    classes = _classes_of(dataset, graph.is_detector)
     fits = not classes or classes == graph.classes
     if graph.input_shape != shape or not (fits or (dataset.numbered and classes < graph.classes)):
         raise InputError(
@@ -209,6 +220,16 @@ def check_fit(
             f"{counted(graph.classes, 'class', 'classes')}; data {dataset.name!r} has {shape} in "
             f"{classes}: choose a network, data and preprocessing that match"
         )
+
+
+def _classes_of(dataset: Dataset, detected: bool) -> int:
+    """Return the number of classes that a network for the data has, 0 if it is not known.
+
+    Those of objects, if they are detected, and the background.
+    """
+    if not detected:
+        return len(dataset.label_names)
+    return len(dataset.object_classes) + 1 if dataset.object_classes else 0
 
 
 def _refuse_foreign_options(name: str, **options: str | None) -> None:

@@ -19,6 +19,8 @@ IMAGES = "images"
 """The input's name in networks that read images."""
 LOGITS = "logits"
 """The output's name in networks that classify."""
+SCORES, BOXES = "scores", "boxes"
+"""The outputs' names in networks that detect: logits (N, P, K) and codes of boxes (N, P, 4)."""
 
 
 @dataclass(frozen=True)
@@ -190,8 +192,18 @@ class Graph:
         return {name: self.shapes[value] for name, value in self.outputs.items()}
 
     @property
+    def is_detector(self) -> bool:
+        """Whether the outputs are those of a detector."""
+        return set(self.outputs) == {SCORES, BOXES}
+
+    @property
     def classes(self) -> int:
-        """The number of logits.  Raises InputError for a network that is not a classifier."""
+        """The number of logits; of a detector those of a prior, the background included.
+
+        Raises InputError for another network.
+        """
+        if self.is_detector:
+            return self.output_shapes[SCORES][-1]
         shape = self.shapes[self.outputs[self.output]]
         if len(shape) != 1:
             raise InputError(

@@ -178,7 +178,7 @@ class ProbMask(LearnedMethod):
             training=conventions.student_batch_norm == "training", sparse=True,
         )  # fmt: skip
         dense = problem.dense_on(images, training=conventions.teacher_batch_norm == "training")
-        objective = make_objective(conventions)
+        objective = make_objective(conventions, problem.network.graph)
         names = objective.outputs(problem.network.graph)
         loss, _ = objective.loss_and_gradients(
             {n: dense[n] for n in names}, {n: passed.outputs[n] for n in names}
