@@ -81,13 +81,13 @@ def split_components(
     """
     if LANES is None:
         for_each(
-            len(x), _split_image,
+            len(x) * x.shape[1], _split_channel,
             x, size, pitch, stride, padding, rows, columns,
             components, component_size, component_pitch,
         )  # fmt: skip
     else:
         for_each(
-            len(x), _split_even_image,
+            len(x) * x.shape[1], _split_even_channel,
             x, size, pitch, stride, padding, components, component_pitch, LANES,
         )  # fmt: skip
 
@@ -130,22 +130,25 @@ def even_lanes(
 
 
 @compiled_part
-def _split_image(
-    n: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any, rows: Any, columns: Any,
+def _split_channel(
+    item: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any,
+    rows: Any, columns: Any,
     every: Any, component_size: Any, component_pitch: int,
 ) -> None:  # fmt: skip
+    """One channel of an image."""
+    channels = images.shape[1]
+    n, c = item // channels, item % channels
     x, components = images[n], every[n]
     for k, a in enumerate(rows):
         for m, b in enumerate(columns):
             top, bottom = _inside(a, stride[0], padding[0], size[0], component_size[0])
             first, last = _inside(b, stride[1], padding[1], size[1], component_size[1])
-            for c in range(len(x)):
-                plane = (k * len(columns) + m) * len(x) + c
-                for i in range(top, bottom):
-                    row = i * component_pitch
-                    at = (a + i * stride[0] - padding[0]) * pitch + b - padding[1]
-                    for j in range(first, last):
-                        components[plane, row + j] = x[c, at + j * stride[1]]
+            plane = (k * len(columns) + m) * channels + c
+            for i in range(top, bottom):
+                row = i * component_pitch
+                at = (a + i * stride[0] - padding[0]) * pitch + b - padding[1]
+                for j in range(first, last):
+                    components[plane, row + j] = x[c, at + j * stride[1]]
 
 
 @compiled_part
@@ -170,20 +173,21 @@ def _merge_image(
 
 
 @compiled_part
-def _split_even_image(
-    n: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any,
+def _split_even_channel(
+    item: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any,
     every: Any, component_pitch: int, LANES: Any,
 ) -> None:  # fmt: skip
-    """``_split_image`` for steps of 2 along rows whose halves fill vectors."""
-    x, components, left = images[n], every[n], padding[1]
-    for c in range(len(x)):
-        for p in range(size[0]):
-            i, a = (p + padding[0]) // stride[0], (p + padding[0]) % stride[0]
-            even, odd = _row_starts(a, i, left, c, len(x), component_pitch)
-            for m in range(0, size[1] // 2, len(LANES)):
-                pairs = load_pairs(x[c], p * pitch + 2 * m, LANES)
-                store(components[even[0]], even[1] + m, pairs[0])
-                store(components[odd[0]], odd[1] + m, pairs[1])
+    """``_split_channel`` for steps of 2 along rows whose halves fill vectors."""
+    channels, left = images.shape[1], padding[1]
+    n, c = item // channels, item % channels
+    x, components = images[n], every[n]
+    for p in range(size[0]):
+        i, a = (p + padding[0]) // stride[0], (p + padding[0]) % stride[0]
+        even, odd = _row_starts(a, i, left, c, channels, component_pitch)
+        for m in range(0, size[1] // 2, len(LANES)):
+            pairs = load_pairs(x[c], p * pitch + 2 * m, LANES)
+            store(components[even[0]], even[1] + m, pairs[0])
+            store(components[odd[0]], odd[1] + m, pairs[1])
 
 
 @compiled_part
