@@ -18,7 +18,7 @@ from fcpts_ref.detection.boxes import Detections, Objects
 from fcpts_ref.detection.mean_average_precision import Measure
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.engines.make import make_engine
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.experiments.detection import Precision, detections_of, objects_of, precision
 from fcpts_ref.graphs.network import Network, global_rate
 
@@ -98,7 +98,7 @@ def evaluate_detector(
     else:
         print(precision_table(result, objects, measure))
         pruned = percent(global_rate(network))
-        print(f"\n{network.graph.name}, {pruned} pruned, on {len(images):,} images")
+        print(f"\n{network.graph.name}, {pruned} pruned, on {counted(len(images), 'image')}")
     return 0
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.detection.matching import NEGATIVES, hard_negatives
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.layers.softmax import log_softmax_forward
 
 Array = NDArray[Any]
@@ -82,5 +82,5 @@ def _check(scores: Array, codes: Array, labels: Array, targets: Array) -> None:
     if labels.size and not 0 <= labels.min() <= labels.max() < scores.shape[2]:
         raise InputError(
             f"labels run from {labels.min()} to {labels.max()}; the scores have "
-            f"{scores.shape[2]} classes"
+            f"{counted(scores.shape[2], 'class', 'classes')}"
         )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.detection.boxes import Detections, Objects, iou
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 
 Array = NDArray[Any]
 Measure = Literal["11-point", "area"]
@@ -39,7 +39,8 @@ def average_precisions(
     """
     if len(detections) != len(truths):
         raise InputError(
-            f"detections of {len(detections)} images, objects of {len(truths)}; expected as many"
+            f"detections of {counted(len(detections), 'image')}, objects of {len(truths)}; "
+            "expected as many"
         )
     if measure not in get_args(Measure):
         raise InputError(f"measure is {measure!r}; expected {' or '.join(get_args(Measure))}")

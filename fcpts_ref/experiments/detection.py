@@ -22,7 +22,7 @@ from fcpts_ref.detection.mean_average_precision import (
 from fcpts_ref.detection.nms import detect
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.engines.predict import predict_batches
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.experiments.training import Recipe, descend
 from fcpts_ref.graphs.graph import BOXES, SCORES
 from fcpts_ref.graphs.network import Network
@@ -71,7 +71,7 @@ def objects_of(annotations: Annotations | None, images: PreparedImages) -> list[
     found = [annotations.read(int(index)) for index in images.chosen]
     if all(objects.difficult.all() for objects in found):
         raise InputError(
-            f"the {len(found)} images show no object that counts; expected at least one"
+            f"no object that counts in {counted(len(found), 'image')}; expected at least one"
         )
     return found
 
