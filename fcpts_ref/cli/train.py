@@ -22,7 +22,7 @@ from fcpts_ref.data.preprocessing import as_provenance
 from fcpts_ref.data.preprocessing import preprocessing as find_preprocessing
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.engines.make import make_engine
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.experiments.checksums import versions
 from fcpts_ref.experiments.detection import (
     detections_of,
@@ -161,8 +161,8 @@ def run(arguments: argparse.Namespace) -> int:
         (name, trained), (_, tested) = measured.items()
         print(
             f"{graph.name} on {dataset.name}: {MEASURES[name]} {percent(trained)} on "
-            f"{len(images):,} training images, {percent(tested)} on {len(test):,} "
-            f"test images\nwritten to {path}"
+            f"{counted(len(images), 'training image')}, {percent(tested)} on "
+            f"{counted(len(test), 'test image')}\nwritten to {path}"
         )
     return 0
 

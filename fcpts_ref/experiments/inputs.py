@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.data.dataset import Annotations, Dataset, Split
-from fcpts_ref.data.locations import home_folder
+from fcpts_ref.data.locations import NoHomeError, home_folder
 from fcpts_ref.data.prepared import PreparedImages, readable
 from fcpts_ref.data.preprocessing import (
     PRESETS,
@@ -22,7 +22,7 @@ from fcpts_ref.data.preprocessing import (
     with_numbers,
 )
 from fcpts_ref.data.sources import find_dataset
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.graphs.projections import split_projections
@@ -153,7 +153,9 @@ def draw_calibration(
     if count is None or count == n:
         return np.arange(n)
     if not 1 <= count <= n:
-        raise InputError(f"{count} calibration images were asked for; there are {n}")
+        raise InputError(
+            f"calibration is {counted(count, 'image')}; there are {n}, expected 1 or more of them"
+        )
     return np.sort(generator.choice(n, size=count, replace=False))
 
 
@@ -215,9 +217,8 @@ def check_fit(
     if graph.input_shape != shape or not (not classes or classes == graph.classes or fewer):
         raise InputError(
             f"network {name!r}, a {graph.name}, reads images {graph.input_shape} in "
-            f"{graph.classes} classes; "
-            f"data {dataset.name!r} has {shape} in {classes}: "
-            "choose a network, data and preprocessing that match"
+            f"{counted(graph.classes, 'class', 'classes')}; data {dataset.name!r} has {shape} in "
+            f"{classes}: choose a network, data and preprocessing that match"
         )
 
 
@@ -321,7 +322,12 @@ def network_path(name: str, home: str | None) -> Path:
         return Path(name)
     if (Path(name) / "network.h5").is_file():
         return Path(name) / "network.h5"
-    folder = home_folder(home) / "models"
+    try:
+        folder = home_folder(home) / "models"
+    except NoHomeError:
+        with contextlib.suppress(InputError):
+            return resource_path(f"{name}.h5")
+        raise
     for known in dict.fromkeys((name, strip_endings(name))):
         path = folder / f"{known}.h5"
         if path.is_file():

@@ -9,7 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.operations import OPERATIONS, Operation
 from fcpts_ref.graphs.operations.operation import Stored
 from fcpts_ref.memory import check_memory
@@ -274,7 +274,7 @@ def check_batch(graph: Graph, inputs: Mapping[str, Any], *, keep: bool) -> None:
     array = next(iter(inputs.values()))
     sizes = sorted(math.prod(shape) for shape in graph.shapes.values())
     count = len(array) * (sum(sizes) if keep else sum(sizes[-2:]))
-    what = f"a pass of {len(array)} images through {graph.name[:80]!r}"
+    what = f"a pass of {counted(len(array), 'image')} through {graph.name[:80]!r}"
     check_memory(
         count * array.dtype.itemsize, what, "use fewer images at a time, or a smaller network"
     )
