@@ -20,7 +20,8 @@ from fcpts_ref.pruning.names import NEW_STATISTICS
 class Outcome:
     """One row of one finished run.  Accuracies are shares; dense: the same network unpruned.
 
-    agreement, divergence: with the dense network's outputs, as in ``Row``.
+    agreement, divergence: with the dense network's outputs, as in ``Row``.  mean_precision: of
+    detectors.
     """
 
     data: str
@@ -39,6 +40,7 @@ class Outcome:
     paper: tuple[float, float] | None = None  # top-1, drop
     agreement: float | None = None
     divergence: float | None = None
+    mean_precision: float | None = None
 
 
 Dense = Mapping[tuple[str, str], tuple[float, float]]
@@ -71,6 +73,7 @@ def outcomes(summary: Summary, dense: Dense) -> list[Outcome]:
             paper=paper if row.name == label else None,
             agreement=row.agreement,
             divergence=row.divergence,
+            mean_precision=row.mean_precision,
         )
         for row in summary.rows
         if row.requested is not None and row.name in (label, label + NEW_STATISTICS)
@@ -116,6 +119,7 @@ class Line:
     paper_drop: float | None
     agreement: float | None = None
     divergence: float | None = None
+    mean_precision: float | None = None
 
 
 def lines_of(results: Iterable[Outcome]) -> list[Line]:
@@ -178,6 +182,7 @@ def _line(group: Sequence[Outcome]) -> Line:
         paper_drop=first.paper[1] if first.paper else None,
         agreement=_mean([one.agreement for one in group]),
         divergence=_mean([one.divergence for one in group]),
+        mean_precision=_mean([one.mean_precision for one in group]),
     )
 
 

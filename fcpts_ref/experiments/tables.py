@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from fcpts_ref.experiments.outcomes import Line
 
-HEADER = ("method", "rate", "n", "top-1", "drop", "paper's", "its drop", "agree", "KL", "time")
+HEADER = (
+    *("method", "rate", "n", "top-1", "mAP", "drop", "paper's", "its drop", "agree", "KL", "time"),
+)
 
 
 def table_of(lines: Sequence[Line]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -24,6 +26,7 @@ def _cells(line: Line) -> tuple[str, ...]:
         f"{100 * line.rate:.4g}",
         str(line.seeds),
         number(line.top1) + ("" if line.spread is None else f" ±{100 * line.spread:.2f}"),
+        number(line.mean_precision),
         number(line.drop),
         number(line.paper_top1),
         number(line.paper_drop),

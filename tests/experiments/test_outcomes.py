@@ -161,7 +161,7 @@ def test_texts() -> None:
         "2:02 h",
     ]
     assert (number(None), number(math.nan), number(0.92345)) == ("", "", "92.34")
-    assert len(HEADER) == 10
+    assert len(HEADER) == 11
 
 
 @pytest.mark.parametrize(
