@@ -13,7 +13,7 @@ from fcpts_ref.cli.channels import show_groups
 from fcpts_ref.cli.sources import add_home_option, network_path
 from fcpts_ref.cli.tables import percent, table
 from fcpts_ref.data.preprocessing import stored_preprocessing
-from fcpts_ref.errors import InputError, printable
+from fcpts_ref.errors import InputError, counted, printable
 from fcpts_ref.graphs.graph import macs
 from fcpts_ref.graphs.network import Network, global_rate, sparsity_rates
 from fcpts_ref.pruning.units import Unit, follows, make_unit
@@ -67,10 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     print(
         f"{printable(summary['network'])}: images {'x'.join(map(str, summary['input_shape']))}, "
-        f"{summary['classes']} classes, {summary['dtype']}\n"
-        f"{summary['weights']:,} prunable weights, {percent(summary['rate'])} of them zero; "
-        f"{'pruned, with masks' if summary['masks'] else 'dense, without masks'}\n"
-        f"{size:,} bytes, {percent(size / dense, 1)} of its arrays with all zeros\n"
+        f"{counted(summary['classes'], 'class', 'classes')}, {summary['dtype']}\n"
+        f"{counted(summary['weights'], 'prunable weight')}, {percent(summary['rate'])} of them "
+        f"zero; {'pruned, with masks' if summary['masks'] else 'dense, without masks'}\n"
+        f"{counted(size, 'byte')}, {percent(size / dense, 1)} of its arrays with all zeros\n"
     )
     rows = [
         (

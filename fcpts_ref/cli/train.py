@@ -19,7 +19,7 @@ from fcpts_ref.data.augmentation import AUGMENTATIONS
 from fcpts_ref.data.preprocessing import as_provenance
 from fcpts_ref.data.preprocessing import preprocessing as find_preprocessing
 from fcpts_ref.engines.make import make_engine
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.experiments.checksums import versions
 from fcpts_ref.experiments.training import Recipe, accuracy, channel_statistics, train
 from fcpts_ref.graphs.initialise import initialise
@@ -151,7 +151,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(
             f"{graph.name} on {dataset.name}: top-1 {percent(result['train_top1'])} on "
-            f"{len(images):,} training images, {percent(result['test_top1'])} on {len(test):,} "
-            f"test images\nwritten to {path}"
+            f"{counted(len(images), 'training image')}, {percent(result['test_top1'])} on "
+            f"{counted(len(test), 'test image')}\nwritten to {path}"
         )
     return 0

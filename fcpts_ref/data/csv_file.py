@@ -10,7 +10,7 @@ from pathlib import Path
 from fcpts_ref.data.dataset import NO_IMAGES, Dataset, Split
 from fcpts_ref.data.folder import TEST_NAMES, TRAIN_NAMES, labels_of, picture_data
 from fcpts_ref.data.pictures import file_list, read_file
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 
 FILE = ("file", "path", "image", "filename")
 LABEL = ("label", "class", "class_index", "target")
@@ -60,8 +60,8 @@ def _rows(path: Path) -> list[tuple[int, Mapping[str, str]]]:
         for row in table:
             if len(row) != len(heading) and row:
                 raise InputError(
-                    f"{path}: line {table.line_num} has {len(row)} columns, the heading has "
-                    f"{len(heading)}"
+                    f"{path}: line {table.line_num} has {counted(len(row), 'column')}, the heading "
+                    f"has {len(heading)}"
                 )
             if row:
                 rows.append((table.line_num, {name: row[c] for name, c in columns.items()}))

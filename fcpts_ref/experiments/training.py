@@ -15,7 +15,7 @@ from fcpts_ref.data.pictures import Pictures
 from fcpts_ref.data.prepared import PreparedImages, as_prepared
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.engines.predict import predict
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.network import Network, check_images
 from fcpts_ref.layers import cross_entropy_backward, cross_entropy_forward
 from fcpts_ref.pruning.method import OnStep, StepReport, ignore_step
@@ -40,13 +40,14 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or not self.learning_rate > 0:
             raise InputError(
-                f"recipe has {self.epochs} epochs, batches of {self.batch_size} and learning rate "
-                f"{self.learning_rate}; expected all above 0"
+                f"recipe has {counted(self.epochs, 'epoch')}, batches of {self.batch_size} and "
+                f"learning rate {self.learning_rate}; expected all above 0"
             )
         if not (0 <= self.momentum < 1 and self.weight_decay >= 0 and self.warmup_epochs >= 0):
             raise InputError(
                 f"recipe has momentum {self.momentum}, weight decay {self.weight_decay} and "
-                f"{self.warmup_epochs} warm-up epochs; expected momentum in [0, 1), the others >= 0"
+                f"{counted(self.warmup_epochs, 'warm-up epoch')}; expected momentum in [0, 1), the "
+                "others >= 0"
             )
 
 
@@ -164,10 +165,10 @@ def _check_labels(labels: NDArray[np.integer[Any]], n: int, K: int) -> None:
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise InputError(
             f"labels have shape {labels.shape} and dtype {labels.dtype}; expected integers, one "
-            f"for each of {n} images"
+            f"for each of {counted(n, 'image')}"
         )
     if n and not (labels.min() >= 0 and labels.max() < K):
         raise InputError(
-            f"labels run from {labels.min()} to {labels.max()}; expected the {K} classes of the "
-            f"network, 0 to {K - 1}"
+            f"labels run from {labels.min()} to {labels.max()}; expected the "
+            f"{counted(K, 'class', 'classes')} of the network, 0 to {K - 1}"
         )

@@ -12,6 +12,9 @@ from typing import Any
 
 OK, FAILED = 0, 1
 
+OUTPUT = Path("-")
+"""In place of a file: standard output."""
+
 
 def add_parsers(subparsers: Any) -> None:
     """Add the commands to an ``argparse`` subparsers object."""
@@ -66,6 +69,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 def _add_list(verbs: Any) -> None:
     parser = verbs.add_parser("list", help="list the cases, one per line")
     _add_selection(parser)
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
     parser.set_defaults(run=run_list)
 
 
@@ -99,7 +103,14 @@ def _add_check(verbs: Any) -> None:
         help="precision of the implementation; float32 widens the tolerances (default: float64)",
     )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write a JSON report")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        nargs="?",
+        const=OUTPUT,
+        metavar="FILE",
+        help="write a JSON report; without FILE, print it in place of the text",
+    )
     parser.add_argument(
         "--badge", type=Path, metavar="FILE", help="write counts for a badge of shields.io"
     )
@@ -137,10 +148,11 @@ def _add_gradcheck(subparsers: Any) -> None:
 
 def run_list(arguments: argparse.Namespace) -> int:
     """``conform list``"""
-    from fcpts_ref.oracle.report import format_list
+    from fcpts_ref.oracle.report import format_list, make_list_json
     from fcpts_ref.oracle.vectors import load_cases, select_cases
 
-    print(format_list(select_cases(load_cases(arguments.vectors), arguments.only)[0]))
+    cases = select_cases(load_cases(arguments.vectors), arguments.only)[0]
+    print(make_list_json(cases) if arguments.json else format_list(cases))
     return OK
 
 
@@ -174,9 +186,10 @@ def run_check(arguments: argparse.Namespace) -> int:
         adapter.close()
     reports = (arguments.junit, make_junit), (arguments.json, make_json)
     for path, make in (*reports, (arguments.badge, make_badge)):
-        if path is not None:
+        if path is not None and path != OUTPUT:
             _write(path, make(report))
-    print(format_report(report))
+    as_json = arguments.json == OUTPUT
+    print(make_json(report).rstrip() if as_json else format_report(report))
     return OK if report.ok else FAILED
 
 

@@ -265,7 +265,7 @@ def test_bad_settings(method: str, settings: dict[str, Any], message: str) -> No
 
 
 def test_too_few_images() -> None:
-    with pytest.raises(InputError, match="there are 3 images, and 2 are held out"):
+    with pytest.raises(InputError, match="2 of 3 images would be held out"):
         pruned("dsa", images=IMAGES[:3], labels=LABELS[:3])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from difflib import get_close_matches
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.oracle.mistakes.mistake import CATALOGUE, Mistake
 from fcpts_ref.oracle.quantities import QUANTITIES
 from fcpts_ref.spec.conventions import OPEN_POINTS
@@ -44,7 +44,9 @@ def format_mistakes(found: Mapping[str, Mistake], name: str | None) -> str:
         textwrap.fill(f"{n}: {m.text}", WIDTH, subsequent_indent="    ", break_on_hyphens=False)
         for n, m in found.items()
     ]
-    return "\n".join([*lines, f"{len(found)} mistakes; fcpts-ref explain NAME shows one"])
+    return "\n".join(
+        [*lines, f"{counted(len(found), 'mistake')}; fcpts-ref explain NAME shows one"]
+    )
 
 
 def _format_one(name: str, mistake: Mistake) -> str:
@@ -83,8 +85,8 @@ def make_page() -> str:
     lines = [
         "# Known mistakes",
         "",
-        f"`fcpts-ref diverge` knows {len(CATALOGUE)} mistakes by the values that they give "
-        "([oracle.md](oracle.md#the-report-of-diverge));",
+        f"`fcpts-ref diverge` knows {counted(len(CATALOGUE), 'mistake')} by the values that they "
+        "give ([oracle.md](oracle.md#the-report-of-diverge));",
         "`fcpts-ref explain NAME` shows one of them. This page is made from",
         "`fcpts_ref/oracle/mistakes/catalogue.toml` by `python -m tools.mistakes_page`.",
     ]

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.pruning.channels.gates import gated, mask_gradients, with_masks
 from fcpts_ref.pruning.channels.method import ChannelMethod, State
 from fcpts_ref.pruning.channels.space import Mask, Space, importances
@@ -108,8 +108,9 @@ class DSA(ChannelMethod):
         rows = len(problem.images)
         if self.search_epochs and self.search_images(rows) < LEAST_BATCH:
             raise InputError(
-                f"there are {rows} images, and {self._held_out(rows)} are held out; DSA needs at "
-                f"least {LEAST_BATCH} to train the weights, and {LEAST_BATCH} to train the ratios"
+                f"{self._held_out(rows)} of {counted(rows, 'image')} would be held out; DSA needs "
+                f"at least {LEAST_BATCH} to train the weights, and {LEAST_BATCH} to train the "
+                "ratios"
             )
         ones, zeros = np.ones(len(space.units)), np.zeros(len(space.units))
         return {"ratios": ones, "copy": ones, "dual": zeros, "mean_gradient": zeros}

@@ -228,7 +228,7 @@ class LearnedMethod(MethodBase):
     ) -> State:
         """Run one epoch: every batch of the images in a new random order."""
         n, batch = len(problem.images), self._batch(problem)
-        objective = make_objective(self.conventions)
+        objective = make_objective(self.conventions, problem.network.graph)
         problem = problem.comparing(objective.outputs(problem.network.graph))
         problem = in_micro_batches(problem, self.micro_batch, self.conventions)
         seen, remembered = seen_in(
@@ -386,7 +386,7 @@ class LearnedMethod(MethodBase):
         """Return L_rec (Equation 4), the gradients of the parameters, and the new buffers."""
         conventions, graph = self.conventions, problem.network.graph
         parameters = {**state.parameters, **now.weights}
-        objective = make_objective(conventions)
+        objective = make_objective(conventions, graph)
         teacher_trains = conventions.teacher_batch_norm == "training"
         if is_accumulated(problem, self.micro_batch, images):
             loss, gradients = accumulated(
