@@ -121,7 +121,10 @@ def _read_network(
     chosen = None if arguments.preprocess is None else preprocessing(arguments.preprocess)
     from fcpts_ref.interchange.onnx.importing import import_onnx  # needs the extra
 
-    network = import_onnx(arguments.weights, normalise=arguments.normalise).network
+    shape = dataset.image_shape if chosen is None else chosen.shape
+    network = import_onnx(
+        arguments.weights, normalise=arguments.normalise, input_shape=shape
+    ).network
     check_fit(arguments.weights, network, dataset, chosen)
     return network, chosen
 
