@@ -70,6 +70,7 @@ def made_tables(folder: Path) -> dict[str, str]:
         ),
         "threads": _sweep("the same, threads", sweeps["FCPTS step, paper 90 %, by threads"]),
         "float64": _sweep("float64", sweeps["float64"]),
+        "engines": _engines({2: results("engines"), 1: results("engines-1")}),
         "convolution": _convolutions(results("convolution")),
         "imagenet": _imagenet((title, results(name)) for title, name in IMAGENET),
         "shared": _table(
@@ -141,6 +142,24 @@ def _imagenet(found: Iterable[tuple[str, Any]]) -> str:
             sides = (f"{row[side]:.1f}" for side in ("ours", "contiguous", "channels_last"))
             rows.append((f"{title}, {work}", *sides, f"{row['ratio']:.2f}"))
     return _table(("work", "ours", "PyTorch contiguous", "channels-last", "ratio"), rows)
+
+
+def _engines(by_threads: dict[int, dict[str, dict[str, float]]]) -> str:
+    """Milliseconds of the predictor and of the engines that were there."""
+    ours = "predictor", "forward"
+    others = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+    return _table(
+        ("threads, pruned, batch", *ours, *others.values(), "ratio"),
+        (
+            (
+                f"{threads}, {name}",
+                *(f"{row[engine]:.2f}" for engine in (*ours, *others)),
+                f"{row['predictor'] / min(row[engine] for engine in others):.2f}",
+            )
+            for threads, results in by_threads.items()
+            for name, row in results.items()
+        ),
+    )
 
 
 def _convolutions(found: list[Any]) -> str:

@@ -28,7 +28,7 @@ from fcpts_ref.data.prepared import batches_of, readable
 from fcpts_ref.data.preprocessing import Preprocessing, preprocessing
 from fcpts_ref.engines.predict import batch_of
 from fcpts_ref.engines.predictor import Predictor
-from fcpts_ref.errors import printable
+from fcpts_ref.errors import counted, printable
 from fcpts_ref.experiments.inputs import check_fit, evaluation_split
 from fcpts_ref.graphs.network import Network, global_rate
 
@@ -121,7 +121,10 @@ def _read_network(
     chosen = None if arguments.preprocess is None else preprocessing(arguments.preprocess)
     from fcpts_ref.interchange.onnx.importing import import_onnx  # needs the extra
 
-    network = import_onnx(arguments.weights, normalise=arguments.normalise).network
+    shape = dataset.image_shape if chosen is None else chosen.shape
+    network = import_onnx(
+        arguments.weights, normalise=arguments.normalise, input_shape=shape
+    ).network
     check_fit(arguments.weights, network, dataset, chosen)
     return network, chosen
 
@@ -170,10 +173,9 @@ def _show_times(summary: dict[str, Any], rows: list[dict[str, float]], as_json: 
     if as_json:
         print(json.dumps(summary | {"times": rows}, indent=2))
         return
-    threads = summary["threads"]
     print(
         f"{printable(summary['network'])}, {percent(summary['rate'])} pruned, "
-        f"{threads} thread{'s' * (threads > 1)}, "
+        f"{counted(summary['threads'], 'thread')}, "
         f"{'one compiled call' if summary['compiled'] else 'with steps in Python'}\n"
     )
     cells = [

@@ -16,7 +16,9 @@ Reading order:
 7. ``tokens``: dense products by BLAS, kernels over rows of features;
 8. ``plan``: ``fusion`` (which nodes run together), ``step``, ``steps``, ``weighted_steps``,
    ``token_steps``, ``attention_steps``, ``plan`` (their order and memory);
-9. ``engine``: ``Engine`` on these plans; ``warmup``: compiling before a run needs it.
+9. ``engine``: ``Engine`` on these plans; ``warmup``: compiling before a run needs it;
+10. ``predictor``: inference with fixed weights. ``jit.capture`` records the loops of kernels,
+    ``plan.loops`` says which steps are such loops, ``plan.program`` runs them.
 
 ``pruning`` has the arithmetic of a pruning step, independent of graphs.
 """
