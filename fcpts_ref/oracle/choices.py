@@ -41,14 +41,17 @@ CHOICES: tuple[tuple[int, str, Change], ...] = (
     _choice(11, "bandwidth_factor", 1.0),
     _choice(12, "at_target", "zero"),
     _choice(12, "at_target", "negative"),
-    *(_choice(13, "control_weight", value) for value in (0.1, 0.5, 1.0, 2.0, 3.0, 10.0, 100.0)),
+    *(
+        _choice(13, "control_weight", value)
+        for value in (0.01, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 100.0)
+    ),
     _choice(15, "student_batch_norm", "evaluation"),
     _choice(15, "student_batch_norm", "training"),
     _choice(15, "teacher_batch_norm", "training"),
     _choice(15, "teacher_batch_norm", "evaluation"),
     _choice(16, "nesterov", True),
     _choice(16, "nesterov", False),
-    *(_choice(16, "momentum", value) for value in (0.0, 0.9)),
+    *(_choice(16, "momentum", value) for value in (0.0, 0.9, 0.5, 0.95, 0.99)),
     *(_choice(16, "weight_decay", value) for value in (0.0, 3e-4, 1e-4, 5e-4)),
     *(_choice(16, "warmup_epochs", value) for value in (0, 1)),
     _choice(16, "cosine", "all steps"),
