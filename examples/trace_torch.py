@@ -176,8 +176,10 @@ def schedule(notes, inputs):
     per_epoch = s["calibration_images"] // s["batch_size"]
     steps, warmup = s["epochs"] * per_epoch, notes["conventions"]["warmup_epochs"] * per_epoch
     scale = len(inputs["images"]) / 64
+    late = notes["conventions"]["rate_update"] == "after the step"
+    number = max(number - 1, 0) if late else number
     if number < warmup:
-        return scale * (number + 1) / warmup
+        return scale * (number if late else number + 1) / warmup
     first = warmup if notes["conventions"]["cosine"] == "after warm-up" else 0
     return scale * (1 + math.cos(math.pi * (number - first) / (steps - first))) / 2
 

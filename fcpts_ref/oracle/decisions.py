@@ -220,7 +220,7 @@ RULES: dict[str, Callable[[_Context, str, Array, Array], Array]] = {
 def settle_beginning(
     setting: Setting, rates: Array, want: Array, got: Array, tolerance: Tolerance
 ) -> Array:
-    """Settle the thresholds of step 0: order statistics at the rank round(r N).
+    """Settle the thresholds of step 0: order statistics at the rank round(r N) or int(r N).
 
     A rank that rounding decides may be either of two.  rates: (L,) found; want, got: (L,)
     parameters of the thresholds.
@@ -228,10 +228,10 @@ def settle_beginning(
     settled = want.copy()
     for i, layer in enumerate(setting.network.graph.prunable):
         weight = setting.network.parameters[layer]
-        rank, edge = float(rates[i]) * weight.size, 0.5
-        if setting.conventions.initial_threshold == "kept":  # int(rank) + 1, from 1
-            rank, edge = rank + 0.5, 0.5
-        if abs(rank - math.floor(rank) - edge) > 100 * tolerance.rounding * weight.size:
+        rank = float(rates[i]) * weight.size
+        if setting.conventions.initial_threshold == "rounded down":
+            rank = max(rank, 1.0) - 0.5  # int(rank) turns at whole numbers
+        if abs(rank - math.floor(rank) - 0.5) > 100 * tolerance.rounding * weight.size:
             continue
         for count in (math.floor(rank), math.ceil(rank)):
             t = np.array([threshold_of_count(weight, min(max(count, 0), weight.size))])

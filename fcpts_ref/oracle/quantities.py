@@ -154,7 +154,7 @@ BLOCKS: tuple[tuple[Quantity, ...], ...] = (
             3,
         ),
     ),
-    (_row("dthreshold", "", "Equation 7", "dL_rec/dt + dL_c/dt", NETWORK, 3, 13),),
+    (_row("dthreshold", "", "Equation 7", "dL_rec/dt + dL_c/dt", NETWORK, 3, 13, 18),),
     (_row("dweight", "layer", "Algorithm 1", "dL/dW = M * dL_rec/dW_sparse", NETWORK, 4),),
     (_row("dparameter", "parameter", "backward", "the gradient of what is learned", NETWORK, 4),),
     (_row("dthreshold_parameter", "", "Algorithm 1", "dL/dt, or dL/dt t (1 - t)", NETWORK, 7),),

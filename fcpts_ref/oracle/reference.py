@@ -86,6 +86,7 @@ __all__ = [
     "group_shrinkage",
     "histogram_density",
     "initial_thresholds",
+    "initial_thresholds_rounded_down",
     "keep_probabilities",
     "keep_ratio_gradient",
     "logistic_noise",
@@ -104,6 +105,7 @@ __all__ = [
     "regrown_mask",
     "relaxed_mask",
     "relaxed_mask_gradient",
+    "released_schedule",
     "rescaled_soft_threshold",
     "run_schedule",
     "scale_penalty_gradient",
@@ -188,6 +190,7 @@ def sparse_output(
 ALLOCATIONS = {
     "allocation_uniform": "uniform",
     "allocation_erk": "erk",
+    "allocation_erk_floor": "erkfloor",
     "allocation_global_magnitude": "global",
     "allocation_l1_norm": "l1norm",
     "allocation_l2_norm": "l2norm",
@@ -235,19 +238,42 @@ def adam(parameter: Any, gradients: Any, beta1: float, beta2: float, **settings:
 
 def initial_thresholds(weights: list[Any], rates: Any, threshold_parameter: str) -> Any:
     """The thresholds that a run begins with at these rates, and their parameters."""
+    return _thresholds_at(weights, rates, threshold_parameter, "pruned")
+
+
+def initial_thresholds_rounded_down(
+    weights: list[Any], rates: Any, threshold_parameter: str
+) -> Any:
+    """As ``initial_thresholds``, with initial_threshold="rounded down"."""
+    return _thresholds_at(weights, rates, threshold_parameter, "rounded down")
+
+
+def _thresholds_at(weights: list[Any], rates: Any, parameter: str, start: str) -> Any:
     layers_by_name = {str(i): weight for i, weight in enumerate(weights)}
     by_name = dict(zip(layers_by_name, rates.tolist(), strict=True))
-    t = np.array(thresholds_at(layers_by_name, by_name))
-    conventions = Conventions().with_choices({"threshold_parameter": threshold_parameter})
+    t = np.array(thresholds_at(layers_by_name, by_name, start))
+    conventions = Conventions().with_choices({"threshold_parameter": parameter})
     return t, parameter_of(t, conventions)
 
 
 def run_schedule(calibration_images: int, batch_size: int, epochs: int, warmup_epochs: int) -> Any:
     """The number of steps of a run, and the factor on the learning rates at each."""
-    per_epoch = calibration_images // batch_size
+    return _schedule_of(calibration_images, batch_size, epochs, warmup_epochs)
+
+
+def released_schedule(
+    calibration_images: int, batch_size: int, epochs: int, warmup_epochs: int
+) -> Any:
+    """As ``run_schedule``, with cosine="all steps" and rate_update="after the step"."""
+    choices = ("all steps", "after the step")
+    return _schedule_of(calibration_images, batch_size, epochs, warmup_epochs, *choices)
+
+
+def _schedule_of(images: int, batch: int, epochs: int, warmup_epochs: int, *choices: Any) -> Any:
+    per_epoch = images // batch
     steps, warmup = epochs * per_epoch, min(warmup_epochs, epochs) * per_epoch
-    scale = batch_size / LEARNING_RATE_BATCH
-    factors = [scale * optim.warmup_cosine(step, steps, warmup) for step in range(steps)]
+    scale = batch / LEARNING_RATE_BATCH
+    factors = [scale * optim.warmup_cosine(step, steps, warmup, *choices) for step in range(steps)]
     return np.array(steps), np.array(factors)
 
 

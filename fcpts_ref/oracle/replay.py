@@ -158,7 +158,8 @@ def rate_factor(setting: Setting, number: int, batch: int, given: float) -> floa
     per_epoch = schedule.calibration_images // schedule.batch_size
     steps = schedule.epochs * per_epoch
     warmup = min(setting.conventions.warmup_epochs * per_epoch, steps)
-    factor = warmup_cosine(number, steps, warmup, setting.conventions.cosine)
+    c = setting.conventions
+    factor = warmup_cosine(number, steps, warmup, c.cosine, c.rate_update)
     return factor * batch / LEARNING_RATE_BATCH
 
 

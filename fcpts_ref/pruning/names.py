@@ -10,6 +10,7 @@ HALVES = " in float16"
 ALLOCATION_LABELS = {
     "uniform": "uniform",
     "erk": "ERK",
+    "erkfloor": "ERK, whole weights",
     "l2norm": "L2Norm",
     "l1norm": "L1Norm",
     "global": "global",

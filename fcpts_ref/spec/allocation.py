@@ -6,6 +6,7 @@ layer.  Rates are shares of pruned weights (not of kept ones), first and last la
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,14 +40,20 @@ def uniform(weights: Weights, target: float) -> Allocation:
     return Allocation({name: float(target) for name in weights})
 
 
-def erk(weights: Weights, target: float, *, power: float = 1.0) -> Allocation:
+def erk(
+    weights: Weights, target: float, *, power: float = 1.0, whole_weights: bool = False
+) -> Allocation:
     """Erdos-Renyi-kernel (Evci et al., "Rigging the Lottery", 2020, section 3).
 
     The density of a layer is proportional to (sum(shape) / prod(shape)) ** power.  Layers that
     would exceed density 1 are kept dense and the others take their share, until none does.
+    whole_weights: the share to keep is counted layer by layer as N - floor(target N).
     """
     raw = {name: (sum(w.shape) / w.size) ** power for name, w in weights.items()}
-    kept = (1 - target) * sum(w.size for w in weights.values())
+    sizes = [w.size for w in weights.values()]
+    kept = (1 - target) * sum(sizes)
+    if whole_weights:
+        kept = float(sum(size - math.floor(target * size) for size in sizes))
     dense: set[str] = set()
     while True:
         free = [name for name in weights if name not in dense]
@@ -60,6 +67,14 @@ def erk(weights: Weights, target: float, *, power: float = 1.0) -> Allocation:
         dense |= {name for name in free if raw[name] == largest}
     rates = {name: 0.0 if name in dense else 1 - scale * raw[name] for name in weights}
     return Allocation(rates, tuple(name for name in weights if name in dense))
+
+
+def erk_floor(weights: Weights, target: float) -> Allocation:
+    """ERK of whole weights, as in the authors' code (convention 8).
+
+    Its global rate is below the target by less than one weight a layer.
+    """
+    return erk(weights, target, whole_weights=True)
 
 
 def global_magnitude(weights: Weights, target: float) -> Allocation:
@@ -89,6 +104,7 @@ def lamp(weights: Weights, target: float) -> Allocation:
 ALLOCATIONS: dict[str, Callable[[Weights, float], Allocation]] = {
     "uniform": uniform,
     "erk": erk,
+    "erkfloor": erk_floor,
     "l2norm": l2_norm,
     "l1norm": l1_norm,
     "global": global_magnitude,

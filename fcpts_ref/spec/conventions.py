@@ -62,7 +62,7 @@ class Conventions:
     background_weight: float = 0.01  # 6: of a prior that shows nothing, where an object's is 1
     threshold_parameter: ThresholdParameter = "threshold"  # 7
     initial_allocation: str = "erk"  # 8
-    initial_threshold: Literal["pruned", "kept"] = "pruned"  # 8
+    initial_threshold: Literal["pruned", "rounded down"] = "pruned"  # 8
     strict_rate: bool = False  # 9
     density: Density = "kernel"  # 10
     density_samples: int = 100  # 10
@@ -81,6 +81,7 @@ class Conventions:
     weight_decay: float = 3e-4  # 16, on weights and batch norm; never on thresholds
     warmup_epochs: int = 1  # 16
     cosine: Literal["after warm-up", "all steps"] = "after warm-up"  # 16
+    rate_update: Literal["before the step", "after the step"] = "before the step"  # 16
     calibration_images: int = 10_240  # 17
     batch_size: int = 64  # 17
     exact_rate: Literal[True] = True  # 18
@@ -238,8 +239,8 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
         ("initial_allocation", "initial_threshold"),
         "Where do the thresholds start?",
         "ERK at the target rate; t = the largest pruned magnitude of the layer",
-        "ERK, too; t = the magnitude at the index int(rate N) from 0: the smallest kept one, "
-        "and the smallest of all in a dense layer",
+        "ERK of whole weights: floor(target N) of a layer are to go before layers share; "
+        "t = the largest of the int(rate N) smallest magnitudes, the smallest of all if that is 0",
     ),
     OpenPoint(
         9,
@@ -300,12 +301,14 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
             "weight_decay",
             "warmup_epochs",
             "cosine",
+            "rate_update",
         ),
         "Which optimiser and schedule?",
         '"gradient descent"; the released settings, with 1e-4 for the thresholds: they are learned '
         "directly here, and the same gradient moves t = sigmoid(s) by (t (1 - t))^2 times as much",
-        "SGD, momentum 0.9, learning rate 0.01 at batch 64, one warm-up epoch, cosine to 0 over "
-        "all steps, warm-up included, weight decay 3e-4 on weights and batch norm",
+        "SGD, momentum 0.9, learning rate 0.01 at batch 64, one warm-up epoch from 0, cosine to 0 "
+        "over all steps, warm-up included, set after each step for the next, so that the first two "
+        "have rate 0; weight decay 3e-4 on weights and batch norm",
     ),
     OpenPoint(
         17,
@@ -331,13 +334,15 @@ RELEASED = Conventions(
     reconstruction_moves_thresholds=False,
     temperature=4.0,
     threshold_parameter="sigmoid",
-    initial_threshold="kept",
+    initial_allocation="erkfloor",
+    initial_threshold="rounded down",
     strict_rate=True,
     density="histogram",
     at_target="zero",
     teacher_batch_norm="training",
     threshold_learning_rate=0.01,
     cosine="all steps",
+    rate_update="after the step",
     calibration_images=1_024,
 )
 

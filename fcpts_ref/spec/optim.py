@@ -13,6 +13,7 @@ from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]
 Cosine = Literal["after warm-up", "all steps"]
+RateUpdate = Literal["before the step", "after the step"]
 
 
 def sgd_step(
@@ -103,13 +104,21 @@ def adam_step(
     return parameter - learning_rate * update, first, second
 
 
-def warmup_cosine(step: int, steps: int, warmup: int, cosine: Cosine = "after warm-up") -> float:
+def warmup_cosine(
+    step: int,
+    steps: int,
+    warmup: int,
+    cosine: Cosine = "after warm-up",
+    update: RateUpdate = "before the step",
+) -> float:
     """The learning-rate factor at ``step`` (from 0) of ``steps``: linear warm-up, then cosine.
 
     It grows linearly over the first ``warmup`` steps as (step + 1) / warmup, so it is never 0; then
     it falls as half a cosine from 1 at step ``warmup`` towards 0, which it would reach at step
     ``steps`` (convention 16).  With cosine="all steps" the half cosine begins at step 0, and the
-    warm-up hides its first part.
+    warm-up hides its first part.  With update="after the step" the warm-up is step / warmup and a
+    step has the factor of the step before it, as with timm's scheduler called after each step: if
+    there is a warm-up, steps 0 and 1 do not move.
     Raises InputError for a step outside [0, steps) or a negative warm-up.
     """
     for value, name in ((step, "step"), (steps, "steps"), (warmup, "warmup")):
@@ -119,8 +128,11 @@ def warmup_cosine(step: int, steps: int, warmup: int, cosine: Cosine = "after wa
             f"schedule got step {step} of {steps} with warm-up {warmup}; "
             "expected 0 <= step < steps and a warm-up of at least 0"
         )
-    if step < warmup:
-        return (step + 1) / warmup
     check_choice(cosine, "cosine", get_args(Cosine))
+    check_choice(update, "update", get_args(RateUpdate))
+    late = update == "after the step"
+    step = max(step - 1, 0) if late else step
+    if step < warmup:
+        return (step if late else step + 1) / warmup
     first = warmup if cosine == "after warm-up" else 0
     return 0.5 * (1 + math.cos(math.pi * (step - first) / (steps - first)))

@@ -233,9 +233,13 @@ class Independent:
             np.sort(np.abs(self.p[n]), axis=None)[k - 1] if k else 0
             for n, k in zip(self.layers, ranks, strict=True)
         ]
-        if self.c.initial_threshold == "kept":
+        if self.c.initial_threshold == "rounded down":
             pairs = zip(self.layers, rates, strict=True)
-            t = [np.sort(np.abs(self.p[n]), axis=None)[int(r * self.p[n].size)] for n, r in pairs]
+            ranks = [max(int(r * self.p[n].size), 1) for n, r in pairs]
+            t = [
+                np.sort(np.abs(self.p[n]), axis=None)[k - 1]
+                for n, k in zip(self.layers, ranks, strict=True)
+            ]
         t = np.array(t, self.forms.dtype)
         if target is not None:
             t = self.project(t, target)

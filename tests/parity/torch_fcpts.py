@@ -169,7 +169,7 @@ class Run:
     def descend(self, loss: Any, batch: int) -> None:
         c = self.conventions
         step = len(self.history) - 1
-        factor = warmup_cosine(step, self.steps, self.warmup, c.cosine) * batch / 64
+        factor = warmup_cosine(step, self.steps, self.warmup, c.cosine, c.rate_update) * batch / 64
         for group, rate in zip(
             self.optimiser.param_groups, (c.learning_rate, c.threshold_learning_rate), strict=True
         ):
@@ -197,8 +197,8 @@ class Run:
         for name in self.names:
             magnitude = self.weights[name].abs().flatten().sort().values
             exact = self.rates[name] * magnitude.numel()
-            kept = self.conventions.initial_threshold == "kept"
-            count = min(int(exact) + 1, magnitude.numel()) if kept else round(exact)
+            down = self.conventions.initial_threshold == "rounded down"
+            count = max(int(exact), 1) if down else round(exact)
             result.append(magnitude[count - 1] if count else torch.zeros((), dtype=torch.float64))
         return torch.stack(result)
 

@@ -222,7 +222,8 @@ def test_thresholds_start_at_the_allocation():
 def test_fixed_rates_stay(control, name):
     result = run(learn_rates=False, control=control, profile=name, epochs=3)
     for i, (layer, size) in enumerate(NETWORK.sizes.items()):
-        count = round(result.initial_rates[layer] * size)
+        exact = result.initial_rates[layer] * size
+        count = round(exact) if name == "paper" else max(int(exact), 1)  # convention 8
         slack = 1 if name == "released" else 0  # convention 9: the weight at t is not counted
         rates = result.history["rates"][:, i] * size
         assert (np.abs(rates - count) <= slack + 1e-9).all()
@@ -516,7 +517,10 @@ def test_a_ramp_is_followed(name, learn_rates):
     result = run(learn_rates=learn_rates, **settings)
     method = FCPTS(control="projection", ramp=0.5)
     aimed = [method.target_at(max(k, 0), 8, 0.8) for k in range(-1, 7)]
-    near = 1 / SIZE if learn_rates else (len(NETWORK.sizes) + 1) / SIZE
+    # A layer misses its rate by half a weight; released by the weight at t, and less than one each
+    # for the rank and for ERK of whole weights.
+    misses = 3 if name == "released" else 1
+    near = 1 / SIZE if learn_rates else (misses * len(NETWORK.sizes) + 1) / SIZE
     assert np.abs(result.history["global_rate"] - aimed).max() <= near + 1e-12
     assert_exact(result, 0.8)
 
@@ -616,9 +620,17 @@ def test_views_without_known_logits():
     assert_exact(method.finish(problem, state), 0.8)
 
 
-def test_thresholds_start_at_an_index_or_a_rank():
-    """Convention 8: the largest pruned magnitude, or as the authors' code the index int(rate N)."""
+def test_thresholds_start_at_the_nearest_rank_or_at_that_rounded_down():
+    """Convention 8: the largest of round(rate N) magnitudes, or of int(rate N) and at least one."""
     weights = {"a": np.array([0.4, -0.1, 0.3, -0.2])}
-    for rate, pruned, kept in ((0.0, 0.0, 0.1), (0.5, 0.2, 0.3), (0.7, 0.3, 0.3), (1.0, 0.4, 0.4)):
-        assert thresholds_at(weights, {"a": rate}) == [pruned]
-        assert thresholds_at(weights, {"a": rate}, "kept") == [kept]
+    for rate, nearest, down in (
+        (0.0, 0.0, 0.1),  # a dense layer
+        (0.1, 0.0, 0.1),
+        (0.5, 0.2, 0.2),
+        (0.7, 0.3, 0.2),
+        (0.74, 0.3, 0.2),
+        (0.75, 0.3, 0.3),
+        (1.0, 0.4, 0.4),
+    ):
+        assert thresholds_at(weights, {"a": rate}) == [nearest]
+        assert thresholds_at(weights, {"a": rate}, "rounded down") == [down]

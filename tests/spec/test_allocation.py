@@ -219,3 +219,15 @@ def test_bad_input(name, weights, target, message):
     with pytest.raises(InputError, match=message) as caught:
         allocate(name, weights, target)
     assert "\n" not in str(caught.value)
+
+
+def test_erk_of_whole_weights_takes_each_layers_floor_off_first():
+    weights = {"a": np.ones((7, 5)), "b": np.ones((17, 13)), "c": np.ones((3, 3))}
+    target = 0.4375  # 15.3, 96.7 and 3.9 weights
+    found = allocate("erkfloor", weights, target)
+    pruned = sum(rate * weights[name].size for name, rate in found.rates.items())
+    assert pruned == pytest.approx(15 + 96 + 3)
+    assert found.dense == allocate("erk", weights, target).dense == ("a", "c")
+    whole = {"a": np.ones((8, 8)), "b": np.ones((16, 8))}
+    assert allocate("erkfloor", whole, 0.75) == allocate("erk", whole, 0.75)
+    assert allocate("erkfloor", weights, 0.0).rates == dict.fromkeys(weights, 0.0)

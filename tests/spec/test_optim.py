@@ -95,3 +95,15 @@ def test_the_cosine_over_all_steps_begins_behind_the_warm_up():
     assert got[4:] == pytest.approx([0.5 * (1 + np.cos(np.pi * k / 10)) for k in range(4, 10)])
     with pytest.raises(InputError, match="cosine"):
         warmup_cosine(5, 10, 4, "none")
+
+
+def test_a_rate_set_after_each_step_is_that_of_the_step_before():
+    """timm's scheduler: step / warm-up from 0, then half a cosine over all steps."""
+    got = [warmup_cosine(step, 10, 4, "all steps", "after the step") for step in range(10)]
+    half = [0.5 * (1 + math.cos(math.pi * t / 10)) for t in range(10)]
+    np.testing.assert_allclose(got, [0, 0, 1 / 4, 2 / 4, 3 / 4, *half[4:9]])
+    without = [warmup_cosine(step, 3, 0, "all steps", "after the step") for step in range(3)]
+    np.testing.assert_allclose(without, [1, 1, 0.75])
+    assert warmup_cosine(0, 1, 1, "all steps", "after the step") == 0
+    with pytest.raises(InputError, match="update"):
+        warmup_cosine(0, 3, 1, "all steps", "during the step")

@@ -145,6 +145,31 @@ def _probmask() -> Group:
         comment = f"temperature {temperature:g}"
         group.add(number, mask, comment, drawn(temperature, False))
         group.add(number + 100, gradient, comment, drawn(temperature, True))
+    group.note(
+        "COLD",
+        why="At a low temperature most masks are 0 or 1 to the last digit, and their gradient 0; "
+        "here the noise nearly cancels the logits, so that the masks lie between.",
+        effect="A gradient at a clipped or forgotten temperature passes the other cases.",
+    )
+
+    def near_the_middle(temperature: float, upstream: bool) -> Any:
+        """Noise with which the masks' logits lie between -3 and 3 at any temperature."""
+
+        def make(d: Draw) -> dict[str, Any]:
+            scores = d.uniform(4, 3, low=0.0625, high=0.9375)
+            wanted = d.uniform(4, 3, low=-3, high=3)
+            noise = temperature * wanted - (np.log(scores) - np.log1p(-scores))
+            inputs = {"scores": scores, "noise": noise.astype(np.float32).astype(np.float64),
+                      "temperature": temperature}  # fmt: skip
+            return inputs | ({"dmask": d.weights(4, 3)} if upstream else {})
+
+        return make
+
+    for number, temperature in enumerate((8.0, 0.125, 2.0**-7, 2.0**-10), start=15):
+        comment = f"temperature {temperature:g}, masks between 0.05 and 0.95"
+        group.add(number, mask, comment, near_the_middle(temperature, False), flags=("COLD",))
+        group.add(number + 100, gradient, comment, near_the_middle(temperature, True),
+                  flags=("COLD",))  # fmt: skip
     group.add(14, mask, "scores at the ends", ends, flags=("EDGE",), rules={"mask": "ends"})
     group.add(114, gradient, "scores at the ends have the gradient at the margin",
               ends | {"dmask": np.array([1.0, -2.0, 0.5, 1.5])}, flags=("EDGE",),

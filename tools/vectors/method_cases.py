@@ -44,7 +44,7 @@ def _layers(draw: Draw) -> list[np.ndarray]:
 def _allocations() -> Group:
     group = _group(
         "allocation", "Allocations of one global rate", "docs/specification.md, allocations",
-        allocation_uniform="exact", allocation_erk="sum",
+        allocation_uniform="exact", allocation_erk="sum", allocation_erk_floor="sum",
         **{f"allocation_{name}": "exact" for name in BY_SCORE},
     )  # fmt: skip
     group.note(
@@ -72,6 +72,22 @@ def _allocations() -> Group:
               lambda d: {"weights": [d.weights(2, 3), d.weights(2, 3), d.weights(16, 10)],
                          "target": 0.375},
               flags=("CAP",))  # fmt: skip
+    group.note(
+        "WHOLE",
+        why="Each layer's floor(target N) weights are taken off before the layers share.",
+        effect="All rates differ by up to one weight a layer.",
+    )
+    floor = "allocation_erk_floor"
+    group.add(16, floor, "whole weights, nothing capped",
+              lambda d: {"weights": [d.weights(8, 7, 3, 3), d.weights(11, 7)], "target": 0.9375},
+              flags=("WHOLE",), conventions=(8,))  # fmt: skip
+    group.add(17, floor, "whole weights, capped one after the other",
+              lambda d: {"weights": [d.weights(3, 3), d.weights(7, 5), d.weights(17, 13)],
+                         "target": 0.4375},
+              flags=("CAP", "WHOLE"), conventions=(8,))  # fmt: skip
+    group.add(18, floor, "whole numbers: the same as without rounding",
+              lambda d: {"weights": [d.weights(8, 8), d.weights(16, 8)], "target": 0.75},
+              conventions=(8,))  # fmt: skip
     for first, name in zip((21, 31, 41, 51), BY_SCORE, strict=True):
         _add_scored(group, first, f"allocation_{name}")
     good = {"weights": [np.array([1.0, 2.0]), np.array([0.5, 4.0])], "target": 0.5}
@@ -266,6 +282,7 @@ def _beginnings() -> Group:
     group = _group(
         "beginning", "What a run begins with", "docs/specification.md, open points 7, 8, 16, 17",
         initial_thresholds="transcendental", run_schedule="transcendental",
+        initial_thresholds_rounded_down="transcendental", released_schedule="transcendental",
     )  # fmt: skip
     group.note(
         "ROUNDING",
@@ -281,6 +298,11 @@ def _beginnings() -> Group:
         "SCALE",
         why="Learning rates are those of a batch of 64.",
         effect="Other batches move too fast or too slowly; batches of 64 hide it.",
+    )
+    group.note(
+        "LATE",
+        why="A scheduler that is called after each step sets the rate of the next one.",
+        effect="Every step has the rate of another one; the first two should not move.",
     )
     thresholds, exactly = "initial_thresholds", {"thresholds": "exact"}
 
@@ -308,6 +330,19 @@ def _beginnings() -> Group:
               {"weights": [np.array([2.0**-60, 0.5, 0.75])], "rates": np.array([0.375]),
                "threshold_parameter": "sigmoid"},
               flags=("FLOOR",), conventions=(7,), rules=exactly)  # fmt: skip
+    down = "initial_thresholds_rounded_down"
+    for number, rates, parameter, rules in (
+        (7, (0.40625, 0.53125, 0.75), "threshold", both),
+        (8, (0.40625, 0.53125, 0.75), "sigmoid", exactly),
+        (9, (0.0, 0.0625, 0.9375), "threshold", both),
+        (10, (0.0, 0.0625, 0.9375), "sigmoid", exactly),
+    ):
+        comment = "a rank of 0 takes the smallest magnitude" if number > 8 else "ranks rounded down"
+        group.add(number, down, f"the authors' code: {comment}", drawn(rates, parameter),
+                  flags=("ROUNDING",), conventions=(7, 8), rules=rules)  # fmt: skip
+    group.add(11, down, "the authors' code: whole numbers and halves",
+              drawn((0.0625, 0.5, 0.5), "threshold"), flags=("BOUNDARY", "ROUNDING"),
+              conventions=(8,), rules=both)  # fmt: skip
     good = {"weights": [np.array([0.5, 1.5])], "rates": np.array([0.5]),
             "threshold_parameter": "sigmoid"}  # fmt: skip
     group.reject(20, thresholds, "a threshold of 1 or more has no logit",
@@ -328,4 +363,11 @@ def _beginnings() -> Group:
     ):
         group.add(number, "run_schedule", comment, inputs, flags=flags, conventions=(16, 17),
                   rules=whole)  # fmt: skip
+    for number, comment, inputs in (
+        (36, "the authors' code: rates are set after each step", run(256, 64, 4, 1)),
+        (37, "the authors' code: two epochs of warm-up, batches of 16", run(64, 16, 4, 2)),
+        (38, "the authors' code without warm-up", run(256, 64, 2, 0)),
+    ):
+        group.add(number, "released_schedule", comment, inputs, flags=("LATE",),
+                  conventions=(16, 17), rules=whole)  # fmt: skip
     return group

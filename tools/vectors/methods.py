@@ -55,13 +55,28 @@ def allocation_uniform(decide: Decisions, weights: Any, target: float) -> Output
 
 
 def allocation_erk(decide: Decisions, weights: Any, target: float) -> Outputs:
+    kept = (1 - mpf(target)) * sum(w.size for w in weights)
+    return {"rates": _erk(decide, weights, kept)}
+
+
+def allocation_erk_floor(decide: Decisions, weights: Any, target: float) -> Outputs:
+    """Count down from the weights of each layer while the pruned share stays within the target."""
+    kept = 0
+    for w in weights:
+        pruned = 0
+        while pruned + 1 <= mpf(target) * w.size:
+            pruned += 1
+        kept += w.size - pruned
+    return {"rates": _erk(decide, weights, mpf(kept))}
+
+
+def _erk(decide: Decisions, weights: Any, kept: mpf) -> np.ndarray:
     """Raise one scale until the layers' capped densities fill the budget exactly.
 
     A layer of score s has density min(1, scale * s).  The kept weights grow with the scale, so
     the answer lies between two of the scales at which a layer becomes dense.
     """
     score = [mpf(sum(w.shape)) / w.size for w in weights]
-    kept = (1 - mpf(target)) * sum(w.size for w in weights)
     caps = sorted({1 / s for s in score})
     scale = None
     for k in range(len(caps) + 1):  # k of the caps lie below the scale
@@ -76,7 +91,7 @@ def allocation_erk(decide: Decisions, weights: Any, target: float) -> Outputs:
             scale = trial
             break
     assert scale is not None
-    return {"rates": np.array([1 - min(mpf(1), scale * s) for s in score], dtype=object)}
+    return np.array([1 - min(mpf(1), scale * s) for s in score], dtype=object)
 
 
 def allocation_global_magnitude(decide: Decisions, weights: Any, target: float) -> Outputs:
@@ -235,10 +250,29 @@ def initial_thresholds(
     decide: Decisions, weights: Any, rates: Any, threshold_parameter: str
 ) -> Outputs:
     """Sort each layer, take the round(rate N)-th magnitude (0 at rank 0), and its logit."""
+    sizes = [weight.size for weight in weights]
+    counts = [_budget(decide, mpf(r.item()), n) for r, n in zip(rates, sizes, strict=True)]
+    return _thresholds_of(decide, weights, counts, threshold_parameter)
+
+
+def initial_thresholds_rounded_down(
+    decide: Decisions, weights: Any, rates: Any, threshold_parameter: str
+) -> Outputs:
+    """Take the largest magnitude whose rank is within rate N, at least the smallest of all."""
+    sizes = [weight.size for weight in weights]
+    counts = []
+    for rate, size in zip(rates, sizes, strict=True):
+        ranks = [rank for rank in range(1, size + 1) if rank <= mpf(rate.item()) * size]
+        counts.append(max(ranks, default=1))
+    return _thresholds_of(decide, weights, counts, threshold_parameter)
+
+
+def _thresholds_of(
+    decide: Decisions, weights: Any, counts: list[int], threshold_parameter: str
+) -> Outputs:
     thresholds, parameters = [], []
-    for weight, rate in zip(weights, rates, strict=True):
+    for weight, count in zip(weights, counts, strict=True):
         magnitudes = sorted(abs(value) for value in exact(weight).ravel())
-        count = _budget(decide, mpf(rate.item()), len(magnitudes))
         t = magnitudes[count - 1] if count else mpf(0)
         if 0 < count < len(magnitudes):
             decide.compare(magnitudes[count - 1], magnitudes[count])
@@ -257,10 +291,7 @@ def run_schedule(
     decide: Decisions, calibration_images: int, batch_size: int, epochs: int, warmup_epochs: int
 ) -> Outputs:
     """Whole batches alone make steps; the factor is scaled by batch / 64."""
-    per_epoch = 0
-    while (per_epoch + 1) * batch_size <= calibration_images:
-        per_epoch += 1
-    steps, warmup = epochs * per_epoch, warmup_epochs * per_epoch
+    steps, warmup = _steps_of(calibration_images, batch_size, epochs, warmup_epochs)
     factors = []
     for step in range(steps):
         if step < warmup:
@@ -269,3 +300,24 @@ def run_schedule(
             factor = (1 + cos(pi * mpf(step - warmup) / (steps - warmup))) / 2
         factors.append(factor * batch_size / 64)
     return {"steps": mpf(steps), "factors": np.array(factors, dtype=object)}
+
+
+def released_schedule(
+    decide: Decisions, calibration_images: int, batch_size: int, epochs: int, warmup_epochs: int
+) -> Outputs:
+    """Keep a rate that is set after each step for the next; it starts at the warm-up's 0, or 1."""
+    steps, warmup = _steps_of(calibration_images, batch_size, epochs, warmup_epochs)
+    rate, factors = mpf(0) if warmup else mpf(1), []
+    for step in range(steps):
+        factors.append(rate * batch_size / 64)
+        rate = mpf(step) / warmup if step < warmup else (1 + cos(pi * mpf(step) / steps)) / 2
+    return {"steps": mpf(steps), "factors": np.array(factors, dtype=object)}
+
+
+def _steps_of(
+    calibration_images: int, batch_size: int, epochs: int, warmup_epochs: int
+) -> tuple[int, int]:
+    per_epoch = 0
+    while (per_epoch + 1) * batch_size <= calibration_images:
+        per_epoch += 1
+    return epochs * per_epoch, warmup_epochs * per_epoch

@@ -80,6 +80,8 @@ def _initial_thresholds(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     for name, t in starts.items():
         yield name, np.maximum(_logit(t), -30) if sigmoid else t
     right = at_rank(count)
+    if evidence.conventions.initial_threshold == "rounded down":
+        right = at_rank(np.maximum(np.floor(exact), 1))
     if sigmoid:
         yield "threshold-stored", right
         yield "logit-without-floor", _logit(right)

@@ -49,6 +49,9 @@ def _gauss_at(change: Callable[[Array, Array], Array]) -> Estimate:
 KERNELS: dict[str, Estimate] = {
     "kernel-biased-deviation": _kernel(_gauss, lambda w, h, factor: factor * w.std()),
     "kernel-variance": _kernel(_gauss, lambda w, h, factor: factor * w.var(ddof=1)),
+    "kernel-deviation-of-magnitudes": _kernel(
+        _gauss, lambda w, h, factor: factor * np.abs(w).std(ddof=1)
+    ),
     "kernel-relative-to-range": _kernel(_gauss, lambda w, h, factor: factor * np.ptp(w)),
     "kernel-without-half": _kernel(lambda z: np.exp(-z * z) / ROOT, _as_given),
     "kernel-without-root": _kernel(lambda z: np.exp(-0.5 * z * z), _as_given),
@@ -58,6 +61,7 @@ KERNELS: dict[str, Estimate] = {
     "kernel-laplace": _kernel(lambda z: 0.5 * np.exp(-np.abs(z)), _as_given),
     "kernel-logistic": _kernel(_logistic, _as_given),
     "kernel-all-weights": _gauss_at(lambda w, drawn: w.ravel()),
+    "kernel-both-signs": _gauss_at(lambda w, drawn: np.concatenate([drawn, -drawn])),
     "kernel-of-magnitudes": _gauss_at(lambda w, drawn: np.abs(drawn)),
     "kernel-sample-deviation": lambda x, w, drawn, h, factor: _kernel(_gauss, _as_given)(
         x, w, drawn, factor * drawn.std(ddof=1), factor

@@ -69,6 +69,9 @@ def _reconstruction_loss(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "kl-cross-entropy", -T * T * _mean(p * log_q)
     middle = np.log((p + q) / 2)
     yield "kl-jensen-shannon", T * T * _mean(p * (log_p - middle) + q * (log_q - middle)) / 2
+    backwards = T * T * _mean(q * (log_q - log_p))
+    yield "kl-symmetric", right + backwards
+    yield "kl-symmetric", (right + backwards) / 2
     yield "kl-base-2", right / np.log(2)
     yield "kl-sign", -right
     yield "kl-root", np.sqrt(right)
@@ -100,7 +103,10 @@ def _dsparse_logits(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "kl-mean-over-classes", right / K
     yield "kl-base-2", right / np.log(2)
     yield "kl-sign", -right
-    yield "kl-swapped", T * T * sides.through_softmax(log_q - log_p + 1)
+    backwards = T * T * sides.through_softmax(log_q - log_p + 1)
+    yield "kl-swapped", backwards
+    yield "kl-symmetric", right + backwards
+    yield "kl-symmetric", (right + backwards) / 2
     middle = np.log((p + q) / 2)
     yield "kl-jensen-shannon", T * T * sides.through_softmax(0.5 * (log_q - middle))
     for e in OFFSETS:

@@ -78,6 +78,7 @@ def _drate_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "drate-difference", p[:, 0] - p[:, 1]
     yield "drate-mean", p.mean(axis=1)
     yield "drate-sign", -evidence.value
+    yield "drate-product", p[:, 0] * p[:, 1]
 
 
 def _dcontrol_drate(evidence: Evidence) -> Iterator[tuple[str, Array]]:

@@ -42,6 +42,11 @@ def _factors(evidence: Evidence) -> Iterator[tuple[str, float]]:
     def cosine(numerator: float, denominator: float) -> float:
         return 0.5 * (1 + math.cos(math.pi * numerator / max(denominator, 1)))
 
+    yield "schedule-a-step-late", rate_factor(setting, max(number - 1, 0), evidence.batch, 1.0)
+    if number:
+        yield "schedule-a-step-late", rate_factor(setting, number - 1, evidence.batch, 1.0)
+    else:
+        yield "schedule-a-step-late", scale
     left = max(steps - warmup, 1)
     if number < warmup:
         yield "warmup-from-0", scale * number / warmup

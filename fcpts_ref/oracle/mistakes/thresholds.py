@@ -24,6 +24,7 @@ def _dmask_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "surrogate-sigmoid", -sigmoid * (1 - sigmoid)
     yield "surrogate-gauss", -np.exp(-0.5 * u * u) / np.sqrt(2 * np.pi)
     yield "surrogate-triangle", -0.5 * np.maximum(1 - np.abs(u), 0)
+    yield "surrogate-approximate-sign", -np.maximum(1 - np.abs(u), 0)
     yield "surrogate-of-magnitude", np.where(W < 1, -0.5, 0.0)
     yield "surrogate-where-kept", right * (evidence.given[f"mask/{evidence.item}"] != 0)
 
@@ -50,6 +51,7 @@ def _dreconstruction_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array
     yield "drec-kept-left-out", np.array([p[~k].sum() for p, k in pairs])
     yield "drec-zero", np.zeros(len(parts))
     yield "drec-mean", np.array([p.mean() for p in parts])
+    yield "drec-root", np.array([p.sum() / np.sqrt(p.size) for p in parts])
     yield "drec-magnitudes", np.array([np.abs(p).sum() for p in parts])
     yield "drec-sign", -evidence.value
     yield "drec-doubled", 2 * evidence.value
@@ -86,6 +88,8 @@ def _dweight(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "dweight-mask-squared", M * M * dsparse
     yield "dweight-through-mask-sign", M * dsparse + through * np.sign(W)
     yield "dweight-through-mask-unsigned", M * dsparse - through
+    if M.any():
+        yield "dweight-rescaled", M * dsparse / M.mean()
     yield "dweight-inverted", (1 - M) * dsparse
     before = evidence.earlier.get(f"mask/{evidence.item}")
     if before is not None:
@@ -125,6 +129,7 @@ def _dthreshold_parameter(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         yield "sigmoid-derivative-missing", dt
         yield "sigmoid-derivative-t", dt * t
         yield "sigmoid-derivative-1-t", dt * (1 - t)
+        yield "sigmoid-derivative-of-tanh", dt * (1 - t * t)
         yield "sigmoid-derivative-of-s", dt * s * (1 - s)
         yield "sigmoid-derivative-divided", dt / slope
         yield "sigmoid-derivative-twice", dt * slope**2

@@ -365,7 +365,9 @@ class FCPTS(MethodBase):
         conventions = self.conventions
         steps = self.steps(problem)
         warmup = min(conventions.warmup_epochs * (steps // max(self.epochs, 1)), steps)
-        factor = warmup_cosine(state.step, steps, warmup, conventions.cosine)
+        factor = warmup_cosine(
+            state.step, steps, warmup, conventions.cosine, conventions.rate_update
+        )
         factor = factor * len(images) / LEARNING_RATE_BATCH
         sizes = list(problem.sizes.values())
         samples = draw_samples(sizes, conventions, generator)

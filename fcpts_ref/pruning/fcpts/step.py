@@ -198,11 +198,11 @@ def thresholds_at(
 ) -> list[float]:
     """Return every layer's threshold at its rate (convention 8).
 
-    initial_threshold: "pruned" for its largest pruned magnitude, at the rank round(rate N); "kept"
-    for the magnitude at the index int(rate N), counted from 0.
+    initial_threshold: "pruned" for its largest pruned magnitude, at the rank round(rate N);
+    "rounded down" for the rank int(rate N), and the smallest magnitude where that is 0.
     """
-    if initial_threshold == "kept":
-        counts = {n: min(int(rates[n] * w.size) + 1, w.size) for n, w in weights.items()}
+    if initial_threshold == "rounded down":
+        counts = {n: max(int(rates[n] * w.size), 1) for n, w in weights.items()}
     else:
         counts = {n: round(rates[n] * w.size) for n, w in weights.items()}
     return [threshold_of_count(w, counts[name]) for name, w in weights.items()]
