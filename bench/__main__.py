@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="TEXT", help="works with this in their name")
     parser.add_argument("--best", action="store_true", help="show the least times instead")
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="checkout to compare with")
+    parser.add_argument("--starts", type=int, default=5, help="of both checkouts' processes")
     arguments = parser.parse_args()
     results = importlib.import_module(f"bench.{arguments.name}").run(arguments)
     if arguments.json:

@@ -26,9 +26,12 @@ IMAGENET = (
     ("ResNet-18", "resnet18-step-again"),
     ("ResNet-50", "resnet50-step"),
     ("MobileNetV2", "mobilenet-step"),
+    ("ViT-B/32", "vit-step"),
+    ("ViT-B/32", "vit-teacher"),
     ("ResNet-18", "resnet18-memory"),
     ("ResNet-50", "resnet50-memory"),
     ("MobileNetV2", "mobilenet-memory"),
+    ("ViT-B/32", "vit-memory"),
 )
 
 

@@ -39,16 +39,16 @@ def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
         results[title] = compare(work(), arguments.rounds, best=arguments.best)
         show(f"{name}, batch {arguments.batch}: ms", {title: results[title]}, TARGETS[name])
     if arguments.only in MEMORY:
-        results[MEMORY] = _memory(arguments)
+        results[MEMORY] = peak_memory(arguments, name, RATE)
         show(f"{name}, batch {arguments.batch}", {MEMORY: results[MEMORY]}, {MEMORY: 1.0})
     return results
 
 
-def _memory(arguments: argparse.Namespace) -> dict[str, float]:
-    """MiB by side, and the ratio."""
+def peak_memory(arguments: argparse.Namespace, network: str, rate: float) -> dict[str, float]:
+    """MiB by side, and the ratio, of an FCPTS step at a sparsity rate."""
     sides = ("ours", *LAYOUTS) if has_torch() else ("ours",)
-    batch, threads, network = arguments.batch, arguments.threads, arguments.network
-    result = {side: measured(side, batch, threads, network, RATE) for side in sides}
+    batch, threads = arguments.batch, arguments.threads
+    result = {side: measured(side, batch, threads, network, rate) for side in sides}
     if len(result) > 1:
         result["ratio"] = result["ours"] / min(result[layout] for layout in LAYOUTS)
     return result

@@ -1,8 +1,8 @@
 """Steps on ViT-B/32, images of 224 x 224 pixels, beside PyTorch.
 
 The works of ``step`` at the rate of the paper's transformers; pass ``--batch 16`` for the batch of
-the documentation.  Both sides run eagerly; PyTorch's attention is its fused one.  Peak memory:
-``python -m bench.memory SIDE 16 2 0.6 vit_b_32``, SIDE being ours or contiguous.
+the documentation, and ``--only`` for one of the works.  Both sides run eagerly; PyTorch's attention
+is its fused one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 
 import numpy as np
 
+from bench.imagenet import MEMORY, peak_memory
 from bench.networks import NETWORKS
 from bench.works import Setting, compare, show, sparsify
 
@@ -30,7 +31,12 @@ def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     }
     results: dict[str, dict[str, float]] = {}
     for name, work in works.items():
+        if arguments.only not in name:
+            continue
         results[name] = compare(work(), arguments.rounds, best=arguments.best)
         title = f"{NETWORK}, batch {arguments.batch}: ms"
         show(title, {name: results[name]}, TARGETS)
+    if arguments.only in MEMORY:
+        results[MEMORY] = peak_memory(arguments, NETWORK, RATE)
+        show(f"{NETWORK}, batch {arguments.batch}", {MEMORY: results[MEMORY]}, {MEMORY: 1.0})
     return results

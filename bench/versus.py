@@ -2,8 +2,10 @@
 
     python -m bench --against FOLDER versus
 
-Each checkout runs in a process of its own, so both are loaded, compiled and warm.  ``ratio`` is the
-median over all rounds of ours / theirs.
+Each checkout runs in a process of its own, so both are loaded, compiled and warm.  Where a process
+finds its memory alone moves its times by up to 3 %, for the same code too: so both are started anew
+``--starts`` times.  ``ratio`` is the median over the starts of the median over a start's rounds of
+ours / theirs; ``least`` and ``greatest`` are those of the starts.
 """
 
 from __future__ import annotations
@@ -61,29 +63,45 @@ def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
         raise InputError(
             f"--against is {arguments.against}; expected the folder of another checkout"
         )
-    ours, theirs = sides = Side(HERE, arguments), Side(arguments.against.resolve(), arguments)
-    results = {}
-    print(f"{'ms':30}{'ours':>10}{'theirs':>10}{'ratio':>8}")
-    try:
-        for work in (name for name in ours.works if name in theirs.works):
-            pairs = []
-            for i in range(arguments.rounds + WARM_UP):
-                order = sides if i % 2 else sides[::-1]
-                times = {side: side.milliseconds(work) for side in order}
-                pairs.append((times[ours], times[theirs]))
-            results[work] = row = summarise(pairs[WARM_UP:])
-            print(f"{work:30}{row['ours']:10.2f}{row['theirs']:10.2f}{row['ratio']:8.3f}")
-    finally:
-        for side in sides:
-            side.close()
+    starts = [_start(arguments) for _ in range(arguments.starts)]
+    results = {work: _summarise([pairs[work] for pairs in starts]) for work in starts[0]}
+    print(f"{'ms':30}{'ours':>10}{'theirs':>10}{'ratio':>8}{'least':>8}{'greatest':>9}")
+    for work, row in results.items():
+        print(
+            f"{work:30}{row['ours']:10.2f}{row['theirs']:10.2f}{row['ratio']:8.3f}"
+            f"{row['least']:8.3f}{row['greatest']:9.3f}"
+        )
     return results
 
 
-def summarise(pairs: list[tuple[float, float]]) -> dict[str, float]:
-    """Medians of both sides and of their ratio."""
-    ours, theirs = zip(*pairs, strict=True)
-    ratio = median(a / b for a, b in pairs)
-    return {"ours": median(ours), "theirs": median(theirs), "ratio": ratio}
+def _start(arguments: argparse.Namespace) -> dict[str, list[tuple[float, float]]]:
+    """Start both processes and measure; (ours, theirs) of each round in milliseconds, by work."""
+    ours, theirs = sides = Side(HERE, arguments), Side(arguments.against.resolve(), arguments)
+    works = [work for work in ours.works if work in theirs.works and arguments.only in work]
+    results: dict[str, list[tuple[float, float]]] = {work: [] for work in works}
+    try:
+        for work in works:
+            for i in range(arguments.rounds + WARM_UP):
+                order = sides if i % 2 else sides[::-1]
+                times = {side: side.milliseconds(work) for side in order}
+                results[work].append((times[ours], times[theirs]))
+    finally:
+        for side in sides:
+            side.close()
+    return {work: pairs[WARM_UP:] for work, pairs in results.items()}
+
+
+def _summarise(starts: list[list[tuple[float, float]]]) -> dict[str, float]:
+    """Medians of both sides, and the ratios of the starts."""
+    ours, theirs = zip(*(pair for pairs in starts for pair in pairs), strict=True)
+    ratios = [median(a / b for a, b in pairs) for pairs in starts]
+    return {
+        "ours": median(ours),
+        "theirs": median(theirs),
+        "ratio": median(ratios),
+        "least": min(ratios),
+        "greatest": max(ratios),
+    }
 
 
 def serve(batch: int, threads: int, dtype: str, seed: int) -> None:

@@ -14,6 +14,7 @@ from fcpts_ref.errors import InputError
 if TYPE_CHECKING:
     from fcpts_ref.architectures.plain import plain
     from fcpts_ref.architectures.resnet import resnet
+    from fcpts_ref.engines.predictor import Predictor, load_predictor
     from fcpts_ref.experiments.job import Job
     from fcpts_ref.experiments.run import resume, run
     from fcpts_ref.graphs.builder import GraphBuilder
@@ -34,9 +35,11 @@ __all__ = [
     "Job",
     "Network",
     "Node",
+    "Predictor",
     "Result",
     "export_onnx",
     "import_onnx",
+    "load_predictor",
     "load_weights",
     "plain",
     "resnet",
@@ -48,6 +51,7 @@ __all__ = [
 _HOMES = {
     "fcpts_ref.architectures.plain": ("plain",),
     "fcpts_ref.architectures.resnet": ("resnet",),
+    "fcpts_ref.engines.predictor": ("Predictor", "load_predictor"),
     "fcpts_ref.experiments.job": ("Job",),
     "fcpts_ref.experiments.run": ("resume", "run"),
     "fcpts_ref.graphs.builder": ("GraphBuilder",),

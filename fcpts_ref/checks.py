@@ -81,6 +81,18 @@ def positive_number(value: Any, name: str) -> float:
     return number
 
 
+def positive_in(value: Any, name: str, expected: str, dtype: np.dtype[Any]) -> Any:
+    """Return a number above 0 in a dtype.  Raises InputError for others, or beyond its range."""
+    number = real_number(value, name, expected)
+    if number <= 0:
+        raise InputError(f"{name} is {value}; expected {expected}")
+    with np.errstate(over="ignore"):
+        result = dtype.type(number)
+    if not 0 < result < np.inf:
+        raise InputError(f"{name} is {value}, outside the range of {dtype}; use a wider dtype")
+    return result
+
+
 def whole_number(value: Any, name: str, least: int | None = None) -> int:
     """Return a whole number of at least ``least`` as an int.
 
@@ -112,6 +124,12 @@ def check_alike(**arrays: Any) -> list[Array]:
         listed = ", ".join(f"{n} {a.shape}" for n, a in zip(arrays, checked, strict=True))
         raise InputError(f"the shapes differ: {listed}; expected the same")
     return checked
+
+
+def check_same_shape(a: Array, b: Array, a_name: str, b_name: str) -> None:
+    """Raise InputError if two arrays differ in shape."""
+    if a.shape != b.shape:
+        raise InputError(f"{a_name} has shape {a.shape} and {b_name} {b.shape}; expected the same")
 
 
 def check_result(result: Any, name: str, reason: str) -> None:

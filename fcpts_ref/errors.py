@@ -16,6 +16,14 @@ def install(extra: str) -> str:
     return f"install it in a checkout of fcpts-ref with: pip install '.[{extra}]'"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, as in "1 network" and "1,000 classes".
+
+    plural: where it is not the noun with an s.
+    """
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def shown(value: object) -> str:
     """Return a short printable description of a value from a file of unknown origin.
 

@@ -1,12 +1,19 @@
 """Descriptions of values from files of unknown origin."""
 
-from fcpts_ref.errors import printable, shown
+from fcpts_ref.errors import counted, printable, shown
 
 
 def test_short_values_are_shown_as_they_are():
     assert [shown(value) for value in ("a", b"b", 3, 2.5, None, True)] == [
         "'a'", "b'b'", "3", "2.5", "None", "True",
     ]  # fmt: skip
+
+
+def test_a_number_and_its_noun_agree():
+    assert [counted(n, "network") for n in (0, 1, 2, 1000)] == [
+        "0 networks", "1 network", "2 networks", "1,000 networks",
+    ]  # fmt: skip
+    assert [counted(n, "class", "classes") for n in (1, 10)] == ["1 class", "10 classes"]
 
 
 def test_long_and_nested_values_are_only_described():

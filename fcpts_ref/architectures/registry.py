@@ -15,6 +15,7 @@ from fcpts_ref.architectures import (
     regnet,
     resnet,
     resnet_imagenet,
+    ssd,
     vgg,
     vision_transformer,
 )
@@ -97,6 +98,10 @@ ARCHITECTURES: dict[str, Architecture] = {
         )
         for size in vision_transformer.SIZES
     },
+    "mobilenet_v1_ssd": Architecture(ssd.mobilenet_v1_ssd, ssd.LAYOUTS, variants=ssd.variants),
+    "mobilenet_v2_ssd_lite": Architecture(
+        ssd.mobilenet_v2_ssd_lite, ssd.LAYOUTS, variants=ssd.variants
+    ),
 }
 """The architectures that have one depth; CIFAR's resnetN and plainN are made from N."""
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from fcpts_ref.architectures.blocks import ConvNorm
 from fcpts_ref.architectures.layouts import CIFAR, Layout, renaming
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.builder import GraphBuilder
 from fcpts_ref.graphs.graph import Graph, Shape
 
@@ -93,8 +93,8 @@ def _shortcut(net: GraphBuilder, x: str, name: str, width: int, stride: int, kin
     new = width - old
     if new < 0:
         raise InputError(
-            f"{name} maps {old} to {width} channels; option A can only add channels: "
-            "use growing widths or shortcut='B'"
+            f"{name} maps {old} to {counted(width, 'channel')}; option A can only add "
+            "channels: use growing widths or shortcut='B'"
         )
     x = net.add("subsample", x, name=f"{name}.shortcut.subsample", stride=stride)
     return net.add(

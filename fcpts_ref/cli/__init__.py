@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         evaluate,
         inspect,
         models,
+        predict,
         report,
         sparsify,
         trace,
@@ -73,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fcpts-ref {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    pruning = (sparsify, compare, report, train, evaluate, inspect, data, models)
+    pruning = (sparsify, compare, report, train, evaluate, predict, inspect, data, models)
     for command in (*pruning, trace, diverge):
         command.add_parser(subparsers)
     oracle.add_parsers(subparsers)

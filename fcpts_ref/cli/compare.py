@@ -25,7 +25,7 @@ from fcpts_ref.cli.options import (
 from fcpts_ref.cli.plan import plan_of, show_plan
 from fcpts_ref.cli.progress import Bars, compile_notice
 from fcpts_ref.cli.tables import table
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.experiments.cluster import RETRIES, Cluster
 from fcpts_ref.experiments.dense import measure_dense, read_dense
 from fcpts_ref.experiments.executors import Here, Processes, allowed_jobs
@@ -178,7 +178,7 @@ def run(arguments: argparse.Namespace) -> int:
     if stopped:
         left = len(cells) - len(folders)
         print(
-            f"fcpts-ref: stopped, {left} cells left; run the command again to continue",
+            f"fcpts-ref: stopped, {counted(left, 'cell')} left; run the command again to continue",
             file=sys.stderr,
         )
         return 130

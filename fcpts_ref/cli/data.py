@@ -15,7 +15,7 @@ from fcpts_ref.data.dataset import Dataset, read_dataset, write_dataset
 from fcpts_ref.data.download import download_archive
 from fcpts_ref.data.locations import home_folder
 from fcpts_ref.data.official import official_archive
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.storage.files import lock_folder
 
 NAMES = ("cifar10", "cifar100")
@@ -142,6 +142,7 @@ def _show(arguments: argparse.Namespace, dataset: Dataset, path: Path, official:
         return
     known = "the official archive" if official else "not the official archive, by its checksum"
     print(
-        f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test images in "
-        f"{len(dataset.label_names)} classes ({known})\nwritten to {path}"
+        f"{dataset.name}: {len(dataset.train):,} training and "
+        f"{counted(len(dataset.test), 'test image')} in "
+        f"{counted(len(dataset.label_names), 'class', 'classes')} ({known})\nwritten to {path}"
     )

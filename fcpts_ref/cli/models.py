@@ -14,7 +14,7 @@ from fcpts_ref.cli.sources import add_arch_options, add_home_option, network_pat
 from fcpts_ref.cli.stored import add_list
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.preprocessing import PRESETS, as_provenance, preprocessing
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.experiments.inputs import input_constants, order_of_channels, preprocessing_of
 from fcpts_ref.graphs.network import global_rate
 from fcpts_ref.interchange.checkpoints import import_checkpoint
@@ -182,11 +182,12 @@ def _import(arguments: argparse.Namespace) -> int:
     }
     text = (
         f"{imported.architecture}\n"
-        f"{graph.classes} classes, images {'x'.join(map(str, graph.input_shape))} normalised by "
-        f"{imported.normalise}, {weights:,} prunable weights\n"
+        f"{counted(graph.classes, 'class', 'classes')}, images "
+        f"{'x'.join(map(str, graph.input_shape))} normalised by {imported.normalise}, "
+        f"{counted(weights, 'prunable weight')}\n"
         + (f"pictures are prepared by {prepared}\n" if prepared else "")
-        + f"{report.summary()}, {len(report.renamed)} under other names, {len(report.ignored)} "
-        f"counters ignored\nwritten to {path}"
+        + f"{report.summary()}, {len(report.renamed)} under other names, "
+        f"{counted(len(report.ignored), 'counter')} ignored\nwritten to {path}"
     )
     print(json.dumps(summary, indent=2) if arguments.json else text)
     return 0
@@ -214,7 +215,7 @@ def _export(arguments: argparse.Namespace) -> int:
     }
     text = (
         f"{network.graph.name}: {percent(rate)} of the weights are zero\n"
-        f"written to {out}{earlier}, {summary['bytes']:,} bytes"
+        f"written to {out}{earlier}, {counted(summary['bytes'], 'byte')}"
         + (", without zeros" if arguments.sparse else "")
         + (f"; masks and normalisation to {arguments.extras}" if arguments.extras else "")
     )

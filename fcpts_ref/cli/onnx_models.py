@@ -11,7 +11,7 @@ from typing import Any
 from fcpts_ref.cli.sources import network_path, output_path
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.preprocessing import as_provenance, preprocessing
-from fcpts_ref.errors import InputError, printable
+from fcpts_ref.errors import InputError, counted, printable
 from fcpts_ref.experiments.inputs import input_constants
 from fcpts_ref.graphs.network import global_rate
 from fcpts_ref.interchange.onnx.exporting import export_onnx, includes_normalisation
@@ -103,7 +103,7 @@ def _text(summary: Mapping[str, Any]) -> str:
     producer = printable(summary["producer"]) or "an unknown program"
     return (
         f"{summary['network']}: ONNX opset {summary['opset']} of {producer}, "
-        f"{summary['nodes']} nodes, {summary['weights']:,} prunable weights\n"
+        f"{counted(summary['nodes'], 'node')}, {counted(summary['weights'], 'prunable weight')}\n"
         f"{shapes[0]} normalised by {summary['normalise']}; {shapes[1]}\n"
         f"written to {summary['file']}"
     )
@@ -136,7 +136,8 @@ def export_file(arguments: argparse.Namespace) -> int:
     graph = "the graph that it came with" if summary["own_graph"] else "a graph of its nodes"
     text = (
         f"{network.graph.name}: {percent(summary['rate'])} of the weights are zero, {graph}, "
-        f"normalisation {summary['normalisation']}, {summary['sparse']} sparse initialisers\n"
+        f"normalisation {summary['normalisation']}, "
+        f"{counted(summary['sparse'], 'sparse initialiser')}\n"
         f"written to {out}"
     )
     print(json.dumps(summary, indent=2) if arguments.json else text)

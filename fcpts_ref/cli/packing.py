@@ -11,7 +11,7 @@ from fcpts_ref.cli.options import add_threads_option
 from fcpts_ref.cli.progress import Bars
 from fcpts_ref.data.packing import pack
 from fcpts_ref.data.sources import SOURCES
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.storage.files import check_writable
 
 PICTURES = ("folder", "imagenet", "voc", "csv")
@@ -70,9 +70,10 @@ def prepare_pictures(arguments: argparse.Namespace) -> int:
         print(json.dumps(summary, indent=2))
         return 0
     print(
-        f"{dataset.name}: {summary['train_images']:,} training and {summary['test_images']:,} test "
-        f"images of {arguments.size}x{arguments.size}, {len(dataset.label_names)} classes, "
-        f"{len(report.skipped)} left out\nwritten to {out}"
+        f"{dataset.name}: {summary['train_images']:,} training and "
+        f"{counted(len(dataset.test), 'test image')} of {arguments.size}x{arguments.size}, "
+        f"{counted(len(dataset.label_names), 'class', 'classes')}, {len(report.skipped)} left "
+        f"out\nwritten to {out}"
     )
     return 0
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fcpts_ref.cli.tables import table
+from fcpts_ref.errors import counted
 from fcpts_ref.experiments.grid import Cell
 from fcpts_ref.experiments.summary import is_complete, read_summary
 from fcpts_ref.experiments.tables import duration
@@ -67,7 +68,9 @@ def show_plan(rows: Sequence[Row], jobs: int, *, as_json: bool) -> None:
     ]
     print(table(head, cells, left=2))
     missing = sum(row.cells - row.finished for row in rows)
-    text = f"\n{missing} cells are missing, about {duration(total)} by {jobs} at a time"
+    text = f"\n{counted(missing, 'cell')} to run, {jobs} at a time"
+    if unknown < missing:
+        text += f", about {duration(total)}"
     if unknown:
-        text += f", and {unknown} cells of unknown time: run one of each, then ask again"
+        text += f"; {counted(unknown, 'cell')} of unknown time: run one of each, then ask again"
     print(text)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fcpts_ref.errors import counted
 from fcpts_ref.experiments.dense import read_dense
 from fcpts_ref.experiments.figures import require_plot
 from fcpts_ref.experiments.outcomes import Dense
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([str(path) for path in written], indent=2))
     else:
-        print(f"{len(written) - 1} files of figures and the page {written[-1]}")
+        print(f"{counted(len(written) - 1, 'file')} of figures and the page {written[-1]}")
     return 0
 
 

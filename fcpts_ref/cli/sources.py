@@ -33,7 +33,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     )
     add_arch_options(group)
     add_data_option(group)
-    group.add_argument("--preprocess", metavar="NAME|NUMBERS", help=_help("preprocess"))
+    add_preprocess_option(group)
     add_home_option(group)
 
 
@@ -73,6 +73,11 @@ def add_data_option(group: Any) -> None:
         metavar="NAME|PATH",
         help=_help("data"),
     )
+
+
+def add_preprocess_option(group: Any) -> None:
+    """Add --preprocess."""
+    group.add_argument("--preprocess", metavar="NAME|NUMBERS", help=_help("preprocess"))
 
 
 def add_home_option(group: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from fcpts_ref.cli.options import add_job_options, add_threads_option, given_changes
 from fcpts_ref.cli.progress import Bars, compile_notice
 from fcpts_ref.cli.tables import percent, points, table
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.experiments import run as experiments
 from fcpts_ref.experiments.evaluate import Row
 from fcpts_ref.experiments.job import Job
@@ -165,7 +165,7 @@ def run_tables(summary: Summary) -> str:
     labels = "with" if method.reads_labels else "without"
     of_cost = "" if summary.pinned.job.cost == "weights" else " of the multiplications"
     heading = (
-        f"{summary.network} on {summary.data}: {summary.weights:,} weights, "
+        f"{summary.network} on {summary.data}: {counted(summary.weights, 'weight')}, "
         f"{percent(summary.pinned.job.target)}{of_cost} to be pruned\n"
         f"calibration: {summary.pinned.calibration:,} of the training images, {labels} labels\n"
         f"evaluation:  {_evaluation(summary)}"
@@ -197,18 +197,21 @@ def run_tables(summary: Summary) -> str:
 def _evaluation(summary: Summary) -> str:
     if not summary.evaluation_images:
         return "none, as there are no test images; name some by --test-data"
-    return f"the {summary.evaluation_images:,} test images"
+    return f"the {counted(summary.evaluation_images, 'test image')}"
 
 
 def accuracy_table(rows: Sequence[Row]) -> str:
     """Return the table of every network's rates, and of the numbers that were measured."""
-    header = ("network", "requested", "achieved", "top-1", "top-5", "change", "agree", "KL")
+    header = ("network", "requested", "achieved", "top-1", "top-5", "mAP", "change", "agree", "KL")
     cells = [
         (
             row.name,
             "" if row.requested is None else percent(row.requested),
             percent(row.achieved),
-            *("" if share is None else percent(share) for share in (row.top1, row.top5)),
+            *(
+                "" if share is None else percent(share)
+                for share in (row.top1, row.top5, row.mean_precision)
+            ),
             "" if row.requested is None or row.drop is None else points(-row.drop),
             "" if row.agreement is None else percent(row.agreement),
             "" if row.divergence is None else f"{row.divergence:.3f}",
@@ -216,7 +219,7 @@ def accuracy_table(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     always = ("network", "requested", "achieved")
-    measured = [row.top1 is not None for row in rows]
+    measured = [row.top1 is not None or row.mean_precision is not None for row in rows]
     used = [
         i
         for i, name in enumerate(header)

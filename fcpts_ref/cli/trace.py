@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from fcpts_ref.cli.options import add_seed_option, choices_of
 from fcpts_ref.cli.progress import counting_bar
 from fcpts_ref.cli.sources import add_source_options, find_dataset, find_network
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.experiments.inputs import draw_calibration
 from fcpts_ref.oracle.trace import record_run, trace_bytes
 from fcpts_ref.oracle.trace_file import write_trace
@@ -92,6 +93,7 @@ def add_parser(subparsers: Any) -> None:
         "--out", type=Path, default=Path("trace.h5"), metavar="FILE", help="default: trace.h5"
     )
     group.add_argument("--quiet", action="store_true", help="no progress bar")
+    group.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=run)
 
 
@@ -137,10 +139,17 @@ def run(arguments: argparse.Namespace) -> int:
         )
     write_trace(arguments.out, trace)
     quantities = sum(len(step.quantities) for step in trace.steps.values())
-    print(
-        f"{arguments.out}: {quantities} quantities of step "
+    summary = {
+        "steps": list(trace.steps),
+        "quantities": quantities,
+        "bytes": size,
+        "file": str(arguments.out),
+    }
+    text = (
+        f"{arguments.out}: {counted(quantities, 'quantity', 'quantities')} of step "
         f"{', '.join(map(str, trace.steps))}, {size / 2**20:.1f} MiB"
     )
+    print(json.dumps(summary, indent=2) if arguments.json else text)
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from fcpts_ref.data.tar_stream import BLOCK, Readable, TarStream
-from fcpts_ref.errors import InputError, shown
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.storage.files import check_regular_file, describe_failure
 
 # The most bytes that an archive may unpack to; the CIFAR archives have about 185 MB each.
@@ -108,7 +108,7 @@ def _check_new(name: str, size: int, limit: int, found: Mapping[str, bytes]) -> 
     if name in found:
         raise InputError(f"{name} is there twice: give an archive or folder of one data set")
     if size > limit:
-        raise InputError(f"{name} has {size} bytes, expected at most {limit}")
+        raise InputError(f"{name} has {counted(size, 'byte')}, expected at most {limit:,}")
 
 
 class _BoundedStream:

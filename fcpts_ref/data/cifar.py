@@ -20,7 +20,7 @@ from fcpts_ref.data.archive import read_archive
 from fcpts_ref.data.cifar_pickle import read_cifar_pickle, read_labels, read_names
 from fcpts_ref.data.dataset import Dataset, Split
 from fcpts_ref.data.official import OFFICIAL_ARCHIVES
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.storage.files import check_regular_file, describe_failure, file_sha256
 
 IMAGE_SHAPE = (3, 32, 32)
@@ -248,7 +248,8 @@ def _read_binary(
     length = L + IMAGE_BYTES
     if len(content) != records * length:
         raise InputError(
-            f"{len(content)} bytes, expected {records} records of {length}: truncated or corrupt"
+            f"{counted(len(content), 'byte')}, expected {counted(records, 'record')} of {length}: "
+            "truncated or corrupt"
         )
     table = np.frombuffer(content, np.uint8).reshape(records, length)
     return table[:, L:], [table[:, column].astype(np.int64) for column in range(L)]
@@ -288,7 +289,9 @@ def _read_all_names(layout: Layout, contents: Mapping[str, bytes]) -> tuple[tupl
         names = [read_names(meta.get(kind.names_key)) for kind in layout.labels]
     for kind, found in zip(layout.labels, names, strict=True):
         if len(found) != kind.classes or any(not n or not n.isprintable() for n in found):
-            raise InputError(f"{len(found)} names for {kind.key}, expected {kind.classes}")
+            raise InputError(
+                f"{counted(len(found), 'name')} for {kind.key}, expected {kind.classes}"
+            )
     return tuple(names)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -28,6 +28,7 @@ from fcpts_ref.data.packed import read_packed
 from fcpts_ref.data.pictures import Files, Pictures
 from fcpts_ref.data.prepared import PreparedImages, prepare
 from fcpts_ref.data.preprocessing import Preprocessing
+from fcpts_ref.detection.boxes import Objects
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import check_range
 from fcpts_ref.storage.hdf5 import (
@@ -45,6 +46,22 @@ FORMAT = "fcpts-ref dataset"
 VERSION = 2
 
 
+class Annotations(Protocol):
+    """The objects of N images, read one image at a time."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes that are labelled from 1."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> Objects:
+        """Return an image's objects, in shares of its width and height.
+
+        Raises InputError, which names the file, if they cannot be read.
+        """
+
+
 @dataclass(frozen=True)
 class Split:
     """Images and, if known, the class of each.
@@ -52,10 +69,12 @@ class Split:
     images: (N, C, H, W), uint8 from 0 to ``Dataset.scale`` or floats in [0, 1]; or pictures that
         are read when needed.
     labels: (N,) from 0 to K - 1, None if unknown.
+    objects: the annotated objects of each image, None if unknown.
     """
 
     images: Any  # NDArray or Pictures
     labels: NDArray[np.int64] | None = None
+    objects: Annotations | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -116,6 +135,12 @@ class Dataset:
         """(C, H, W), or None for pictures of any size."""
         shapes = {_shape_of(split) for _, split in self.splits() if len(split)}
         return shapes.pop() if len(shapes) == 1 else None
+
+    @property
+    def object_classes(self) -> tuple[str, ...]:
+        """The classes of annotated objects; empty if there are no annotations."""
+        known = [split.objects for _, split in self.splits() if split.objects is not None]
+        return known[0].classes if known else ()
 
     @property
     def numbered(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from fcpts_ref.bars import progress_bar
 from fcpts_ref.data.http_limits import LimitedHTTP, LimitedHTTPS
 from fcpts_ref.data.official import OfficialArchive
-from fcpts_ref.errors import InputError, shown
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.storage.files import describe_failure, file_sha256, lock_folder
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -73,7 +73,7 @@ def download(
 def _verify(path: Path, sha256: str, size: int, remedy: str) -> None:
     found = path.stat().st_size
     if found != size:
-        raise InputError(f"{path} has {found} bytes, expected {size}: {remedy}")
+        raise InputError(f"{path} has {counted(found, 'byte')}, expected {size:,}: {remedy}")
     digest = file_sha256(path)
     if digest != sha256:
         raise InputError(f"{path} has SHA-256 {digest}, expected {sha256}: {remedy}")
@@ -107,11 +107,15 @@ def _fetch(url: str, partial: Path, size: int, progress: bool, timeout: float) -
                 begin += len(block)
                 if begin > size:
                     partial.unlink()
-                    raise InputError(f"{url} sends more than the expected {size} bytes: refused")
+                    raise InputError(
+                        f"{url} sends more than the expected {counted(size, 'byte')}: refused"
+                    )
                 file.write(block)
                 bar.update(len(block))
     if begin < size:
-        raise InputError(f"{url} ended after {begin} of {size} bytes: run again to get the rest")
+        raise InputError(
+            f"{url} ended after {begin:,} of {counted(size, 'byte')}: run again to get the rest"
+        )
 
 
 class _WebOnly(urllib.request.HTTPRedirectHandler):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fcpts_ref.data.augmentation import RESIZED
 from fcpts_ref.data.dataset import NO_IMAGES, Dataset, Split
 from fcpts_ref.data.pictures import ENDINGS, file_list
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.storage.files import describe_failure
 
 TRAIN_NAMES = ("train", "training")
@@ -44,7 +44,8 @@ def dataset_of(
     unknown = [name for name in test if name and name not in known]
     if unknown:
         raise InputError(
-            f"{path}: the test class {unknown[0]!r} is not one of the {len(known)} training classes"
+            f"{path}: the test class {unknown[0]!r} is not among the "
+            f"{counted(len(known), 'training class', 'training classes')}"
         )
     splits = [_split(part, {name: i for i, name in enumerate(known)}) for part in (train, test)]
     return picture_data(path, splits[0], splits[1], tuple(known))
@@ -60,7 +61,8 @@ def picture_data(
         test=test,
         label_names=label_names,
         scale=255,
-        provenance=f"{path.resolve().name}: {len(train):,} training, {len(test):,} test pictures",
+        provenance=f"{path.resolve().name}: {len(train):,} training, "
+        f"{counted(len(test), 'test picture')}",
         licence="not stated",
         augmentation=RESIZED,
     )
@@ -85,7 +87,10 @@ def pictures_in(path: Path) -> list[Path]:
 def labels_of(count: int, labels: Sequence[int]) -> NDArray[np.int64]:
     """Return the labels as an array.  Raises InputError unless there are ``count``."""
     if len(labels) != count:
-        raise InputError(f"{len(labels):,} labels for {count:,} pictures; expected one for each")
+        raise InputError(
+            f"{counted(len(labels), 'label')} for {counted(count, 'picture')}; expected one for "
+            "each"
+        )
     return np.array(labels, np.int64)
 
 

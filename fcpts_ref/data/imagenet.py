@@ -12,7 +12,7 @@ from fcpts_ref.data.dataset import NO_IMAGES, Dataset, Split
 from fcpts_ref.data.folder import labels_of, picture_data, pictures_by_class
 from fcpts_ref.data.imagenet_labels import Label, read_labels
 from fcpts_ref.data.pictures import file_list
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 
 NAME = "imagenet"
 TRAIN = ("train", "ILSVRC2012_img_train", "Data/CLS-LOC/train")
@@ -72,7 +72,8 @@ def _numbers(path: Path, labels: Sequence[Label], place: Mapping[str, int]) -> N
     for label, number in zip(labels, numbers, strict=True):
         if not 0 <= number < len(place):
             raise InputError(
-                f"{path}: the validation label {label} is not one of the {len(place)} classes"
+                f"{path}: the validation label {label} is not among the "
+                f"{counted(len(place), 'class', 'classes')}"
             )
     return labels_of(len(labels), numbers)
 

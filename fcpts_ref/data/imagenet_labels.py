@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fcpts_ref.data.pictures import read_file
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.storage.mat_file import read_structures
 
 MAX_BYTES = 64 << 20  # of a label file
@@ -76,7 +76,10 @@ def _lines(path: Path, pictures: Sequence[Path]) -> list[Label]:
     """Read one label per line, in the order of the pictures' names."""
     labels = [_label(line.strip()) for line in _text(path).splitlines() if line.strip()]
     if len(labels) != len(pictures):
-        raise InputError(f"{len(labels):,} labels for {len(pictures):,} pictures; expected as many")
+        raise InputError(
+            f"{counted(len(labels), 'label')} for {counted(len(pictures), 'picture')}; expected as "
+            "many"
+        )
     return labels
 
 

@@ -11,13 +11,18 @@ from fcpts_ref.storage.user_cache import user_cache
 HOME_VARIABLE = "FCPTS_REF_HOME"
 
 
+class NoHomeError(InputError):
+    """The user has no home directory and names no folder; the package's own files need none."""
+
+
 def home_folder(flag: Path | str | None = None) -> Path:
     """Return the folder that holds data sets and models; it need not exist yet.
 
     The first of: ``flag`` (from the command line), the environment variable FCPTS_REF_HOME, the
     user's cache folder (``user_cache``).  It holds data sets in "data" and models in "models".
 
-    Raises InputError if the folder named is a file, and for a user without a home directory.
+    Raises InputError if the folder named is a file, and NoHomeError for a user without a home
+    directory.
     """
     named = flag or os.environ.get(HOME_VARIABLE)
     try:
@@ -25,7 +30,7 @@ def home_folder(flag: Path | str | None = None) -> Path:
     except RuntimeError as error:
         raise InputError(f"{named}: {error}: give a path without ~") from error
     if folder is None:
-        raise InputError(
+        raise NoHomeError(
             f"this user has no home directory; set {HOME_VARIABLE} to a folder for data and models"
         )
     if folder.exists() and not folder.is_dir():

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.storage.files import describe_failure
 from fcpts_ref.storage.hdf5 import find_contiguous, read_array
 
@@ -66,7 +66,9 @@ def read_packed(group: h5py.Group) -> Packed:
         raise InputError(f"images are {images.dtype} {images.shape}, expected uint8 (N, C, H, W)")
     N, *shape = images.shape
     if not 0 < len(crc32) <= N:  # the rest was left out as corrupt
-        raise InputError(f"{len(crc32)} checksums for {N} images: pack the pictures again")
+        raise InputError(
+            f"{counted(len(crc32), 'checksum')} for {counted(N, 'image')}: pack the pictures again"
+        )
     return Packed(Path(group.file.filename), offset, tuple(shape), crc32)
 
 

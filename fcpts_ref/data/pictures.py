@@ -125,6 +125,22 @@ def read_file(path: Path) -> bytes:
         raise InputError(describe_failure(f"cannot read {path}", error)) from error
 
 
+def read_limited(path: Path, limit: int) -> bytes:
+    """Return the contents of a regular file of at most ``limit`` bytes.
+
+    Raises InputError for a larger one, and if it cannot be read.
+    """
+    check_regular_file(path)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise InputError(describe_failure(f"cannot read {path}", error)) from error
+    if len(content) > limit:
+        raise InputError(f"{path} has more than {limit:,} bytes; expected a smaller file")
+    return content
+
+
 def pillow() -> Any:
     """Return Pillow's module Image.  Raises InputError, which tells how to install it."""
     try:

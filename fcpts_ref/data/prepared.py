@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from fcpts_ref.data.augmentation import is_resized, resized_view, view
 from fcpts_ref.data.pictures import CorruptPicture, Pictures
-from fcpts_ref.data.preprocessing import Preprocessing
-from fcpts_ref.data.resizing import centre_view
+from fcpts_ref.data.preprocessing import STRETCHED, Preprocessing
+from fcpts_ref.data.resizing import centre_view, stretched_view
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import check_range
 
@@ -148,7 +148,10 @@ class PreparedImages:
         if self.views is not None and is_resized(self.views):
             picture = resized_view(picture, int(self.views[number, 0]), (H, W), filter)
         elif self.preprocessing is not None:
-            picture = centre_view(picture, self.preprocessing.resize, H, filter)
+            if self.preprocessing.resize == STRETCHED:
+                picture = stretched_view(picture, (H, W), filter)
+            else:
+                picture = centre_view(picture, self.preprocessing.resize, H, filter)
         if self.preprocessing is not None and self.preprocessing.order == "BGR":
             picture = picture[:, :, ::-1]
         if picture.shape != (H, W, C):

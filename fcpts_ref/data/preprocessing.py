@@ -16,6 +16,10 @@ from fcpts_ref.storage.records import check_record, record_from_json
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MAX_SIDE = 8192  # pixels
+STRETCHED = 0
+"""In place of the shorter side: width and height are resized independently, and nothing is cut."""
+STRETCH = "stretch"
+"""Its name in "stretch/300/bilinear"."""
 KEY = "preprocessing"
 """The name in the provenance of a network's file under which its preprocessing is stored."""
 
@@ -24,7 +28,8 @@ KEY = "preprocessing"
 class Preprocessing:
     """The steps from a picture to the input of a network, checked on construction.
 
-    resize: pixels of the shorter side after resizing; None leaves the size.
+    resize: pixels of the shorter side after resizing; None leaves the size, and STRETCHED resizes
+        the whole picture to the square, whatever its shape.
     crop: pixels of each side of the square that is cut from the centre.
     filter: of the resizing, as in Pillow, which averages over several pixels when it shrinks.
     scale, mean, std: a pixel value v becomes (v / scale - mean) / std, per channel in the order
@@ -43,7 +48,8 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         check_record(self, KEY)
-        sides = [side for side in (self.resize, self.crop) if side is not None]
+        resized = None if self.resize == STRETCHED else self.resize
+        sides = [side for side in (resized, self.crop) if side is not None]
         if not all(1 <= side <= MAX_SIDE for side in sides):
             raise InputError(
                 f"preprocessing resizes to {self.resize} and crops to {self.crop}; expected 1 to "
@@ -69,6 +75,10 @@ class Preprocessing:
 
     def __str__(self) -> str:
         """A text such as "resize 256, crop 224, bilinear"."""
+        if self.resize == STRETCHED:
+            return ", ".join(
+                [f"stretch to {self.crop}", self.filter] + ["BGR"] * (self.order == "BGR")
+            )
         parts = [] if self.resize is None else [f"resize {self.resize}"]
         parts += [f"crop {self.crop}", self.filter]
         return ", ".join(parts + ["BGR"] * (self.order == "BGR"))
@@ -87,17 +97,20 @@ PRESETS: dict[str, Preprocessing] = {
     "efficientnet-lite0": Preprocessing(
         256, 224, "bicubic", scale=1, mean=(127.0,) * 3, std=(128.0,) * 3
     ),
+    "ssd": Preprocessing(STRETCHED, 300, scale=1, mean=(127.0,) * 3, std=(128.0,) * 3),
 }
 """Preprocessing by name: what the public checkpoints of these projects were evaluated with.
 
-pycls resizes by OpenCV's bilinear filter, which reads only four pixels; here it is Pillow's.
+pycls and qfgaohao/pytorch-ssd (ssd) resize by OpenCV's bilinear filter, which reads only four
+pixels; here it is Pillow's.
 """
 
 
 def preprocessing(text: str) -> Preprocessing:
     """Return the preprocessing of a name, or of numbers such as "256/224" or "256/224/bicubic".
 
-    The numbers are those of resizing and cropping, after which ImageNet's mean and standard
+    "stretch" in place of the first number resizes the whole picture to the square.  The numbers are
+    those of resizing and cropping, after which ImageNet's mean and standard
     deviation are used.  Raises InputError for anything else.
     """
     if text in PRESETS:
@@ -107,13 +120,20 @@ def preprocessing(text: str) -> Preprocessing:
     for word in parts[2:]:
         options["order" if word in ("RGB", "BGR") else "filter"] = word
     try:
-        return Preprocessing(int(parts[0]), int(parts[1]), **options)
+        resize = STRETCHED if parts[0] == STRETCH else _positive(int(parts[0]))
+        return Preprocessing(resize, int(parts[1]), **options)
     except (ValueError, IndexError) as error:
         reason = f" ({error})" if isinstance(error, InputError) else ""
         raise InputError(
             f"preprocessing {text[:80]!r}; expected one of {', '.join(PRESETS)}, or numbers such "
-            f"as 256/224/bilinear (resize/crop/filter){reason}"
+            f"as 256/224/bilinear (resize/crop/filter) or stretch/300{reason}"
         ) from error
+
+
+def _positive(side: int) -> int:
+    if side < 1:
+        raise InputError(f"resizes to {side}; expected 1 to {MAX_SIDE} pixels")
+    return side
 
 
 def channel_numbers(text: str, what: str) -> tuple[float, ...]:

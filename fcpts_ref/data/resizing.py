@@ -47,6 +47,11 @@ def centre_view(picture: Array, resize: int | None, crop: int, filter: str) -> A
     return _changed(picture, change)
 
 
+def stretched_view(picture: Array, size: tuple[int, int], filter: str) -> Array:
+    """Return the whole picture (H, W, C), resized to ``size`` (H, W) whatever its shape."""
+    return box_view(picture, (0, 0, *picture.shape[:2]), size, filter, mirror=False)
+
+
 def box_view(picture: Array, box: Box, size: tuple[int, int], filter: str, mirror: bool) -> Array:
     """Return a box of the picture, resized to ``size`` (H, W) and mirrored if asked, (H, W, C)."""
     Image = pillow()

@@ -42,7 +42,7 @@ SOURCES: dict[str, Source] = {
         read_folder, (), "pictures in a folder for each class, perhaps in train and val"
     ),
     "imagenet": Source(read_imagenet, (), "ImageNet's folders"),
-    "voc": Source(read_voc, (), "Pascal VOC's folders, without labels"),
+    "voc": Source(read_voc, (), "Pascal VOC's folders, with objects"),
 }
 """By kind."""
 

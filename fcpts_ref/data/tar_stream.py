@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 
 BLOCK = 512
 MAX_HEADER = 1 << 16  # bytes of a long name or a pax header
@@ -80,7 +80,9 @@ class TarStream:
 
     def _read_header(self, size: int) -> bytes:
         if size > MAX_HEADER:
-            raise InputError(f"a header of {size} bytes, expected at most {MAX_HEADER}: refused")
+            raise InputError(
+                f"a header of {counted(size, 'byte')}, expected at most {MAX_HEADER:,}: refused"
+            )
         return self._take(_padded(size))[:size]
 
     def _skip(self) -> None:

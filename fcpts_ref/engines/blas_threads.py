@@ -12,7 +12,7 @@ from typing import Any
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from fcpts_ref.checks import whole_number
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 
 VARIABLES = (
     "NUMBA_NUM_THREADS",
@@ -31,7 +31,7 @@ LAYERS = ("default", "safe", "threadsafe", "forksafe", "tbb", "omp", "workqueue"
 def check_numba_variables() -> None:
     """Raise InputError for environment variables with which Numba does not start."""
     threads = os.environ.get("NUMBA_NUM_THREADS", "1").strip()
-    if not (threads.isascii() and threads.isdigit() and int(threads[:9]) > 0):
+    if not (threads.isascii() and threads.isdigit() and threads.strip("0")):
         raise InputError(
             f"NUMBA_NUM_THREADS is {threads[:80]!r}; expected a whole number above 0, or unset it"
         )
@@ -67,7 +67,7 @@ def limit_process(threads: int) -> None:
     numba = sys.modules.get("numba")
     if numba is not None and int(numba.config.NUMBA_NUM_THREADS) > limit:
         raise RuntimeError(
-            f"Numba was imported with {numba.config.NUMBA_NUM_THREADS} threads; call "
+            f"Numba was imported with {counted(numba.config.NUMBA_NUM_THREADS, 'thread')}; call "
             f"limit_process({limit}) before the first import of it"
         )
     os.environ |= dict.fromkeys(VARIABLES, str(limit))

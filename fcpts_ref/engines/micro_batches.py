@@ -30,7 +30,7 @@ from fcpts_ref.engines.whole_batch import (
     running_buffers,
     subtract_projections,
 )
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.execution import value_of
 from fcpts_ref.graphs.segments import Segment, split_at_batch_norms
 from fcpts_ref.memory import check_memory
@@ -252,7 +252,7 @@ class MicroBatchEngine:
         count = max(sizes) * 2 + (sum(sizes[::every]) + sum(sorted(sizes)[-every:]) if keep else 0)
         check_memory(
             count * len(first) * first.dtype.itemsize,
-            f"a pass of {len(first)} images through {self.graph.name[:80]!r}",
+            f"a pass of {counted(len(first), 'image')} through {self.graph.name[:80]!r}",
             "use fewer images in a batch, or a smaller network",
         )
 

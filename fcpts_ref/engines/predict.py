@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,12 +63,35 @@ def predict_outputs(
     ``on_batch(n)`` is called after each batch of n.
     Raises InputError for images that the network cannot read.
     """
-    graph = network.graph
-    images = check_images(graph, images)
+    images = check_images(network.graph, images)
     outputs = {
         name: np.empty((len(images), *shape), dtype=network.dtype)
-        for name, shape in graph.output_shapes.items()
+        for name, shape in network.graph.output_shapes.items()
     }
+    batches = predict_batches(
+        network, images, engine=engine, batch_size=batch_size, on_batch=on_batch
+    )
+    for some, found in batches:
+        for name, output in outputs.items():
+            output[some] = found[name]
+    return outputs
+
+
+def predict_batches(
+    network: Network,
+    images: Any,
+    *,
+    engine: Engine,
+    batch_size: int | None = None,
+    on_batch: Callable[[int], None] | None = None,
+) -> Iterator[tuple[slice, Mapping[str, Array]]]:
+    """Yield every batch's place among the images, and its outputs by name.
+
+    An output may be overwritten by the next batch.  The arguments and errors are those of
+    ``predict_outputs``.
+    """
+    graph = network.graph
+    images = check_images(graph, images)
     cache = WeightCache()
     batch_size = batch_size or batch_of(graph)
     starts = range(0, len(images), batch_size)
@@ -84,8 +107,6 @@ def predict_outputs(
             sparse=bool(network.masks),
             cache=cache,
         )
-        for name, output in outputs.items():
-            output[start : start + len(batch)] = passed.outputs[name]
+        yield slice(start, start + len(batch)), passed.outputs
         if on_batch is not None:
             on_batch(len(batch))
-    return outputs

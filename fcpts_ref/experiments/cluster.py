@@ -17,7 +17,7 @@ from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fcpts_ref.errors import InputError, install
+from fcpts_ref.errors import InputError, counted, install
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.run import run_or_resume
 from fcpts_ref.experiments.shipping import (
@@ -206,8 +206,8 @@ class Cluster(ThreadPoolExecutor):
                     return files
         self._stop(cell)
         raise InputError(
-            f"its worker died {self._retries + 1} times, perhaps for lack of memory; use workers "
-            "with more"
+            f"its worker died {counted(self._retries + 1, 'time')}, perhaps for lack of memory; "
+            "use workers with more"
         )
 
     def _result(self, future: Any, cell: int) -> dict[str, bytes] | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.predict import predict
 from fcpts_ref.errors import InputError
+from fcpts_ref.experiments.detection import detections_of, objects_of, precision
 from fcpts_ref.experiments.inputs import Inputs
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.progress import Progress
@@ -37,6 +38,8 @@ class Row:
     network, None if that was not evaluated.  top1, top5, drop: None without labels.
     agreement: the share of images with the dense network's prediction; divergence: KL(dense ||
     this network) of the outputs, the mean over images, in nats; None if the job asks for neither.
+    mean_precision: VOC's mean average precision by 11 points; None but for detectors on annotated
+    images, whose drop is its loss.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Row:
     drop: float | None
     agreement: float | None = None
     divergence: float | None = None
+    mean_precision: float | None = None
 
 
 class Candidate(NamedTuple):
@@ -76,6 +80,8 @@ def evaluate(
         candidates.append(Candidate(name + HALVES, job.target, rounded(pruned)))
     if job.batch_norm:
         candidates += _with_new_statistics(job, candidates, inputs, threads)
+    if inputs.network.graph.is_detector:
+        return _detector_rows(job, candidates, inputs, threads, progress)
     test, compares = inputs.test, job.agreement or inputs.labels is None
     passes = len(candidates) + (compares and not job.baselines)
     rows: list[Row] = []
@@ -99,6 +105,39 @@ def evaluate(
             if job.baselines and row.top1 is not None:
                 first = rows[0].top1 if rows else row.top1
                 row = replace(row, drop=None if first is None else first - row.top1)
+            rows.append(row)
+    return rows
+
+
+def _detector_rows(
+    job: Job,
+    candidates: list[Candidate],
+    inputs: Inputs,
+    threads: int | None,
+    progress: Progress,
+) -> list[Row]:
+    """Return the rows of detectors.  Raises InputError if the job asks for agreement."""
+    if job.agreement:
+        raise InputError(
+            "--agreement compares the predictions of classifiers; omit it for a detector"
+        )
+    test = inputs.test
+    rows: list[Row] = []
+    scored = test is not None and inputs.annotations is not None
+    objects = objects_of(inputs.annotations, test) if test is not None and scored else []
+    classes = inputs.annotations.classes if inputs.annotations is not None else ()
+    with progress.count("evaluating", len(candidates) * len(objects)) as on_batch:
+        for one in candidates:
+            mean = None
+            if scored:
+                engine = make_engine(one.network.graph, job.engine, threads=threads)
+                found = detections_of(one.network, test, engine=engine, on_batch=on_batch)
+                mean = precision(found, objects, classes).mean
+            rate = pruned_share(one.network.graph, one.network.parameters, job.cost)
+            row = Row(one.name, one.requested, rate, None, None, None, mean_precision=mean)
+            if job.baselines and mean is not None:
+                first = rows[0].mean_precision if rows else mean
+                row = replace(row, drop=None if first is None else first - mean)
             rows.append(row)
     return rows
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import fcpts_ref
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.run import run_or_resume
 from fcpts_ref.experiments.summary import Summary, read_summary
@@ -142,7 +142,10 @@ def allowed_jobs(jobs: int, note: Callable[[str], None]) -> int:
     fitting = memory // RUN_MEMORY if memory is not None else jobs
     allowed = max(1, min(jobs, cores(), fitting))
     if allowed < jobs:
-        note(f"{allowed} instead of {jobs} cells at a time: {cores()} cores, memory for {fitting}")
+        note(
+            f"{allowed} instead of {counted(jobs, 'cell')} at a time: {cores()} cores, memory for "
+            f"{fitting}"
+        )
     return allowed
 
 

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.data.dataset import Dataset, Split
-from fcpts_ref.data.locations import home_folder
+from fcpts_ref.data.dataset import Annotations, Dataset, Split
+from fcpts_ref.data.locations import NoHomeError, home_folder
 from fcpts_ref.data.prepared import PreparedImages, readable
 from fcpts_ref.data.preprocessing import (
     PRESETS,
@@ -22,7 +22,7 @@ from fcpts_ref.data.preprocessing import (
     with_numbers,
 )
 from fcpts_ref.data.sources import find_dataset
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.graphs.projections import split_projections
@@ -57,7 +57,8 @@ class Sources:
 class Inputs:
     """A network and data that fit each other, and the calibration images (n, C, H, W).
 
-    test: the images to evaluate on, None if there are none; labels: theirs, None if unknown.
+    test: the images to evaluate on, None if there are none; labels: theirs, None if unknown;
+    annotations: of the images that ``test`` chooses from, None if unknown.
     calibration_labels: those of the calibration images, which only methods that say so read.
     """
 
@@ -67,6 +68,7 @@ class Inputs:
     test: PreparedImages | None = None
     labels: NDArray[np.int64] | None = None
     preprocessing: Preprocessing | None = None
+    annotations: Annotations | None = None
     calibration_labels: NDArray[np.int64] | None = None
 
 
@@ -101,7 +103,16 @@ def find_inputs(
             labels = None if labels is None else labels[test.chosen]
     known = dataset.train.labels
     calibration_labels = None if known is None else known[images.chosen]
-    return Inputs(network, dataset, images, test, labels, sources.preprocessing, calibration_labels)
+    return Inputs(
+        network,
+        dataset,
+        images,
+        test,
+        labels,
+        sources.preprocessing,
+        sources.evaluated.objects,
+        calibration_labels,
+    )
 
 
 def find_sources(job: Job) -> Sources:
@@ -142,7 +153,9 @@ def draw_calibration(
     if count is None or count == n:
         return np.arange(n)
     if not 1 <= count <= n:
-        raise InputError(f"{count} calibration images were asked for; there are {n}")
+        raise InputError(
+            f"calibration is {counted(count, 'image')}; there are {n}, expected 1 or more of them"
+        )
     return np.sort(generator.choice(n, size=count, replace=False))
 
 
@@ -199,15 +212,24 @@ def check_fit(
             f"data {dataset.name!r} are pictures of any size; say how network {name!r} reads them: "
             f"--preprocess with one of {', '.join(PRESETS)}, or numbers such as 256/224/bilinear"
         )
-    classes = len(dataset.label_names)
-    fits = not classes or classes == graph.classes
-    if graph.input_shape != shape or not (fits or (dataset.numbered and classes < graph.classes)):
+    classes = _classes_of(dataset, graph.is_detector)
+    fewer = dataset.numbered and not graph.is_detector and classes < graph.classes
+    if graph.input_shape != shape or not (not classes or classes == graph.classes or fewer):
         raise InputError(
             f"network {name!r}, a {graph.name}, reads images {graph.input_shape} in "
-            f"{graph.classes} classes; "
-            f"data {dataset.name!r} has {shape} in {classes}: "
-            "choose a network, data and preprocessing that match"
+            f"{counted(graph.classes, 'class', 'classes')}; data {dataset.name!r} has {shape} in "
+            f"{classes}: choose a network, data and preprocessing that match"
         )
+
+
+def _classes_of(dataset: Dataset, detected: bool) -> int:
+    """Return the number of classes that a network for the data has, 0 if it is not known.
+
+    Those of objects, if they are detected, and the background.
+    """
+    if not detected:
+        return len(dataset.label_names)
+    return len(dataset.object_classes) + 1 if dataset.object_classes else 0
 
 
 def _refuse_foreign_options(name: str, **options: str | None) -> None:
@@ -300,7 +322,12 @@ def network_path(name: str, home: str | None) -> Path:
         return Path(name)
     if (Path(name) / "network.h5").is_file():
         return Path(name) / "network.h5"
-    folder = home_folder(home) / "models"
+    try:
+        folder = home_folder(home) / "models"
+    except NoHomeError:
+        with contextlib.suppress(InputError):
+            return resource_path(f"{name}.h5")
+        raise
     for known in dict.fromkeys((name, strip_endings(name))):
         path = folder / f"{known}.h5"
         if path.is_file():

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from fcpts_ref.data.preprocessing import PRESETS, channel_numbers, preprocessing
 from fcpts_ref.data.sources import SOURCES
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.projections import Projections
 from fcpts_ref.interchange.importing import NORMALISATIONS, normalisation
 from fcpts_ref.pruning.method import Method
@@ -232,7 +232,9 @@ class Job:
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; expected 0 or more")
         if self.calibration is not None and self.calibration < 1:
-            raise InputError(f"calibration is {self.calibration} images; expected 1 or more")
+            raise InputError(
+                f"calibration is {counted(self.calibration, 'image')}; expected 1 or more"
+            )
         if self.label is not None and not (self.label.strip() and self.label.isprintable()):
             raise InputError(f"label is {self.label!r}; expected one line of printable text")
         self.make_method()

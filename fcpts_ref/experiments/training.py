@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,16 @@ from fcpts_ref.data.pictures import Pictures
 from fcpts_ref.data.prepared import PreparedImages, as_prepared
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.engines.predict import predict
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.network import Network, check_images
 from fcpts_ref.layers import cross_entropy_backward, cross_entropy_forward
 from fcpts_ref.pruning.method import OnStep, StepReport, ignore_step
 from fcpts_ref.spec.optim import sgd_step, warmup_cosine
 
 Array = NDArray[Any]
+Loss = Callable[[Mapping[str, Array], Array], tuple[float, dict[str, Array]]]
+"""From the outputs of a batch, by name, and the indices of its images to the loss and its
+gradients with respect to the outputs."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,14 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or not self.learning_rate > 0:
             raise InputError(
-                f"recipe has {self.epochs} epochs, batches of {self.batch_size} and learning rate "
-                f"{self.learning_rate}; expected all above 0"
+                f"recipe has {counted(self.epochs, 'epoch')}, batches of {self.batch_size} and "
+                f"learning rate {self.learning_rate}; expected all above 0"
             )
         if not (0 <= self.momentum < 1 and self.weight_decay >= 0 and self.warmup_epochs >= 0):
             raise InputError(
                 f"recipe has momentum {self.momentum}, weight decay {self.weight_decay} and "
-                f"{self.warmup_epochs} warm-up epochs; expected momentum in [0, 1), the others >= 0"
+                f"{counted(self.warmup_epochs, 'warm-up epoch')}; expected momentum in [0, 1), the "
+                "others >= 0"
             )
 
 
@@ -65,8 +69,33 @@ def train(
     An incomplete last batch of an epoch is skipped.
     Raises InputError for images or labels that do not fit, or a loss that is no longer finite.
     """
-    images = as_prepared(check_images(network.graph, images)).astype(network.dtype, copy=False)
     _check_labels(labels, len(images), network.graph.classes)
+    output = network.graph.output
+
+    def loss(outputs: Mapping[str, Array], chosen: Array) -> tuple[float, dict[str, Array]]:
+        value, cache = cross_entropy_forward(outputs[output], labels[chosen])
+        return float(value), {output: cross_entropy_backward(1.0, cache)}
+
+    return descend(
+        network, images, loss, recipe, engine=engine, generator=generator, on_step=on_step
+    )
+
+
+def descend(
+    network: Network,
+    images: Any,
+    loss: Loss,
+    recipe: Recipe,
+    *,
+    engine: Engine,
+    generator: np.random.Generator,
+    on_step: OnStep = ignore_step,
+) -> Network:
+    """Train a network with any loss on its outputs; the other arguments are those of ``train``.
+
+    Raises InputError for images that do not fit, or a loss that is no longer finite.
+    """
+    images = as_prepared(check_images(network.graph, images)).astype(network.dtype, copy=False)
     graph = network.graph
     batch = min(recipe.batch_size, len(images))
     per_epoch = len(images) // batch
@@ -81,10 +110,10 @@ def train(
         x = images.subset(chosen).seen(views)[:]
         with np.errstate(over="ignore", invalid="ignore"):  # the loss reports it
             passed = engine.forward(parameters, buffers, {graph.input: x}, training=True, keep=True)
-        loss, cache = cross_entropy_forward(passed.outputs[graph.output], labels[chosen])
-        if not np.isfinite(loss):
-            raise InputError(f"the loss is {loss} at step {step}; use a lower learning rate")
-        gradients = engine.backward(passed, {graph.output: cross_entropy_backward(1.0, cache)})
+            value, doutputs = loss(passed.outputs, chosen)
+        if not np.isfinite(value):
+            raise InputError(f"the loss is {value} at step {step}; use a lower learning rate")
+        gradients = engine.backward(passed, doutputs)
         rate = recipe.learning_rate * warmup_cosine(step, steps, warmup)
         for name, parameter in parameters.items():
             parameters[name], velocities[name] = sgd_step(
@@ -97,7 +126,7 @@ def train(
                 nesterov=recipe.nesterov,
             )
         buffers = dict(passed.buffers)
-        on_step(StepReport(step + 1, steps, batch, {"loss": float(loss), "learning_rate": rate}))
+        on_step(StepReport(step + 1, steps, batch, {"loss": value, "learning_rate": rate}))
     return Network(network.graph, parameters, buffers)
 
 
@@ -164,10 +193,10 @@ def _check_labels(labels: NDArray[np.integer[Any]], n: int, K: int) -> None:
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise InputError(
             f"labels have shape {labels.shape} and dtype {labels.dtype}; expected integers, one "
-            f"for each of {n} images"
+            f"for each of {counted(n, 'image')}"
         )
     if n and not (labels.min() >= 0 and labels.max() < K):
         raise InputError(
-            f"labels run from {labels.min()} to {labels.max()}; expected the {K} classes of the "
-            f"network, 0 to {K - 1}"
+            f"labels run from {labels.min()} to {labels.max()}; expected the "
+            f"{counted(K, 'class', 'classes')} of the network, 0 to {K - 1}"
         )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref import layers
+from fcpts_ref.errors import counted
 from fcpts_ref.gradcheck.numeric import check_gradients
 from fcpts_ref.gradcheck.pair import Finding, Pair
 
@@ -215,5 +216,5 @@ def format_table(findings: Sequence[Finding]) -> str:
         for (layer, name, method), row in rows.items()
     ]
     failed = [str(finding) for finding in findings if not finding.ok]
-    verdict = f"{len(findings)} comparisons, {len(failed)} failed"
+    verdict = f"{counted(len(findings), 'comparison')}, {len(failed)} failed"
     return "\n".join([*lines, *failed, verdict])

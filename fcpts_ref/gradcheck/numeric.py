@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.gradcheck.pair import (
     DIFFERENCE_STEP,
     TOLERANCES,
@@ -52,8 +52,8 @@ def check_gradients(
         raise InputError(f"unknown methods {unknown}; expected some of {', '.join(METHODS)}")
     if len(inputs) != len(pair.names) or directions < 1:
         raise InputError(
-            f"got {len(inputs)} inputs and {directions} directions; expected one input for each "
-            f"of {', '.join(pair.names)} and at least one direction"
+            f"got {counted(len(inputs), 'input')} and {directions} directions; expected one input "
+            f"for each of {', '.join(pair.names)} and at least one direction"
         )
     generator = np.random.default_rng(seed)
     value, _ = pair.run(inputs)
@@ -157,7 +157,8 @@ def _check_form(pair: Pair, inputs: Sequence[Any], cotangent: Array) -> list[Fin
         message = "backward changed dvalue in place, which another branch may read too"
         findings.append(make_fault(pair.name, pair.names[0], message))
     if len(first) > len(pair.names):
-        message = f"backward returned {len(first)} gradients for {len(pair.names)} inputs"
+        inputs = counted(len(pair.names), "input")
+        message = f"backward returned {counted(len(first), 'gradient')} for {inputs}"
         findings.append(make_fault(pair.name, pair.names[0], message))
     for i, (name, given) in enumerate(zip(pair.names, inputs, strict=True)):
         message = ""
@@ -174,7 +175,7 @@ def _check_form(pair: Pair, inputs: Sequence[Any], cotangent: Array) -> list[Fin
 
 def _describe_form(given: Array, first: Any, second: Any, i: int) -> str:
     if i >= len(first) or first[i] is None:
-        return f"backward returned {len(first)} gradients, none for this input"
+        return f"backward returned {counted(len(first), 'gradient')}, none for this input"
     try:
         gradient = np.asarray(first[i])
     except Exception as error:  # a ragged list, a tensor that requires grad
@@ -224,7 +225,7 @@ def _nothing_compared(
     pair: Pair, name: str, method: str, given: Array, cotangent: Array
 ) -> Finding:
     if given.size and cotangent.size:
-        reason = f"all its {given.size} elements lie at declared kinks; use other inputs"
+        reason = f"{counted(given.size, 'element')}, all at declared kinks; use other inputs"
     else:
         reason = "it or the function's value has no elements; use larger shapes"
     return make_fault(pair.name, name, f"nothing was compared: {reason}", method)
@@ -317,7 +318,9 @@ def _check_surrogates(pair: Pair, inputs: Sequence[Any], cotangent: Array) -> li
         got = np.asarray(gradients[i], dtype=np.float64).ravel()
         where = (pair.name, name, "surrogate")
         if want.shape != got.shape:
-            message = f"it has {got.size} elements; expected {want.size} as in its formula"
+            message = (
+                f"it has {counted(got.size, 'element')}; expected {want.size} as in its formula"
+            )
             findings.append(make_fault(pair.name, name, message))
         else:
             findings.append(

@@ -9,7 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.operations import OPERATIONS, Operation
 from fcpts_ref.graphs.operations.operation import Stored
 from fcpts_ref.memory import check_memory
@@ -19,6 +19,8 @@ IMAGES = "images"
 """The input's name in networks that read images."""
 LOGITS = "logits"
 """The output's name in networks that classify."""
+SCORES, BOXES = "scores", "boxes"
+"""The outputs' names in networks that detect: logits (N, P, K) and codes of boxes (N, P, 4)."""
 
 
 @dataclass(frozen=True)
@@ -190,8 +192,18 @@ class Graph:
         return {name: self.shapes[value] for name, value in self.outputs.items()}
 
     @property
+    def is_detector(self) -> bool:
+        """Whether the outputs are those of a detector."""
+        return set(self.outputs) == {SCORES, BOXES}
+
+    @property
     def classes(self) -> int:
-        """The number of logits.  Raises InputError for a network that is not a classifier."""
+        """The number of logits; of a detector those of a prior, the background included.
+
+        Raises InputError for another network.
+        """
+        if self.is_detector:
+            return self.output_shapes[SCORES][-1]
         shape = self.shapes[self.outputs[self.output]]
         if len(shape) != 1:
             raise InputError(
@@ -262,7 +274,7 @@ def check_batch(graph: Graph, inputs: Mapping[str, Any], *, keep: bool) -> None:
     array = next(iter(inputs.values()))
     sizes = sorted(math.prod(shape) for shape in graph.shapes.values())
     count = len(array) * (sum(sizes) if keep else sum(sizes[-2:]))
-    what = f"a pass of {len(array)} images through {graph.name[:80]!r}"
+    what = f"a pass of {counted(len(array), 'image')} through {graph.name[:80]!r}"
     check_memory(
         count * array.dtype.itemsize, what, "use fewer images at a time, or a smaller network"
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref.architectures.layouts import Layout
 from fcpts_ref.architectures.registry import architecture, find_architecture
-from fcpts_ref.errors import InputError, shown
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.foreign_architectures import REMEDY, describe_architecture
@@ -79,8 +79,8 @@ def import_checkpoint(
         raise InputError(f"{source}: {_describe(state)}")
     if classes not in (None, graph.classes):
         raise InputError(
-            f"{source} has {graph.classes} classes, not {classes}: choose the number of classes "
-            "that it was trained with"
+            f"{source} has {counted(graph.classes, 'class', 'classes')}, not {classes}: choose the "
+            "number of classes that it was trained with"
         )
     normalise = normalise or layout.normalise_for(graph.classes)
     mean, std = normalisation(normalise)

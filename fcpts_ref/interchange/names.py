@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 
 # Wrappers put these before every name: data parallelism, torch.compile, Lightning modules.
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
@@ -46,7 +46,8 @@ class MatchReport:
 
     def summary(self) -> str:
         """Return one line: the number of arrays that fit, and those that do not."""
-        parts = [f"{len(self.arrays)} arrays fit"]
+        fitting = counted(len(self.arrays), "array")
+        parts = [f"{fitting} {'fits' if len(self.arrays) == 1 else 'fit'}"]
         parts += _listed("missing", self.missing)
         parts += _listed("left over", self.unexpected)
         parts += _listed(

@@ -13,7 +13,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.interchange.elements import BFLOAT16, decode_elements, dtype_names, little_endian
 from fcpts_ref.storage.files import check_regular_file, describe_failure, write_atomically
 
@@ -69,7 +69,8 @@ def _read_content(path: Path) -> bytes:
             length, size = int.from_bytes(file.read(8), "little"), path.stat().st_size
             if not 2 <= length <= min(MAX_HEADER, size - 8):
                 raise InputError(
-                    f"header of {length} bytes in a file of {size}, expected a safetensors file"
+                    f"header of {counted(length, 'byte')} in a file of {size}, expected a "
+                    "safetensors file"
                 )
             file.seek(0)
             return file.read()
@@ -86,7 +87,9 @@ def _decode(name: str, tensor: Mapping[str, Any]) -> np.ndarray:
         )
     shape = tensor["shape"]
     if len(shape) > MAX_DIMENSIONS:
-        raise InputError(f"{name[:80]!r} has {len(shape)} dimensions, at most {MAX_DIMENSIONS}")
+        raise InputError(
+            f"{name[:80]!r} has {counted(len(shape), 'dimension')}, at most {MAX_DIMENSIONS}"
+        )
     try:
         return decode_elements(tensor["data"], kind).reshape(shape)
     except (ValueError, OverflowError) as error:  # no elements, and sizes beyond NumPy's

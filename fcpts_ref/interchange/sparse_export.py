@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError, shown
+from fcpts_ref.errors import InputError, counted, shown
 
 Array = NDArray[Any]
 
@@ -43,7 +43,8 @@ def expand(state: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, NDAr
         mask = _mask(name, bits, shape)
         if values.shape != (np.count_nonzero(mask),):
             raise InputError(
-                f"{shown(name)}: {values.size} values for a mask of {np.count_nonzero(mask)}"
+                f"{shown(name)}: {counted(values.size, 'value')} for a mask of "
+                f"{np.count_nonzero(mask)}"
             )
         masks[name] = mask
         arrays[name] = np.zeros(mask.shape, values.dtype)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref.errors import InputError, shown
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.interchange.foreign import HEAD, describe_archive, describe_file, describe_name
 from fcpts_ref.interchange.torch_tensors import CONSTRUCTORS, Storage, Storages, Tensor, make_arrays
 from fcpts_ref.storage.files import check_regular_file, describe_failure
@@ -162,8 +162,9 @@ def _storage_places(stream: io.BytesIO, keys: Any, storages: Storages) -> Iterat
         count, start = int.from_bytes(stream.read(8), "little"), stream.tell()
         if count != storage.count or start + storage.size > file_size:
             raise InputError(
-                f"storage {storage.key[:40]!r} does not have its {storage.count} elements: "
-                "truncated or damaged; get the checkpoint again"
+                f"storage {storage.key[:40]!r} does not have its "
+                f"{counted(storage.count, 'element')}: truncated or damaged; get the checkpoint "
+                "again"
             )
         yield storage.key, start
         stream.seek(start + storage.size)

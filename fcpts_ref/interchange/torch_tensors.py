@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref.errors import InputError, shown
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.interchange.elements import BFLOAT16, decode_elements, item_size
 from fcpts_ref.storage.restricted_pickle import Ignored, OrderedDictionary, Symbol
 
@@ -117,10 +117,14 @@ def _rebuild_tensor(view: Any, offset: Any, shape: Any, strides: Any, *_: Any) -
     if math.prod(max(n, 1) for n in sizes) >= 1 << 60:
         raise InputError(f"a tensor of the impossible shape {sizes[:8]}")
     if math.prod(sizes) > max(view.count, MAX_REPEATED):
-        raise InputError(f"a tensor of shape {sizes[:8]} made of {view.count} elements: refused")
+        raise InputError(
+            f"a tensor of shape {sizes[:8]} made of {counted(view.count, 'element')}: refused"
+        )
     last = _natural(offset) + sum((n - 1) * s for n, s in zip(sizes, steps, strict=True))
     if 0 not in sizes and last >= view.count:
-        raise InputError(f"a tensor of shape {sizes[:8]} reaches beyond its {view.count} elements")
+        raise InputError(
+            f"a tensor of shape {sizes[:8]} reaches beyond its {counted(view.count, 'element')}"
+        )
     return Tensor(view.storage, view.start + offset, sizes, steps)
 
 
@@ -207,7 +211,7 @@ def make_arrays(
         content = read(storage)
         if len(content) != storage.size:
             raise InputError(
-                f"storage {key[:40]!r} has {len(content)} bytes, expected {storage.size}"
+                f"storage {key[:40]!r} has {counted(len(content), 'byte')}, expected {storage.size}"
             )
         elements[key] = decode_elements(content, storage.kind, big_endian=big_endian)
     return {name: _lay_out(elements[t.storage.key], t) for name, t in tensors.items()}

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -16,33 +16,27 @@ Shape = tuple[int, ...]
 def axis_of_value(axis: int, rank: int) -> int:
     """The axis, 0 to rank - 1, of a value with this number of axes; negative ones from the end.
 
-    Raises InputError for an axis that the value does not have.
-    """
-    if not -rank <= axis < rank:
-        raise InputError(f"has axis {axis}; expected one from {-rank} to {rank - 1}")
-    return axis % rank
-
-
-def axis_of_array(axis: int, x: Array) -> int:
-    """The axis of an array (N, ...) for an axis of its value.  Raises InputError as above."""
-    return axis_of_value(axis, x.ndim) if axis < 0 else axis_of_value(axis, x.ndim - 1) + 1
-
-
-def array_axis(axis: int, rank: int) -> int:
-    """The axis of an array (N, ...) that a setting names, for a value with ``rank`` axes.
-
-    Raises InputError for an axis that the value does not have.
+    Raises InputError for anything that is not an axis of the value.
     """
     try:
         number = index(axis)
     except TypeError:
         number = rank
     if not -rank <= number < rank:
+        expected = f"{-rank} to {rank - 1}, without the batch" if rank else "at least one axis"
         raise InputError(
-            f"got axis {axis!r} of a value with {rank} axes; expected {-rank} to {rank - 1}, "
-            "without the batch"
+            f"got axis {axis!r} of a value with {counted(rank, 'axis', 'axes')}; expected "
+            f"{expected}"
         )
-    return number % rank + 1
+    return number % rank
+
+
+def array_axis(axis: int, rank: int) -> int:
+    """The axis of an array (N, ...) for an axis of its value, which has ``rank`` axes.
+
+    Raises InputError as above.
+    """
+    return axis_of_value(axis, rank) + 1
 
 
 def with_rank(x: Array, rank: int) -> Array:

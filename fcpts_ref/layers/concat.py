@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.layers.axes import array_axis
 
 Array = NDArray[Any]
@@ -64,7 +64,7 @@ def sliced(side: int, start: int, stop: int, step: int) -> slice:
     first, last, step = slice(start, stop, step).indices(side)
     if not range(first, last, step):
         raise InputError(
-            f"slice takes {start}:{stop}:{step} of {side} elements, which are none; expected at "
-            "least one"
+            f"slice takes {start}:{stop}:{step} of {counted(side, 'element')}, which are none; "
+            "expected at least one"
         )
     return slice(first, last if last >= 0 else None, step)

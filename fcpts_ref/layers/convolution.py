@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.layers.padding import Padding, Sides, as_padding, check_padded, ends
 
 Array = NDArray[Any]
@@ -62,9 +62,9 @@ def output_size(
     padded = size + sum(padding)
     if padded < reach:
         raise InputError(
-            f"a side of {size} pixels with padding {padding[0]} before and {padding[1]} after is "
-            f"shorter than a kernel that spans {reach}; use a larger image, more padding or a "
-            "smaller kernel"
+            f"a side of {counted(size, 'pixel')} with padding {padding[0]} before and {padding[1]} "
+            f"after is shorter than a kernel that spans {reach}; use a larger image, more padding "
+            "or a smaller kernel"
         )
     return (padded - reach) // stride + 1
 

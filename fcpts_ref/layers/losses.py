@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.layers.softmax import log_softmax_backward, log_softmax_forward
 
 Array = NDArray[Any]
@@ -29,7 +29,10 @@ def cross_entropy_forward(
             f"labels have shape {labels.shape} and dtype {labels.dtype}; expected ({N},) integers"
         )
     if N == 0 or labels.min() < 0 or labels.max() >= K:
-        raise InputError(f"labels run outside [0, {K}) or are empty; the logits have {K} classes")
+        raise InputError(
+            f"labels run outside [0, {K}) or are empty; the logits have "
+            f"{counted(K, 'class', 'classes')}"
+        )
     log_p, cache = log_softmax_forward(logits)
     return -log_p[np.arange(N), labels].mean(), (labels, log_p.shape, cache)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 
 Array = NDArray[Any]
 
@@ -25,8 +25,8 @@ def pad_forward(
     rank = x.ndim - 1
     if len(pads) != 2 * rank or min(pads, default=0) < 0:
         raise InputError(
-            f"pad got pads {tuple(pads)} for {rank} axes; expected {2 * rank} numbers >= 0: those "
-            "before each axis, then those after each"
+            f"pad got pads {tuple(pads)} for {counted(rank, 'axis', 'axes')}; expected {2 * rank} "
+            "numbers >= 0: those before each axis, then those after each"
         )
     widths = [(0, 0), *zip(pads[:rank], pads[rank:], strict=True)]
     kept = tuple(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.layers.axes import Shape, axis_of_value
 
 Array = NDArray[Any]
@@ -52,7 +52,7 @@ def transpose_forward(x: Array, *, permutation: Sequence[int]) -> tuple[Array, t
     if sorted(permutation) != list(range(x.ndim - 1)):
         raise InputError(
             f"transpose got x {x.shape} and permutation {tuple(permutation)}; expected each of the "
-            f"{x.ndim - 1} axes after the batch once"
+            f"{counted(x.ndim - 1, 'axis', 'axes')} after the batch once"
         )
     axes = (0, *(axis + 1 for axis in permutation))
     return np.ascontiguousarray(x.transpose(axes)), (axes,)

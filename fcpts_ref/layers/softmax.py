@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.layers.axes import axis_of_array
+from fcpts_ref.layers.axes import array_axis
 
 Array = NDArray[Any]
 
@@ -18,7 +18,7 @@ def softmax_forward(x: Array, *, axis: int = -1) -> tuple[Array, tuple[Any, ...]
     axis: that of the sum, counted without the batch; negative from the end.
     Raises InputError for an axis that x does not have.
     """
-    axis = axis_of_array(axis, x)
+    axis = array_axis(axis, x.ndim - 1)
     e = np.exp(x - _shift(x, axis))
     p = e / e.sum(axis=axis, keepdims=True)
     return p, (p, axis)
@@ -32,7 +32,7 @@ def softmax_backward(dp: Array, cache: tuple[Any, ...]) -> Array:
 
 def log_softmax_forward(x: Array, *, axis: int = -1) -> tuple[Array, tuple[Any, ...]]:
     """x - log sum exp(x).  x: (N, ...); axis: as in softmax.  Returns log p and the cache."""
-    axis = axis_of_array(axis, x)
+    axis = array_axis(axis, x.ndim - 1)
     shifted = x - _shift(x, axis)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return log_p, (log_p, axis)

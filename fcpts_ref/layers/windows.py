@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.layers.convolution import Pair, as_pair, output_size
 from fcpts_ref.layers.padding import Padding, Sides, as_padding, check_padded, ends
 
@@ -72,8 +72,8 @@ class Windows(NamedTuple):
         if not self._within(axis, side, outputs, False).all():
             raise InputError(
                 f"pooling has kernel {self.kernel}, stride {self.stride}, padding {self.padding} "
-                f"and dilation {self.dilation} on a side of {side} pixels; expected every window "
-                "to hold a pixel: use less padding"
+                f"and dilation {self.dilation} on a side of {counted(side, 'pixel')}; expected "
+                "every window to hold a pixel: use less padding"
             )
         return outputs
 

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.oracle.program import MAXIMUM_OUTPUT, Conversation, run_program
 from fcpts_ref.oracle.vectors import Case, Expected, decode_array, export_case
 from fcpts_ref.storage.files import describe_failure
@@ -213,7 +213,7 @@ def name_outputs(result: Any, names: tuple[str, ...]) -> Mapping[str, Any]:
     values = tuple(value for value in values if value is not None)  # the gradient of an absent bias
     if names and len(values) != len(names):
         raise AdapterError(
-            f"returned {len(values)} outputs; expected {len(names)}: {', '.join(names)}"
+            f"returned {counted(len(values), 'output')}; expected {len(names)}: {', '.join(names)}"
         )
     return dict(zip(names, values, strict=False))
 

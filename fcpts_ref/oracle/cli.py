@@ -12,6 +12,9 @@ from typing import Any
 
 OK, FAILED = 0, 1
 
+OUTPUT = Path("-")
+"""In place of a file: standard output."""
+
 
 def add_parsers(subparsers: Any) -> None:
     """Add the commands to an ``argparse`` subparsers object."""
@@ -32,12 +35,16 @@ def add_parsers(subparsers: Any) -> None:
 def _add_mistake(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "explain",
-        help="explain a mistake that diverge names",
+        help="explain a mistake that diverge names, or an equation that check tests",
         description="Show the formula of a known mistake, where it hides in programs, and the\n"
-        "right one; without a name, list all of them (docs/mistakes.md has the page).",
+        "right one; or an equation of the conformance vectors, with its source, its cases\n"
+        "and common mistakes. Without a name, list all mistakes (docs/mistakes.md has the\n"
+        "page, docs/operations-of-vectors.md that of the equations).",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="such as kl-swapped")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="such as kl-swapped, or regrown_mask"
+    )
     parser.add_argument("--of", metavar="QUANTITY", help="list those of one quantity")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.set_defaults(run=run_explain_mistake)
@@ -66,6 +73,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 def _add_list(verbs: Any) -> None:
     parser = verbs.add_parser("list", help="list the cases, one per line")
     _add_selection(parser)
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
     parser.set_defaults(run=run_list)
 
 
@@ -99,7 +107,14 @@ def _add_check(verbs: Any) -> None:
         help="precision of the implementation; float32 widens the tolerances (default: float64)",
     )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit XML report")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write a JSON report")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        nargs="?",
+        const=OUTPUT,
+        metavar="FILE",
+        help="write a JSON report; without FILE, print it in place of the text",
+    )
     parser.add_argument(
         "--badge", type=Path, metavar="FILE", help="write counts for a badge of shields.io"
     )
@@ -137,10 +152,11 @@ def _add_gradcheck(subparsers: Any) -> None:
 
 def run_list(arguments: argparse.Namespace) -> int:
     """``conform list``"""
-    from fcpts_ref.oracle.report import format_list
+    from fcpts_ref.oracle.report import format_list, make_list_json
     from fcpts_ref.oracle.vectors import load_cases, select_cases
 
-    print(format_list(select_cases(load_cases(arguments.vectors), arguments.only)[0]))
+    cases = select_cases(load_cases(arguments.vectors), arguments.only)[0]
+    print(make_list_json(cases) if arguments.json else format_list(cases))
     return OK
 
 
@@ -174,9 +190,10 @@ def run_check(arguments: argparse.Namespace) -> int:
         adapter.close()
     reports = (arguments.junit, make_junit), (arguments.json, make_json)
     for path, make in (*reports, (arguments.badge, make_badge)):
-        if path is not None:
+        if path is not None and path != OUTPUT:
             _write(path, make(report))
-    print(format_report(report))
+    as_json = arguments.json == OUTPUT
+    print(make_json(report).rstrip() if as_json else format_report(report))
     return OK if report.ok else FAILED
 
 
@@ -208,7 +225,17 @@ def run_explain(arguments: argparse.Namespace) -> int:
 def run_explain_mistake(arguments: argparse.Namespace) -> int:
     """``explain``"""
     from fcpts_ref.oracle.mistakes.page import find_mistakes, format_mistakes, make_json
+    from fcpts_ref.oracle.operation_pages import (
+        format_operation,
+        operation_json,
+        read_operations,
+    )
 
+    operation = read_operations().get(arguments.name)
+    if operation is not None:
+        show = operation_json if arguments.json else format_operation
+        print(show(arguments.name, operation))
+        return OK
     found = find_mistakes(arguments.name, arguments.of)
     print(make_json(found) if arguments.json else format_mistakes(found, arguments.name))
     return OK

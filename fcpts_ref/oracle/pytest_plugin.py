@@ -95,7 +95,9 @@ class VectorPlugin:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print how many cases were executed."""
-        text = f"fcpts: {self.executed} of {len(self.cases)} cases executed"
+        from fcpts_ref.errors import counted
+
+        text = f"fcpts: {self.executed} of {counted(len(self.cases), 'case')} executed"
         terminalreporter.write_line(text if self.executed else f"{text}, which is a failure")
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref.engines.base import WeightCache
 from fcpts_ref.engines.reference import NumpyEngine
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.execution import Observe, Pass, observed
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import check_images
@@ -134,8 +134,8 @@ def _check_work(graph: Graph, batch: int) -> None:
     numbers = batch * sum(math.prod(shape) for shape in graph.shapes.values())
     if 8 * numbers > MAX_WORK:
         raise InputError(
-            f"a step on {batch} images of network {graph.name!r} has {numbers:.3g} activations; "
-            "use fewer images in a step, as by 'fcpts-ref trace --batch-size'"
+            f"a step on {counted(batch, 'image')} of network {graph.name!r} has {numbers:.3g} "
+            "activations; use fewer images in a step, as by 'fcpts-ref trace --batch-size'"
         )
 
 

@@ -7,8 +7,10 @@ import textwrap
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
+from fcpts_ref.errors import counted
 from fcpts_ref.oracle.check import Report, Result
 from fcpts_ref.oracle.compare import Difference
+from fcpts_ref.oracle.operation_pages import read_operations
 from fcpts_ref.oracle.vectors import Case
 
 XML_FORBIDDEN = dict.fromkeys(i for i in range(32) if i not in (9, 10, 13))
@@ -37,7 +39,7 @@ def _format_accepted(accepted: list[Result]) -> list[str]:
     by_operation: dict[str, list[str]] = {}
     for result in accepted:
         by_operation.setdefault(result.case.operation, []).append(result.case.id)
-    lines = [f"FAIL {len(accepted)} cases of bad input that must be refused (REJECT):"]
+    lines = [f"FAIL {counted(len(accepted), 'case')} of bad input that must be refused (REJECT):"]
     lines += [f"    {operation}: {', '.join(ids)}" for operation, ids in by_operation.items()]
     return [*lines, f"    {accepted[0].case.notes['REJECT']['effect']}", ""]
 
@@ -55,6 +57,8 @@ def format_failure(report: Report, result: Result) -> list[str]:
         lines.append(f"    likely: {result.cause}")
     if case.conventions:
         lines.append(f"    open points tested: {', '.join(map(str, case.conventions))}")
+    if case.operation in read_operations():
+        lines.append(f"    explain it: fcpts-ref explain {case.operation}")
     lines += [f"    {flag}: {note['effect']}" for flag, note in case.notes.items()]
     return [*lines, f"    repeat: {report.reproduce(result)}", ""]
 
@@ -186,7 +190,7 @@ def format_case(case: Case) -> str:
         rule = expected.rule
         how = {
             "exact": "exact",
-            "ulp": f"within {rule.ulp} units in the last place",
+            "ulp": f"within {counted(rule.ulp, 'unit')} in the last place",
             "close": f"within {rule.atol:g} + {rule.rtol:g} * |expected|",
         }[rule.compare]
         lines += [f"    {name} = {_format_value(expected.value)}", f"      {how}: {rule.reason}"]
@@ -206,6 +210,21 @@ def _format_value(value: Any) -> str:
     return f"{value.dtype}{list(value.shape)} {body}"
 
 
+def make_list_json(cases: list[Case]) -> str:
+    """Return every case as JSON: id, operation, source, flags and comment."""
+    entries = [
+        {
+            "id": case.id,
+            "operation": case.operation,
+            "source": case.source,
+            "flags": list(case.flags),
+            "comment": case.comment,
+        }
+        for case in cases
+    ]
+    return json.dumps(entries, indent=1)
+
+
 def format_list(cases: list[Case]) -> str:
     """Format every case in 80 columns: id, operation, flags, and after a colon its comment."""
     lines = [
@@ -218,4 +237,6 @@ def format_list(cases: list[Case]) -> str:
         for case in cases
     ]
     operations = len({case.operation for case in cases})
-    return "\n".join([*lines, f"{len(cases)} cases of {operations} operations"])
+    return "\n".join(
+        [*lines, f"{counted(len(cases), 'case')} of {counted(operations, 'operation')}"]
+    )

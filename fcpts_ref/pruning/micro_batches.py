@@ -56,6 +56,14 @@ def is_accumulated(problem: Problem, micro_batch: int | None, images: Array) -> 
     return micro_batch is not None and micro_batch < len(images) and not divides
 
 
+def parts_of(problem: Problem, micro_batch: int | None, images: Array) -> list[Array]:
+    """Return a batch of images, or of their indices, in the parts that passes run one by one."""
+    size = len(images)
+    if micro_batch is not None and is_accumulated(problem, micro_batch, images):
+        size = micro_batch
+    return [images[start : start + size] for start in range(0, len(images), size)]
+
+
 def accumulated(
     problem: Problem,
     parameters: Arrays,

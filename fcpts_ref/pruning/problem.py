@@ -15,7 +15,7 @@ from fcpts_ref.engines.base import DivisibleEngine, Engine, WeightCache
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.predict import predict_outputs
 from fcpts_ref.engines.reference import NumpyEngine
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network, check_images
 from fcpts_ref.pruning.arithmetic import NUMPY, Arithmetic, arithmetic
@@ -211,12 +211,12 @@ def _checked_labels(labels: Any, n: int, graph: Graph) -> NDArray[np.integer[Any
     if found.shape != (n,) or found.dtype.kind not in "iu":
         raise InputError(
             f"labels have shape {found.shape} and dtype {found.dtype}; expected integers, one for "
-            f"each of {n} images"
+            f"each of {counted(n, 'image')}"
         )
     if found.min() < 0 or found.max() >= graph.classes:
         raise InputError(
-            f"labels run from {found.min()} to {found.max()}; expected the {graph.classes} classes "
-            f"of the network, 0 to {graph.classes - 1}"
+            f"labels run from {found.min()} to {found.max()}; expected the "
+            f"{counted(graph.classes, 'class', 'classes')} of the network, 0 to {graph.classes - 1}"
         )
     return found
 
@@ -271,6 +271,6 @@ def _check_target(problem: Problem) -> None:
     if count > sum(sizes.values()) - len(sizes):
         raise InputError(
             f"target {problem.target} prunes {count} of {sum(sizes.values())} {problem.unit.name}s "
-            f"and would empty one of the {len(sizes)} layers; use a lower target"
+            f"and would empty one of the {counted(len(sizes), 'layer')}; use a lower target"
         )
     check_bounds(problem.bounds, int(count))

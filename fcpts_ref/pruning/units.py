@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.graph import Graph, macs
 from fcpts_ref.pruning.patterns import ROWS, Blocks, Pattern
 from fcpts_ref.spec.patterns import Layout, weight_matrix
@@ -136,8 +136,8 @@ def make_unit(name: str) -> Unit:
         return Blocks(first, second, layout)
     if first >= second:
         raise InputError(
-            f"granularity {name} keeps {first} of every {second} weights; expected N:M with "
-            "N < M, such as 2:4"
+            f"granularity {name} keeps {first} of every {counted(second, 'weight')}; expected N:M "
+            "with N < M, such as 2:4"
         )
     return Pattern(first, second, layout)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.checks import floating_array
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.spec.budget import budget
 
 Array = NDArray[Any]
@@ -143,8 +143,8 @@ def allocate(
         size = weights[layer].size
         if round(rate * size) >= size:
             raise InputError(
-                f"{name} at target {target} would prune all {size} weights of {layer!r}; use a "
-                "lower target or another allocation (erk, uniform)"
+                f"{name} at target {target} would prune all {counted(size, 'weight')} of "
+                f"{layer!r}; use a lower target or another allocation (erk, uniform)"
             )
     return allocation
 

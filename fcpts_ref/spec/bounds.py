@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.spec.budget import factor_between
 
 Array = NDArray[Any]
@@ -26,8 +26,8 @@ def check_bounds(bounds: Bounds, count: int) -> None:
     lowest, highest = (sum(bound[side] for bound in bounds.values()) for side in (0, 1))
     if not lowest <= count <= highest:
         raise InputError(
-            f"{count} weights are to be pruned, but the layers' rates and caps allow {lowest} to "
-            f"{highest}; use another target, or other rates and caps"
+            f"the target prunes {counted(count, 'weight')}, but the layers' rates and caps allow "
+            f"{lowest} to {highest}; use another target, or other rates and caps"
         )
 
 

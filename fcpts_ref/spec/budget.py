@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.checks import finite_array, floating_array, real_number, whole_number
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 
 Array = NDArray[Any]
 
@@ -58,7 +58,7 @@ def mask_of_count(weight: Array, count: int) -> NDArray[np.bool_]:
 def _checked(weight: Array, count: int) -> Array:
     array = floating_array(weight, "weight")
     if whole_number(count, "count") not in range(array.size + 1):
-        raise InputError(f"count is {count}; the layer has {array.size} weights")
+        raise InputError(f"count is {count}; the layer has {counted(array.size, 'weight')}")
     return array
 
 
@@ -103,7 +103,7 @@ def check_projection(
         raise InputError("a weight is NaN; expected numbers")
     size = sum(weight.size for weight in arrays)
     if not 0 <= whole_number(count, "count") < size:
-        raise InputError(f"count is {count}; expected less than all {size} weights")
+        raise InputError(f"count is {count}; expected less than all {counted(size, 'weight')}")
     return arrays, t
 
 
@@ -123,7 +123,7 @@ def factor_between(ratios: Array, count: int) -> float:
         return 1.0
     if not np.isfinite(lower):
         raise OutOfReach(
-            f"only {np.count_nonzero(np.isfinite(ratios))} weights lie in layers with a threshold "
+            f"only {counted(int(np.isfinite(ratios).sum()), 'weight')} in layers with a threshold "
             f"above 0; expected at least {count} to prune: use a lower target"
         )
     return float(lower + (upper - lower) / 2) if np.isfinite(upper) else float(2 * lower)
@@ -153,8 +153,8 @@ def exact_masks(
     sizes = [w.size for w in weights.values()]
     if costs is None and count > sum(sizes) - len(sizes):
         raise InputError(
-            f"pruning {count} of {sum(sizes)} weights would empty one of the {len(sizes)} layers; "
-            "use a lower target"
+            f"pruning {count} of {counted(sum(sizes), 'weight')} would empty one of the "
+            f"{counted(len(sizes), 'layer')}; use a lower target"
         )
     magnitudes = np.concatenate([np.abs(w).ravel() for w in weights.values()])
     ratios = np.concatenate([_ratios(w, thresholds[name]) for name, w in weights.items()])

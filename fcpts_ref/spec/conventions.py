@@ -25,6 +25,8 @@ ThresholdParameter = Literal["threshold", "sigmoid"]
 Density = Literal["kernel", "histogram"]
 Bandwidth = Literal["absolute", "relative"]
 AtTarget = Literal["negative", "zero"]
+BoxError = Literal["smooth_l1", "squared"]
+PriorWeight = Literal["foreground", "uniform"]
 BatchNormMode = Literal["training", "evaluation"]
 
 SURROGATE_WIDTH = 1.0
@@ -54,6 +56,10 @@ class Conventions:
     temperature: float = 1.0  # 5
     reconstructs: Literal["logits", "features"] = "logits"  # 6
     feature_layers: str = ""  # 6: comma-separated names of layers; empty: every residual addition
+    box_error: BoxError = "smooth_l1"  # 6: of detectors
+    box_weight: float = 1.0  # 6: of detectors, beside the class scores' 1
+    prior_weight: PriorWeight = "foreground"  # 6: of detectors
+    background_weight: float = 0.01  # 6: of a prior that shows nothing, where an object's is 1
     threshold_parameter: ThresholdParameter = "threshold"  # 7
     initial_allocation: str = "erk"  # 8
     initial_threshold: Literal["pruned", "rounded down"] = "pruned"  # 8
@@ -140,6 +146,8 @@ def _check_kind(name: str, value: Any, default: Any) -> None:
 
 
 LEAST: dict[str, int] = {
+    "box_weight": 0,
+    "background_weight": 0,
     "density_samples": 1,
     "histogram_bins": 1,
     "control_weight": 0,
@@ -211,9 +219,12 @@ OPEN_POINTS: tuple[OpenPoint, ...] = (
     ),
     OpenPoint(
         6,
-        ("reconstructs", "feature_layers"),
+        (
+            *("reconstructs", "feature_layers"),
+            *("box_error", "box_weight", "prior_weight", "background_weight"),
+        ),
         "Which outputs does L_rec compare?",
-        "the network's",
+        "the network's; of a detector the class scores, and the boxes by an error beside them",
         "the network's; the squared error of each block's is an option that its scripts leave off",
     ),
     OpenPoint(

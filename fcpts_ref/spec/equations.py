@@ -20,15 +20,18 @@ from numpy.typing import ArrayLike, NDArray
 from fcpts_ref.checks import (
     check_choice,
     check_result,
+    check_same_shape,
     finite_array,
     floating_array,
+    positive_in,
     real_number,
     uniform_bins,
     whole_number,
 )
 from fcpts_ref.errors import InputError
 from fcpts_ref.spec.conventions import EQUALITY_WIDTH, SURROGATE_WIDTH, AtTarget, Tie
-from fcpts_ref.spec.precise import kl_and_difference, normal_mass
+from fcpts_ref.spec.divergence import TOO_LARGE, divergence
+from fcpts_ref.spec.precise import normal_mass
 
 Array = NDArray[Any]
 Scalar = Any  # a NumPy scalar of the inputs' dtype
@@ -67,7 +70,7 @@ def sparse_weight(weight: ArrayLike, mask: ArrayLike) -> Array:
     Raises InputError if the shapes differ.
     """
     W, M = floating_array(weight, "weight"), floating_array(mask, "mask")
-    _same_shape(W, M, "weight", "mask")
+    check_same_shape(W, M, "weight", "mask")
     return np.asarray(W * M.astype(W.dtype, copy=False))
 
 
@@ -132,11 +135,8 @@ def reconstruction_loss(
     Raises InputError for shapes that differ, logits that are not finite, T <= 0, or a result that
     is not finite.
     """
-    dense, sparse, T, dtype = _logits(dense_logits, sparse_logits, temperature)
-    with np.errstate(over="ignore", invalid="ignore"):
-        kl, _ = kl_and_difference(dense, sparse, T)  # sum_k p (log p - log q), (B,)
-        loss = (kl.mean() * T * T).astype(dtype)
-    check_result(loss, "the reconstruction loss", _TOO_LARGE)
+    loss, _ = divergence(dense_logits, sparse_logits, temperature)
+    check_result(loss, "the reconstruction loss", TOO_LARGE)
     return loss
 
 
@@ -148,13 +148,9 @@ def reconstruction_loss_gradient(
     docs/derivations.md derives it.
     Arguments and errors as in ``reconstruction_loss``; returns (B, classes).
     """
-    dense, sparse, T, dtype = _logits(dense_logits, sparse_logits, temperature)
-    B = len(dense)
-    with np.errstate(over="ignore", invalid="ignore"):
-        _, q_minus_p = kl_and_difference(dense, sparse, T)
-        gradient = (q_minus_p * (T / B)).astype(dtype)
-    check_result(gradient, "the gradient of the reconstruction loss", _TOO_LARGE)
-    return np.asarray(gradient)
+    _, gradient = divergence(dense_logits, sparse_logits, temperature)
+    check_result(gradient, "the gradient of the reconstruction loss", TOO_LARGE)
+    return gradient
 
 
 def total_loss(reconstruction: float, control: float, *, control_weight: float = 1.0) -> Scalar:
@@ -181,7 +177,7 @@ def rate_gradient(dreconstruction_drate: ArrayLike, dcontrol_drate: ArrayLike) -
     """
     drec = floating_array(dreconstruction_drate, "dreconstruction_drate")
     dcontrol = floating_array(dcontrol_drate, "dcontrol_drate")
-    _same_shape(drec, dcontrol, "dreconstruction_drate", "dcontrol_drate")
+    check_same_shape(drec, dcontrol, "dreconstruction_drate", "dcontrol_drate")
     return drec + dcontrol
 
 
@@ -283,7 +279,7 @@ def rate_threshold_gradient(
     """
     p = floating_array(density_at_threshold, "density_at_threshold")
     p_minus = floating_array(density_at_minus_threshold, "density_at_minus_threshold")
-    _same_shape(p, p_minus, "density_at_threshold", "density_at_minus_threshold")
+    check_same_shape(p, p_minus, "density_at_threshold", "density_at_minus_threshold")
     return p + p_minus
 
 
@@ -345,7 +341,7 @@ def control_threshold_gradient(dcontrol_drate: ArrayLike, drate_dthreshold: Arra
     """
     dcontrol = floating_array(dcontrol_drate, "dcontrol_drate")
     drate = floating_array(drate_dthreshold, "drate_dthreshold")
-    _same_shape(dcontrol, drate, "dcontrol_drate", "drate_dthreshold")
+    check_same_shape(dcontrol, drate, "dcontrol_drate", "drate_dthreshold")
     return dcontrol * drate
 
 
@@ -359,7 +355,7 @@ def reconstruction_threshold_gradient(
     """
     dM = floating_array(dloss_dmask, "dloss_dmask")
     surrogate = floating_array(dmask_dthreshold, "dmask_dthreshold")
-    _same_shape(dM, surrogate, "dloss_dmask", "dmask_dthreshold")
+    check_same_shape(dM, surrogate, "dloss_dmask", "dmask_dthreshold")
     return (dM * surrogate).sum()
 
 
@@ -440,48 +436,13 @@ def _within_surrogate(magnitude: Array, t: np.float64) -> Array:
     return np.asarray(((m - width < t) | (m <= t)) & ((t - width < m) | (t <= m)))
 
 
-_TOO_LARGE = "logits or temperature are too large; scale them down"
-
-
-def _logits(
-    dense_logits: ArrayLike, sparse_logits: ArrayLike, temperature: float
-) -> tuple[Array, Array, Scalar, np.dtype[Any]]:
-    """The logits and the temperature in float64 or wider, and the dtype of the result."""
-    dense = finite_array(dense_logits, "dense_logits")
-    sparse = finite_array(sparse_logits, "sparse_logits")
-    _same_shape(dense, sparse, "dense_logits", "sparse_logits")
-    if dense.ndim != 2 or dense.size == 0:
-        raise InputError(f"logits have shape {dense.shape}; expected (batch, classes), not empty")
-    dtype = np.result_type(dense, sparse)
-    T = _positive(temperature, "temperature", "a finite number above 0", dtype)
-    wide = np.result_type(dtype, np.float64)
-    return dense.astype(wide), sparse.astype(wide), wide.type(T), dtype
-
-
 def _kernel_arguments(samples: ArrayLike, bandwidth: float) -> tuple[Array, Scalar]:
     w = _samples(samples, "samples").ravel()
     expected = (
         "a finite number above 0 "
         "(equal weights have no standard deviation to scale it by: use an absolute one)"
     )
-    return w, _positive(bandwidth, "bandwidth", expected, w.dtype)
-
-
-def _positive(value: float, name: str, expected: str, dtype: np.dtype[Any]) -> Scalar:
-    """The number in this dtype, checked to be above 0 and in the dtype's range."""
-    number = real_number(value, name, expected)
-    if number <= 0:
-        raise InputError(f"{name} is {value}; expected {expected}")
-    with np.errstate(over="ignore"):
-        result = dtype.type(number)
-    if not 0 < result < np.inf:
-        raise InputError(f"{name} is {value}, outside the range of {dtype}; use a wider dtype")
-    return result
-
-
-def _same_shape(a: Array, b: Array, a_name: str, b_name: str) -> None:
-    if a.shape != b.shape:
-        raise InputError(f"{a_name} has shape {a.shape} and {b_name} {b.shape}; expected the same")
+    return w, positive_in(bandwidth, "bandwidth", expected, w.dtype)
 
 
 __all__ = [

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 
 Array = NDArray[Any]
 Layout = Literal["channels", "rows"]
@@ -59,11 +59,14 @@ def pattern_mask(weight: Array, N: int, M: int, layout: Layout = "channels") -> 
     weights are numbers.
     """
     if not 1 <= N < M:
-        raise InputError(f"pattern {N}:{M} keeps {N} of {M} weights; expected 1 <= N < M")
+        raise InputError(
+            f"pattern {N}:{M} keeps {N} of {counted(M, 'weight')}; expected 1 <= N < M"
+        )
     if not has_pattern(weight.shape, M, layout):
         raise InputError(
-            f"a weight of shape {weight.shape} has runs of {run_length(weight.shape, layout)} "
-            f"weights ({layout}); pattern {N}:{M} expects a multiple of {M}"
+            f"a weight of shape {weight.shape} has runs of "
+            f"{counted(run_length(weight.shape, layout), 'weight')} ({layout}); pattern {N}:{M} "
+            f"expects a multiple of {M}"
         )
     magnitudes = np.abs(weight_matrix(weight, layout)).reshape(-1, M)
     if np.isnan(magnitudes).any():

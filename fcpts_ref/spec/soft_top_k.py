@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 
 Array = NDArray[Any]
 
@@ -31,8 +31,9 @@ def soft_top_k(values: Array, count: int, sharpness: float) -> Array:
     v = np.asarray(values, np.float64)
     if not 0 <= count <= v.size or not np.isfinite(v).all() or not 0 < sharpness < math.inf:
         raise InputError(
-            f"a soft top-k got count {count} of {v.size} values and sharpness {sharpness}; "
-            "expected a count of 0 to all, finite values, and a finite sharpness above 0"
+            f"a soft top-k got count {count} of {counted(v.size, 'value')} and sharpness "
+            f"{sharpness}; expected a count of 0 to all, finite values, and a finite sharpness "
+            "above 0"
         )
     if count in (0, v.size):
         return np.full(v.shape, float(count > 0))

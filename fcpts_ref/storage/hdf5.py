@@ -20,7 +20,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.storage.files import check_regular_file, describe_failure, write_atomically
 
 MAX_TEXT = 16_384  # bytes in one text attribute; the limit of HDF5 is 64 KiB
@@ -163,8 +163,8 @@ def write_text(owner: h5py.Group | h5py.Dataset, name: str, text: str) -> None:
     content = text.encode()
     if not 0 < len(content) <= MAX_TEXT or b"\0" in content:
         raise InputError(
-            f"{name}: expected a text of 1 to {MAX_TEXT} bytes without zero bytes, "
-            f"got {len(content)} bytes"
+            f"{name}: expected a text of 1 to {MAX_TEXT} bytes without zero bytes, got "
+            f"{counted(len(content), 'byte')}"
         )
     owner.attrs[name] = np.bytes_(content)
 
@@ -237,8 +237,8 @@ def read_array(
     expected = np.dtype(dtype)
     if found.dtype != expected or found.ndim != dimensions:
         raise InputError(
-            f"{name} is {found.dtype} with {found.ndim} dimensions, expected {expected} with "
-            f"{dimensions}"
+            f"{name} is {found.dtype} with {counted(found.ndim, 'dimension')}, expected {expected} "
+            f"with {dimensions}"
         )
     size, stored = found.size * expected.itemsize, found.id.get_storage_size()
     if found.chunks is not None and size <= max_unpacked:

@@ -29,7 +29,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.graph import Graph, Node, Source
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.storage.hdf5 import (
@@ -261,7 +261,7 @@ def _read_floats(group: h5py.Group, shapes: Mapping[str, tuple[int, ...]]) -> di
     if missing or extra:
         raise InputError(
             f"{group.name} lacks {missing[:3]} and holds {extra[:3]} that no layer has; expected "
-            f"{len(shapes)} arrays as in the graph"
+            f"{counted(len(shapes), 'array')} as in the graph"
         )
     result = {}
     for name, shape in shapes.items():

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.storage.files import check_regular_file, describe_failure
 
 Array = NDArray[Any]
@@ -41,8 +41,8 @@ def read_npz_arrays(
             unpacked = sum(_checked_size(path, archive, entry, only) for entry in entries)
         if unpacked > MAX_RATIO * os.path.getsize(path):
             raise InputError(
-                f"{path} unpacks to {unpacked:,} bytes, over {MAX_RATIO} times its size; write it "
-                "with np.savez, uncompressed"
+                f"{path} unpacks to {counted(unpacked, 'byte')}, over {MAX_RATIO} times its size; "
+                "write it with np.savez, uncompressed"
             )
         with np.load(path, allow_pickle=False) as stored:
             if required is not None and required not in stored:
@@ -77,6 +77,6 @@ def _checked_size(
         if math.prod(shape) * dtype.itemsize > entry.file_size:
             raise InputError(
                 f"{path}: {entry.filename} claims the shape {str(shape)[:80]} and holds only "
-                f"{entry.file_size:,} bytes; write it again with np.savez"
+                f"{counted(entry.file_size, 'byte')}; write it again with np.savez"
             )
     return entry.file_size

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 
 Coding = Literal["bits", "gaps", "all"]
 Bytes = NDArray[np.uint8]
@@ -48,7 +48,8 @@ def decode_positions(coding: Any, code: Bytes, size: int) -> NDArray[np.bool_]:
             kept[places] = True
             return kept
     raise InputError(
-        f"{len(code)} bytes of positions do not describe {size} elements: recreate the file"
+        f"positions in {counted(len(code), 'byte')} do not describe {counted(size, 'element')}: "
+        "recreate the file"
     )
 
 

@@ -267,7 +267,7 @@ def test_cells_that_were_stopped_are_finished(
         patch.setattr(compare, "run_grid", stop)
         stopped = run(*words)
     assert stopped.code == 130
-    assert "stopped, 1 cells left" in stopped.err
+    assert "stopped, 1 cell left" in stopped.err
     assert stopped.json[0]["seeds"] == 1
     result = run(*words)
     assert result.code == 0, result.err
@@ -372,7 +372,7 @@ def test_a_plan_runs_nothing_and_estimates_from_what_is_finished(
     words = words_of(place, tmp_path / "out", *ONE_SHOT)
     first = run(*words, "--plan")
     assert first.code == 0
-    assert "4 cells are missing" in first.out
+    assert "4 cells to run" in first.out
     assert "4 cells of unknown time" in first.out
     assert not (tmp_path / "out").exists()
     assert run(*words_of(place, tmp_path / "out", *ONE_SHOT[:4], "0.5")).code == 0

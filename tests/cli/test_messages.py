@@ -18,7 +18,7 @@ NAMED = re.compile(r"fcpts-ref ((?:[a-z]+ ?)+)")
 """A command that a message names: its options are those of that command."""
 
 PRUNING = ("sparsify", "compare")
-RUNNING = (*PRUNING, "evaluate", "trace")
+RUNNING = (*PRUNING, "evaluate", "predict", "trace")
 EVERYWHERE_HOME = (*RUNNING, "train", "inspect", "data prepare", "data download", "models import",
                    "models export")  # fmt: skip
 SHOWN_BY: dict[str, tuple[str, ...]] = {
@@ -30,6 +30,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "interchange/checkpoints.py": ("models import", "sparsify"),
     "interchange/onnx/inputs.py": ("models import",),
     "experiments/cluster.py": ("compare",),
+    "experiments/evaluate.py": ("sparsify",),
     "experiments/grid.py": ("compare",),
     "experiments/inputs.py": RUNNING,
     "experiments/job.py": ("sparsify",),

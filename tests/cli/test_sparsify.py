@@ -589,7 +589,8 @@ def test_columns_line_up() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["sparsify", "compare", "report", "train", "evaluate", "inspect", "data", "models"]
+    "command",
+    ["sparsify", "compare", "report", "train", "evaluate", "predict", "inspect", "data", "models"],
 )
 def test_help_fits_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.setenv("COLUMNS", "80")

@@ -86,7 +86,7 @@ def test_cifar10_has_no_coarse_labels(tmp_path):
 
 def test_small_archives_are_not_taken_for_official_ones(tmp_path):
     path = write_tar(tmp_path / "a.tar.gz", binary_version("cifar10"))
-    with pytest.raises(InputError, match=r"bytes, expected 10000 records of 3073"):
+    with pytest.raises(InputError, match=r"bytes, expected 10,000 records of 3073"):
         read_cifar_archive(path)
 
 
@@ -177,9 +177,9 @@ def with_changed(name, change):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("data_batch_2.bin", lambda c: c[:-1], r"data_batch_2.bin: 12291 bytes, expected 4 rec"),
-        ("data_batch_2.bin", lambda c: c[:3073], "3073 bytes, expected 4 records"),
-        ("data_batch_2.bin", lambda c: c + b"x", "has 12293 bytes, expected at most 12292"),
+        ("data_batch_2.bin", lambda c: c[:-1], r"data_batch_2.bin: 12,291 bytes, expected 4 rec"),
+        ("data_batch_2.bin", lambda c: c[:3073], "3,073 bytes, expected 4 records"),
+        ("data_batch_2.bin", lambda c: c + b"x", "has 12,293 bytes, expected at most 12,292"),
         ("test_batch.bin", lambda c: b"", "test_batch.bin: 0 bytes"),
         ("test_batch.bin", lambda c: c[:3073] + b"\x0a" + c[3074:], "record 1 has labels 10"),
         ("test_batch.bin", lambda c: b"\xff" + c[1:], "record 0 has labels 255, expected 0 to 9"),
@@ -345,7 +345,7 @@ def test_a_member_of_absurd_size_is_refused_before_it_is_read(tmp_path):
     info = member("a/train.bin", size=1 << 33)
     header = info.tobuf()
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(header))
-    with pytest.raises(InputError, match="has 8589934592 bytes, expected at most"):
+    with pytest.raises(InputError, match="has 8,589,934,592 bytes, expected at most"):
         read(tmp_path / "a.tar.gz")
 
 
@@ -353,8 +353,8 @@ def test_a_member_of_absurd_size_is_refused_before_it_is_read(tmp_path):
     ("kind", "message"),
     [
         (tarfile.REGTYPE, "unpacks to more than 3000000 bytes"),
-        (tarfile.XHDTYPE, "a header of 4294967296 bytes"),
-        (tarfile.GNUTYPE_LONGNAME, "a header of 4294967296 bytes"),
+        (tarfile.XHDTYPE, "a header of 4,294,967,296 bytes"),
+        (tarfile.GNUTYPE_LONGNAME, "a header of 4,294,967,296 bytes"),
     ],
 )
 def test_a_compressed_bomb_is_refused(tmp_path, kind, message, monkeypatch):

@@ -99,7 +99,7 @@ def test_a_file_that_is_there_is_verified_and_not_fetched(fetch, server):
     with pytest.raises(InputError, match=r"has SHA-256 .*: remove it"):
         fetch()
     path.write_bytes(b"mine")
-    with pytest.raises(InputError, match="has 4 bytes, expected 100000: remove it"):
+    with pytest.raises(InputError, match="has 4 bytes, expected 100,000: remove it"):
         fetch()
     assert path.read_bytes() == b"mine"
 
@@ -107,7 +107,7 @@ def test_a_file_that_is_there_is_verified_and_not_fetched(fetch, server):
 @pytest.mark.parametrize("sends_length", [True, False])
 def test_a_body_cut_short_is_kept_and_resumed(fetch, server, partial, sends_length):
     server.stops_after, server.sends_length = 30_000, sends_length
-    with pytest.raises(InputError, match="ended after 30000 of 100000 bytes: run again"):
+    with pytest.raises(InputError, match="ended after 30,000 of 100,000 bytes: run again"):
         fetch()
     assert partial.read_bytes() == CONTENT[:30_000]
     server.stops_after = None
@@ -170,7 +170,7 @@ def test_another_length_is_refused_before_anything_is_written(fetch, size, tmp_p
 
 def test_a_body_that_does_not_end_is_cut_off(fetch, server, tmp_path):
     server.sends_length = False
-    with pytest.raises(InputError, match="more than the expected 50000 bytes"):
+    with pytest.raises(InputError, match="more than the expected 50,000 bytes"):
         fetch(size=50_000)
     assert [entry.name for entry in tmp_path.iterdir()] == [".lock"]
 

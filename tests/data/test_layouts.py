@@ -74,7 +74,7 @@ def test_folders_that_do_not_fit(tmp_path: Path) -> None:
         read_folder(tmp_path / "b")
     class_folders(tmp_path / "c" / "train", ("x",), 1)
     class_folders(tmp_path / "c" / "val", ("z",), 1)
-    with pytest.raises(InputError, match="the test class 'z' is not one of the 1 training classes"):
+    with pytest.raises(InputError, match="the test class 'z' is not among the 1 training class"):
         read_folder(tmp_path / "c")
 
 
@@ -138,8 +138,8 @@ def test_imagenets_labels_that_do_not_fit(tmp_path: Path) -> None:
         find_dataset(f"imagenet:{root}", None)
     for text, message in (
         ("ILSVRC2012_val_00000001 0\n", "has no label for ILSVRC2012_val_00000002.png"),
-        ("".join(f"ILSVRC2012_val_{i:08}.JPEG 3\n" for i in range(1, 7)), "label 3 is not one of"),
-        ("".join(f"ILSVRC2012_val_{i:08} n9\n" for i in range(1, 7)), "label n9 is not one of"),
+        ("".join(f"ILSVRC2012_val_{i:08}.JPEG 3\n" for i in range(1, 7)), "label 3 is not among"),
+        ("".join(f"ILSVRC2012_val_{i:08} n9\n" for i in range(1, 7)), "label n9 is not among"),
     ):
         (root / "val.txt").write_text(text)
         with pytest.raises(InputError, match=message):
@@ -150,7 +150,7 @@ def test_imagenets_labels_that_do_not_fit(tmp_path: Path) -> None:
     (root / "val.txt").unlink()
     lines = root / "imagenet_2012_validation_synset_labels.txt"
     lines.write_text("n01440764\n")
-    with pytest.raises(InputError, match="1 labels for 6 pictures"):
+    with pytest.raises(InputError, match="1 label for 6 pictures"):
         find_dataset(f"imagenet:{root}", None)
     with pytest.raises(InputError, match="holds neither train nor val"):
         find_dataset(f"imagenet:{root / 'train'}", None)
@@ -222,6 +222,11 @@ def test_a_csv_file(tmp_path: Path) -> None:
     assert len(data.label_names) == 8
     assert data.numbered
     assert data.name == "list"
+    data = find_dataset(
+        listing(tmp_path, f"file,label\np/0.png,007\np/1.png,{'0' * 5000}2\n"), None
+    )
+    assert data.train.labels.tolist() == [7, 2]
+    assert len(data.label_names) == 8
     text = "path,label,split\np/0.png,owl,train\np/1.png,cat,val\np/2.png,owl,test\n"
     data = find_dataset(listing(tmp_path, text), None)
     assert data.label_names == ("cat", "owl")
@@ -237,9 +242,11 @@ def test_a_csv_file(tmp_path: Path) -> None:
         ("a,b\n1,2\n", "its heading has none of the columns file"),
         ("file\n", "lists no pictures"),
         ("file,label\np/0.png,1\np/9.png,2\n", "line 3: there is no picture 'p/9.png'"),
-        ("file,label\np/0.png\n", "line 2 has 1 columns, the heading has 2"),
+        ("file,label\np/0.png\n", "line 2 has 1 column, the heading has 2"),
         ("file,label\np/0.png,1\np/1.png,\n", "some pictures have a label and some have none"),
-        ("file,label\np/0.png,99999999999\n", "label 9999999999 is above"),
+        ("file,label\np/0.png,99999999999\n", "label 99999999999 is above"),
+        ("file,label\np/0.png,00001492806570\n", "label 1492806570 is above"),
+        (f"file,label\np/0.png,{'9' * 5000}\n", "label 9{80} is above"),
         ("file,split\np/0.png,later\n", "split 'later'; expected train or test"),
         ('file\n"p/0.png', "is not a CSV file in UTF-8"),
         ("file\n\udcff\n", "is not a CSV file in UTF-8"),

@@ -7,6 +7,7 @@ import pytest
 
 from fcpts_ref.data.locations import HOME_VARIABLE, home_folder
 from fcpts_ref.errors import InputError
+from fcpts_ref.experiments.inputs import network_path
 from fcpts_ref.storage.user_cache import user_cache
 
 
@@ -49,6 +50,9 @@ def test_a_user_without_a_home_directory(monkeypatch, tmp_path):
     with pytest.raises(InputError, match="without ~"):
         home_folder("~/models")
     assert home_folder(tmp_path) == tmp_path
+    assert network_path("resnet8-digits", None).is_file()  # the package's need no home
+    with pytest.raises(InputError, match=f"set {HOME_VARIABLE}"):
+        network_path("mine", None)
 
 
 def test_a_file_in_its_place(tmp_path):

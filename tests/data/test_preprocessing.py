@@ -13,6 +13,7 @@ from torchvision_import import import_torchvision
 
 from fcpts_ref.data.preprocessing import (
     PRESETS,
+    STRETCHED,
     Preprocessing,
     as_provenance,
     channel_numbers,
@@ -44,7 +45,9 @@ def test_presets_by_name_and_by_numbers() -> None:
     assert preprocessing("256/224") == PRESETS["torchvision"]
     assert preprocessing("256/224/bicubic") == PRESETS["timm"]
     assert preprocessing("256/224/bilinear/BGR") == PRESETS["pycls"]
-    assert all(one.crop == 224 for one in PRESETS.values())
+    assert all(one.crop == 224 for name, one in PRESETS.items() if name != "ssd")
+    assert preprocessing("stretch/300/bilinear").resize == PRESETS["ssd"].resize == STRETCHED
+    assert str(PRESETS["ssd"]) == "stretch to 300, bilinear"
     assert str(PRESETS["pycls"]) == "resize 256, crop 224, bilinear, BGR"
     assert str(Preprocessing(None, 8)) == "crop 8, bilinear"
 

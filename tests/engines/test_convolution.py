@@ -335,6 +335,9 @@ CASES = {
     "stride 2 without padding": ((2, 8, 16, 32), (8, 8, 2, 2), {"stride": 2}),
     "1 x 1": ((2, 24, 9, 13), (20, 24, 1, 1), {}),
     "1 x 1, stride 2": ((2, 24, 9, 13), (20, 24, 1, 1), {"stride": 2}),
+    "1 x 1, stride 2, whole vectors": ((2, 8, 16, 16), (16, 8, 1, 1), {"stride": 2}),
+    "a stride of millions": ((2, 3, 11, 12), (5, 3, 2, 2), {"stride": (1 << 20, 3)}),
+    "dilation as the stride": ((2, 4, 9, 12), (8, 4, 3, 3), {"stride": 2, "dilation": 2}),
     "stride beyond the kernel": ((2, 3, 11, 12), (5, 3, 2, 2), {"stride": 3}),
     "5 x 5 without padding": ((2, 6, 14, 14), (16, 6, 5, 5), {}),
     "depthwise": ((2, 12, 16, 16), (12, 1, 3, 3), {"padding": 1, "groups": 12}),
@@ -455,6 +458,15 @@ def test_plan_adds_to_dx_and_leaves_borders_zero(stride, sparsity):
     for buffer, shape in ((y, out), (dx, geometry)):
         interior(buffer, shape)[...] = 0
         assert not buffer.any()
+
+
+def test_components_that_no_tap_reads_take_no_memory():
+    for stride, count in ((1 << 30, 9), ((2, 1 << 30), 6), (2, 4), (1, 1)):
+        plan = ConvolutionPlan(
+            make_geometry(9, 7, 0), (6, 4, 3, 3), 2, np.float64, stride=stride, padding=1
+        )
+        assert plan.polyphase is not None
+        assert plan.polyphase.components.shape[:2] == (2, count * 4)
 
 
 def test_prefer_sparse_by_density_and_planes():

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from experiments.test_grid import results, small
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.executors import Here
-from fcpts_ref.experiments.run import run
+from fcpts_ref.experiments.run import run, run_or_resume
 from fcpts_ref.experiments.run_grid import run_grid
 from fcpts_ref.experiments.summary import is_complete, read_summary
 
@@ -74,6 +75,53 @@ def test_inputs_of_a_shared_folder_are_not_sent(tmp_path: Path, cluster: Any) ->
         assert run_grid(grid, tmp_path / "far", executor) == ({}, False)
         assert not any(executor._client.run(files_in).values())
     assert len(list(shared.glob("*.h5"))) == 2
+
+
+def watch_threads(dask_worker: Any) -> None:
+    """Have a worker record the threads of BLAS and of the kernels while it runs cells."""
+    from threadpoolctl import threadpool_info
+
+    from fcpts_ref.engines.numba.jit import threads as kernels
+    from fcpts_ref.experiments import cluster_worker as cells
+
+    run_cell, set_threads = vars(cells)["run_or_resume"], kernels.set_threads
+    dask_worker.blas, dask_worker.numba = set(), set()
+
+    def watched_run(*arguments: Any, **options: Any) -> Any:
+        pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+        dask_worker.blas |= {pool["num_threads"] for pool in pools}
+        return run_cell(*arguments, **options)
+
+    def watched_set(threads: int | None) -> int:
+        count = set_threads(threads)
+        dask_worker.numba.add(count)
+        return count
+
+    vars(cells)["run_or_resume"], kernels.set_threads = watched_run, watched_set
+
+
+def threads_seen(dask_worker: Any) -> tuple[set[int], set[int]]:
+    return dask_worker.blas, dask_worker.numba
+
+
+@pytest.mark.parametrize(("own", "asked", "used"), [(1, None, 1), (2, None, 2), (2, 1, 1)])
+def test_cells_use_the_threads_of_their_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: int, asked: int | None, used: int
+) -> None:
+    """BLAS and kernels alike; fewer if the client asks for fewer."""
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")  # of the workers, on any number of cores
+    job = replace(small(1)[0].job, engine="numba")
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=own, processes=True, dashboard_address=None,
+            silence_logs=50,
+        ) as made,
+        distributed.Client(made.scheduler_address, set_as_default=False) as client,
+    ):  # fmt: skip
+        client.run(watch_threads)
+        with connect(made) as executor:
+            executor.submit(run_or_resume, job, tmp_path / "run", threads=asked).result()
+        assert list(client.run(threads_seen).values()) == [({used}, {used})]
 
 
 def kill_worker_of(executor: Any, cluster: Any, times: int, begun: threading.Event) -> None:

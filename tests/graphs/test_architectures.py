@@ -41,15 +41,19 @@ SIZES = {
     "vit_l_16": (303_800_320, 98, 304_326_632),
     "deit_tiny": (5_647_872, 50, 5_717_416),
     "deit_small": (21_912_576, 50, 22_050_664),
+    "mobilenet_v1_ssd": (9_444_288, 47, 9_468_996),
+    "mobilenet_v2_ssd_lite": (3_331_456, 86, 3_388_228),
 }
 
 
 @pytest.mark.parametrize("name", SIZES)
 def test_sizes(name):
     graph = architecture(name)
-    small = name.endswith("_cifar")
-    assert graph.input_shape == ((3, 32, 32) if small else (3, 224, 224))
-    assert graph.classes == (10 if small else 1000)
+    side, classes = (32, 10) if name.endswith("_cifar") else (224, 1000)
+    if graph.is_detector:
+        side, classes = 300, 21
+    assert graph.input_shape == (3, side, side)
+    assert graph.classes == classes
     assert (weights(graph), len(graph.prunable), parameters(graph)) == SIZES[name]
 
 

@@ -21,7 +21,7 @@ def draw(*shape, seed=0, scale=1.0):
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
-@pytest.mark.parametrize("shape", [(3, 5), (2, 3, 4), (6,), (1, 1), (0, 3)])
+@pytest.mark.parametrize("shape", [(3, 5), (2, 3, 4), (1, 1), (0, 3)])
 def test_softmax_equals_scipy(name, shape):
     x = draw(*shape, scale=3)
     y, _ = getattr(layers, f"{name}_forward")(x)

@@ -387,7 +387,7 @@ def test_a_network_of_more_zeros_than_a_ramp_begins_with(name, settings, engine)
 
 def test_a_budget_out_of_reach_is_not_called_divergence(monkeypatch):
     def out_of_reach(*arguments):
-        raise OutOfReach("only 3 weights lie in layers with a threshold above 0")
+        raise OutOfReach("only 3 weights in layers with a threshold above 0")
 
     monkeypatch.setattr("fcpts_ref.pruning.fcpts.step._controlled", out_of_reach)
     with pytest.raises(InputError, match=r"^step 0: only 3 weights"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from fcpts_ref.experiments.job import Job
 from fcpts_ref.pruning.fcpts.method import FCPTS
 from fcpts_ref.pruning.method import run_method
 from fcpts_ref.pruning.problem import make_problem
-from fcpts_ref.pruning.registry import make_method
+from fcpts_ref.pruning.registry import METHODS, make_method
 
 EVALUATING = {"student_batch_norm": "evaluation", "teacher_batch_norm": "evaluation"}
 TRAINING = {"student_batch_norm": "training", "teacher_batch_norm": "evaluation"}
@@ -144,6 +144,39 @@ def test_learned_methods(name, choices):
         got = result_of(problem, make_method(name, micro_batch=micro_batch, **settings))
         for key, array in want.items():
             assert_close(got[key], array, 1e-10, f"{key} in parts of {micro_batch}")
+
+
+class Recording:
+    """An engine that records how many images its passes get."""
+
+    def __init__(self, engine):
+        self.engine, self.sizes = engine, []
+
+    def __getattr__(self, name):
+        return getattr(self.engine, name)
+
+    def forward(self, parameters, buffers, inputs, **options):
+        self.sizes.append(len(inputs["images"]))
+        return self.engine.forward(parameters, buffers, inputs, **options)
+
+
+DIVIDING = [
+    name
+    for name, method in METHODS.items()
+    if any(field.name == "micro_batch" for field in fields(method))
+]
+
+
+@pytest.mark.parametrize("name", DIVIDING)
+@pytest.mark.parametrize("choices", [EVALUATING, BOTH], ids=["evaluation", "training"])
+def test_no_pass_of_the_pruned_network_exceeds_a_part(name, choices):
+    """Where no batch norm joins the images: also the passes that compare masks at the end."""
+    problem = problem_of("without batch norm", count=24)
+    student = Recording(problem.student)
+    method = make_method(name, micro_batch=3, epochs=2, batch_size=8, choices=choices)
+    run_method(method, replace(problem, student=student), np.random.default_rng(5))
+    assert student.sizes
+    assert max(student.sizes) == 3
 
 
 def result_of(problem, method):

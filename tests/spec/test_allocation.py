@@ -211,7 +211,7 @@ def test_layers_of_zeros(name):
         ("erk", draw(RESNET8), 1.0, r"in \[0, 1\)"),
         ("erk", draw(RESNET8), -0.1, r"in \[0, 1\)"),
         ("erk", draw(RESNET8), np.nan, r"in \[0, 1\)"),
-        ("uniform", {"a": np.ones((3, 3)), "b": np.ones(1)}, 0.9, "all 1 weights of 'b'"),
+        ("uniform", {"a": np.ones((3, 3)), "b": np.ones(1)}, 0.9, "all 1 weight of 'b'"),
         ("global", {"a": np.ones((3, 3)), "b": np.zeros((1, 2))}, 0.5, "all 2 weights of 'b'"),
     ],
 )

@@ -118,7 +118,7 @@ def test_projection_leaves_thresholds_of_0():
     assert projection_factor(weights, t, 1) == pytest.approx(0.1)  # the zero is pruned
     assert projection_factor(weights, t, 3) == pytest.approx(0.5)
     assert projection_factor(weights, t, 4) == pytest.approx(1.2)  # nothing finite above
-    with pytest.raises(InputError, match="only 4 weights lie in layers with a threshold above 0"):
+    with pytest.raises(InputError, match="only 4 weights in layers with a threshold above 0"):
         projection_factor([*weights, np.ones(2)], np.array([0.5, 0.0, 0.0]), 5)
 
 

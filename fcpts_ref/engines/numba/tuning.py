@@ -22,6 +22,7 @@ CROSSOVER = "python -m bench crossover"
 TRANSFORMER = "python -m bench transformer"
 PROFILE = "python -m bench profile"
 LAYERS = "python -m bench layers"
+PREDICTOR = "python -m bench engines"
 MANY = REGISTERS >= 32
 
 
@@ -244,6 +245,14 @@ PART_BLOCKS: Annotated[
     ),
 ] = 16
 
+PART_CHANNELS: Annotated[
+    int,
+    Tuned(
+        "output channels",
+        "output channels of a part of a masked kernel's work on a single image",
+        PREDICTOR,
+    ),
+] = 8
 KEPT_GRADIENT_PARTS: Annotated[
     int,
     Tuned(
@@ -272,6 +281,23 @@ THREAD_RANGES: Annotated[
         STEP,
     ),
 ] = 512
+CLAIMS: Annotated[
+    int,
+    Tuned(
+        "parts for each thread",
+        "parts of a loop of a predictor that threads claim: many for an even share, few because "
+        "every claim moves a cache line between cores",
+        PREDICTOR,
+    ),
+] = 4
+PAUSES: Annotated[
+    int,
+    Tuned(
+        "pauses",
+        "pauses of a thread that waits for another one, before it lets other programs run",
+        PREDICTOR,
+    ),
+] = 1000
 FLOAT_SUM_VECTORS: Annotated[
     int,
     Tuned(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.operations.attributes import Attribute, amount, share, size
 from fcpts_ref.graphs.operations.operation import (
     Array,
@@ -45,7 +45,9 @@ def _backward(dy: Array, cache: Any) -> Any:
 
 def _shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
     if len(inputs[0]) != 3 or inputs[0][0] != attributes["channels"]:
-        raise InputError(f"reads {inputs[0]}; expected {attributes['channels']} channels")
+        raise InputError(
+            f"reads {inputs[0]}; expected {counted(attributes['channels'], 'channel')}"
+        )
     return inputs[0]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.operations.attributes import Attribute, flag, paddings, size, sizes
 from fcpts_ref.graphs.operations.operation import (
     Array,
@@ -56,9 +56,11 @@ def _shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
     C, H, W = image_shape(inputs[0])
     K, G = attributes["out_channels"], attributes["groups"]
     if attributes["in_channels"] != C:
-        raise InputError(f"reads {C} channels; expected {attributes['in_channels']}")
+        raise InputError(f"reads {counted(C, 'channel')}; expected {attributes['in_channels']}")
     if C % G or K % G:
-        raise InputError(f"has {C} and {K} channels; expected multiples of its {G} groups")
+        raise InputError(
+            f"has {C} and {counted(K, 'channel')}; expected multiples of its {counted(G, 'group')}"
+        )
     check_padded((H, W), attributes["padding"])
     P, Q = map(
         output_size, (H, W), attributes["kernel"], attributes["stride"],

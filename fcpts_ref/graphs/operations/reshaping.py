@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.operations.attributes import Attribute
 from fcpts_ref.graphs.operations.operation import (
     Attributes,
@@ -49,7 +49,9 @@ def _reshape_channels(inputs: Sequence[Shape], attributes: Attributes) -> Maps:
 def _transpose_shape(inputs: Sequence[Shape], attributes: Attributes) -> Shape:
     axes = attributes["permutation"]
     if len(axes) != len(inputs[0]):
-        raise InputError(f"reads {inputs[0]}; expected {len(axes)} axes, as in {axes}")
+        raise InputError(
+            f"reads {inputs[0]}; expected {counted(len(axes), 'axis', 'axes')}, as in {axes}"
+        )
     return tuple(inputs[0][axis] for axis in axes)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.graph import Graph, Node
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.importing import apply_mask
@@ -131,8 +131,8 @@ def _serialise(model: Any, path: Path | str) -> bytes:
     size = model.ByteSize()
     if size >= MAX_FILE:
         raise InputError(
-            f"{path} would have {size:,} bytes; an ONNX file holds less than {MAX_FILE:,}: export "
-            "as .safetensors"
+            f"{path} would have {counted(size, 'byte')}; an ONNX file holds less than "
+            f"{MAX_FILE:,}: export as .safetensors"
         )
     content: bytes = model.SerializeToString()
     return content

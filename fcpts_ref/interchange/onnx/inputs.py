@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from fcpts_ref.errors import InputError, shown
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.graphs.graph import IMAGES
 from fcpts_ref.interchange.onnx.layout import BATCH, SYMBOLIC, Value, fresh, shown_dims, viewed
 from fcpts_ref.interchange.onnx.naming import cleaned
@@ -37,7 +37,10 @@ def read_inputs(
         shown_shapes = ", ".join(
             f"{shown(name)} {shown_dims(dims)}" for name, dims in known.items()
         )
-        raise InputError(f"its inputs are {shown_shapes}; expected batches of one size for all")
+        raise InputError(
+            f"its inputs are {shown_shapes}; expected batches of one size for all (a constant "
+            "among them has lost its value: export it as an initialiser)"
+        )
     batch = batches.pop()
     inputs: dict[str, tuple[int, ...]] = {}
     values = {}
@@ -105,8 +108,8 @@ def _known(name: str, dims: Dims, sizes: Sequence[int] | None, inputs: int) -> t
     if sizes is not None:
         if inputs != 1 or len(sizes) != len(dims) - 1:
             raise InputError(
-                f"input {shown(name)} has {len(dims) - 1} axes after the batch, {len(sizes)} sizes "
-                "are given; expected as many"
+                f"input {shown(name)} has {counted(len(dims) - 1, 'axis', 'axes')} after the "
+                f"batch, {len(sizes)} sizes are given; expected as many"
             )
         for size, given in zip(dims[1:], sizes, strict=True):
             if isinstance(size, int) and size not in (0, given):

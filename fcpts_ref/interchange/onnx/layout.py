@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 
 Array = NDArray[Any]
 
@@ -66,13 +66,15 @@ class Value:
         """Return an axis that may be counted from the end.  Raises InputError out of range."""
         rank = len(self.axes)
         if not -rank <= number < rank:
-            raise InputError(f"axis {number} of a value with {rank} axes")
+            raise InputError(f"axis {number} of a value with {counted(rank, 'axis', 'axes')}")
         return number % rank
 
     def transposed(self, permutation: Sequence[int]) -> Value:
         """The value with its ONNX axes in another order."""
         if sorted(permutation) != list(range(len(self.axes))):
-            raise InputError(f"permutation {tuple(permutation)} of {len(self.axes)} axes")
+            raise InputError(
+                f"permutation {tuple(permutation)} of {counted(len(self.axes), 'axis', 'axes')}"
+            )
         return _joined(replace(self, axes=tuple(self.axes[axis] for axis in permutation)))
 
     def reshaped(self, dims: Sequence[int]) -> Value:

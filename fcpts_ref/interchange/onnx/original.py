@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError, shown
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.graphs.graph import Source
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.onnx.inputs import channels_last
@@ -103,10 +104,19 @@ def _add_own(model: Any, name: str, record: Mapping[str, Any], array: Array) -> 
     theirs = undo(array, inner)
     node = model.graph.node[record["node"]]
     onnx = onnx_library()
+    own = _unused(model.graph, name)
     model.graph.initializer.append(
-        onnx.numpy_helper.from_array(np.asarray(theirs, record["dtype"], order="C"), name)
+        onnx.numpy_helper.from_array(np.asarray(theirs, record["dtype"], order="C"), own)
     )
-    node.input[record["slot"]] = name
+    node.input[record["slot"]] = own
+
+
+def _unused(graph: Any, name: str) -> str:
+    """The name, with a number behind it if the graph has a value of this name."""
+    used = {value.name for value in (*graph.initializer, *graph.input)}
+    used.update(output for node in graph.node for output in node.output)
+    candidates = chain([name], (f"{name}.{number}" for number in count(2)))
+    return next(candidate for candidate in candidates if candidate not in used)
 
 
 def _normalise(model: Any, network: Network, node: str) -> None:
@@ -117,19 +127,17 @@ def _normalise(model: Any, network: Network, node: str) -> None:
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
     dims = [dim.dim_value for dim in kind.shape.dim]
     last = channels_last(model.graph, proto.name, dims)
-    inside = f"{proto.name}.normalised"
+    words = ("mean", "std", "centred", "normalised")
+    mean, std, centred, inside = (_unused(model.graph, f"{node}.{word}") for word in words)
     for other in model.graph.node:
         other.input[:] = [inside if name == proto.name else name for name in other.input]
-    for short in ("mean", "std"):
+    for short, name in (("mean", mean), ("std", std)):
         values = network.buffers[f"{node}.{short}"]
         values = values if last else values.reshape(-1, 1, 1)
-        model.graph.initializer.append(
-            onnx.numpy_helper.from_array(values.astype(dtype), f"{node}.{short}")
-        )
-    centred = f"{proto.name}.centred"
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values.astype(dtype), name))
     first = [
-        onnx.helper.make_node("Sub", [proto.name, f"{node}.mean"], [centred], centred),
-        onnx.helper.make_node("Div", [centred, f"{node}.std"], [inside], inside),
+        onnx.helper.make_node("Sub", [proto.name, mean], [centred], centred),
+        onnx.helper.make_node("Div", [centred, std], [inside], inside),
     ]
     nodes = [*first, *model.graph.node]
     del model.graph.node[:]
@@ -140,5 +148,5 @@ def _input(model: Any) -> Any:
     initialisers = {tensor.name for tensor in model.graph.initializer}
     found = [i for i in model.graph.input if i.name not in initialisers]
     if len(found) != 1:
-        raise InputError(f"the network's source has {len(found)} inputs; expected one")
+        raise InputError(f"the network's source has {counted(len(found), 'input')}; expected one")
     return found[0]

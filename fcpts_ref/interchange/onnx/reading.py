@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError, shown
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.interchange.foreign import describe_file
 from fcpts_ref.interchange.onnx.library import onnx_library
 from fcpts_ref.interchange.onnx.schema import check_by_schema
@@ -80,8 +80,8 @@ def _read(path: Path) -> bytes:
         size = os.stat(path).st_size
         if not 0 < size < MAX_FILE:
             raise InputError(
-                f"{path} has {size:,} bytes; expected an ONNX file of 1 to {MAX_FILE - 1:,} bytes "
-                "(larger weights belong in external data files)"
+                f"{path} has {counted(size, 'byte')}; expected an ONNX file of 1 to "
+                f"{MAX_FILE - 1:,} bytes (larger weights belong in external data files)"
             )
         return path.read_bytes()
     except OSError as error:
@@ -99,7 +99,9 @@ def _check_model(model: Any) -> None:
             "supported: export it with functions inlined (onnx.inliner.inline_local_functions)"
         )
     if len(model.graph.node) > MAX_NODES:
-        raise InputError(f"it has {len(model.graph.node):,} nodes; expected at most {MAX_NODES:,}")
+        raise InputError(
+            f"it has {counted(len(model.graph.node), 'node')}; expected at most {MAX_NODES:,}"
+        )
 
 
 def opset_of(model: Any) -> int:

@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-from fcpts_ref.errors import InputError, shown
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.interchange.onnx.library import onnx_library
 
 
@@ -50,7 +50,7 @@ def check_by_schema(proto: Any, opset: int) -> None:
     name = f"{shown(proto.op_type)[1:-1]} {shown(proto.name)}"
     (fewest, most), count = known.inputs, len(proto.input)
     if not fewest <= count <= most:
-        raise InputError(f"{name} has {count} inputs; expected {fewest} to {most}")
+        raise InputError(f"{name} has {counted(count, 'input')}; expected {fewest} to {most}")
     for place, formal in enumerate(known.required_inputs):
         if not proto.input[place]:
             raise InputError(f"{name} has no input {formal!r}; expected one")

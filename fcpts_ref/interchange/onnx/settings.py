@@ -29,6 +29,7 @@ SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "Pad": ("mode", "pads", "value"),
     "ReduceMax": ("axes", "keepdims", "noop_with_empty_axes"),
     "ReduceMean": ("axes", "keepdims", "noop_with_empty_axes"),
+    "ReduceSum": ("axes", "keepdims", "noop_with_empty_axes"),
     "Reshape": ("allowzero",),
     "Resize": (
         "antialias", "axes", "coordinate_transformation_mode", "cubic_coeff_a", "exclude_outside",

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError, shown
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.interchange.elements import BFLOAT16, decode_elements, item_size
 from fcpts_ref.storage.files import describe_failure
 
@@ -69,7 +69,7 @@ class TensorReader:
             return _typed(getattr(tensor, typed), kind, of_field, shape, what)
         if len(content) != size:
             raise InputError(
-                f"{what} of shape {shape} has {len(content):,} bytes; expected {size:,}"
+                f"{what} of shape {shape} has {counted(len(content), 'byte')}; expected {size:,}"
             )
         return decode_elements(content, kind).reshape(shape)
 
@@ -83,8 +83,8 @@ class TensorReader:
         self.expanded += size
         if self.expanded > SPARSE_EXPANSION * self.file_size + SPARSE_ALLOWANCE:
             raise InputError(
-                f"{what} of shape {shape} would take {self.expanded:,} bytes with those before, "
-                f"over {SPARSE_EXPANSION} times the file's {self.file_size:,}: refused"
+                f"{what} of shape {shape} would take {counted(self.expanded, 'byte')} with those "
+                f"before, over {SPARSE_EXPANSION} times the file's {self.file_size:,}: refused"
             )
         flat = _flat_indices(indices, shape, values.size, what)
         dense = np.zeros(math.prod(shape), values.dtype)
@@ -103,8 +103,8 @@ class TensorReader:
         try:
             if offset < 0 or length != size or offset + length > os.stat(path).st_size:
                 raise InputError(
-                    f"{what} names {length:,} bytes from {offset:,} of {path.name}; expected "
-                    f"{size:,} bytes inside the file"
+                    f"{what} names {counted(length, 'byte')} from {offset:,} of {path.name}; "
+                    f"expected {counted(size, 'byte')} inside the file"
                 )
             with open(path, "rb") as file:
                 file.seek(offset)
@@ -154,7 +154,8 @@ def _typed(elements: Any, kind: str, of_field: str, shape: tuple[int, ...], what
     """Return an array from one of the fields for single types."""
     if len(elements) != math.prod(shape):
         raise InputError(
-            f"{what} of shape {shape} has {len(elements):,} elements; expected {math.prod(shape):,}"
+            f"{what} of shape {shape} has {counted(len(elements), 'element')}; expected "
+            f"{math.prod(shape):,}"
         )
     found = np.array(elements, np.dtype(of_field))
     if kind == BFLOAT16:
@@ -173,7 +174,9 @@ def _flat_indices(indices: Array, shape: tuple[int, ...], count: int, what: str)
         flat = np.ravel_multi_index(tuple(indices.astype(np.int64).T), shape)
     fits = flat.ndim == 1 and flat.size == count and flat.dtype.kind in "iu"
     if not fits or (flat.size and (flat[0] < 0 or flat[-1] >= math.prod(shape))):
-        raise InputError(f"{what} has indices that do not fit its {count} values and shape {shape}")
+        raise InputError(
+            f"{what} has indices that do not fit its {counted(count, 'value')} and shape {shape}"
+        )
     if (np.diff(flat) <= 0).any():
         raise InputError(f"{what} has indices that are not sorted, or repeated")
     return flat

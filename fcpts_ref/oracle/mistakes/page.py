@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from difflib import get_close_matches
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.oracle.mistakes.mistake import CATALOGUE, Mistake
+from fcpts_ref.oracle.operation_pages import read_operations
 from fcpts_ref.oracle.quantities import QUANTITIES
 from fcpts_ref.spec.conventions import OPEN_POINTS
 
@@ -24,9 +25,9 @@ def find_mistakes(name: str | None, quantity: str | None) -> dict[str, Mistake]:
     """
     if name is not None:
         if name not in CATALOGUE:
-            near = get_close_matches(name, CATALOGUE, n=3)
+            near = get_close_matches(name, [*CATALOGUE, *read_operations()], n=3)
             raise InputError(
-                f"no mistake {name!r}; "
+                f"no mistake or equation {name!r}; "
                 + (f"perhaps {', '.join(near)}" if near else "list them: ")
                 + ("" if near else "fcpts-ref explain")
             )
@@ -44,7 +45,9 @@ def format_mistakes(found: Mapping[str, Mistake], name: str | None) -> str:
         textwrap.fill(f"{n}: {m.text}", WIDTH, subsequent_indent="    ", break_on_hyphens=False)
         for n, m in found.items()
     ]
-    return "\n".join([*lines, f"{len(found)} mistakes; fcpts-ref explain NAME shows one"])
+    return "\n".join(
+        [*lines, f"{counted(len(found), 'mistake')}; fcpts-ref explain NAME shows one"]
+    )
 
 
 def _format_one(name: str, mistake: Mistake) -> str:
@@ -83,8 +86,8 @@ def make_page() -> str:
     lines = [
         "# Known mistakes",
         "",
-        f"`fcpts-ref diverge` knows {len(CATALOGUE)} mistakes by the values that they give "
-        "([oracle.md](oracle.md#the-report-of-diverge));",
+        f"`fcpts-ref diverge` knows {counted(len(CATALOGUE), 'mistake')} by the values that they "
+        "give ([oracle.md](oracle.md#the-report-of-diverge));",
         "`fcpts-ref explain NAME` shows one of them. This page is made from",
         "`fcpts_ref/oracle/mistakes/catalogue.toml` by `python -m tools.mistakes_page`.",
     ]

@@ -247,7 +247,8 @@ class FCPTS(MethodBase):
     ) -> State:
         """Run one epoch: every batch of the images in a new random order."""
         n, batch = len(problem.images), self._batch(problem)
-        problem = problem.comparing(make_objective(self.conventions).outputs(problem.network.graph))
+        objective = make_objective(self.conventions, problem.network.graph)
+        problem = problem.comparing(objective.outputs(problem.network.graph))
         problem = in_micro_batches(problem, self.micro_batch, self.conventions)
         seen, remembered = seen_in(
             state.step // (n // batch),
@@ -256,8 +257,7 @@ class FCPTS(MethodBase):
             self.views,
             state.views,
             generator,
-            remember=self.conventions.teacher_batch_norm == "evaluation"
-            and make_objective(self.conventions).memorable,
+            remember=self.conventions.teacher_batch_norm == "evaluation" and objective.memorable,
         )
         state = replace(state, views=remembered)
         order = generator.permutation(n)

@@ -100,7 +100,7 @@ def step(
             masked = equations.sparse_weight(W[name], M[name])
         sparse[name] = see(f"sparse_weight/{name}", masked)
     wanted: WeightGradient = "all" if conventions.uses_pruned_gradients else "kept"
-    objective = make_objective(conventions)
+    objective = make_objective(conventions, problem.network.graph)
     teacher_trains = conventions.teacher_batch_norm == "training"
     divided = is_accumulated(problem, micro_batch, images)
     if divided:

@@ -13,8 +13,10 @@ from scipy.special import logit
 from fcpts_ref.data.prepared import batches_of
 from fcpts_ref.errors import InputError
 from fcpts_ref.objectives.make import make_objective
-from fcpts_ref.pruning.learned.base import Array, Arrays, Effective, Gradients, LearnedMethod, State
+from fcpts_ref.pruning.learned.base import LearnedMethod
+from fcpts_ref.pruning.learned.state import Array, Arrays, Effective, Gradients, State
 from fcpts_ref.pruning.masks import final_masks
+from fcpts_ref.pruning.micro_batches import parts_of
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.spec.optim import adam_step
@@ -133,7 +135,7 @@ class ProbMask(LearnedMethod):
         self, problem: Problem, state: State, generator: np.random.Generator
     ) -> Mapping[str, NDArray[np.bool_]]:
         """Return the best of several draws by the loss of Equation 4 on some of the images."""
-        found = [self._projected(problem, state)] if self.draws == 0 else []
+        found = [self.projected_masks(problem, state)] if self.draws == 0 else []
         for _ in range(self.draws):
             odds = {
                 name: np.exp(logit(_inside(s)) + logistic_noise(_uniform(s, generator)))
@@ -160,16 +162,24 @@ class ProbMask(LearnedMethod):
     ) -> float:
         """Return the loss with these masks; batch norm uses the statistics of the images."""
         some = np.arange(min(TRIAL_IMAGES, len(problem.images)))
-        (images,) = batches_of(problem.images, [some])
-        source = {problem.network.graph.input: images}
         sparse = {name: state.parameters[name] * mask for name, mask in masks.items()}
+        parameters = {**state.parameters, **sparse}
+        parts = parts_of(problem, self.micro_batch, some)
+        return sum(
+            len(images) / len(some) * self._loss_on(problem, parameters, state.buffers, images)
+            for images in batches_of(problem.images, parts)
+        )
+
+    def _loss_on(
+        self, problem: Problem, parameters: Arrays, buffers: Arrays, images: Array
+    ) -> float:
         conventions = self.conventions
         passed = problem.student.forward(
-            {**state.parameters, **sparse}, state.buffers, source,
+            parameters, buffers, {problem.network.graph.input: images},
             training=conventions.student_batch_norm == "training", sparse=True,
         )  # fmt: skip
         dense = problem.dense_on(images, training=conventions.teacher_batch_norm == "training")
-        objective = make_objective(conventions)
+        objective = make_objective(conventions, problem.network.graph)
         names = objective.outputs(problem.network.graph)
         loss, _ = objective.loss_and_gradients(
             {n: dense[n] for n in names}, {n: passed.outputs[n] for n in names}

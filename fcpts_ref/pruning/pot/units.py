@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fcpts_ref.data.prepared import batches_of
 from fcpts_ref.engines.base import Engine, WeightCache
 from fcpts_ref.engines.reference import NumpyEngine
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.graph import Graph, Node
 
 Array = NDArray[Any]
@@ -148,7 +148,7 @@ def array_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         return np.empty(shape, dtype)
     if size > shutil.disk_usage(tempfile.gettempdir()).free:
         raise InputError(
-            f"a value of {shape[0]:,} images takes {size / 2**30:.1f} GiB, and "
+            f"a value of {counted(shape[0], 'image')} takes {size / 2**30:.1f} GiB, and "
             f"{tempfile.gettempdir()} has less space; use fewer calibration images, or set TMPDIR"
         )
     with tempfile.TemporaryFile() as file:

@@ -218,7 +218,7 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "a required setting missing": (lambda: with_setting(), "lacks the setting 'kernel_shape'"),
     "too few inputs": (
-        lambda: model([node("Gemm", ["x"], "y")]), "Gemm 'y' has 1 inputs; expected 2 to 3",
+        lambda: model([node("Gemm", ["x"], "y")]), "Gemm 'y' has 1 input; expected 2 to 3",
     ),
     "an input left out": (
         lambda: model([node("Gemm", ["x", ""], "y")]), "Gemm 'y' has no input 'B'",

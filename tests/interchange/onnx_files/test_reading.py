@@ -297,6 +297,31 @@ def test_shared_initialisers(tmp_path: Path) -> None:
     assert_same(network(x), run_onnx(again, x)[0])
 
 
+def test_shared_initialisers_whose_names_are_taken(tmp_path: Path) -> None:
+    """torch.onnx.export keeps one of equal biases, and lets Identity make the names of others."""
+    nodes = [
+        node("Identity", ["first.bias"], "second.bias"),
+        node("Conv", ["x", "first.weight", "second.bias"], "a"),
+        node("Conv", ["a", "second.weight", "first.bias"], "normalise.mean"),
+        node("Relu", ["normalise.mean"], "y"),
+    ]
+    weights = {f"{name}.weight": array(3, 3, 1, 1) for name in ("first", "second")}
+    proto = model(nodes, {**weights, "first.bias": array(3)})
+    path = tmp_path / "a.onnx"
+    onnx.save(proto, str(path))
+    network = import_onnx(path, normalise="0.1,0.2,0.3/0.5,0.6,0.7").network
+    biases = [name for name in network.parameters if name.endswith("bias")]
+    assert len(biases) == 2
+    changed = {name: array(3) for name in biases}
+    network = replace(network, parameters={**network.parameters, **changed})
+    again = tmp_path / "again.onnx"
+    export_onnx(again, network, normalisation=True)
+    names = [t.name for t in onnx.load(str(again)).graph.initializer]
+    assert len(set(names)) == len(names) == 6
+    x = RANDOM.random((2, 3, 8, 8)).astype(np.float32)
+    assert_same(network(x), run_onnx(again, x)[0])
+
+
 def test_tensorflow_s_images(tmp_path: Path) -> None:
     """Channels last at the input and for the mean, as tf2onnx writes them; ours are first."""
     nodes = [

@@ -88,8 +88,16 @@ class Correlation:
             taken = NO_SUMS if sums is None else sums
             self.winograd.run(weight, source, target, epilogue, taken, packed)
             return
-        weights = self.scratch.take(self.packed, weight.dtype, "weights")
-        pack_weights(weight.reshape(-1), self.taps, weights)
+        weights = packed.filters if packed else None
+        if weights is None:
+            weights = (
+                np.empty(self.packed, weight.dtype)
+                if packed
+                else self.scratch.take(self.packed, weight.dtype, "weights")
+            )
+            pack_weights(weight.reshape(-1), self.taps, weights)
+        if packed:
+            packed.filters = weights
         offsets, counts, rows = self.taps.offsets.reshape(-1), self.taps.counts, self.taps.rows
         if self.flat is not None:
             direct_correlation(source, target, weights, offsets, counts, rows, self.flat, epilogue)

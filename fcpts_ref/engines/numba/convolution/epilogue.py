@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,12 +41,12 @@ def make_epilogue(
     )
 
 
-@lru_cache
+@cache
 def _zeros(size: int, dtype: DTypeLike) -> Array:
     return np.zeros(size, dtype)
 
 
-@lru_cache
+@cache
 def _as_array(bounds: tuple[float, float], dtype: DTypeLike) -> Array:
     return np.array(bounds, dtype)
 

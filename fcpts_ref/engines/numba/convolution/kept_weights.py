@@ -49,8 +49,7 @@ class KeptList:
         """The weights that are not zero, or all of them."""
         flat = weight.reshape(-1)
         kept = self._take()
-        list_weights(flat, self.taps, include_zeros, kept)
-        needed = round_up(int(kept.counts.max(initial=0)), ALIGNMENT)
+        needed = round_up(list_weights(flat, self.taps, include_zeros, kept), ALIGNMENT)
         if self.most // 2 <= needed <= self.most:
             return kept
         self.most = needed
@@ -69,12 +68,16 @@ class KeptList:
 
 
 @compiled
-def list_weights(weight: Any, taps: Any, include_zeros: bool, kept: Any) -> None:
-    """Fill a ``KeptWeights``; weight: flat; taps: the table.
+def list_weights(weight: Any, taps: Any, include_zeros: bool, kept: Any) -> int:
+    """Fill a ``KeptWeights``; weight: flat; taps: the table.  Returns the greatest count.
 
     Where there is no room for all weights of a channel its count alone is right.
     """
     for_each(kept.counts.size, _list_channel, weight, taps, include_zeros, kept)
+    most = 0
+    for count in kept.counts:
+        most = max(most, count)
+    return most
 
 
 @compiled_part

@@ -12,7 +12,8 @@ from typing import Any
 from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.engines.numba.convolution.choice import prefer_sparse
-from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, Operands
+from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan, Operands, Weights
+from fcpts_ref.engines.numba.convolution.winograd.plan import PackedWeights
 from fcpts_ref.engines.numba.memory.layout import Scratch, allocate, interior, make_geometry
 
 Array = NDArray[Any]
@@ -38,6 +39,7 @@ class LinearPlan:
         self.plan = ConvolutionPlan(
             geometry, (K, C, 1, 1), 1, dtype, prefer=prefer, scratch=scratch
         )
+        self.key = self.plan.key
         self.columns = allocate(1, C, geometry, dtype)  # x or dx as (C, N)
         self.rows = allocate(1, K, geometry, dtype)  # y or dy as (K, N)
         self.x = interior(self.columns, geometry)[0, :, 0].T  # (N, C), a view
@@ -45,13 +47,27 @@ class LinearPlan:
 
     def operands(self, x: Array, weight: Array, *, density: float = 1.0) -> Operands:
         """The operands of a pass, valid until ``input_gradient``; density: as in ``Operands``."""
+        return self.read(x, self.weights(weight, density=density, lasting=False))
+
+    def read(self, x: Array, weights: Weights) -> Operands:
+        """The same from weights in the form that the kernel takes."""
         self.x[...] = x
-        return self.plan.operands(self.columns, weight, density=density)
+        return Operands(self.columns, weights)
+
+    def weights(self, weight: Array, *, density: float, lasting: bool) -> Weights:
+        """See ``ConvolutionPlan.weights``."""
+        return self.plan.weights(weight, density=density, lasting=lasting)
 
     def forward(self, operands: Operands, bias: Array | None, y: Array) -> None:
         """y = x weight' + bias"""
-        self.plan.forward(operands, bias, self.rows)
+        self.run(operands.weights, bias)
         y[...] = self.y
+
+    def run(
+        self, weights: Weights, bias: Array | None, packed: PackedWeights | None = None
+    ) -> None:
+        """``self.y`` from ``self.x``; packed: as in ``ConvolutionPlan.forward``."""
+        self.plan.forward(Operands(self.columns, weights), bias, self.rows, packed=packed)
 
     def input_gradient(self, dy: Array, weight: Array, dx: Array, *, density: float = 1.0) -> None:
         """dx = dy weight"""

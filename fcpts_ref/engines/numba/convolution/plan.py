@@ -59,6 +59,7 @@ class ConvolutionPlan:
     x and dx are buffers with ``input_geometry``, y and dy with ``output_geometry`` (see
     ``layout``), all of ``images`` images; weight and dweight are (K, C / groups, R, S).
     border: rows of zeros that users of the output need at least.
+    key: plans with the same one take the same ``weights``.
     prefer: the rule that chooses the kernel by density.
     scratch: shared by layers that run one after the other; default its own.
     """
@@ -98,6 +99,7 @@ class ConvolutionPlan:
         if scheme.split:
             channels = weight_shape[1] * groups
             self.polyphase = Polyphase(input_geometry, scheme, channels, images, dtype, scratch)
+        self.key = scheme, self.forward_correlation.rows is not None
         self.gradient = WeightGradient(scheme, self.forward_correlation, images, dtype, scratch)
 
     def operands(self, x: Array, weight: Array, *, density: float = 1.0) -> Operands:

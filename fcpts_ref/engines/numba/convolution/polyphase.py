@@ -2,6 +2,7 @@
 
 Component (a, b) of an image padded by (top, left) has its rows a, a + down, a + 2 down, ... and
 columns b, b + right, ...: on the components a convolution with stride (down, right) has stride 1.
+Only components that a tap reads exist (``Scheme.phases``).
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ class Polyphase:
         self.image = size, geometry.pitch
         self.steps = walk.stride, walk.padding[:2]
         self.component = component_size, source.pitch
+        self.phases = scheme.phases
         half = even_lanes(size, *self.steps, component_size, dtype)
-        self.LANES = None if half is None else static_size(half)
+        every = scheme.components == walk.stride[0] * walk.stride[1]
+        self.LANES = None if half is None or not every else static_size(half)
         count = scheme.components * channels
         self.components = allocate(images, count, source, dtype)
         self.gradient = images, count, source, dtype
@@ -48,7 +51,9 @@ class Polyphase:
 
     def split(self, x: Array) -> Array:
         """The components of x, valid until the next call."""
-        split_components(x, *self.image, *self.steps, self.components, *self.component, self.LANES)
+        split_components(
+            x, *self.image, *self.steps, *self.phases, self.components, *self.component, self.LANES
+        )
         return self.components
 
     def take_gradient(self) -> Array:
@@ -58,29 +63,31 @@ class Polyphase:
     def merge(self, dcomponents: Array, dx: Array, *, add: bool) -> None:
         """dx = (add: dx +) the gradient of the components put back in their places."""
         merge_components(
-            dcomponents, *self.component, *self.steps, dx, *self.image, add, self.LANES
-        )
+            dcomponents, *self.component, *self.steps, *self.phases, dx, *self.image, add,
+            self.LANES,
+        )  # fmt: skip
 
 
 @compiled
 def split_components(
-    x: Any, size: Any, pitch: int, stride: Any, padding: Any,
+    x: Any, size: Any, pitch: int, stride: Any, padding: Any, rows: Any, columns: Any,
     components: Any, component_size: Any, component_pitch: int, LANES: Any,
 ) -> None:  # fmt: skip
-    """components[n, (a, b, c), i, j] = padded x[n, c, a + i down, b + j right].
+    """components[n, (k, l, c), i, j] = padded x[n, c, rows[k] + i down, columns[l] + j right].
 
-    x: (N, C, PLANE) with images of size (H, W); components: (N, down right C, PLANE), whose rows
-    and columns outside the padded image are and stay zero.  LANES: static, of the
-    vectors that ``even_lanes`` allows, or None.
+    x: (N, C, PLANE) with images of size (H, W); rows (A,), columns (B,): ``Scheme.phases``;
+    components: (N, A B C, PLANE), whose rows and columns outside the padded image are and stay
+    zero.  LANES: static, of the vectors that ``even_lanes`` allows, or None.
     """
     if LANES is None:
         for_each(
-            len(x), _split_image,
-            x, size, pitch, stride, padding, components, component_size, component_pitch,
+            len(x) * x.shape[1], _split_channel,
+            x, size, pitch, stride, padding, rows, columns,
+            components, component_size, component_pitch,
         )  # fmt: skip
     else:
         for_each(
-            len(x), _split_even_image,
+            len(x) * x.shape[1], _split_even_channel,
             x, size, pitch, stride, padding, components, component_pitch, LANES,
         )  # fmt: skip
 
@@ -88,13 +95,13 @@ def split_components(
 @compiled
 def merge_components(
     components: Any, component_size: Any, component_pitch: int, stride: Any, padding: Any,
-    x: Any, size: Any, pitch: int, accumulate: bool, LANES: Any,
+    rows: Any, columns: Any, x: Any, size: Any, pitch: int, accumulate: bool, LANES: Any,
 ) -> None:  # fmt: skip
     """The way back: each pixel of x (+)= its place in the components; zero if it has none."""
     if LANES is None:
         for_each(
-            len(x), _merge_image, components, component_size, component_pitch, stride, padding, x,
-            size, pitch, accumulate,
+            len(x), _merge_image, components, component_size, component_pitch, stride, padding,
+            rows, columns, x, size, pitch, accumulate,
         )  # fmt: skip
     else:
         for_each(
@@ -123,38 +130,41 @@ def even_lanes(
 
 
 @compiled_part
-def _split_image(
-    n: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any,
+def _split_channel(
+    item: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any,
+    rows: Any, columns: Any,
     every: Any, component_size: Any, component_pitch: int,
 ) -> None:  # fmt: skip
+    """One channel of an image."""
+    channels = images.shape[1]
+    n, c = item // channels, item % channels
     x, components = images[n], every[n]
-    for a in range(stride[0]):
-        for b in range(stride[1]):
+    for k, a in enumerate(rows):
+        for m, b in enumerate(columns):
             top, bottom = _inside(a, stride[0], padding[0], size[0], component_size[0])
             first, last = _inside(b, stride[1], padding[1], size[1], component_size[1])
-            for c in range(len(x)):
-                plane = (a * stride[1] + b) * len(x) + c
-                for i in range(top, bottom):
-                    row = i * component_pitch
-                    at = (a + i * stride[0] - padding[0]) * pitch + b - padding[1]
-                    for j in range(first, last):
-                        components[plane, row + j] = x[c, at + j * stride[1]]
+            plane = (k * len(columns) + m) * channels + c
+            for i in range(top, bottom):
+                row = i * component_pitch
+                at = (a + i * stride[0] - padding[0]) * pitch + b - padding[1]
+                for j in range(first, last):
+                    components[plane, row + j] = x[c, at + j * stride[1]]
 
 
 @compiled_part
 def _merge_image(
     n: int, every: Any, component_size: Any, component_pitch: int, stride: Any, padding: Any,
-    images: Any, size: Any, pitch: int, accumulate: bool,
+    rows: Any, columns: Any, images: Any, size: Any, pitch: int, accumulate: bool,
 ) -> None:  # fmt: skip
     x, components = images[n], every[n]
     if not accumulate:
         x[:] = 0
-    for a in range(stride[0]):
-        for b in range(stride[1]):
+    for k, a in enumerate(rows):
+        for m, b in enumerate(columns):
             top, bottom = _inside(a, stride[0], padding[0], size[0], component_size[0])
             first, last = _inside(b, stride[1], padding[1], size[1], component_size[1])
             for c in range(len(x)):
-                plane = (a * stride[1] + b) * len(x) + c
+                plane = (k * len(columns) + m) * len(x) + c
                 for i in range(top, bottom):
                     row = i * component_pitch
                     at = (a + i * stride[0] - padding[0]) * pitch + b - padding[1]
@@ -163,20 +173,21 @@ def _merge_image(
 
 
 @compiled_part
-def _split_even_image(
-    n: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any,
+def _split_even_channel(
+    item: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any,
     every: Any, component_pitch: int, LANES: Any,
 ) -> None:  # fmt: skip
-    """``_split_image`` for steps of 2 along rows whose halves fill vectors."""
-    x, components, left = images[n], every[n], padding[1]
-    for c in range(len(x)):
-        for p in range(size[0]):
-            i, a = (p + padding[0]) // stride[0], (p + padding[0]) % stride[0]
-            even, odd = _row_starts(a, i, left, c, len(x), component_pitch)
-            for m in range(0, size[1] // 2, len(LANES)):
-                pairs = load_pairs(x[c], p * pitch + 2 * m, LANES)
-                store(components[even[0]], even[1] + m, pairs[0])
-                store(components[odd[0]], odd[1] + m, pairs[1])
+    """``_split_channel`` for steps of 2 along rows whose halves fill vectors."""
+    channels, left = images.shape[1], padding[1]
+    n, c = item // channels, item % channels
+    x, components = images[n], every[n]
+    for p in range(size[0]):
+        i, a = (p + padding[0]) // stride[0], (p + padding[0]) % stride[0]
+        even, odd = _row_starts(a, i, left, c, channels, component_pitch)
+        for m in range(0, size[1] // 2, len(LANES)):
+            pairs = load_pairs(x[c], p * pitch + 2 * m, LANES)
+            store(components[even[0]], even[1] + m, pairs[0])
+            store(components[odd[0]], odd[1] + m, pairs[1])
 
 
 @compiled_part

@@ -19,6 +19,7 @@ from fcpts_ref.engines.numba.simd.register_tiles import (
     zero_tile,
 )
 from fcpts_ref.engines.numba.simd.vectors import apply_mask, store, sum_lanes
+from fcpts_ref.engines.numba.tuning import PART_CHANNELS
 
 
 @compiled_part
@@ -56,33 +57,37 @@ def masked_correlation(
     kept: ``KeptWeights``; tiling: ``Tiling``; epilogue: ``Epilogue``; pixels: of a plane, if
     ``sums`` are to be taken of the target (see ``partial_sums``), else 0.
 
-    Threads share the (image, tile of vectors) pairs, or whole images for sums.  A piece of the
-    source stays in the first-level cache while every output channel is made from it; the sums of
-    one channel's tile stay in registers while its kept weights go by.
+    Threads share the (image, tile of vectors) pairs, or whole images for sums; of a single image
+    also parts of its output channels.  A piece of the source stays in the first-level cache while
+    every output channel is made from it; the sums of one channel's tile stay in registers while its
+    kept weights go by.
     """
     pieces = (tiling.vectors + len(tiling.N_VECTORS) - 1) // len(tiling.N_VECTORS)
-    shares = 1 if pixels else pieces
+    shares, parts = 1 if pixels else pieces, 1
+    if len(source) == 1 and not pixels:
+        parts = (target.shape[1] + PART_CHANNELS - 1) // PART_CHANNELS
     for_each(
-        len(source) * shares, _correlate_share,
-        shares, source, target, kept, tiling, epilogue, pixels, sums,
+        len(source) * shares * parts, _correlate_share,
+        shares, parts, source, target, kept, tiling, epilogue, pixels, sums,
     )  # fmt: skip
 
 
 @compiled_part
 def _correlate_share(
-    item: int, shares: int, source: Any, target: Any, kept: Any, tiling: Any, epilogue: Any,
-    pixels: int, sums: Any,
+    item: int, shares: int, parts: int, source: Any, target: Any, kept: Any, tiling: Any,
+    epilogue: Any, pixels: int, sums: Any,
 ) -> None:  # fmt: skip
-    """Every ``shares``-th piece of an image."""
+    """One of ``parts`` of the output channels in every ``shares``-th piece of an image."""
     _, channels, plane = source.shape
     _, K, target_plane = target.shape
     index, values, counts = kept.offsets, kept.values, kept.counts
     width, pace = len(tiling.N_VECTORS), pace_of(tiling)
-    n = item // shares
-    for piece in range(item % shares, (tiling.vectors + width - 1) // width, shares):
+    part, share = item % parts, item // parts
+    n = share // shares
+    for piece in range(share % shares, (tiling.vectors + width - 1) // width, shares):
         first = piece * width
         at_source = n * channels * plane + first * pace
-        for k in range(K):
+        for k in range(part * K // parts, (part + 1) * K // parts):
             tile = zero_tile(source, tiling.N_VECTORS, 1, tiling.LANES)
             row = k * index.shape[1]
             for e in range(counts[k]):

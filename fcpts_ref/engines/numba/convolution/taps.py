@@ -7,6 +7,7 @@ same thing with the table transposed, so one set of kernels does both.
 
 With a stride the offsets would differ from pixel to pixel.  So the input is first split into its
 polyphase components, the images of every ``stride``-th row and column, which have stride 1.
+Components that no tap reads, as where the stride exceeds the kernel, are left out.
 """
 
 from __future__ import annotations
@@ -71,9 +72,17 @@ class Scheme:
     weight_shape: tuple[int, ...]
 
     @property
+    def phases(self) -> tuple[Integers, Integers]:
+        """The first rows and the first columns of the components that taps read, ascending."""
+        walk, kernel = self.walk, self.weight_shape[2:]
+        reads = [walk.dilation[i] * np.arange(kernel[i]) % walk.stride[i] for i in (0, 1)]
+        return np.unique(reads[0]), np.unique(reads[1])
+
+    @property
     def components(self) -> int:
         """Polyphase components of the source per input channel."""
-        return self.walk.stride[0] * self.walk.stride[1]
+        rows, columns = self.phases
+        return len(rows) * len(columns)
 
 
 def make_scheme(
@@ -149,7 +158,9 @@ def _steps(scheme: Scheme) -> tuple[Integers, Integers]:
     shift = u // down * pitch + v // right
     if not scheme.split:
         shift = shift - (scheme.walk.padding[0] * pitch + scheme.walk.padding[1])
-    return shift, u % down * right + v % right
+    rows, columns = scheme.phases
+    row, column = np.searchsorted(rows, u % down), np.searchsorted(columns, v % right)
+    return shift, row * len(columns) + column
 
 
 def _narrow(table: Integers) -> Integers:

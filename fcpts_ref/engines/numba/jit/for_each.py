@@ -15,6 +15,7 @@ from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from fcpts_ref.engines.numba.jit.capture import captured
 from fcpts_ref.engines.numba.jit.compilation import compiled_parallel
 from fcpts_ref.engines.numba.tuning import THREAD_RANGES
 
@@ -49,9 +50,14 @@ def count_threads(typing: Any) -> Any:
 
 
 @compiled_parallel
-def share_passes(count: int, address: int, data: int) -> None:
-    """The loop of all kernels; one thread needs no library that shares the work."""
-    if count_threads() == 1:
+def share_passes(count: int, address: int, data: int, size: int) -> None:
+    """The loop of all kernels, unless it is captured (``jit.capture``); size: bytes of the data.
+
+    One thread needs no library that shares the work.
+    """
+    if captured(count, address, data, size):
+        pass
+    elif count_threads() == 1:
         call_passes(address, data, 0, count)
     else:
         ranges = min(count, THREAD_RANGES)
@@ -68,7 +74,7 @@ def for_each(typing: Any, count: Any, function: Any, *arguments: Any) -> Any:
     """
     one = typing.resolve_function_type(function, (types.intp, *map(types.unliteral, arguments)), {})
     share = types.Dispatcher(share_passes)
-    shared = typing.resolve_function_type(share, (types.intp,) * 3, {})
+    shared = typing.resolve_function_type(share, (types.intp,) * 4, {})
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         values = cgutils.unpack_tuple(builder, args[2], len(arguments))
@@ -80,7 +86,8 @@ def for_each(typing: Any, count: Any, function: Any, *arguments: Any) -> Any:
             builder.store(value, place)
         passes, status = _passes(context, builder.module, function.dispatcher, one, data.type)
         pointers = [builder.ptrtoint(pointer, NUMBER) for pointer in (passes, data)]
-        context.get_function(share, shared)(builder, [args[0], *pointers])
+        size = cgutils.sizeof(builder, data.type)
+        context.get_function(share, shared)(builder, [args[0], *pointers, size])
         failed = builder.load(code)
         with builder.if_then(cgutils.is_not_null(builder, failed), likely=False):
             raised = builder.bitcast(builder.load(error), status.excinfoptr.type)

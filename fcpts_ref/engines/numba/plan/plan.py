@@ -107,7 +107,8 @@ class Plan:
             for name in dying:
                 self.memory.give(slots[name])
         run_by_others = self._producers_run_by_others()
-        return [step.forward for step in self.steps if step.group.output not in run_by_others]
+        self.forward_steps = [s for s in self.steps if s.group.output not in run_by_others]
+        return [step.forward for step in self.forward_steps]
 
     def _producers_run_by_others(self) -> set[str]:
         """The producers (see ``fusion``) whose forward the step after them runs too."""

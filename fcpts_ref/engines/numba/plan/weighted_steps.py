@@ -48,33 +48,40 @@ class Convolution(Step):
             self.between = Slot(allocate(self.images, K, geometry, self.dtype), geometry)
 
     def forward(self, run: Run) -> None:
+        self.forward_between(run)
+        if self.between:
+            self.output.values[...] = self.between.values
+
+    def forward_between(self, run: Run) -> None:
+        """``forward`` as far as the own buffers, where there are any."""
         y = self.between or self.output
         bias = run.parameters[self.bias] if self.biased else None
         self.plan.forward(
             self._read(run), bias, y.array, sums=self.sums if run.training else None,
             packed=run.packed(self.weight),
         )  # fmt: skip
-        if self.between:
-            self.output.values[...] = self.between.values
 
     def forward_scaled(
         self, run: Run, scale: Array, shift: Array, residual: Slot | None,
         bounds: tuple[float, float],
     ) -> None:  # fmt: skip
         """The output scaled and shifted by channel, plus a residual, clamped to the bounds."""
-        if self.biased:
-            shift = shift + run.parameters[self.bias] * scale
-        weights = run.cached((self.plan, "scaled"), lambda: self._scaled(run, scale))
+        weights, shift = run.cached(
+            (self.weight, "scaled", self.plan.key), lambda: self._scaled(run, scale, shift)
+        )
         self.plan.forward(
             Operands(self.plan.source(self.inputs[0].array), weights), shift, self.output.array,
             residual=residual.array if residual else None, bounds=bounds,
             packed=run.packed(f"{self.weight}, scaled"),
         )  # fmt: skip
 
-    def _scaled(self, run: Run, scale: Array) -> Weights:
+    def _scaled(self, run: Run, scale: Array, shift: Array) -> tuple[Weights, Array]:
+        """The weights and the bias with the scale and shift of a batch norm."""
+        if self.biased:
+            shift = shift + run.parameters[self.bias] * scale
         weight = run.parameters[self.weight] * scale[:, np.newaxis, np.newaxis, np.newaxis]
         density, lasting = run.density(self.weight), run.cache is not None
-        return self.plan.weights(weight, density=density, lasting=lasting)
+        return self.plan.weights(weight, density=density, lasting=lasting), shift
 
     def backward(self, run: Run) -> None:
         dy, weight = self.dy, run.parameters[self.weight]
@@ -98,7 +105,7 @@ class Convolution(Step):
 
     def _read(self, run: Run) -> Operands:
         """The operands of this pass, for backward too."""
-        weights = run.cached((self.plan, "plain"), lambda: self._listed(run))
+        weights = run.cached((self.weight, "plain", self.plan.key), lambda: self._listed(run))
         operands = Operands(self.plan.source(self.inputs[0].array), weights)
         run.operands[self.name] = operands
         return operands
@@ -146,12 +153,19 @@ class Linear(Step):
 
     def _read(self, run: Run) -> Operands:
         """The operands of this pass, for backward too."""
-        weight = run.parameters[self.weight]
-        operands = self.plan.operands(
-            self.inputs[0].array, weight, density=run.density(self.weight)
-        )
+        operands = self.plan.read(self.inputs[0].array, self.listed(run))
         run.operands[self.name] = operands
         return operands
+
+    def listed(self, run: Run) -> Weights:
+        """The weights in the form that the kernel takes, of this pass or from the run's cache."""
+        key = self.weight, "plain", self.plan.key
+        weights: Weights = run.cached(key, lambda: self._listed(run))
+        return weights
+
+    def _listed(self, run: Run) -> Weights:
+        weight, density = run.parameters[self.weight], run.density(self.weight)
+        return self.plan.weights(weight, density=density, lasting=run.cache is not None)
 
 
 class BatchNorm(Step):

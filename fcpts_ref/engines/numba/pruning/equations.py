@@ -54,13 +54,12 @@ def density(points: ArrayLike, samples: ArrayLike, bandwidth: float) -> Array:
 def spread(weight: ArrayLike, threads: int | None = None) -> float:
     """Return the unbiased standard deviation of one or more weights; 0 if all are equal."""
     w = _weight(weight).reshape(-1)
-    found = sweep(sweeps.total, (w,), (), piece=SWEEP_PIECE, threads=threads)
-    sums, least, greatest = zip(*found, strict=True)
-    mean = sum(sums) / w.size
-    if min(least) == max(greatest) and mean == mean:
+    found = sweep(sweeps.moments, (w,), (w[0],), piece=SWEEP_PIECE, threads=threads)
+    if all(equal for *_, equal in found):
         return 0.0
-    apart = sweep(sweeps.squares, (w,), (mean,), piece=SWEEP_PIECE, threads=threads)
-    return math.sqrt(sum(apart) / (w.size - 1)) if w.size > 1 else math.nan
+    mean = sum(n * part for n, part, _, _ in found) / w.size
+    squares = sum(apart + n * (part - mean) ** 2 for n, part, apart, _ in found)
+    return math.sqrt(squares / (w.size - 1)) if w.size > 1 else math.nan
 
 
 def histogram_density(points: ArrayLike, samples: ArrayLike, bins: int = 100) -> Array:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref.engines.numba.jit.compilation import compiled
+from fcpts_ref.engines.numba.jit.compilation import compiled, compiled_part
 from fcpts_ref.engines.numba.tuning import PARALLEL_SUMS
 
 
@@ -38,24 +38,29 @@ def mask(W: Any, M: Any, sparse: Any, t: float, at_threshold: Any, strict: bool)
 
 
 @compiled
-def total(w: Any) -> Any:
-    """The sum, the least and the greatest."""
+def moments(w: Any, value: Any) -> Any:
+    """How many, the mean, the squared distances from it, and whether all equal the value."""
+    mean = _total(w) / w.size
+    different = False
+    for i in range(w.size):
+        different |= w[i] != value
+    return w.size, mean, _squares(w, mean), not different
+
+
+@compiled_part
+def _total(w: Any) -> Any:
     sums = np.zeros(PARALLEL_SUMS)
-    low, high = w[0], w[0]
     whole = w.size // PARALLEL_SUMS * PARALLEL_SUMS
     for first in range(0, whole, PARALLEL_SUMS):
         for lane in range(PARALLEL_SUMS):
             sums[lane] += w[first + lane]
     for i in range(whole, w.size):
         sums[i - whole] += w[i]
-    for i in range(w.size):
-        low, high = min(low, w[i]), max(high, w[i])
-    return sums.sum(), low, high
+    return sums.sum()
 
 
-@compiled
-def squares(w: Any, mean: Any) -> Any:
-    """The sum of the squared distances from the mean."""
+@compiled_part
+def _squares(w: Any, mean: float) -> Any:
     sums = np.zeros(PARALLEL_SUMS)
     whole = w.size // PARALLEL_SUMS * PARALLEL_SUMS
     for first in range(0, whole, PARALLEL_SUMS):

@@ -55,6 +55,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Reciprocal": unary("reciprocal"),
     "ReduceMax": windows.reduce_max,
     "ReduceMean": mean.reduce_mean,
+    "ReduceSum": mean.reduce_sum,
     "Relu": unary("relu"),
     "Reshape": shapes.reshape,
     "Resize": resizing.resize,

@@ -1,4 +1,4 @@
-"""ReduceMean."""
+"""ReduceMean and ReduceSum."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.onnx.known import Known, value_of
 from fcpts_ref.interchange.onnx.layout import BATCH, Group, Value, viewed
+from fcpts_ref.interchange.onnx.operators.arithmetic import shifted
 from fcpts_ref.interchange.onnx.operators.shapes import integers
 from fcpts_ref.interchange.onnx.reading import OnnxNode
 from fcpts_ref.interchange.onnx.translator import Translator
@@ -28,6 +29,15 @@ def reduce_mean(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
     return viewed(x.name, x.atoms, _kept(node, x, axes), x.batch)
 
 
+def reduce_sum(t: Translator, node: OnnxNode, inputs: Inputs) -> Value:
+    """ReduceSum: the mean times the number of terms."""
+    x = value_of(inputs[0])
+    group = tuple(atom for axis in reduced_axes(node, inputs) for atom in x.axes[axis])
+    mean = reduce_mean(t, node, inputs)
+    terms = 1 if BATCH in group else x.size(group)
+    return mean if terms == 1 else shifted(t, node, "multiply_parameter", mean, float(terms))
+
+
 def reduced_axes(node: OnnxNode, inputs: Inputs) -> set[int]:
     """Return the axes of a reduction, from the second input or the setting; default: all."""
     x, given = value_of(inputs[0]), node.settings.get("axes")
@@ -41,7 +51,7 @@ def reduced_axes(node: OnnxNode, inputs: Inputs) -> set[int]:
 def _mean(t: Translator, node: OnnxNode, x: Value, axes: set[int], group: Group) -> Value:
     """A mean over some atoms; over all that are at the end, as over one axis."""
     if BATCH in group:
-        raise InputError("takes the mean over the batch, which is not supported")
+        raise InputError("reduces the batch, which is not supported")
     others = [atom for atom in range(len(x.atoms)) if atom not in group]
     at_end = others == list(range(len(others)))
     sizes = [x.atoms[atom] for atom in others]

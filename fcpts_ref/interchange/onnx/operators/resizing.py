@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fcpts_ref.errors import InputError, shown
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.interchange.onnx.known import Known, constant_of, value_of
 from fcpts_ref.interchange.onnx.layout import Value, fresh, shown_dims
 from fcpts_ref.interchange.onnx.reading import OnnxNode
@@ -58,7 +58,9 @@ def _all_axes(
     if not numbers:
         return ()
     if len(numbers) != len(axes):
-        raise InputError(f"has {len(numbers)} scales or sizes for {len(axes)} axes")
+        raise InputError(
+            f"has {len(numbers)} scales or sizes for {counted(len(axes), 'axis', 'axes')}"
+        )
     result = list(default)
     for axis, number in zip(axes, numbers, strict=True):
         result[axis] = number

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.interchange.onnx.bounds import unsqueezed
 from fcpts_ref.interchange.onnx.draft import Constant
 from fcpts_ref.interchange.onnx.known import Known, constant_of, value_of
@@ -161,8 +161,8 @@ def repeated(t: Translator, node: OnnxNode, x: Value, axis: int, times: int) -> 
     x = t.plain(node, x)
     if axis == x.batch_axis or not 1 <= times <= MAX_COPIES:
         raise InputError(
-            f"repeats axis {axis} of {shown_dims(x.dims)} {times} times; expected another axis "
-            f"than the batch, and 1 to {MAX_COPIES} times"
+            f"repeats axis {axis} of {shown_dims(x.dims)} {counted(times, 'time')}; expected "
+            f"another axis than the batch, and 1 to {MAX_COPIES} times"
         )
     ours = axis - (x.batch_axis is not None and axis > x.batch_axis)
     shape = [size for i, size in enumerate(x.dims) if i != x.batch_axis]

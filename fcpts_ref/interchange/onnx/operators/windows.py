@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.interchange.onnx.known import Known, constant_of, value_of
 from fcpts_ref.interchange.onnx.layout import Value, fresh, shown_dims
 from fcpts_ref.interchange.onnx.operators.mean import reduce_mean, reduced_axes
@@ -41,7 +41,9 @@ def convolution(t: Translator, node: OnnxNode, inputs: Sequence[Known | None]) -
         "bias": bias is not None,
     }
     if per_group * attributes["groups"] != C:
-        raise InputError(f"reads {C} channels; its weight {weight.array.shape} does not fit")
+        raise InputError(
+            f"reads {counted(C, 'channel')}; its weight {weight.array.shape} does not fit"
+        )
     return _result(t, t.add(node, "convolution", [name], attributes, arrays), inputs, spatial)
 
 
@@ -134,8 +136,8 @@ def _images(t: Translator, node: OnnxNode, value: Value, spatial: int) -> tuple[
     value = t.plain(node, value)
     if value.batch_axis != 0 or len(value.axes) != spatial + 2 or spatial not in (1, 2):
         raise InputError(
-            f"reads {shown_dims(value.dims)} with {spatial} axes for the window; expected "
-            "(N, C, H, W) or (N, C, L)"
+            f"reads {shown_dims(value.dims)} with {counted(spatial, 'axis', 'axes')} for the "
+            "window; expected (N, C, H, W) or (N, C, L)"
         )
     sizes = [*value.dims[1:], 1][:3]
     return t.as_shape(node, value.name, sizes), sizes

@@ -103,20 +103,25 @@ def winograd_correlation(
     packed: see ``pack_filters``; grid: see ``plan.Grid``; sums: of the target (see
     ``partial_sums``), or of none.
 
-    Threads share the groups of images.  For a vector of tiles: the coefficients of all input
+    Threads share the groups of images, or the vectors of tiles of a single group without sums.  For
+    a vector of tiles: the coefficients of all input
     channels; then for WINOGRAD_BLOCK_ROWS output channels at a time their products with those of
     the filters, and the outputs.
     """
+    groups = (len(source) + grid.group - 1) // grid.group
+    shares = len(grid.strips) // STRIPS if groups == 1 and len(sums) == 0 else 1
     for_each(
-        (len(source) + grid.group - 1) // grid.group, _correlate_group,
-        source, target, packed, grid, epilogue, sums,
+        groups * shares, _correlate_group,
+        shares, source, target, packed, grid, epilogue, sums,
     )  # fmt: skip
 
 
 @compiled_part
 def _correlate_group(
-    item: int, source: Any, target: Any, packed: Any, grid: Any, epilogue: Any, sums: Any
-) -> None:
+    item: int, shares: int, source: Any, target: Any, packed: Any, grid: Any, epilogue: Any,
+    sums: Any,
+) -> None:  # fmt: skip
+    """Every ``shares``-th vector of tiles of a group."""
     strips, group, pitch, shift = grid.strips, grid.group, grid.pitch, grid.shift
     images, channels, plane = source.shape
     _, K, target_plane = target.shape
@@ -125,13 +130,13 @@ def _correlate_group(
     full = FLOAT_SUM_VECTORS // (SIZE * STRIPS)  # vectors of tiles that are summed in float lanes
     source_share = group * plane // vectors  # elements of the next group for each of our channels
     target_share = group * K * target_plane // (vectors * channels)
-    first = item * group
+    first = item // shares * group
     x_coeffs = aligned_rows(COEFFICIENTS, channels * L + GAP, source)
     y_rows = aligned_rows(WINOGRAD_BLOCK_ROWS, SPAN * SIZE * L, source)
     read, written = np.empty(STRIPS, np.int64), np.empty(STRIPS, np.int64)
     summed, values = K if len(sums) else 0, 0
     lanes = aligned_rows(2 * summed, len(grid.HALF_LANES), source)
-    for v in range(vectors):
+    for v in range(item % shares, vectors, shares):
         count = 0  # of strips; the last group may lack some images
         for i in range(STRIPS):
             n, at = first + strips[v * STRIPS + i, 0], strips[v * STRIPS + i, 1]

@@ -78,7 +78,7 @@ class Grid(NamedTuple):
 
 @dataclass
 class PackedWeights:
-    """A place for transformed filters, for passes whose weights stay the same."""
+    """A place for weights as a dense kernel takes them, while they stay the same."""
 
     filters: Array | None = None
 

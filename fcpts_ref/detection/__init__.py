@@ -1,0 +1,1 @@
+"""Boxes: priors, coding, matching, the multibox loss, suppression and mean average precision."""

@@ -1,0 +1,88 @@
+"""The fast engine for inference with fixed weights.
+
+Convolutional networks are programs of one image (``plan.program``), so that an image's logits do
+not depend on the batch that it is in.  Networks with steps that need Python, such as the products
+of transformers, run in blocks of a power of two images, each with a plan of its own that is made
+once.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcpts_ref.engines.base import WeightCache
+from fcpts_ref.engines.numba.jit.threads import using_threads
+from fcpts_ref.engines.numba.plan.image_program import ImageProgram
+from fcpts_ref.engines.numba.plan.program import run_images
+from fcpts_ref.engines.numba.tokens.products import single_blas
+from fcpts_ref.engines.predict import batch_of
+from fcpts_ref.graphs.network import Network
+
+Array = NDArray[Any]
+
+
+class NumbaPredictor:
+    """Logits of a classifier whose weights stay the same, on these threads (default all).
+
+    Results do not depend on the threads, to the last bit.  Calls from several threads of Python
+    take turns.
+    compiled: whether one compiled call runs the whole network.
+    """
+
+    def __init__(self, network: Network, threads: int | None = None) -> None:
+        self._network, self._cache, self._lock = network, WeightCache(), Lock()
+        self._largest = 1 << batch_of(network.graph).bit_length() - 1
+        self._blocks: dict[int, ImageProgram] = {}
+        with using_threads(threads) as self.threads, single_blas():
+            copies = self.threads + (self.threads > 1)  # one for each thread, one that all share
+            self._given, self._results = self._memory(copies)
+            first = self._program(self._given[:1], self._results[:1])
+            self.compiled = first.compiled
+            self._programs = [first]
+            if self.compiled:
+                self._programs += [
+                    self._program(self._given[i : i + 1], self._results[i : i + 1])
+                    for i in range(1, copies)
+                ]
+                self._tables = np.stack([program.table for program in self._programs])
+
+    def logits(self, images: Array) -> Array:
+        """Return logits (N, classes) for images (N, C, H, W) in the network's dtype.
+
+        Raises MemoryError if a kernel cannot allocate its work space.
+        """
+        images = np.ascontiguousarray(images)
+        logits = np.empty((len(images), self._network.graph.classes), images.dtype)
+        with self._lock, using_threads(self.threads) as threads, single_blas():
+            if self.compiled:
+                flat, given = (x.reshape(len(x), -1) for x in (images, self._given))
+                run_images(flat, self._tables, given, self._results, logits, threads)
+            else:
+                self._run_in_blocks(images, logits, threads)
+        return logits
+
+    def _run_in_blocks(self, images: Array, logits: Array, threads: int) -> None:
+        first = 0
+        while first < len(images):
+            size = min(self._largest, 1 << (len(images) - first).bit_length() - 1)
+            if size not in self._blocks:
+                self._blocks[size] = self._program(*self._memory(size))
+            block, here = self._blocks[size], slice(first, first + size)
+            block.given[...] = images[here]
+            block.run(threads)
+            logits[here] = block.logits
+            first += size
+
+    def _memory(self, images: int) -> tuple[Array, Array]:
+        """Arrays for images and their logits."""
+        graph, dtype = self._network.graph, self._network.dtype
+        return np.zeros((images, *graph.input_shape), dtype), np.zeros(
+            (images, graph.classes), dtype
+        )
+
+    def _program(self, given: Array, logits: Array) -> ImageProgram:
+        return ImageProgram(self._network, given, logits, self._cache)
