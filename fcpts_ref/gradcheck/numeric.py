@@ -157,8 +157,8 @@ def _check_form(pair: Pair, inputs: Sequence[Any], cotangent: Array) -> list[Fin
         message = "backward changed dvalue in place, which another branch may read too"
         findings.append(make_fault(pair.name, pair.names[0], message))
     if len(first) > len(pair.names):
-        inputs = counted(len(pair.names), "input")
-        message = f"backward returned {counted(len(first), 'gradient')} for {inputs}"
+        expected = counted(len(pair.names), "input")
+        message = f"backward returned {counted(len(first), 'gradient')} for {expected}"
         findings.append(make_fault(pair.name, pair.names[0], message))
     for i, (name, given) in enumerate(zip(pair.names, inputs, strict=True)):
         message = ""

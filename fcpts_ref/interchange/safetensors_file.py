@@ -69,7 +69,7 @@ def _read_content(path: Path) -> bytes:
             length, size = int.from_bytes(file.read(8), "little"), path.stat().st_size
             if not 2 <= length <= min(MAX_HEADER, size - 8):
                 raise InputError(
-                    f"header of {counted(length, 'byte')} in a file of {size}, expected a "
+                    f"header of {counted(length, 'byte')} in a file of {size:,}, expected a "
                     "safetensors file"
                 )
             file.seek(0)

@@ -168,7 +168,7 @@ def test_what_the_format_allows_and_numpy_does_not(tmp_path, fields, message):
 
 def test_a_header_that_would_take_much_memory_is_refused(tmp_path):
     path = file_with(tmp_path / "a", b"{" + b" " * MAX_HEADER + b"}")
-    with pytest.raises(InputError, match=f"header of {MAX_HEADER + 2} bytes"):
+    with pytest.raises(InputError, match=f"header of {MAX_HEADER + 2:,} bytes"):
         read_safetensors(path)
 
 
