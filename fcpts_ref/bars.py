@@ -80,6 +80,7 @@ class Lines:
         self._description, self.total, self._unit = description, total, unit
         self._begin, self._first, self.n = time.monotonic(), initial, initial
         self._next, self._more = self._begin + FIRST_LINE, ""
+        self._told: float | None = None  # what the last line counted to
 
     def __enter__(self) -> Self:
         return self
@@ -104,13 +105,15 @@ class Lines:
             self._write()
 
     def close(self) -> None:
-        """End; there is no last line."""
+        """Write a last line if there were any and it counts to more."""
+        if self._told not in (None, self.n):
+            self._write(last=True)
 
-    def _write(self) -> None:
+    def _write(self, *, last: bool = False) -> None:
         now = time.monotonic()
-        if now < self._next:
+        if now < self._next and not last:
             return
-        self._next = now + NEXT_LINE
+        self._next, self._told = now + NEXT_LINE, self.n
         text, spent = f"{self.n:,.0f}", now - self._begin
         if self.total:
             text += f" of {self.total:,.0f} {self._unit} ({100 * self.n / self.total:.0f} %)"

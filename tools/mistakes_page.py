@@ -1,12 +1,14 @@
-"""Write docs/mistakes.md from the catalogue: ``python -m tools.mistakes_page``."""
+"""Write docs/mistakes.md and docs/operations-of-vectors.md: ``python -m tools.mistakes_page``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from fcpts_ref.oracle.mistakes.page import make_page
+from fcpts_ref.oracle.operation_pages import make_operations_page
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "mistakes.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 if __name__ == "__main__":
-    PAGE.write_text(make_page(), encoding="utf-8")
+    (DOCS / "mistakes.md").write_text(make_page(), encoding="utf-8")
+    (DOCS / "operations-of-vectors.md").write_text(make_operations_page(), encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcpts_ref.cli.channel_ratios import add_ratio_options, show_ratios
 from fcpts_ref.cli.channels import show_groups
 from fcpts_ref.cli.sources import add_home_option, network_path
 from fcpts_ref.cli.tables import percent, table
@@ -41,8 +42,12 @@ def add_parser(subparsers: Any) -> None:
         help="show the channels that can only be removed together, as dsa removes them",
     )
     parser.add_argument(
-        "--plot", metavar="FOLDER", help="with --groups: draw them as groups.png and .svg"
+        "--plot",
+        metavar="FOLDER",
+        help="with --groups: draw them as groups.png and .svg, or with --runs or --data as "
+        "keep-ratios.png and .svg",
     )
+    add_ratio_options(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=run)
 
@@ -51,9 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Read the network, print its tables, and return the exit code."""
     if arguments.plot is not None and not arguments.groups:
         raise InputError("--plot draws the groups; give --groups too")
+    if (arguments.runs or arguments.data is not None) and not arguments.groups:
+        raise InputError("--runs and --data are about the groups; give --groups too")
     unit = None if arguments.granularity is None else make_unit(arguments.granularity)
     path = network_path(arguments.file, arguments.home)
     network, provenance = read_network(path)
+    if arguments.runs or arguments.data is not None:
+        return show_ratios(arguments, network, stored_preprocessing(provenance))
     if arguments.groups:
         return show_groups(network, as_json=arguments.json, plot=arguments.plot)
     size, dense = path.stat().st_size, dense_bytes(network)

@@ -68,7 +68,9 @@ def show_plan(rows: Sequence[Row], jobs: int, *, as_json: bool) -> None:
     ]
     print(table(head, cells, left=2))
     missing = sum(row.cells - row.finished for row in rows)
-    text = f"\n{counted(missing, 'cell')} to run, about {duration(total)} by {jobs} at a time"
+    text = f"\n{counted(missing, 'cell')} to run, {jobs} at a time"
+    if unknown < missing:
+        text += f", about {duration(total)}"
     if unknown:
-        text += f", and {counted(unknown, 'cell')} of unknown time: run one of each, then ask again"
+        text += f"; {counted(unknown, 'cell')} of unknown time: run one of each, then ask again"
     print(text)

@@ -6,25 +6,40 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fcpts_ref.architectures.registry import architecture
+from fcpts_ref.architectures.registry import architecture, find_architecture, scaled
 from fcpts_ref.cli.options import add_engine_options, add_seed_option
 from fcpts_ref.cli.progress import step_bar
 from fcpts_ref.cli.sources import add_data_option, add_home_option, find_dataset
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.augmentation import AUGMENTATIONS
+from fcpts_ref.data.dataset import Dataset
+from fcpts_ref.data.prepared import PreparedImages
 from fcpts_ref.data.preprocessing import as_provenance
 from fcpts_ref.data.preprocessing import preprocessing as find_preprocessing
+from fcpts_ref.engines.base import Engine
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.errors import InputError, counted
 from fcpts_ref.experiments.checksums import versions
+from fcpts_ref.experiments.detection import (
+    detections_of,
+    objects_of,
+    precision,
+    train_detector,
+)
 from fcpts_ref.experiments.training import Recipe, accuracy, channel_statistics, train
+from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.initialise import initialise
+from fcpts_ref.graphs.network import Network
+from fcpts_ref.pruning.method import OnStep
 from fcpts_ref.storage.files import check_writable
 from fcpts_ref.storage.network_files import write_network
+
+MAX_WIDTH = 8
+"""The largest factor of widths that ``--width`` takes."""
 
 EPILOG = """\
 example:
@@ -51,6 +66,12 @@ def add_parser(subparsers: Any) -> None:
         "--shortcut",
         choices=("A", "B"),
         help="of CIFAR's resnetN: zero padding or 1x1 convolutions (default: A)",
+    )
+    group.add_argument(
+        "--width",
+        type=float,
+        metavar="FACTOR",
+        help="a factor of all widths, of architectures that have one (default: 1)",
     )
     add_data_option(group)
     group.add_argument(
@@ -80,8 +101,7 @@ def add_parser(subparsers: Any) -> None:
     group.add_argument(
         "--augmentation",
         choices=AUGMENTATIONS,
-        default=default.augmentation,
-        help=f"default: {default.augmentation}",
+        help=f"default: {default.augmentation}; none for detectors, which have no other",
     )
     add_seed_option(add_engine_options(parser))
     group = parser.add_argument_group("output")
@@ -104,12 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"data {dataset.name!r} are pictures of any size; say how they are resized, as in "
             "--preprocess 36/32/bilinear"
         )
-    graph = architecture(
-        arguments.arch,
-        classes=len(dataset.label_names),
-        input_shape=shape,
-        shortcut=arguments.shortcut,
-    )
+    graph = _graph(arguments, dataset, shape)
     recipe = Recipe(
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
@@ -117,7 +132,8 @@ def run(arguments: argparse.Namespace) -> int:
         momentum=arguments.momentum,
         weight_decay=arguments.weight_decay,
         warmup_epochs=arguments.warmup_epochs,
-        augmentation=arguments.augmentation,
+        augmentation=arguments.augmentation
+        or ("none" if graph.is_detector else Recipe().augmentation),
     )
     path = Path(arguments.out or f"{arguments.arch}-{dataset.name}.h5")
     check_writable(path)
@@ -126,32 +142,110 @@ def run(arguments: argparse.Namespace) -> int:
     mean, std = channel_statistics(images)
     network = initialise(graph, generator, mean=mean, std=std)
     engine = make_engine(graph, arguments.engine, threads=arguments.threads)
-    labels = dataset.train.labels
-    if labels is None or dataset.test.labels is None:
-        raise InputError(
-            f"data {dataset.name!r} have no labels of training or test images; both are needed"
-        )
-    with step_bar(f"train {graph.name}", quiet=arguments.quiet) as on_step:
-        network = train(
-            network, images, labels, recipe, engine=engine, generator=generator, on_step=on_step
-        )
     test = dataset.prepare(dataset.test, preprocessing=preprocessing, threads=threads)
-    result = {
+    with step_bar(f"train {graph.name}", quiet=arguments.quiet) as on_step:
+        run = Run(network, dataset, images, test, recipe, engine, generator, on_step)
+        network, measured = detector_trained(run) if graph.is_detector else classifier_trained(run)
+    result: dict[str, Any] = {
         "network": graph.name,
         "data": dataset.name,
         "recipe": asdict(recipe),
         "seed": arguments.seed,
-        "train_top1": accuracy(network, images, labels, engine=engine).top1,
-        "test_top1": accuracy(network, test, dataset.test.labels, engine=engine).top1,
+        **measured,
     }
     provenance = {"made_by": "fcpts-ref train", **result, **as_provenance(preprocessing)}
     write_network(path, network, provenance)
     if arguments.json:
         print(json.dumps({**result, "file": str(path), "versions": versions()}, indent=2))
     else:
+        (name, trained), (_, tested) = measured.items()
         print(
-            f"{graph.name} on {dataset.name}: top-1 {percent(result['train_top1'])} on "
-            f"{counted(len(images), 'training image')}, {percent(result['test_top1'])} on "
+            f"{graph.name} on {dataset.name}: {MEASURES[name]} {percent(trained)} on "
+            f"{counted(len(images), 'training image')}, {percent(tested)} on "
             f"{counted(len(test), 'test image')}\nwritten to {path}"
         )
     return 0
+
+
+MEASURES = {"train_top1": "top-1", "train_map": "mAP"}
+
+
+class Run(NamedTuple):
+    """What training reads, and what it calls after every step."""
+
+    network: Network
+    dataset: Dataset
+    images: PreparedImages
+    test: PreparedImages
+    recipe: Recipe
+    engine: Engine
+    generator: np.random.Generator
+    on_step: OnStep
+
+
+def classifier_trained(run: Run) -> tuple[Network, dict[str, float]]:
+    """Return the trained network, and its top-1 accuracy.  Raises InputError without labels."""
+    labels, tested = run.dataset.train.labels, run.dataset.test.labels
+    if labels is None or tested is None:
+        raise InputError(
+            f"data {run.dataset.name!r} have no labels of training or test images; both are needed"
+        )
+    network = train(
+        run.network,
+        run.images,
+        labels,
+        run.recipe,
+        engine=run.engine,
+        generator=run.generator,
+        on_step=run.on_step,
+    )
+    return network, {
+        "train_top1": accuracy(network, run.images, labels, engine=run.engine).top1,
+        "test_top1": accuracy(network, run.test, tested, engine=run.engine).top1,
+    }
+
+
+def detector_trained(run: Run) -> tuple[Network, dict[str, float]]:
+    """Return the trained detector, and its mAP.  Raises InputError without annotations."""
+    splits = run.dataset.train, run.dataset.test
+    objects, tested = (
+        objects_of(split.objects, images)
+        for split, images in zip(splits, (run.images, run.test), strict=True)
+    )
+    network = train_detector(
+        run.network,
+        run.images,
+        objects,
+        run.recipe,
+        engine=run.engine,
+        generator=run.generator,
+        on_step=run.on_step,
+    )
+    measured = {}
+    for name, images, truth in (
+        ("train_map", run.images, objects),
+        ("test_map", run.test, tested),
+    ):
+        found = detections_of(network, images, engine=run.engine)
+        measured[name] = precision(found, truth, run.dataset.object_classes).mean
+    return network, measured
+
+
+def _graph(arguments: argparse.Namespace, dataset: Dataset, shape: tuple[int, int, int]) -> Graph:
+    """Return the graph for the data's classes.  Raises InputError for a width that it lacks."""
+    row = find_architecture(arguments.arch)
+    detects = row.graph().is_detector
+    classes = len(dataset.object_classes) + 1 if detects else len(dataset.label_names)
+    if arguments.width is None:
+        return architecture(
+            arguments.arch, classes=classes, input_shape=shape, shortcut=arguments.shortcut
+        )
+    if row.variants is not scaled and not detects:
+        raise InputError(
+            f"--width {arguments.width:g}: {arguments.arch} has no such factor; omit it"
+        )
+    if not 0 < arguments.width <= MAX_WIDTH:
+        raise InputError(f"--width {arguments.width:g}; expected above 0, at most {MAX_WIDTH}")
+    return row.graph(
+        classes=classes, input_shape=shape, shortcut=arguments.shortcut, width=arguments.width
+    )

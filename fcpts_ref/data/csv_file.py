@@ -80,11 +80,16 @@ def _names(path: Path, labels: Sequence[str]) -> tuple[str, ...]:
     if not all(given):
         raise InputError(f"{path}: some pictures have a label and some have none")
     if all(label.isascii() and label.isdigit() for label in given):
-        greatest = max(int(label[:10]) for label in given)
-        if greatest > MAX_LABEL:
-            raise InputError(f"{path}: label {greatest} is above {MAX_LABEL}")
-        return tuple(map(str, range(greatest + 1)))
+        greatest = max(map(_digits, given), key=lambda digits: (len(digits), digits))
+        if len(greatest) > len(str(MAX_LABEL)) or int(greatest) > MAX_LABEL:
+            raise InputError(f"{path}: label {greatest[:80]} is above {MAX_LABEL}")
+        return tuple(map(str, range(int(greatest) + 1)))
     return tuple(sorted(set(given)))
+
+
+def _digits(label: str) -> str:
+    """Return a number without the zeros in front of it: it may have more than ``int`` reads."""
+    return label.lstrip("0") or "0"
 
 
 def _split(part: Sequence[tuple[Path, str]], place: Mapping[str, int]) -> Split:
@@ -94,5 +99,5 @@ def _split(part: Sequence[tuple[Path, str]], place: Mapping[str, int]) -> Split:
     if not place:
         return Split(file_list(paths))
     labels = [label.strip() for _, label in part]
-    numbers = [place[name if name in place else str(int(name))] for name in labels]  # "007"
+    numbers = [place[name if name in place else _digits(name)] for name in labels]  # "007"
     return Split(file_list(paths), labels_of(len(paths), numbers))

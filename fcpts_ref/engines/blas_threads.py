@@ -31,7 +31,7 @@ LAYERS = ("default", "safe", "threadsafe", "forksafe", "tbb", "omp", "workqueue"
 def check_numba_variables() -> None:
     """Raise InputError for environment variables with which Numba does not start."""
     threads = os.environ.get("NUMBA_NUM_THREADS", "1").strip()
-    if not (threads.isascii() and threads.isdigit() and int(threads[:9]) > 0):
+    if not (threads.isascii() and threads.isdigit() and threads.strip("0")):
         raise InputError(
             f"NUMBA_NUM_THREADS is {threads[:80]!r}; expected a whole number above 0, or unset it"
         )

@@ -1,4 +1,4 @@
-"""Mean average precision of detectors on annotated images."""
+"""Detectors on annotated images: mean average precision, and training."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fcpts_ref.architectures.ssd import priors_of
 from fcpts_ref.data.dataset import Annotations
 from fcpts_ref.data.prepared import PreparedImages
 from fcpts_ref.detection.boxes import Detections, Objects
+from fcpts_ref.detection.loss import multibox_loss_backward, multibox_loss_forward
+from fcpts_ref.detection.matching import targets
 from fcpts_ref.detection.mean_average_precision import (
     Measure,
     average_precisions,
@@ -19,8 +23,10 @@ from fcpts_ref.detection.nms import detect
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.engines.predict import predict_batches
 from fcpts_ref.errors import InputError
+from fcpts_ref.experiments.training import Recipe, descend
 from fcpts_ref.graphs.graph import BOXES, SCORES
 from fcpts_ref.graphs.network import Network
+from fcpts_ref.pruning.method import OnStep, ignore_step
 
 
 @dataclass(frozen=True)
@@ -84,3 +90,40 @@ def precision(
         for name, value in zip(classes, found, strict=True)
     }
     return Precision(by_class, mean_average_precision(found))
+
+
+def train_detector(
+    network: Network,
+    images: Any,
+    objects: Sequence[Objects],
+    recipe: Recipe,
+    *,
+    engine: Engine,
+    generator: np.random.Generator,
+    on_step: OnStep = ignore_step,
+) -> Network:
+    """Train a detector with the multibox loss.
+
+    images: (n, C, H, W) in [0, 1]; objects: of each image, in shares of its sides.
+    Raises InputError for a network that is no detector, numbers or labels that do not fit, a recipe
+    that augments, which would move the objects, and a loss that is no longer finite.
+    """
+    priors = priors_of(network.graph).astype(network.dtype)
+    if recipe.augmentation != "none":
+        raise InputError(
+            f"augmentation is {recipe.augmentation!r}; expected 'none' for a detector, whose boxes "
+            "would have to move with the picture"
+        )
+    if len(objects) != len(images):
+        raise InputError(f"{len(objects)} annotations for {len(images)} images; expected as many")
+
+    def loss(outputs: Mapping[str, Any], chosen: Any) -> tuple[float, dict[str, Any]]:
+        pairs = [targets(priors, objects[index]) for index in chosen]
+        labels, codes = (np.stack(part) for part in zip(*pairs, strict=True))
+        value, cache = multibox_loss_forward(outputs[SCORES], outputs[BOXES], labels, codes)
+        dscores, dcodes = multibox_loss_backward(1.0, cache)
+        return float(value), {SCORES: dscores, BOXES: dcodes}
+
+    return descend(
+        network, images, loss, recipe, engine=engine, generator=generator, on_step=on_step
+    )

@@ -213,8 +213,8 @@ def check_fit(
             f"--preprocess with one of {', '.join(PRESETS)}, or numbers such as 256/224/bilinear"
         )
     classes = _classes_of(dataset, graph.is_detector)
-    fits = not classes or classes == graph.classes
-    if graph.input_shape != shape or not (fits or (dataset.numbered and classes < graph.classes)):
+    fewer = dataset.numbered and not graph.is_detector and classes < graph.classes
+    if graph.input_shape != shape or not (not classes or classes == graph.classes or fewer):
         raise InputError(
             f"network {name!r}, a {graph.name}, reads images {graph.input_shape} in "
             f"{counted(graph.classes, 'class', 'classes')}; data {dataset.name!r} has {shape} in "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ from fcpts_ref.pruning.method import OnStep, StepReport, ignore_step
 from fcpts_ref.spec.optim import sgd_step, warmup_cosine
 
 Array = NDArray[Any]
+Loss = Callable[[Mapping[str, Array], Array], tuple[float, dict[str, Array]]]
+"""From the outputs of a batch, by name, and the indices of its images to the loss and its
+gradients with respect to the outputs."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,33 @@ def train(
     An incomplete last batch of an epoch is skipped.
     Raises InputError for images or labels that do not fit, or a loss that is no longer finite.
     """
-    images = as_prepared(check_images(network.graph, images)).astype(network.dtype, copy=False)
     _check_labels(labels, len(images), network.graph.classes)
+    output = network.graph.output
+
+    def loss(outputs: Mapping[str, Array], chosen: Array) -> tuple[float, dict[str, Array]]:
+        value, cache = cross_entropy_forward(outputs[output], labels[chosen])
+        return float(value), {output: cross_entropy_backward(1.0, cache)}
+
+    return descend(
+        network, images, loss, recipe, engine=engine, generator=generator, on_step=on_step
+    )
+
+
+def descend(
+    network: Network,
+    images: Any,
+    loss: Loss,
+    recipe: Recipe,
+    *,
+    engine: Engine,
+    generator: np.random.Generator,
+    on_step: OnStep = ignore_step,
+) -> Network:
+    """Train a network with any loss on its outputs; the other arguments are those of ``train``.
+
+    Raises InputError for images that do not fit, or a loss that is no longer finite.
+    """
+    images = as_prepared(check_images(network.graph, images)).astype(network.dtype, copy=False)
     graph = network.graph
     batch = min(recipe.batch_size, len(images))
     per_epoch = len(images) // batch
@@ -82,10 +110,10 @@ def train(
         x = images.subset(chosen).seen(views)[:]
         with np.errstate(over="ignore", invalid="ignore"):  # the loss reports it
             passed = engine.forward(parameters, buffers, {graph.input: x}, training=True, keep=True)
-        loss, cache = cross_entropy_forward(passed.outputs[graph.output], labels[chosen])
-        if not np.isfinite(loss):
-            raise InputError(f"the loss is {loss} at step {step}; use a lower learning rate")
-        gradients = engine.backward(passed, {graph.output: cross_entropy_backward(1.0, cache)})
+            value, doutputs = loss(passed.outputs, chosen)
+        if not np.isfinite(value):
+            raise InputError(f"the loss is {value} at step {step}; use a lower learning rate")
+        gradients = engine.backward(passed, doutputs)
         rate = recipe.learning_rate * warmup_cosine(step, steps, warmup)
         for name, parameter in parameters.items():
             parameters[name], velocities[name] = sgd_step(
@@ -98,7 +126,7 @@ def train(
                 nesterov=recipe.nesterov,
             )
         buffers = dict(passed.buffers)
-        on_step(StepReport(step + 1, steps, batch, {"loss": float(loss), "learning_rate": rate}))
+        on_step(StepReport(step + 1, steps, batch, {"loss": value, "learning_rate": rate}))
     return Network(network.graph, parameters, buffers)
 
 

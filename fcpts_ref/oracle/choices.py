@@ -24,7 +24,11 @@ CHOICES: tuple[tuple[int, str, Change], ...] = (
     _choice(4, "mask_gradient_reaches_weights", True),
     _choice(4, "mask_gradient_reaches_weights", False),
     _choice(4, "pruned_weight_gradient", "dense"),
-    _choice(4, "pruned_weight_gradient", "none"),
+    (
+        4,
+        "pruned_weight_gradient='none'",
+        {"pruned_weight_gradient": "none", "pruned_weight_pull": 0.0},
+    ),
     *(_choice(5, "temperature", value) for value in (1.0, 4.0, 2.0)),
     _choice(7, "threshold_parameter", "sigmoid"),
     _choice(7, "threshold_parameter", "threshold"),

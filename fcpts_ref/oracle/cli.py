@@ -35,12 +35,16 @@ def add_parsers(subparsers: Any) -> None:
 def _add_mistake(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "explain",
-        help="explain a mistake that diverge names",
+        help="explain a mistake that diverge names, or an equation that check tests",
         description="Show the formula of a known mistake, where it hides in programs, and the\n"
-        "right one; without a name, list all of them (docs/mistakes.md has the page).",
+        "right one; or an equation of the conformance vectors, with its source, its cases\n"
+        "and common mistakes. Without a name, list all mistakes (docs/mistakes.md has the\n"
+        "page, docs/operations-of-vectors.md that of the equations).",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="such as kl-swapped")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="such as kl-swapped, or regrown_mask"
+    )
     parser.add_argument("--of", metavar="QUANTITY", help="list those of one quantity")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.set_defaults(run=run_explain_mistake)
@@ -221,7 +225,17 @@ def run_explain(arguments: argparse.Namespace) -> int:
 def run_explain_mistake(arguments: argparse.Namespace) -> int:
     """``explain``"""
     from fcpts_ref.oracle.mistakes.page import find_mistakes, format_mistakes, make_json
+    from fcpts_ref.oracle.operation_pages import (
+        format_operation,
+        operation_json,
+        read_operations,
+    )
 
+    operation = read_operations().get(arguments.name)
+    if operation is not None:
+        show = operation_json if arguments.json else format_operation
+        print(show(arguments.name, operation))
+        return OK
     found = find_mistakes(arguments.name, arguments.of)
     print(make_json(found) if arguments.json else format_mistakes(found, arguments.name))
     return OK

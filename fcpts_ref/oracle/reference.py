@@ -13,17 +13,24 @@ import numpy as np
 from fcpts_ref import layers
 from fcpts_ref.graphs.graph import IMAGES, LOGITS, Graph, Node
 from fcpts_ref.graphs.network import Network
+from fcpts_ref.oracle.method_operations import (
+    block_norms,
+    channel_cost,
+    expand_ratios,
+    keep_ratio_gradient,
+    project_keep_ratios,
+    project_scores,
+    regrown_mask,
+    relaxed_mask_gradient,
+    select_by_ratios,
+    select_by_scores,
+    soft_mask_gradients,
+    soft_mask_temperature,
+    soft_top_k_gradient,
+)
 from fcpts_ref.oracle.small_network import fcpts_run, fcpts_step
 from fcpts_ref.pruning.fcpts.step import parameter_of, thresholds_at
-from fcpts_ref.spec import (
-    budget,
-    channel_budget,
-    channel_pruning,
-    equations,
-    optim,
-    probabilistic_masks,
-    threshold_pruning,
-)
+from fcpts_ref.spec import budget, equations, optim
 from fcpts_ref.spec.allocation import allocate
 from fcpts_ref.spec.budget import mask_of_count, threshold_of_count
 from fcpts_ref.spec.channel_pruning import draw_mask, keep_probabilities, solve_log_threshold
@@ -48,22 +55,31 @@ from fcpts_ref.spec.equations import (
     sparsity_rate_integral,
     total_loss,
 )
+from fcpts_ref.spec.patterns import pattern_mask
 from fcpts_ref.spec.probabilistic_masks import (
     cubic_density,
     falling_temperature,
     logistic_noise,
     relaxed_mask,
 )
+from fcpts_ref.spec.regrowth import drop_share, straight_through_gradient
+from fcpts_ref.spec.rescaled_threshold import channel_scales, rescaled_soft_threshold
 from fcpts_ref.spec.soft_threshold import soft_threshold, soft_threshold_gradients
+from fcpts_ref.spec.soft_top_k import soft_top_k
 from fcpts_ref.spec.threshold_pruning import soft_count, soft_mask
 
 __all__ = [
+    "block_norms",
+    "channel_cost",
+    "channel_scales",
     "control_loss",
     "control_loss_gradient",
     "control_threshold_gradient",
     "cubic_density",
     "density",
     "draw_mask",
+    "drop_share",
+    "expand_ratios",
     "falling_temperature",
     "fcpts_run",
     "fcpts_step",
@@ -71,10 +87,13 @@ __all__ = [
     "histogram_density",
     "initial_thresholds",
     "keep_probabilities",
+    "keep_ratio_gradient",
     "logistic_noise",
     "mask",
     "mask_of_count",
     "mask_threshold_gradient",
+    "pattern_mask",
+    "project_keep_ratios",
     "project_scores",
     "rate_gradient",
     "rate_threshold_gradient",
@@ -82,20 +101,27 @@ __all__ = [
     "reconstruction_loss_gradient",
     "reconstruction_rate_gradient",
     "reconstruction_threshold_gradient",
+    "regrown_mask",
     "relaxed_mask",
     "relaxed_mask_gradient",
+    "rescaled_soft_threshold",
     "run_schedule",
     "scale_penalty_gradient",
+    "select_by_ratios",
+    "select_by_scores",
     "soft_count",
     "soft_mask",
     "soft_mask_gradients",
     "soft_mask_temperature",
     "soft_threshold",
     "soft_threshold_gradients",
+    "soft_top_k",
+    "soft_top_k_gradient",
     "solve_log_threshold",
     "sparse_weight",
     "sparsity_rate",
     "sparsity_rate_integral",
+    "straight_through_gradient",
     "threshold_of_count",
     "total_loss",
 ]
@@ -228,52 +254,6 @@ def run_schedule(calibration_images: int, batch_size: int, epochs: int, warmup_e
 def schedule(steps: int, warmup: int) -> Any:
     """The factor on the learning rate at every step."""
     return np.array([optim.warmup_cosine(step, steps, warmup) for step in range(steps)])
-
-
-def keep_ratio_gradient(
-    importance: Any, ratio: float, steepness: float, floor: float, dmask: Any
-) -> float:
-    """The gradient of a keep ratio at the threshold that gives it."""
-    at = solve_log_threshold(importance, ratio, steepness, floor)
-    return channel_pruning.keep_ratio_gradient(importance, at, steepness, dmask)
-
-
-def channel_cost(alpha: Any, pairs: Any, single: Any, fixed: float) -> tuple[float, Any]:
-    """F(alpha) and its gradient."""
-    costs = channel_budget.ChannelCosts(pairs, single, fixed)
-    cost = channel_budget.channel_cost(alpha, costs)
-    return cost, channel_budget.channel_cost_gradient(alpha, costs)
-
-
-def soft_mask_temperature(weight: Any, scale: float) -> Any:
-    """LTP's temperature of a layer."""
-    return threshold_pruning.temperature(weight, scale)
-
-
-def soft_mask_gradients(
-    weight: Any,
-    threshold: float,
-    temperature: float,
-    deffective: Any,
-    penalty: float,
-    exact_gradient: bool,
-) -> Any:
-    """LTP's gradients by weights and threshold."""
-    a = threshold_pruning.soft_mask(weight, threshold, temperature)
-    return threshold_pruning.soft_mask_gradients(
-        weight, a, temperature, deffective, penalty, exact=exact_gradient
-    )
-
-
-def relaxed_mask_gradient(scores: Any, noise: Any, temperature: float, dmask: Any) -> Any:
-    """ProbMask's gradient by the scores."""
-    m = probabilistic_masks.relaxed_mask(scores, noise, temperature)
-    return probabilistic_masks.relaxed_mask_gradient(scores, m, temperature, dmask)
-
-
-def project_scores(scores: list[Any], count: float) -> Any:
-    """ProbMask's scores of all layers after the projection, flattened and concatenated."""
-    return np.concatenate([s.ravel() for s in probabilistic_masks.project_scores(scores, count)])
 
 
 def __getattr__(operation: str) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from fcpts_ref.errors import counted
 from fcpts_ref.oracle.check import Report, Result
 from fcpts_ref.oracle.compare import Difference
+from fcpts_ref.oracle.operation_pages import read_operations
 from fcpts_ref.oracle.vectors import Case
 
 XML_FORBIDDEN = dict.fromkeys(i for i in range(32) if i not in (9, 10, 13))
@@ -56,6 +57,8 @@ def format_failure(report: Report, result: Result) -> list[str]:
         lines.append(f"    likely: {result.cause}")
     if case.conventions:
         lines.append(f"    open points tested: {', '.join(map(str, case.conventions))}")
+    if case.operation in read_operations():
+        lines.append(f"    explain it: fcpts-ref explain {case.operation}")
     lines += [f"    {flag}: {note['effect']}" for flag, note in case.notes.items()]
     return [*lines, f"    repeat: {report.reproduce(result)}", ""]
 

@@ -58,7 +58,8 @@ def check_budget(costs: ChannelCosts, budget: float, lowest: Array) -> None:
     if not budget >= least:
         raise InputError(
             f"the budget is {budget:g}, {budget / costs.whole:.4f} of the dense network's cost, "
-            f"and one channel of every group costs {least / costs.whole:.4f}; use a lower target"
+            f"and the fewest channels of every group cost {least / costs.whole:.4f}; use a lower "
+            "target"
         )
 
 

@@ -32,9 +32,10 @@ def group_shrinkage(norms: Array, amount: float) -> Array:
 
 
 def expand_ratios(alive: Array, costs: ChannelCosts, budget: float, units: Array) -> Array:
-    """Return min(w * alive, 1), at least one unit, with the largest common w on the budget.
+    """Return min(w * alive, 1), at least 1 / units, with the largest common w on the budget.
 
-    alive: (G,) shares of units that the penalty left; units: (G,).  w may be below 1.
+    alive: (G,) shares of units that the penalty left; units: (G,), the inverse of the least ratio.
+    w may be below 1.
     """
     lowest = 1 / units
 

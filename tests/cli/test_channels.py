@@ -12,6 +12,7 @@ from small_networks import make_images, make_network
 
 from fcpts_ref.architectures.registry import ARCHITECTURES
 from fcpts_ref.architectures.resnet import resnet
+from fcpts_ref.experiments.figures import can_plot
 from fcpts_ref.graphs.channel_groups import find_groups
 from fcpts_ref.graphs.channel_removal import mask_channels
 from fcpts_ref.interchange.importing import read_checkpoint
@@ -127,3 +128,42 @@ def test_a_run_that_removes_channels_says_what_it_did(
     assert "points beyond the target, which is met from above" in result.err
     words = (*words, "--objective=outputs")
     assert "without labels" in run("sparsify", *place.options, *words, "--out", tmp_path / "o").out
+
+
+def test_keep_ratios_of_runs_beside_sensitivities(run: Run, tmp_path: Path) -> None:
+    short = ("--cost", "macs", "--sparsity=0.4", "--epochs=0", "--calibration=64", "--quiet")
+    folders = [tmp_path / "dsa", tmp_path / "ssl"]
+    for folder in folders:
+        words = ("--method", folder.name, "--search-epochs=1", "--engine=numpy", "--out", folder)
+        result = run("sparsify", *short, *words)
+        assert result.code == 0, result.err
+    words = ("inspect", "resnet8-digits", "--groups", "--runs", *folders, "--data=digits")
+    result = run(*words, "--engine=numpy", "--quiet")
+    assert result.code == 0, result.err
+    assert all(len(line) <= 80 for line in result.out.splitlines())
+    assert "1: kept by DSA, 40 %" in result.out
+    assert "2: kept by SSL, 40 %" in result.out
+    rows = run(*words, "--engine=numpy", "--json").json
+    assert max(row["sensitivity"] for row in rows) == 1
+    assert min(row["sensitivity"] for row in rows) >= 0
+    dsa, ssl = ([row["kept"][f"{name}, 40 %"] for row in rows] for name in ("DSA", "SSL"))
+    assert dsa != ssl
+    assert all(0 < share <= 1 for share in dsa + ssl)
+    if can_plot():
+        assert run(*words, "--engine=numpy", "--plot", tmp_path / "p").code == 0
+        assert (tmp_path / "p" / "keep-ratios.svg").stat().st_size > 1000
+
+
+def test_runs_of_another_network_are_refused(run: Run, masked: Path, tmp_path: Path) -> None:
+    short = ("--method=channels", "--cost=macs", "--sparsity=0.4", "--epochs=0", "--engine=numpy")
+    assert run("sparsify", *short, "--quiet", "--out", tmp_path / "run").code == 0
+    for words, message in (
+        ((masked, "--groups", "--runs", tmp_path / "run"), "has other channel groups"),
+        ((masked, "--groups", "--runs", tmp_path), "summary.json"),
+        ((masked, "--runs", tmp_path / "run"), "give --groups too"),
+        ((masked, "--groups", "--data=digits"), "choose a network, data"),
+    ):
+        result = run("inspect", *words)
+        assert result.code == 2
+        assert one_line(result.err)
+        assert message in result.err

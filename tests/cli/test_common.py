@@ -85,6 +85,17 @@ def test_progress_in_a_file_is_lines(capsys: Any, clock: list[float]) -> None:
     assert "\r" not in said
 
 
+def test_progress_in_a_file_ends_where_the_work_ended(capsys: Any, clock: list[float]) -> None:
+    with bars.progress_bar("pot", 100, "img") as bar:
+        for _ in range(10):
+            clock[0] += 1
+            bar.update(10)
+    assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "pot: 20 of 100 img (20 %)",
+        "pot: 100 of 100 img (100 %)",
+    ]
+
+
 def test_no_lines_for_what_takes_no_time(capsys: Any, clock: list[float]) -> None:
     with bars.progress_bar("fcpts", 10, "img") as bar:
         bar.update(10)

@@ -267,7 +267,7 @@ def test_cells_that_were_stopped_are_finished(
         patch.setattr(compare, "run_grid", stop)
         stopped = run(*words)
     assert stopped.code == 130
-    assert "stopped, 1 cells left" in stopped.err
+    assert "stopped, 1 cell left" in stopped.err
     assert stopped.json[0]["seeds"] == 1
     result = run(*words)
     assert result.code == 0, result.err

@@ -30,6 +30,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "interchange/checkpoints.py": ("models import", "sparsify"),
     "interchange/onnx/inputs.py": ("models import",),
     "experiments/cluster.py": ("compare",),
+    "experiments/evaluate.py": ("sparsify",),
     "experiments/grid.py": ("compare",),
     "experiments/inputs.py": RUNNING,
     "experiments/job.py": ("sparsify",),

@@ -222,6 +222,11 @@ def test_a_csv_file(tmp_path: Path) -> None:
     assert len(data.label_names) == 8
     assert data.numbered
     assert data.name == "list"
+    data = find_dataset(
+        listing(tmp_path, f"file,label\np/0.png,007\np/1.png,{'0' * 5000}2\n"), None
+    )
+    assert data.train.labels.tolist() == [7, 2]
+    assert len(data.label_names) == 8
     text = "path,label,split\np/0.png,owl,train\np/1.png,cat,val\np/2.png,owl,test\n"
     data = find_dataset(listing(tmp_path, text), None)
     assert data.label_names == ("cat", "owl")
@@ -239,7 +244,9 @@ def test_a_csv_file(tmp_path: Path) -> None:
         ("file,label\np/0.png,1\np/9.png,2\n", "line 3: there is no picture 'p/9.png'"),
         ("file,label\np/0.png\n", "line 2 has 1 column, the heading has 2"),
         ("file,label\np/0.png,1\np/1.png,\n", "some pictures have a label and some have none"),
-        ("file,label\np/0.png,99999999999\n", "label 9999999999 is above"),
+        ("file,label\np/0.png,99999999999\n", "label 99999999999 is above"),
+        ("file,label\np/0.png,00001492806570\n", "label 1492806570 is above"),
+        (f"file,label\np/0.png,{'9' * 5000}\n", "label 9{80} is above"),
         ("file,split\np/0.png,later\n", "split 'later'; expected train or test"),
         ('file\n"p/0.png', "is not a CSV file in UTF-8"),
         ("file\n\udcff\n", "is not a CSV file in UTF-8"),

@@ -188,7 +188,7 @@ def test_a_claimed_size_takes_no_memory(tmp_path):
     with pytest.raises(InputError, match="no valid safetensors file"):
         read_safetensors(path)
     path.write_bytes(struct.pack("<Q", 7_000_000) + b"{}")
-    with pytest.raises(InputError, match="header of 7000000 bytes in a file of 10"):
+    with pytest.raises(InputError, match="header of 7,000,000 bytes in a file of 10"):
         read_safetensors(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -17,7 +17,7 @@ from scipy.special import log_softmax
 from fcpts_ref import layers
 from fcpts_ref.layers.windows import gather
 from fcpts_ref.pruning.fcpts import step
-from fcpts_ref.spec import allocation, budget, equations, optim
+from fcpts_ref.spec import allocation, budget, equations, optim, regrowth
 
 Wrong = Callable[..., Any]
 
@@ -816,4 +816,40 @@ UPDATE = [
     ),
 ]
 
-MUTANTS = [*EQUATIONS, *BRIDGE, *LAYERS, *UPDATE]
+# Gradients of pruned weights (convention 4)
+
+
+def _pull_of(form: Callable[[Any, Any], Any]) -> Callable[[Wrong], Wrong]:
+    """A gradient with another pull; ``form`` of the weight and the mask."""
+    return lambda right: lambda weight, mask, dsparse, pull=0.0: dsparse + pull * form(weight, mask)
+
+
+PULLED = {"choices": {"pruned_weight_gradient": "dense", "pruned_weight_pull": 0.25}}
+
+
+def _pull(name: str, form: Callable[[Any, Any], Any], cause: str) -> Mutant:
+    return Mutant(
+        name, regrowth.straight_through_gradient, _pull_of(form),
+        ("straight_through_gradient", "fcpts_step"), "dweight/conv1.weight", 4, cause, PULLED,
+    )  # fmt: skip
+
+
+PRUNED = [
+    _pull("the pull acts on kept weights", lambda w, m: m * w, "acts on the kept"),
+    _pull("the pull is weight decay", lambda w, m: w, "acts on all weights"),
+    _pull("the pull pushes", lambda w, m: (m - 1) * w, "away from 0"),
+    _pull("the pull is that of |w|", lambda w, m: (1 - m) * np.sign(w), "of |w|"),
+    _pull("the pull is missing", lambda w, m: 0 * w, "pull on pruned weights is missing"),
+    Mutant(
+        "pruned weights have the pull alone",
+        regrowth.straight_through_gradient,
+        lambda right: lambda w, m, dsparse, pull=0.0: right(w, m, dsparse * m, pull),
+        ("straight_through_gradient", "fcpts_step"),
+        "dweight/conv1.weight",
+        4,
+        "not the gradient",
+        PULLED,
+    ),
+]
+
+MUTANTS = [*EQUATIONS, *BRIDGE, *LAYERS, *UPDATE, *PRUNED]

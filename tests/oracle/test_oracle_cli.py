@@ -21,7 +21,7 @@ def test_list(capsys):
     assert code == 0
     assert "eq08.0010" in out
     assert "eq01" not in out
-    assert out.splitlines()[-1].endswith("cases of 1 operations")
+    assert out.splitlines()[-1].endswith("cases of 1 operation")
 
 
 def test_explain(capsys):

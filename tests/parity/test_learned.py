@@ -27,6 +27,7 @@ from parity.torch_networks import ResNet, load  # noqa: E402
 TOLERANCE = 1e-10
 IMAGES, BATCH, EPOCHS, TARGET, SEED = 20, 4, 2, 0.7, 5
 STEPS = EPOCHS * (IMAGES // BATCH)
+LABELS = np.random.default_rng(3).integers(0, 5, IMAGES)
 SETTINGS = {"epochs": EPOCHS, "batch_size": BATCH, "tune": 0.0, "choices": {"learning_rate": 0.2}}
 METHODS = {
     "STR": ("str", {"start_logit": -2.0, "threshold_decay": 0.3}),
@@ -38,6 +39,8 @@ METHODS = {
     "RigL": ("rigl", {"every": 2}),
     "Spartan": ("spartan", {}),
     "Spartan (soft)": ("spartan", {"forward": "soft", "sharpness": 6.0}),
+    "STR with labels": ("str", {"start_logit": -2.0, "objective": "labels"}),
+    "ProbMask with labels": ("probmask", {"score_learning_rate": 0.2, "objective": "labels"}),
 }
 
 
@@ -272,8 +275,12 @@ def run_theirs(kind, method, problem):
             weights = {n: parameters[n] for n in names}
             soft, penalty = rule.effective(weights, step / STEPS, generator)
             logits = torch.func.functional_call(student, {**parameters, **soft}, (x,))
-            p, q = (y.log_softmax(1) for y in (teacher(x).detach(), logits))
-            loss = (p.exp() * (p - q)).sum(1).mean() + penalty
+            if method.objective == "labels":
+                y = torch.from_numpy(problem.labels[order[first : first + BATCH]])
+                loss = torch.nn.functional.cross_entropy(logits, y) + penalty
+            else:
+                p, q = (y.log_softmax(1) for y in (teacher(x).detach(), logits))
+                loss = (p.exp() * (p - q)).sum(1).mean() + penalty
             for one in (optimiser, rule.optimiser):
                 one.zero_grad()
             loss.backward()
@@ -289,7 +296,9 @@ def test_ten_steps(name):
     kind, settings = METHODS[name]
     method = make_method(kind, **SETTINGS, **settings)
     graph = small_resnet("A")
-    problem = make_problem(make_network(graph), make_images(graph, IMAGES), TARGET, engine="numpy")
+    problem = make_problem(
+        make_network(graph), make_images(graph, IMAGES), TARGET, engine="numpy", labels=LABELS
+    )
     with torch.enable_grad():
         torch.set_default_dtype(torch.float64)
         try:

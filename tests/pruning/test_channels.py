@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from small_networks import make_images, make_network, small_resnet
 
 from fcpts_ref.architectures.registry import ARCHITECTURES
@@ -16,7 +18,7 @@ from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.run import resume, run
 from fcpts_ref.graphs.builder import GraphBuilder
 from fcpts_ref.graphs.channel_groups import find_groups
-from fcpts_ref.graphs.channel_removal import live_units, remove_channels
+from fcpts_ref.graphs.channel_removal import live_units, mask_channels, remove_channels
 from fcpts_ref.graphs.graph import macs
 from fcpts_ref.graphs.initialise import initialise
 from fcpts_ref.graphs.network import Network
@@ -24,7 +26,8 @@ from fcpts_ref.pruning.channels.gates import gated, mask_gradients, with_masks
 from fcpts_ref.pruning.channels.space import importances, space_of
 from fcpts_ref.pruning.channels.training import Batch, compute
 from fcpts_ref.pruning.registry import make_method, make_problem, run_method, sparsify
-from fcpts_ref.pruning.units import pruned_share
+from fcpts_ref.pruning.selection import Selection
+from fcpts_ref.pruning.units import SINGLE_WEIGHTS, pruned_share, unit_costs
 
 METHODS = ("dsa", "channels", "slimming", "ssl", "morphnet")
 SHORT: dict[str, dict[str, Any]] = {
@@ -202,8 +205,8 @@ def test_importances_of_layers_without_batch_norm() -> None:
     problem = make_problem(make_network(graph), make_images(graph, 1), 0.5, engine="numpy")
     space = space_of(problem, "DSA")
     group = space.groups.groups[0]
-    scale = importances(space, problem.network.parameters, group, "scale")
-    filters = importances(space, problem.network.parameters, group, "filter")
+    scale = importances(space.graph, problem.network.parameters, group, "scale")
+    filters = importances(space.graph, problem.network.parameters, group, "filter")
     assert len(scale) == len(filters) == len(group.layers)
     assert not np.allclose(scale[0], filters[0])
 
@@ -229,8 +232,9 @@ def test_other_architectures(name: str) -> None:
         ({"target": 0.0}, "needs a share above 0"),
         ({"target": 0.999}, "use a lower target"),
         ({"granularity": "filter"}, "leave granularity at its default"),
-        ({"keep_dense": ("conv1",)}, "cannot keep layers dense"),
-        ({"rates": {"conv1": 0.5}}, "cannot keep layers dense"),
+        ({"keep_dense": ("conv1", "*.conv2")}, "every group is made or read by a layer"),
+        ({"rates": {"conv1": 0.5}}, "cannot fix the rate of conv1: it follows from"),
+        ({"max_rates": {"*": 0.3}}, "use a lower target"),
         ({"labels": LABELS[:3]}, r"labels have shape \(3,\)"),
         ({"labels": LABELS + 1}, "labels run from 1 to 5"),
         ({"labels": LABELS * 1.0}, "dtype float64; expected integers"),
@@ -262,6 +266,76 @@ def test_bad_input(method: str, settings: dict[str, Any], message: str) -> None:
 def test_bad_settings(method: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_method(method, **settings)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("cost", ["macs", "weights"])
+def test_a_dense_layer_keeps_what_it_makes_and_reads(method: str, cost: str) -> None:
+    """layer3.0.conv2 makes the last group and reads an inner one; the classifier reads the last."""
+    result = pruned(method, target=0.3, cost=cost, keep_dense=("layer3.0.conv2",))
+    masks = result.network.masks
+    assert masks["layer3.0.conv2.weight"].all()
+    assert result.left_out == ("layer3.0.conv2.weight",)
+    assert masks["fc.weight"].all()  # it reads a group that is kept whole
+    assert any(not mask.all() for mask in masks.values())
+    cost_of = unit_costs(GRAPH, SINGLE_WEIGHTS, cost)
+    counted = [name for name in GRAPH.prunable if name != "layer3.0.conv2.weight"]
+    lost = sum(cost_of[n] * (masks[n].size - masks[n].sum()) for n in counted)
+    share = lost / sum(cost_of[n] * masks[n].size for n in counted)
+    assert 0.3 <= share < 0.35
+    assert result.history["global_rate"][-1] == pytest.approx(share)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_capped_layer_keeps_its_share(method: str) -> None:
+    free = pruned(method).rates
+    layer = max(free, key=lambda name: free[name])
+    assert free[layer] > 0.4
+    result = pruned(method, max_rates={layer.removesuffix(".weight"): 0.4})
+    assert result.rates[layer] <= 0.4
+    assert pruned_share(GRAPH, result.network.parameters, "macs") >= 0.5
+
+
+def test_a_rate_of_0_keeps_a_layer_whole_and_counted() -> None:
+    result = pruned("channels", target=0.3, rates={"layer3.0.conv2": 0.0})
+    assert result.network.masks["layer3.0.conv2.weight"].all()
+    assert pruned_share(GRAPH, result.network.parameters, "macs") >= 0.3
+
+
+@given(
+    st.sampled_from(["A", "B"]),
+    st.lists(st.sampled_from(GRAPH.prunable), max_size=2, unique=True),
+    st.dictionaries(st.sampled_from(GRAPH.prunable), st.floats(0.05, 0.9), max_size=3),
+)
+@settings(deadline=None, max_examples=30)
+def test_rules_of_layers_hold_at_the_lowest_ratios(
+    shortcut: Any, dense: list[str], caps: dict[str, float]
+) -> None:
+    """The fewest units that the groups may keep respect every rule."""
+    graph = resnet(8, classes=5, widths=(6, 8, 12), shortcut=shortcut, input_shape=(2, 8, 8))
+    names = {n.removesuffix(".weight") for n in graph.prunable}
+    keep = tuple(n for n in (d.removesuffix(".weight") for d in dense) if n in names)
+    most = {n.removesuffix(".weight"): rate for n, rate in caps.items()}
+    most = {n: rate for n, rate in most.items() if n in names}
+    network = make_network(graph)
+    selection = Selection(keep_dense=keep, max_rates=most)
+    problem = make_problem(
+        network, make_images(graph, 1), 1e-9, engine="numpy", selection=selection
+    )
+    try:
+        space = space_of(problem, "DSA")
+    except InputError:  # nothing is left to remove
+        assume(False)
+    keeps = {
+        group.name: np.arange(group.units) < least
+        for group, least in zip(space.groups.groups, space.least, strict=True)
+    }
+    masks = mask_channels(network, keeps, space.groups).masks
+    for name in keep:
+        assert masks[f"{name}.weight"].all()
+    for name, rate in most.items():
+        mask = masks[f"{name}.weight"]
+        assert (~mask).sum() <= round(rate * mask.size)
 
 
 def test_too_few_images() -> None:

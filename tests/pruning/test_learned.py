@@ -56,6 +56,24 @@ def test_the_budget_is_met_exactly(name, target):
     assert np.isfinite(result.history["total_loss"]).all()
 
 
+@pytest.mark.parametrize("name", ["STR", "LTP", "ProbMask", "ST-3", "RigL", "Spartan"])
+def test_training_with_labels(name):
+    """As published: cross-entropy, in parts too, and refused without labels."""
+    labels = np.random.default_rng(4).integers(0, 5, len(IMAGES))
+    given = {"objective": "labels", "choices": {"student_batch_norm": "evaluation"}}
+    result = run(name, labels=labels, **given)
+    assert sum((~mask).sum() for mask in result.network.masks.values()) == round(0.8 * SIZE)
+    logits = NETWORK(IMAGES)
+    losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(len(IMAGES)), labels]
+    first = result.history["reconstruction_loss"][0]
+    assert losses.min() < first < 3 * losses.max()
+    parts = run(name, labels=labels, micro_batch=2, **given)
+    for layer, array in result.network.parameters.items():
+        np.testing.assert_allclose(parts.network.parameters[layer], array, rtol=1e-8, atol=1e-10)
+    with pytest.raises(InputError, match="the images have no labels"):
+        run(name, **given)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_both_engines_agree(name):
     numpy, numba = run(name), run(name, engine="numba")

@@ -82,7 +82,7 @@ def test_budgets_that_no_keep_ratio_reaches() -> None:
         lambda: project_keep_ratios(np.ones(4), costs, 0.1, lowest),
         lambda: project_keep_ratios(np.ones(4), costs, np.nan, lowest),
     ):
-        with pytest.raises(InputError, match="one channel of every group costs"):
+        with pytest.raises(InputError, match="the fewest channels of every group cost"):
             call()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tools.vectors import channels
+from tools.vectors import channel_choice, channels
 from tools.vectors.draw import Draw
 from tools.vectors.suite import Group, operations_of
 
@@ -25,6 +25,12 @@ def make_groups() -> list[Group]:
         channel_cost="sum",
         group_shrinkage="rounded",
         scale_penalty_gradient="rounded",
+    ) | operations_of(
+        channel_choice,
+        expand_ratios="root",
+        project_keep_ratios="root",
+        select_by_scores="exact",
+        select_by_ratios="exact",
     )
     group = Group("channels", "Removing channels", "docs/methods.md, DSA", operations)
     group.note(
@@ -45,6 +51,8 @@ def make_groups() -> list[Group]:
     _add_process(group)
     _add_cost(group)
     _add_penalties(group)
+    _add_ratios(group)
+    _add_choices(group)
     return [group]
 
 
@@ -132,3 +140,89 @@ def _add_penalties(group: Group) -> None:
               {"norms": np.array([0.5, 1.0]), "amount": 0.5}, flags=("BOUNDARY",))  # fmt: skip
     group.add(61, "scale_penalty_gradient", "all signs",
               {"scale": np.array([-0.5, 0.0, 2.0]), "weight": 0.125})  # fmt: skip
+
+
+def _costs(draw: Draw, G: int, share: float, fixed: float = 0.0) -> dict[str, Any]:
+    """Coefficients of F, and about this share of F(1) as a budget."""
+    pairs, single = draw.uniform(G, G, low=0.0, high=8.0), draw.uniform(G, low=0.0, high=8.0)
+    whole = float(pairs.sum() + single.sum() + fixed)
+    budget = round(share * whole * 1024) / 1024
+    return {"pairs": pairs, "single": single, "fixed": fixed, "budget": budget}
+
+
+def _add_ratios(group: Group) -> None:
+    def expanded(share: float, units: int, G: int = 3) -> Any:
+        return lambda d: {
+            "alive": d.uniform(G, low=0.25, high=1.0),
+            **_costs(d, G, share),
+            "units": np.full(G, float(units)),
+        }
+
+    def projected(share: float, G: int = 3, high: float = 1.0, fixed: float = 0.0) -> Any:
+        return lambda d: {
+            "y": d.uniform(G, low=0.25, high=high),
+            **_costs(d, G, share, fixed),
+            "lowest": np.full(G, 0.0625),
+        }
+
+    name = "expand_ratios"
+    group.add(71, name, "one factor for three groups", expanded(0.375, 16))
+    group.add(72, name, "a tight budget: small groups keep a unit", expanded(0.125, 4))
+    group.add(73, name, "more than the whole network costs", expanded(1.25, 16), flags=("EDGE",))
+    name = "project_keep_ratios"
+    group.add(81, name, "three groups", projected(0.25))
+    group.add(82, name, "one group", projected(0.25, G=1))
+    group.add(83, name, "ratios beyond the box", projected(0.5, high=3.0))
+    group.add(84, name, "below the budget already: only clipped",
+              lambda d: projected(0.875)(d) | {"y": np.array([1.25, 0.03125, 0.75])},
+              flags=("EDGE",))  # fmt: skip
+    group.add(85, name, "a cost that no group changes", projected(0.5, fixed=4.0))
+    good = {
+        "y": np.array([0.5, 0.75]), "pairs": np.ones((2, 2)), "single": np.ones(2), "fixed": 0.0,
+        "budget": 3.0, "lowest": np.full(2, 0.125),
+    }  # fmt: skip
+    group.reject(210, name, "a budget that the lowest ratios exceed", good | {"budget": 0.25})
+    group.reject(211, name, "a ratio is NaN", good | {"y": np.array([0.5, NAN])})
+
+
+def _add_choices(group: Group) -> None:
+    def scores(d: Draw, sizes: tuple[int, ...]) -> list[np.ndarray]:
+        return [d.uniform(n, low=0.0625, high=2.0) for n in sizes]
+
+    def by_scores(share: float, *sizes: int) -> Any:
+        return lambda d: {"scores": scores(d, sizes), **_costs(d, len(sizes), share)}
+
+    def by_ratios(share: float, *sizes: int) -> Any:
+        return lambda d: {
+            "alpha": d.uniform(len(sizes), low=0.125, high=0.984375),
+            "scores": scores(d, sizes),
+            **_costs(d, len(sizes), share),
+        }
+
+    for start, name, make in (
+        (91, "select_by_scores", by_scores),
+        (101, "select_by_ratios", by_ratios),
+    ):
+        group.add(start, name, "three groups", make(0.5, 6, 4, 8))
+        group.add(start + 1, name, "a loose budget", make(0.8125, 5, 7))
+        group.add(
+            start + 2, name, "a tight budget: groups keep their highest", make(0.125, 6, 5, 4)
+        )
+        group.add(start + 3, name, "one group", make(0.375, 9))
+    equal: dict[str, Any] = {
+        "scores": [np.full(4, 0.5), np.full(4, 0.5)],
+        "pairs": np.array([[0.0, 4.0], [0.0, 0.0]]), "single": np.zeros(2), "fixed": 0.0,
+        "budget": 2.25,
+    }  # fmt: skip
+    group.add(95, "select_by_scores", "equal scores: the first group loses, the first units stay",
+              equal, flags=("BOUNDARY",))  # fmt: skip
+    group.add(105, "select_by_ratios", "equal scores and ratios",
+              {"alpha": np.full(2, 0.5)} | equal, flags=("BOUNDARY",))  # fmt: skip
+    group.add(96, "select_by_scores", "cheap units return once a dear one has fallen",
+              {"scores": [np.array([0.5, 1.5]), np.array([0.125, 2.0, 0.25, 0.375])],
+               "pairs": np.zeros((2, 2)), "single": np.array([8.0, 1.0]), "fixed": 0.0,
+               "budget": 4.875})  # fmt: skip
+    group.reject(220, "select_by_scores", "a budget below one unit of each group",
+                 equal | {"budget": 0.125})  # fmt: skip
+    group.reject(221, "select_by_scores", "a score is NaN",
+                 equal | {"scores": [np.array([0.5, NAN]), np.ones(2)]})  # fmt: skip

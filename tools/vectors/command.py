@@ -21,6 +21,8 @@ from tools.vectors import (
     layer_cases,
     learned_cases,
     method_cases,
+    pattern_cases,
+    regrowth_cases,
     shape_cases,
     token_cases,
     window_cases,
@@ -45,6 +47,8 @@ def make_groups() -> list[Group]:
         *learned_cases.make_groups(),
         *fcpts_cases.make_groups(),
         *channel_cases.make_groups(),
+        *regrowth_cases.make_groups(),
+        *pattern_cases.make_groups(),
     ]
 
 

@@ -304,8 +304,10 @@ def _through_mask(
     t: mpf,
     c: dict[str, Any],
 ) -> np.ndarray:
-    """dL/dW = M * dL/dW_sparse, and with convention 4 the mask's own dependence on W."""
+    """dL/dW = M * dL/dW_sparse; with convention 4 also where pruned, and through the mask."""
     dweight: np.ndarray = mask * dsparse
+    if c.get("pruned_weight_gradient", "none") == "dense":
+        dweight = dsparse + mpf(c.get("pruned_weight_pull", 0.0)) * (1 - mask) * weight
     if c["mask_gradient_reaches_weights"]:
         for index in indices(weight.shape):
             inside = decide.compare(abs(abs(weight[index]) - t), 1) < 0

@@ -86,6 +86,7 @@ def _steps() -> Group:
     _add_boundaries(group)
     _add_runs(group)
     _add_wholes(group)
+    _add_pruned_gradients(group)
     return group
 
 
@@ -152,6 +153,22 @@ def _add_profiles(group: Group) -> None:
         )  # fmt: skip
 
 
+def _run(choices: dict[str, Any]) -> Callable[[Draw], dict[str, Any]]:
+    def make(draw: Draw) -> dict[str, Any]:
+        rates = np.array([(step + 1) / 4 if step < 4 else 1.0 for step in range(STEPS)])
+        return {
+            "images": draw.uniform(STEPS, 3, 1, 4, 4, low=0.0, high=1.0),
+            **_network(draw),
+            "threshold_parameters": _parameters_of(draw, choices["threshold_parameter"]),
+            "samples": _samples(draw, (STEPS,)),
+            "learning_rates": 0.0625 * rates,
+            "threshold_learning_rates": 0.03125 * rates,
+            **choices,
+        }
+
+    return make
+
+
 def _add_choices(group: Group) -> None:
     cases: tuple[tuple[int, tuple[int, ...], dict[str, Any]], ...] = (
         (11, (3,), {"reconstruction_moves_thresholds": False}),
@@ -210,21 +227,6 @@ def _add_boundaries(group: Group) -> None:
 
 
 def _add_runs(group: Group) -> None:
-    def run(choices: dict[str, Any]) -> Callable[[Draw], dict[str, Any]]:
-        def make(draw: Draw) -> dict[str, Any]:
-            rates = np.array([(step + 1) / 4 if step < 4 else 1.0 for step in range(STEPS)])
-            return {
-                "images": draw.uniform(STEPS, 3, 1, 4, 4, low=0.0, high=1.0),
-                **_network(draw),
-                "threshold_parameters": _parameters_of(draw, choices["threshold_parameter"]),
-                "samples": _samples(draw, (STEPS,)),
-                "learning_rates": 0.0625 * rates,
-                "threshold_learning_rates": 0.03125 * rates,
-                **choices,
-            }
-
-        return make
-
     every = tuple(range(1, 17))
     for number, name, choices in (
         (51, "paper", PAPER),
@@ -232,7 +234,7 @@ def _add_runs(group: Group) -> None:
         (53, "paper with projection", PAPER | {"control": "projection"}),
     ):
         group.add(
-            number, "fcpts_run", f"ten steps, profile {name}", run(choices),
+            number, "fcpts_run", f"ten steps, profile {name}", _run(choices),
             flags=("PROFILE",), conventions=every, rules=RUN_RULES,
         )  # fmt: skip
 
@@ -270,3 +272,26 @@ def _add_wholes(group: Group) -> None:
         group.add(
             number, "fcpts_step", comment, make, flags=flags, conventions=points, rules=STEP_RULES
         )
+
+
+def _add_pruned_gradients(group: Group) -> None:
+    """Add steps in which pruned weights receive gradients (convention 4)."""
+    dense = {"pruned_weight_gradient": "dense"}
+    pulled = dense | {"pruned_weight_pull": 0.125}
+    through = pulled | {"mask_gradient_reaches_weights": True}
+    cases: tuple[tuple[int, str, dict[str, Any]], ...] = (
+        (71, "pruned weights receive gradients (DPF)", PAPER | dense),
+        (72, "and are pulled towards 0 (SR-STE)", PAPER | pulled),
+        (73, "and the mask depends on them", PAPER | through),
+        (74, "pulled, where a tie keeps half of a weight", RELEASED | pulled),
+    )
+    for number, comment, choices in cases:
+        group.add(
+            number, "fcpts_step", comment, _step(choices),
+            flags=("CHOICE",), conventions=(4,), rules=STEP_RULES,
+        )  # fmt: skip
+    for number, comment, choices in ((81, "DPF", PAPER | dense), (82, "SR-STE", PAPER | pulled)):
+        group.add(
+            number, "fcpts_run", f"ten steps with the gradients of {comment}", _run(choices),
+            flags=("CHOICE",), conventions=(4,), rules=RUN_RULES,
+        )  # fmt: skip

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 
 from fcpts_ref.errors import InputError, counted
 from fcpts_ref.oracle.mistakes.mistake import CATALOGUE, Mistake
+from fcpts_ref.oracle.operation_pages import read_operations
 from fcpts_ref.oracle.quantities import QUANTITIES
 from fcpts_ref.spec.conventions import OPEN_POINTS
 
@@ -24,9 +25,9 @@ def find_mistakes(name: str | None, quantity: str | None) -> dict[str, Mistake]:
     """
     if name is not None:
         if name not in CATALOGUE:
-            near = get_close_matches(name, CATALOGUE, n=3)
+            near = get_close_matches(name, [*CATALOGUE, *read_operations()], n=3)
             raise InputError(
-                f"no mistake {name!r}; "
+                f"no mistake or equation {name!r}; "
                 + (f"perhaps {', '.join(near)}" if near else "list them: ")
                 + ("" if near else "fcpts-ref explain")
             )

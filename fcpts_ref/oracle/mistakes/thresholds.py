@@ -79,7 +79,10 @@ def _dweight(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     through = (
         -0.5 * dsparse * W * (np.abs(np.abs(W) - evidence.given["thresholds"][evidence.layer]) < 1)
     )
-    yield "dweight-unmasked", dsparse
+    if evidence.conventions.pruned_weight_gradient == "dense":
+        yield from _pulled(W, M, dsparse, evidence.conventions.pruned_weight_pull)
+    else:
+        yield "dweight-unmasked", dsparse
     yield "dweight-mask-squared", M * M * dsparse
     yield "dweight-through-mask-sign", M * dsparse + through * np.sign(W)
     yield "dweight-through-mask-unsigned", M * dsparse - through
@@ -87,6 +90,17 @@ def _dweight(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     before = evidence.earlier.get(f"mask/{evidence.item}")
     if before is not None:
         yield "dweight-stale-mask", before * dsparse
+
+
+def _pulled(W: Array, M: Array, dsparse: Array, pull: float) -> Iterator[tuple[str, Array]]:
+    """Yield mistakes in the gradients that pruned weights have by convention 4."""
+    yield "dweight-pulls-kept", dsparse + pull * M * W
+    yield "dweight-pulls-all", dsparse + pull * W
+    yield "dweight-pushes", dsparse - pull * (1 - M) * W
+    yield "dweight-pull-of-sign", dsparse + pull * (1 - M) * np.sign(W)
+    yield "dweight-pull-doubled", dsparse + 2 * pull * (1 - M) * W
+    yield "dweight-pull-missing", dsparse
+    yield "dweight-pull-alone", M * dsparse + pull * (1 - M) * W
 
 
 def _dparameter(evidence: Evidence) -> Iterator[tuple[str, Array]]:

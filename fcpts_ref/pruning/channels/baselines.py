@@ -53,7 +53,7 @@ class Baseline(ChannelMethod):
 
     def scores(self, space: Space, state: State, group: Group) -> list[Array]:
         """Return the scores of a group's units by each of its layers."""
-        return importances(space, state.parameters, group, "scale")
+        return importances(space.graph, state.parameters, group, "scale")
 
     def joined(self, own: list[Array]) -> Array:
         """Return the scores of units; the highest of all layers keeps a unit that any keeps."""
@@ -62,7 +62,7 @@ class Baseline(ChannelMethod):
     def choose(self, problem: Problem, space: Space, state: State) -> list[Mask]:
         """Return masks that keep the highest scores of all groups."""
         scores = [self.joined(self.scores(space, state, group)) for group in space.groups.groups]
-        return select_by_scores(scores, space.costs, space.budget)
+        return select_by_scores(scores, space.costs, space.budget, space.least)
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ class UniformChannels(Baseline):
     def scores(self, space: Space, state: State, group: Group) -> list[Array]:
         """Return filter magnitudes over the layer's mean, or the share of units below each."""
         if self.across:
-            own = importances(space, state.parameters, group, "filter")
+            own = importances(space.graph, state.parameters, group, "filter")
             return [score / max(score.mean(), np.finfo(np.float64).tiny) for score in own]
-        own = importances(space, state.parameters, group, "scale")
+        own = importances(space.graph, state.parameters, group, "scale")
         if self.grouping:
             own = [np.mean(own, axis=0)]
         return [_ranks(score) for score in own]
@@ -169,8 +169,9 @@ class MorphNet(Baseline):
     def choose(self, problem: Problem, space: Space, state: State) -> list[Mask]:
         """Return the units that are alive, times the factor that meets the budget."""
         scores = [self.joined(self.scores(space, state, group)) for group in space.groups.groups]
-        ratios = expand_ratios(self._alive(space, state), space.costs, space.budget, space.units)
-        return select_by_ratios(ratios, scores, space.costs, space.budget)
+        alive = self._alive(space, state)
+        ratios = expand_ratios(alive, space.costs, space.budget, 1 / space.lowest)
+        return select_by_ratios(ratios, scores, space.costs, space.budget, space.least)
 
     def _alive(self, space: Space, state: State) -> Array:
         """The share of each group's units whose scale is not small, (G,)."""
@@ -178,7 +179,7 @@ class MorphNet(Baseline):
         for group in space.groups.groups:
             own = [s / max(s.max(), 1e-12) for s in self.scores(space, state, group)]
             found.append((self.joined(own) >= self.threshold).mean())
-        return np.maximum(found, 1 / space.units)
+        return np.maximum(found, space.lowest)
 
 
 @dataclass(frozen=True)

@@ -148,10 +148,10 @@ class DSA(ChannelMethod):
         wanted = state.learned["ratios"] + state.learned["dual"]
         ratios = on_budget(wanted, space, space.budget)
         scores = [
-            importances(space, state.parameters, group, self.importance)[0]
+            importances(space.graph, state.parameters, group, self.importance)[0]
             for group in space.groups.groups
         ]
-        return select_by_ratios(ratios, scores, space.costs, space.budget)
+        return select_by_ratios(ratios, scores, space.costs, space.budget, space.least)
 
     def _ratio_step(
         self,
@@ -197,7 +197,7 @@ class DSA(ChannelMethod):
         steepness = self._steepness(progress)
         masks, solved = [], []
         for group, ratio in zip(space.groups.groups, state.learned["ratios"], strict=True):
-            b = importances(space, state.parameters, group, self.importance)[0]
+            b = importances(space.graph, state.parameters, group, self.importance)[0]
             threshold = solve_log_threshold(b, min(float(ratio), MOST), steepness)
             p = keep_probabilities(b, threshold, steepness)
             mask = draw_mask(p, generator.random(group.units))
@@ -245,5 +245,5 @@ def _scaled(ratios: Array, space: Space, budget: float) -> Array:
 
 
 def lowest_ratios(space: Space) -> Array:
-    """Return the least keep ratio of each group, (G,): one unit, and above the floor of p."""
-    return np.minimum(np.maximum(1 / space.units, 2 * FLOOR), 1.0)
+    """Return the least keep ratio of each group, (G,): ``space.lowest``, and above p's floor."""
+    return np.minimum(np.maximum(space.lowest, 2 * FLOOR), 1.0)

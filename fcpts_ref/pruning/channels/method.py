@@ -20,19 +20,13 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.channel_removal import insert_channels, remove_channels
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.pruning.channels.space import Mask, Space, space_of
-from fcpts_ref.pruning.channels.training import (
-    OBJECTIVES,
-    Batch,
-    batches,
-    compute,
-    labels_of,
-)
+from fcpts_ref.pruning.channels.training import Batch, batches, compute
 from fcpts_ref.pruning.history import extended
-from fcpts_ref.pruning.masks import mask_rates, mask_thresholds
+from fcpts_ref.pruning.labels import OBJECTIVES, labels_of
+from fcpts_ref.pruning.masks import left_out, mask_rates, mask_thresholds
 from fcpts_ref.pruning.method import MethodBase, OnStep, Result, StepReport
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
-from fcpts_ref.spec.channel_budget import channel_cost
 from fcpts_ref.spec.optim import warmup_cosine
 
 Array = NDArray[Any]
@@ -170,7 +164,7 @@ class ChannelMethod(MethodBase):
         for new, record in steps:
             state = new
             ratios = self._ratios(space, state)
-            rate = 1 - channel_cost(ratios, space.costs) / space.costs.whole
+            rate = space.rate(ratios)
             records.append({**record, "global_rate": rate, "keep_ratios": ratios})
             shown = {k: v for k, v in records[-1].items() if np.ndim(v) == 0}
             on_step(StepReport(before + len(records), total, self.batch_size, shown))
@@ -195,7 +189,7 @@ class ChannelMethod(MethodBase):
     def finish(self, problem: Problem, state: State) -> Result:
         """Return the result: the dense network's graph, removed channels masked."""
         space = space_of(problem, self.symbol)
-        reached = 1 - channel_cost(self._ratios(space, state), space.costs) / space.costs.whole
+        reached = space.rate(self._ratios(space, state))
         state = self._removed(problem, space, state)
         smaller = remove_channels(problem.network, state.keep, space.groups)
         smaller = Network(smaller.graph, state.parameters, state.buffers)
@@ -207,7 +201,8 @@ class ChannelMethod(MethodBase):
             thresholds=mask_thresholds(problem.network.parameters, masks),
             rates=mask_rates(masks),
             initial_rates=dict.fromkeys(masks, 0.0),
-            rate_before_projection=float(reached),
+            rate_before_projection=reached,
+            left_out=left_out(problem),
             history=dict(state.history),
         )
 

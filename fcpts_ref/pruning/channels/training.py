@@ -16,12 +16,11 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.layers import cross_entropy_backward, cross_entropy_forward
 from fcpts_ref.objectives.kl import KLDivergence
+from fcpts_ref.pruning.labels import labels_of
 from fcpts_ref.pruning.problem import Problem
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
-
-OBJECTIVES = ("labels", "outputs")
 
 
 @dataclass(frozen=True)
@@ -66,16 +65,6 @@ def batches(
         else:
             output = problem.network.graph.output
             yield Batch(images, None, problem.dense_on(images, training=False)[output])
-
-
-def labels_of(problem: Problem) -> NDArray[np.integer[Any]]:
-    """Return the labels of the images.  Raises InputError if there are none."""
-    if problem.labels is None:
-        raise InputError(
-            "the images have no labels, which objective 'labels' needs; use objective 'outputs', "
-            "which compares with the dense network"
-        )
-    return problem.labels
 
 
 def compute(

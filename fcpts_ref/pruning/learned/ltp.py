@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.pruning.learned.base import Array, Arrays, Effective, Gradients, LearnedMethod, State
+from fcpts_ref.pruning.learned.base import LearnedMethod
+from fcpts_ref.pruning.learned.state import Array, Arrays, Effective, Gradients, State
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.spec.threshold_pruning import (

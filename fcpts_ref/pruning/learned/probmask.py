@@ -13,7 +13,8 @@ from scipy.special import logit
 from fcpts_ref.data.prepared import batches_of
 from fcpts_ref.errors import InputError
 from fcpts_ref.objectives.make import make_objective
-from fcpts_ref.pruning.learned.base import Array, Arrays, Effective, Gradients, LearnedMethod, State
+from fcpts_ref.pruning.learned.base import LearnedMethod
+from fcpts_ref.pruning.learned.state import Array, Arrays, Effective, Gradients, State
 from fcpts_ref.pruning.masks import final_masks
 from fcpts_ref.pruning.micro_batches import parts_of
 from fcpts_ref.pruning.problem import Problem
@@ -134,7 +135,7 @@ class ProbMask(LearnedMethod):
         self, problem: Problem, state: State, generator: np.random.Generator
     ) -> Mapping[str, NDArray[np.bool_]]:
         """Return the best of several draws by the loss of Equation 4 on some of the images."""
-        found = [self._projected(problem, state)] if self.draws == 0 else []
+        found = [self.projected_masks(problem, state)] if self.draws == 0 else []
         for _ in range(self.draws):
             odds = {
                 name: np.exp(logit(_inside(s)) + logistic_noise(_uniform(s, generator)))

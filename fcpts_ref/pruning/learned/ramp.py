@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fcpts_ref.pruning.fcpts.step import projected
-from fcpts_ref.pruning.learned.base import Array, Arrays
+from fcpts_ref.pruning.learned.state import Array, Arrays
 from fcpts_ref.pruning.problem import Problem
 
 

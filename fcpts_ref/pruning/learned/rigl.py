@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.pruning.learned.base import Array, Arrays, Effective, Gradients, LearnedMethod, State
+from fcpts_ref.pruning.learned.base import LearnedMethod
+from fcpts_ref.pruning.learned.state import Array, Arrays, Effective, Gradients, State
 from fcpts_ref.pruning.masks import allocate_within, final_masks
 from fcpts_ref.pruning.names import ALLOCATION_LABELS
 from fcpts_ref.pruning.problem import Problem

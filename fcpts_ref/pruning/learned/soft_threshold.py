@@ -13,7 +13,8 @@ from scipy.special import expit, logit
 from fcpts_ref.checks import check_choice
 from fcpts_ref.errors import InputError
 from fcpts_ref.pruning.fcpts.step import projected
-from fcpts_ref.pruning.learned.base import Array, Arrays, Effective, Gradients, LearnedMethod, State
+from fcpts_ref.pruning.learned.base import LearnedMethod
+from fcpts_ref.pruning.learned.state import Array, Arrays, Effective, Gradients, State
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.spec.soft_threshold import soft_threshold, soft_threshold_gradients

@@ -10,8 +10,9 @@ import numpy as np
 
 from fcpts_ref.checks import check_choice
 from fcpts_ref.errors import InputError
-from fcpts_ref.pruning.learned.base import Arrays, Effective, Gradients, LearnedMethod, State
+from fcpts_ref.pruning.learned.base import LearnedMethod
 from fcpts_ref.pruning.learned.ramp import ramped, thresholds_in_ratio
+from fcpts_ref.pruning.learned.state import Arrays, Effective, Gradients, State
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.spec.soft_top_k import soft_top_k, soft_top_k_gradient

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.checks import check_choice
-from fcpts_ref.pruning.learned.base import Array, Arrays, Effective, Gradients, LearnedMethod, State
+from fcpts_ref.pruning.learned.base import LearnedMethod
 from fcpts_ref.pruning.learned.ramp import ramped, thresholds_in_ratio
+from fcpts_ref.pruning.learned.state import Array, Arrays, Effective, Gradients, State
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.spec.probabilistic_masks import cubic_density

@@ -131,8 +131,9 @@ def even_lanes(
 
 @compiled_part
 def _split_channel(
-    item: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any, rows: Any,
-    columns: Any, every: Any, component_size: Any, component_pitch: int,
+    item: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any,
+    rows: Any, columns: Any,
+    every: Any, component_size: Any, component_pitch: int,
 ) -> None:  # fmt: skip
     """One channel of an image."""
     channels = images.shape[1]
