@@ -115,7 +115,10 @@ def train_detector(
             "would have to move with the picture"
         )
     if len(objects) != len(images):
-        raise InputError(f"{len(objects)} annotations for {len(images)} images; expected as many")
+        raise InputError(
+            f"{counted(len(objects), 'annotation')} for {counted(len(images), 'image')}; expected "
+            "as many"
+        )
 
     def loss(outputs: Mapping[str, Any], chosen: Any) -> tuple[float, dict[str, Any]]:
         pairs = [targets(priors, objects[index]) for index in chosen]
