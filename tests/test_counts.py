@@ -46,7 +46,7 @@ OTHERWISE = {
     "data/download.py": "bytes",  # as the server wrote it
     "data/pictures.py": "bytes",  # a limit
     "detection/priors.py": "cells",  # two sides
-    "experiments/inputs.py": "names",  # a verb
+    "experiments/networks.py": "names",  # a verb
     "gradcheck/relations.py": "times",  # no whole number
     "interchange/onnx/constants.py": "bytes",  # a limit
     "interchange/onnx/operators/shapes.py": "times",  # several numbers

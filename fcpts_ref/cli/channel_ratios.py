@@ -19,7 +19,7 @@ from fcpts_ref.errors import InputError, printable
 from fcpts_ref.experiments.channel_figures import ratios_picture
 from fcpts_ref.experiments.channel_sensitivity import kept_ratios, sensitivities
 from fcpts_ref.experiments.figures import require_plot
-from fcpts_ref.experiments.inputs import check_fit
+from fcpts_ref.experiments.networks import check_fit
 from fcpts_ref.graphs.channel_groups import ChannelGroups, find_groups
 from fcpts_ref.graphs.network import Network
 

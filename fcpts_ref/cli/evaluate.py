@@ -15,7 +15,7 @@ from fcpts_ref.data.prepared import readable
 from fcpts_ref.detection.mean_average_precision import Measure
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.errors import InputError
-from fcpts_ref.experiments import inputs
+from fcpts_ref.experiments import networks
 from fcpts_ref.experiments.inputs import evaluation_split
 from fcpts_ref.experiments.training import accuracy
 from fcpts_ref.graphs.network import global_rate
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     if network.graph.is_detector:
         beside = None
         if arguments.draw_beside is not None:
-            beside, _ = inputs.find_network(
+            beside, _ = networks.find_network(
                 arguments.draw_beside,
                 dataset,
                 preprocess=arguments.preprocess,

@@ -15,7 +15,7 @@ from fcpts_ref.cli.stored import add_list
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.preprocessing import PRESETS, as_provenance, preprocessing
 from fcpts_ref.errors import InputError, counted
-from fcpts_ref.experiments.inputs import input_constants, order_of_channels, preprocessing_of
+from fcpts_ref.experiments.networks import input_constants, order_of_channels, preprocessing_of
 from fcpts_ref.graphs.network import global_rate
 from fcpts_ref.interchange.checkpoints import import_checkpoint
 from fcpts_ref.interchange.importing import check_ending, export_network, strip_endings

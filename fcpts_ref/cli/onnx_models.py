@@ -12,7 +12,7 @@ from fcpts_ref.cli.sources import network_path, output_path
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.preprocessing import as_provenance, preprocessing
 from fcpts_ref.errors import InputError, counted, printable
-from fcpts_ref.experiments.inputs import input_constants
+from fcpts_ref.experiments.networks import input_constants
 from fcpts_ref.graphs.network import global_rate
 from fcpts_ref.interchange.onnx.exporting import export_onnx, includes_normalisation
 from fcpts_ref.interchange.onnx.importing import import_onnx

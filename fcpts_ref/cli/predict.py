@@ -29,7 +29,8 @@ from fcpts_ref.data.preprocessing import Preprocessing, preprocessing
 from fcpts_ref.engines.predict import batch_of
 from fcpts_ref.engines.predictor import Predictor
 from fcpts_ref.errors import counted, printable
-from fcpts_ref.experiments.inputs import check_fit, evaluation_split
+from fcpts_ref.experiments.inputs import evaluation_split
+from fcpts_ref.experiments.networks import check_fit
 from fcpts_ref.graphs.network import Network, global_rate
 
 Array = NDArray[Any]

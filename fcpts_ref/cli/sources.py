@@ -11,8 +11,8 @@ from fcpts_ref.data.locations import home_folder
 from fcpts_ref.data.preprocessing import Preprocessing
 from fcpts_ref.data.sources import EMBEDDED, find_dataset
 from fcpts_ref.errors import InputError
-from fcpts_ref.experiments import inputs
-from fcpts_ref.experiments.inputs import network_path
+from fcpts_ref.experiments import networks
+from fcpts_ref.experiments.networks import network_path
 from fcpts_ref.experiments.options import job_options
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.interchange.importing import normalisation
@@ -102,7 +102,7 @@ def find_network(
 
     Raises InputError if it does not fit the data.
     """
-    return inputs.find_network(
+    return networks.find_network(
         arguments.weights,
         dataset,
         arch=arguments.arch,

@@ -7,7 +7,7 @@ import pytest
 
 from fcpts_ref.data.locations import HOME_VARIABLE, home_folder
 from fcpts_ref.errors import InputError
-from fcpts_ref.experiments.inputs import network_path
+from fcpts_ref.experiments.networks import network_path
 from fcpts_ref.storage.user_cache import user_cache
 
 

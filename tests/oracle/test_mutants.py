@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 from mutants import MUTANTS
@@ -15,9 +16,15 @@ from fcpts_ref.oracle.diverge import diverge
 from fcpts_ref.oracle.report import format_report
 from fcpts_ref.oracle.vectors import load_cases
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "oracle.md"
 CASES = load_cases()
 REFERENCE = load_python_adapter("reference")
 IDS = [mutant.name for mutant in MUTANTS]
+
+
+def test_the_page_counts_them_right():
+    text = f"holds {len(MUTANTS)} subtly wrong implementations"
+    assert text in PAGE.read_text(encoding="utf-8")
 
 
 @cache
