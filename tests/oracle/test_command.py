@@ -176,6 +176,8 @@ def test_the_torch_example_conforms():
     report = check(load_python_adapter(str(EXAMPLES / "adapter_torch.py")), CASES)
     assert report.ok, format_report(report)
     assert report.executed > 130
+    summary = format_report(report).splitlines()[-1]
+    assert summary in (EXAMPLES.parent / "docs" / "oracle.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("profile", ["paper", pytest.param("released", marks=pytest.mark.slow)])
