@@ -116,11 +116,7 @@ def _detector_rows(
     threads: int | None,
     progress: Progress,
 ) -> list[Row]:
-    """Return the rows of detectors.  Raises InputError if the job asks for agreement."""
-    if job.agreement:
-        raise InputError(
-            "--agreement compares the predictions of classifiers; omit it for a detector"
-        )
+    """Return the rows of detectors."""
     test = inputs.test
     rows: list[Row] = []
     scored = test is not None and inputs.annotations is not None

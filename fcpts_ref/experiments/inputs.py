@@ -120,6 +120,10 @@ def find_sources(job: Job) -> Sources:
         preprocess=job.preprocess,
         home=job.home,
     )
+    if job.agreement and network.graph.is_detector:
+        raise InputError(
+            "--agreement compares the predictions of classifiers; omit it for a detector"
+        )
     if job.projections == "separate":
         network = split_projections(network)
     if tested is not dataset:

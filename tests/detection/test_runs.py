@@ -134,6 +134,7 @@ def test_agreement_is_for_classifiers(weights, folder, tmp_path):
     work = job(weights, folder, agreement=True, method="one-shot")
     with pytest.raises(InputError, match="--agreement compares the predictions of classifiers"):
         run(work, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_evaluate_prints_every_class(weights, folder, tmp_path, capsys):
