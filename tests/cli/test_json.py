@@ -76,6 +76,7 @@ EXAMPLES: dict[str, Prepare] = {
         "--arch=resnet8", "--epochs=1", "--batch-size=20", *sources(p), f"--out={f / 'n.h5'}",
     ),
     "evaluate": lambda r, p, f: (*p.options, "--quiet"),
+    "predict": lambda r, p, f: (p.network, p.options[0], "--quiet"),
     "inspect": lambda r, p, f: (p.network,),
     "data prepare": lambda r, p, f: ("cifar10", "--from", archive(f), f"--out={f / 'd.h5'}"),
     "data list": lambda r, p, f: (f"--home={f}",),
