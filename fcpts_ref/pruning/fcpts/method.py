@@ -122,7 +122,10 @@ class FCPTS(MethodBase):
         of=Conventions,
     )
     allocation: str | None = setting(
-        None, "initial rates of the layers (default: from the profile)", choices=ALLOCATIONS
+        None,
+        f"initial rates of the layers: {', '.join(ALLOCATIONS)} (default: from the profile)",
+        choices=ALLOCATIONS,
+        metavar="NAME",
     )
     control: Control = setting(  # noqa: RUF009 - a field
         FROM_PROFILE,
