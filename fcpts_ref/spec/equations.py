@@ -30,8 +30,7 @@ from fcpts_ref.checks import (
 )
 from fcpts_ref.errors import InputError
 from fcpts_ref.spec.conventions import EQUALITY_WIDTH, SURROGATE_WIDTH, AtTarget, Tie
-from fcpts_ref.spec.divergence import TOO_LARGE, divergence
-from fcpts_ref.spec.precise import normal_mass
+from fcpts_ref.spec.precise import kl_and_difference, normal_mass
 
 Array = NDArray[Any]
 Scalar = Any  # a NumPy scalar of the inputs' dtype
@@ -135,8 +134,11 @@ def reconstruction_loss(
     Raises InputError for shapes that differ, logits that are not finite, T <= 0, or a result that
     is not finite.
     """
-    loss, _ = divergence(dense_logits, sparse_logits, temperature)
-    check_result(loss, "the reconstruction loss", TOO_LARGE)
+    dense, sparse, T, dtype = _logits(dense_logits, sparse_logits, temperature)
+    with np.errstate(over="ignore", invalid="ignore"):
+        kl, _ = kl_and_difference(dense, sparse, T)  # sum_k p (log p - log q), (B,)
+        loss = (kl.mean() * T * T).astype(dtype)
+    check_result(loss, "the reconstruction loss", _TOO_LARGE)
     return loss
 
 
@@ -148,9 +150,13 @@ def reconstruction_loss_gradient(
     docs/derivations.md derives it.
     Arguments and errors as in ``reconstruction_loss``; returns (B, classes).
     """
-    _, gradient = divergence(dense_logits, sparse_logits, temperature)
-    check_result(gradient, "the gradient of the reconstruction loss", TOO_LARGE)
-    return gradient
+    dense, sparse, T, dtype = _logits(dense_logits, sparse_logits, temperature)
+    B = len(dense)
+    with np.errstate(over="ignore", invalid="ignore"):
+        _, q_minus_p = kl_and_difference(dense, sparse, T)
+        gradient = (q_minus_p * (T / B)).astype(dtype)
+    check_result(gradient, "the gradient of the reconstruction loss", _TOO_LARGE)
+    return np.asarray(gradient)
 
 
 def total_loss(reconstruction: float, control: float, *, control_weight: float = 1.0) -> Scalar:
@@ -434,6 +440,24 @@ def _within_surrogate(magnitude: Array, t: np.float64) -> Array:
     """Whether -1 < |w| - t < 1, exactly: |w| - 1 and t - 1 round only where it is beyond doubt."""
     m, width = magnitude.astype(np.result_type(magnitude, t), copy=False), SURROGATE_WIDTH
     return np.asarray(((m - width < t) | (m <= t)) & ((t - width < m) | (t <= m)))
+
+
+_TOO_LARGE = "logits or temperature are too large; scale them down"
+
+
+def _logits(
+    dense_logits: ArrayLike, sparse_logits: ArrayLike, temperature: float
+) -> tuple[Array, Array, Scalar, np.dtype[Any]]:
+    """The logits and the temperature in float64 or wider, and the dtype of the result."""
+    dense = finite_array(dense_logits, "dense_logits")
+    sparse = finite_array(sparse_logits, "sparse_logits")
+    check_same_shape(dense, sparse, "dense_logits", "sparse_logits")
+    if dense.ndim != 2 or dense.size == 0:
+        raise InputError(f"logits have shape {dense.shape}; expected (batch, classes), not empty")
+    dtype = np.result_type(dense, sparse)
+    T = positive_in(temperature, "temperature", "a finite number above 0", dtype)
+    wide = np.result_type(dtype, np.float64)
+    return dense.astype(wide), sparse.astype(wide), wide.type(T), dtype
 
 
 def _kernel_arguments(samples: ArrayLike, bandwidth: float) -> tuple[Array, Scalar]:

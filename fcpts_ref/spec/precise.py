@@ -30,9 +30,8 @@ def kl_and_difference(dense: Array, sparse: Array, T: Any) -> tuple[Array, Array
     KL = log(1 + sum p (exp(-e) - 1 + e)), a sum of terms of one sign, and
     q - p = p (exp(-e - KL) - 1).
     """
-    log_p, log_q = log_softmax(dense / T, axis=1), log_softmax(sparse / T, axis=1)
+    log_p = log_softmax(dense / T, axis=1)
     p = np.exp(log_p)
-    plain, plain_difference = (p * (log_p - log_q)).sum(axis=1), np.exp(log_q) - p
     d = dense - sparse
     d = (d - np.take_along_axis(d, dense.argmax(axis=1)[:, np.newaxis], axis=1)) / T
     e = d - (p * d).sum(axis=1, keepdims=True)
@@ -40,9 +39,13 @@ def kl_and_difference(dense: Array, sparse: Array, T: Any) -> tuple[Array, Array
     safe = np.where(near[:, np.newaxis], e, 0)
     kl = np.log1p((p * exp_minus_1_minus_x(-safe)).sum(axis=1))
     difference = p * np.expm1(-safe - kl[:, np.newaxis])
+    if near.all():
+        return kl, difference
+    log_q = log_softmax(sparse / T, axis=1)
+    plain = (p * (log_p - log_q)).sum(axis=1)
     return (
         np.where(near, kl, plain),
-        np.where(near[:, np.newaxis], difference, plain_difference),
+        np.where(near[:, np.newaxis], difference, np.exp(log_q) - p),
     )
 
 

@@ -647,7 +647,7 @@ def _no_sigmoid_derivative(right: Wrong) -> Wrong:
 
 
 def _cosine_over_all(right: Wrong) -> Wrong:
-    def factor(step: int, steps: int, warmup: int, cosine: str = "") -> float:
+    def factor(step: int, steps: int, warmup: int, cosine: str = "", update: str = "") -> float:
         if step < warmup:
             return right(step, steps, warmup)
         return 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -698,7 +698,7 @@ UPDATE = [
         "warm-up is off by one",
         optim.warmup_cosine,
         lambda right: (
-            lambda step, steps, warmup, cosine="after warm-up": (
+            lambda step, steps, warmup, cosine="after warm-up", update="before": (
                 step / warmup if step < warmup else right(step, steps, warmup)
             )
         ),
