@@ -53,22 +53,28 @@ def mobilenet_v1(
     )
     for stage, block in stage_and_block([count for _, count, _ in STAGES]):
         channels, _, first_stride = STAGES[stage]
-        name, C = f"blocks.{stage}.{block}", net.shapes[x][0]
-        x = CONV.add(
-            net,
-            x,
-            f"{name}.conv_dw",
-            f"{name}.bn1",
-            C,
-            kernel=3,
-            stride=first_stride if block == 0 else 1,
-            groups=C,
-            activation=activation,
-        )
+        name = f"blocks.{stage}.{block}"
+        names = tuple(f"{name}.{part}" for part in ("conv_dw", "bn1", "conv_pw", "bn2"))
         out = round_channels(channels * width)
-        x = CONV.add(net, x, f"{name}.conv_pw", f"{name}.bn2", out, activation=activation)
+        stride = first_stride if block == 0 else 1
+        x = separable(net, x, names, out, stride, activation)
     x = net.add("global_average_pool", x, name="global_pool")
     return net.graph(net.add("linear", x, name="classifier", out_features=classes))
+
+
+def separable(
+    net: GraphBuilder, x: str, names: tuple[str, ...], out: int, stride: int, activation: str
+) -> str:
+    """Add a depthwise 3x3 convolution and a 1x1 convolution, each with batch norm and activation.
+
+    names: of convolution, batch norm, convolution, batch norm.
+    """
+    depthwise, first, pointwise, second = names
+    C = net.shapes[x][0]
+    x = CONV.add(
+        net, x, depthwise, first, C, kernel=3, stride=stride, groups=C, activation=activation
+    )
+    return CONV.add(net, x, pointwise, second, out, activation=activation)
 
 
 def _names() -> Iterator[tuple[str, str, str]]:

@@ -52,20 +52,9 @@ def mobilenet_v1_ssd(
     blocks = stage_and_block([count for _, count, _ in stages])
     for number, (stage, block) in enumerate(blocks, start=1):
         channels, _, stride = stages[stage]
-        name, C = f"base_net.{number}", net.shapes[x][0]
-        x = CONV.add(
-            net,
-            x,
-            f"{name}.0",
-            f"{name}.1",
-            C,
-            kernel=3,
-            stride=stride if block == 0 else 1,
-            groups=C,
-            activation="relu",
-        )
-        out = round_channels(channels * width)
-        x = CONV.add(net, x, f"{name}.3", f"{name}.4", out, activation="relu")
+        names = tuple(f"base_net.{number}.{part}" for part in (0, 1, 3, 4))
+        out, stride = round_channels(channels * width), stride if block == 0 else 1
+        x = mobilenet_v1.separable(net, x, names, out, stride, "relu")
         if number in (11, 13):
             sources.append(x)
     for number, (inner, outer) in enumerate(EXTRAS_V1):

@@ -165,7 +165,7 @@ def _describe(state: Arrays) -> str:
     near = closest({name: array.shape for name, array in state.items()})
     if near is None:
         first = ", ".join(map(shown, names[:3]))
-        return f"the architecture is not known (arrays {first}, ...): {REMEDY}"
+        return f"no known architecture has such names (arrays {first}, ...): {REMEDY}"
     name, layout, graph = near
     expected = {n: stored.shape for n, stored in graph.stored.items() if stored.role != "constant"}
     report = match_state(state, expected)

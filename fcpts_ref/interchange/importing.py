@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.graphs.projections import join_projections
@@ -116,9 +116,9 @@ def network_from_arrays(
     """
     expected = {**graph.parameter_shapes, **graph.buffer_shapes}
     absent = set(_constant_names(graph)).intersection(match_state(state, expected).missing)
-    constants = _constants(graph, mean, std) if absent else {}
     report = match_state(state, {n: shape for n, shape in expected.items() if n not in absent})
-    found = {**constants, **report.require_complete(source)}
+    complete = report.require_complete(source)
+    found = {**(_constants(graph, mean, std) if absent else {}), **complete}
     double = any(array.dtype == np.float64 for array in report.arrays.values())
     arrays = {name: a.astype(np.float64 if double else np.float32) for name, a in found.items()}
     kept = {}
@@ -172,8 +172,8 @@ def _constants(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> dic
     numbers = np.array([*mean, *std], np.float64)
     if not {len(mean), len(std)} <= {1, C} or not np.isfinite(numbers).all() or min(std) <= 0:
         raise InputError(
-            f"normalisation by mean {tuple(mean)} and std {tuple(std)}; expected {C} finite "
-            "numbers each (or one for all channels), std above 0"
+            f"normalisation by mean {tuple(mean)} and std {tuple(std)}; expected "
+            f"{counted(C, 'finite number')} each (or one for all channels), std above 0"
         )
     values = {"mean": np.array(mean, np.float64), "std": np.array(std, np.float64)}
     return {

@@ -77,8 +77,12 @@ def test_arrays_that_do_not_fit():
     ):
         with pytest.raises(InputError, match=message):
             load_weights(small_plain(), arrays | change)
+    three = {"mean": (0.1, 0.2, 0.3)}
+    with pytest.raises(InputError, match=r"expected 2 finite numbers each"):
+        load_weights(small_plain(), arrays, **three)
     del arrays["bn1.bias"]
     with pytest.raises(InputError, match=r"1 missing \(bn1.bias\)"):
         load_weights(small_plain(), arrays)
-    with pytest.raises(InputError, match=r"expected 2 finite numbers each"):
-        load_weights(small_plain(), arrays, mean=(0.1, 0.2, 0.3))
+    # The arrays come first: where they do not fit, no normalisation would.
+    with pytest.raises(InputError, match=r"1 missing \(bn1.bias\)"):
+        load_weights(small_plain(), arrays, **three)
