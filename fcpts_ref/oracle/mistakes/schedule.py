@@ -8,15 +8,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.mistake import Values
+from fcpts_ref.oracle.evidence import Evidence
+from fcpts_ref.oracle.mistakes.constant import Constant, ratio
+from fcpts_ref.oracle.mistakes.mistake import Found, Values
 from fcpts_ref.oracle.replay import rate_factor
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH
 
 
-def _rate_factor(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _rate_factor(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     for name, value in _factors(evidence):
         yield name, np.asarray(value)
+    plain = evidence.value * LEARNING_RATE_BATCH
+    yield (
+        "rate-by-batch-of",
+        Constant(
+            lambda found: ratio(plain, found),
+            lambda batch: plain / batch,
+            (64.0, 256.0, evidence.batch),
+        ),
+    )
 
 
 def _factors(evidence: Evidence) -> Iterator[tuple[str, float]]:
@@ -48,8 +58,11 @@ def _factors(evidence: Evidence) -> Iterator[tuple[str, float]]:
     else:
         yield "schedule-a-step-late", scale
     left = max(steps - warmup, 1)
+    if number == warmup:
+        yield "warmup-a-step-longer", scale * (number + 1) / max(warmup, 1)
     if number < warmup:
         yield "warmup-from-0", scale * number / warmup
+        yield "warmup-squared", scale * ((number + 1) / warmup) ** 2
         yield "warmup-to-below-1", scale * (number + 1) / (warmup + 1)
         yield "warmup-by-epoch", scale * (number // per_epoch + 1) / warm_epochs
         yield "cosine-by-epoch", scale * (number + 1) / warmup
