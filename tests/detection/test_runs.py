@@ -274,8 +274,10 @@ def test_training_brings_the_loss_down(folder, tmp_path, capsys):
         assert 0 <= result["test_map"] <= 1
         assert main(["evaluate", "--weights", str(out), "--data", f"voc:{folder}", "--quiet"]) == 0
         assert "cat" in capsys.readouterr().out
-        assert main(["train", *given, "--augmentation", "crop", "--out", str(out)]) == 2
-        assert "expected 'none' for a detector" in capsys.readouterr().err
+        assert main(["train", *given, "--augmentation", "crop-flip", "--out", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert "--augmentation crop-flip: mobilenet_v2_ssd_lite is a detector; expected" in error
+        assert error.count("\n") == 1
     finally:
         for path in lists.iterdir():
             path.unlink()
@@ -325,3 +327,37 @@ def test_annotations_of_other_images():
 def test_widths_that_cannot_be(capsys, options, message):
     assert main(["train", *options, "--quiet"]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["ssd-crop", "ssd-zoom-crop-flip"])
+def test_training_with_views(folder, kind):
+    """The seed decides the views, and so the network."""
+    from fcpts_ref.data.preprocessing import preprocessing
+    from fcpts_ref.data.sources import find_dataset
+
+    data = find_dataset(f"voc:{folder}", None)
+    images = data.prepare(data.train, np.float32, preprocessing(f"stretch/{SIDE}/bilinear"))
+    recipe = Recipe(epochs=1, batch_size=2, learning_rate=0.01, augmentation=kind)
+    trained = [
+        train_detector(
+            make_network(graph(), dtype=np.float32),
+            images,
+            objects_of(data.train.objects, images),
+            recipe,
+            engine=make_engine(graph(), "numba"),
+            generator=np.random.default_rng(seed),
+        )
+        for seed in (0, 0, 1)
+    ]
+    for name, array in trained[0].parameters.items():
+        assert (array == trained[1].parameters[name]).all()
+    assert any((a != trained[2].parameters[n]).any() for n, a in trained[0].parameters.items())
+
+
+def test_augmentations_of_detectors_are_refused_for_classifiers(capsys, tmp_path):
+    out = tmp_path / "n.h5"
+    assert main(["train", "--augmentation", "ssd-crop", "--out", str(out), "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert "--augmentation ssd-crop: resnet8 is a classifier; expected one of none, crop" in error
+    assert error.count("\n") == 1
+    assert not out.exists()
