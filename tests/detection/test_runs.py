@@ -130,6 +130,27 @@ def test_a_run_shows_precision_and_is_resumed(weights, folder, tmp_path):
     assert resume(tmp_path / "run") == summary
 
 
+def test_a_comparison_names_precision(weights, folder, tmp_path, capsys):
+    given = ["--networks", weights, "--arch", "mobilenet_v2_ssd_lite", "--data", f"voc:{folder}"]
+    given += ["--test-data", f"voc:{folder}", "--preprocess", f"stretch/{SIDE}/bilinear"]
+    given += ["--methods", "one-shot-l2norm", "one-shot-erk", "--rates", "0.5", "--quiet"]
+    given += ["--out", str(tmp_path / "grid")]
+    assert main(["compare", *given]) == 0
+    text = capsys.readouterr().out
+    heading, header = text.splitlines()[0], text.splitlines()[2]
+    assert "dense mAP" in heading
+    assert header.split() == ["method", "rate", "n", "mAP", "drop", "time"]
+    assert "top-1" not in text
+    assert max(map(len, text.splitlines())) <= 80 + len(str(tmp_path))
+    assert main(["compare", *given, "--json"]) == 0
+    for line in json.loads(capsys.readouterr().out):
+        assert line["top1"] is line["dense"] is None
+        assert line["drop"] == line["dense_mean_precision"] - line["mean_precision"]
+    stored = json.loads((tmp_path / "grid" / "dense.json").read_text())["networks"]
+    assert set(stored[0]) == {"data", "sha256", "mean_precision"}
+    assert "| mAP | drop |" in (tmp_path / "grid" / "table.md").read_text()
+
+
 def test_agreement_is_for_classifiers(weights, folder, tmp_path):
     work = job(weights, folder, agreement=True, method="one-shot")
     with pytest.raises(InputError, match="--agreement compares the predictions of classifiers"):
