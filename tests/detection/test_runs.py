@@ -130,6 +130,52 @@ def test_a_run_shows_precision_and_is_resumed(weights, folder, tmp_path):
     assert resume(tmp_path / "run") == summary
 
 
+def sparsify_options(weights, folder, out):
+    given = ["--weights", weights, "--arch", "mobilenet_v2_ssd_lite", "--data", f"voc:{folder}"]
+    given += ["--preprocess", f"stretch/{SIDE}/bilinear", "--method", "one-shot", "--quiet"]
+    return ["sparsify", *given, "--sparsity", "0.5", "--out", str(out)]
+
+
+def test_sparsify_draws_dense_and_sparse(weights, folder, tmp_path, capsys):
+    given = sparsify_options(weights, folder, tmp_path / "run")
+    drawn = ["--draw", str(tmp_path / "a" / "b"), "--draw-count", "2"]
+    assert main([*given, "--test-data", f"voc:{folder}", *drawn]) == 0
+    assert f"2 pictures drawn in {tmp_path / 'a' / 'b'}" in capsys.readouterr().out
+    assert [path.name for path in sorted((tmp_path / "a" / "b").iterdir())] == ["0.png", "1.png"]
+    with Image.open(tmp_path / "a" / "b" / "0.png") as picture:
+        assert picture.size == (3 * (320 + 8) - 8, 240 + 16)
+    again = ["sparsify", "--resume", str(tmp_path / "run"), "--draw", str(tmp_path / "c"), "--json"]
+    assert main(again) == 0
+    assert json.loads(capsys.readouterr().out)["pictures"] == str(tmp_path / "c")
+    assert len(list((tmp_path / "c").iterdir())) == 4
+
+
+def test_pictures_without_annotations_are_drawn_too(weights, folder, tmp_path, capsys):
+    """Those of the calibration, where there are no others."""
+    import shutil
+
+    shutil.copytree(folder / "JPEGImages", tmp_path / "voc" / "JPEGImages")
+    given = sparsify_options(weights, tmp_path / "voc", tmp_path / "run")
+    assert main([*given, "--draw", str(tmp_path / "d"), "--draw-count", "1"]) == 0
+    with Image.open(tmp_path / "d" / "0.png") as picture:
+        assert picture.size == (2 * (320 + 8) - 8, 240 + 16)
+
+
+def test_what_cannot_be_drawn_is_told_before_pruning(weights, folder, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["sparsify", "--draw", str(tmp_path / "d"), "--out", str(out), "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert error == "fcpts-ref sparsify: --draw is for detectors; resnet8 classifies: omit it\n"
+    (tmp_path / "file").write_text("")
+    given = sparsify_options(weights, folder, out)
+    assert main([*given, "--draw", str(tmp_path / "file" / "d")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("fcpts-ref sparsify: cannot make")
+    assert error.count("\n") == 1
+    assert not out.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
 def test_a_comparison_names_precision(weights, folder, tmp_path, capsys):
     given = ["--networks", weights, "--arch", "mobilenet_v2_ssd_lite", "--data", f"voc:{folder}"]
     given += ["--test-data", f"voc:{folder}", "--preprocess", f"stretch/{SIDE}/bilinear"]
@@ -170,7 +216,7 @@ def test_evaluate_prints_every_class(weights, folder, tmp_path, capsys):
     mean = np.mean(list(result["average_precision"].values()))
     assert result["mean_average_precision"] == pytest.approx(mean)
     with Image.open(tmp_path / "d" / "0.png") as picture:
-        assert picture.size == (2 * 80 + 8, 60 + 16)
+        assert picture.size == (2 * 4 * 80 + 8, 4 * 60 + 16)  # enlarged
     assert len(list((tmp_path / "d").iterdir())) == 2
 
 
