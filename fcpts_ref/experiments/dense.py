@@ -9,7 +9,7 @@ from typing import Any
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments.checksums import network_sha256
-from fcpts_ref.experiments.detection import detections_of, objects_of, precision
+from fcpts_ref.experiments.detection import detections_of, precision
 from fcpts_ref.experiments.inputs import Inputs, find_inputs, find_sources
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.outcomes import Scores
@@ -75,15 +75,14 @@ def _measured(job: Job, inputs: Inputs, threads: int | None, progress: Progress)
     """Return the scores of a job's dense network, None without labels or annotations."""
     network, test, labels = inputs.network, inputs.test, inputs.labels
     detects = network.graph.is_detector
-    if test is None or (inputs.annotations if detects else labels) is None:
+    if test is None or (inputs.truth if detects else labels) is None:
         return None
     engine = make_engine(network.graph, job.engine, threads=threads)
     with progress.count(f"dense {network.graph.name}", len(test)) as on_batch:
-        if detects:
-            objects = objects_of(inputs.annotations, test)
+        if inputs.truth is not None:
             boxes = detections_of(network, test, engine=engine, on_batch=on_batch)
-            classes = inputs.annotations.classes if inputs.annotations else ()
-            return Scores(None, None, precision(boxes, objects, classes).mean)
+            mean = precision(boxes, inputs.truth.objects, inputs.truth.classes).mean
+            return Scores(None, None, mean)
         assert labels is not None
         found = accuracy(network, test, labels, engine=engine, on_batch=on_batch)
     return Scores(found.top1, found.top5)

@@ -11,6 +11,7 @@ import numpy as np
 from fcpts_ref.architectures.ssd import priors_of
 from fcpts_ref.data.dataset import Annotations
 from fcpts_ref.data.prepared import PreparedImages
+from fcpts_ref.data.preprocessing import STRETCH, STRETCHED
 from fcpts_ref.detection.augmentation import check_augmentation, draw_view, seen_objects
 from fcpts_ref.detection.boxes import Detections, Objects
 from fcpts_ref.detection.loss import multibox_loss_backward, multibox_loss_forward
@@ -38,6 +39,14 @@ class Precision:
     mean: float
 
 
+@dataclass(frozen=True)
+class Truth:
+    """The objects of images, and the names of their classes, which are labelled from 1."""
+
+    objects: tuple[Objects, ...]
+    classes: tuple[str, ...]
+
+
 def detections_of(
     network: Network,
     images: Any,
@@ -62,12 +71,19 @@ def detections_of(
 def objects_of(annotations: Annotations | None, images: PreparedImages) -> list[Objects]:
     """Return the objects of the images, which may be some of those that are annotated.
 
-    Raises InputError without annotations, if they cannot be read, and if no object counts.
+    Raises InputError without annotations, if they cannot be read, if no object counts, and for a
+    preprocessing that does not show whole pictures, to which boxes belong.
     """
     if annotations is None:
         raise InputError(
             "the images have no annotations, which mean average precision needs; give a folder "
             "with Annotations as voc:PATH"
+        )
+    cut = images.preprocessing
+    if cut is not None and cut.resize != STRETCHED:
+        raise InputError(
+            f"the preprocessing ({cut}) may cut pictures, and boxes belong to whole ones; use "
+            f"--preprocess {STRETCH}/{cut.crop}/{cut.filter}"
         )
     found = [annotations.read(int(index)) for index in images.chosen]
     if all(objects.difficult.all() for objects in found):

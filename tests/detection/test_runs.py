@@ -197,6 +197,21 @@ def test_a_comparison_names_precision(weights, folder, tmp_path, capsys):
     assert "| mAP | drop |" in (tmp_path / "grid" / "table.md").read_text()
 
 
+def test_annotations_are_read_before_pruning(weights, folder, tmp_path, monkeypatch):
+    """A fault in the last one is not found at the end of a long run."""
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / "copy" / "Annotations" / "3.xml").write_text("")
+
+    def forbidden(*_, **__):
+        raise AssertionError("pruning has begun")
+
+    monkeypatch.setattr("fcpts_ref.experiments.run.run_stages", forbidden)
+    with pytest.raises(InputError, match=r"3\.xml is not XML"):
+        run(job(weights, tmp_path / "copy", method="one-shot"), tmp_path / "run")
+
+
 def test_agreement_is_for_classifiers(weights, folder, tmp_path):
     work = job(weights, folder, agreement=True, method="one-shot")
     with pytest.raises(InputError, match="--agreement compares the predictions of classifiers"):
@@ -256,6 +271,20 @@ def without_objects(root: Path) -> None:
         )
 
 
+def with_box(root: Path, sides: tuple[int, ...]) -> None:
+    path = root / "Annotations" / "0.xml"
+    text = path.read_text()
+    names = ("xmin", "ymin", "xmax", "ymax")
+    for name, before, side in zip(names, (11, 7, 51, 37), sides, strict=True):
+        text = text.replace(f"<{name}>{before}<", f"<{name}>{side}<")
+    path.write_text(text)
+
+
+def another_size(root: Path) -> None:
+    Image.new("RGB", (60, 80)).save(root / "JPEGImages" / "1.png")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train", "sparsify", "compare"])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -264,18 +293,61 @@ def without_objects(root: Path) -> None:
         (lambda root: (root / "labels.txt").write_text("owl\ncat\n"), "of class 'dog'"),
         (lambda root: (root / "labels.txt").write_text("cat\ncat\n"), "name every class once"),
         (lambda root: (root / "JPEGImages" / "1.png").write_bytes(b"x"), "1.png"),
+        (lambda root: with_box(root, (11, 7, 81, 37)), "0.xml: object 1 has the box 11, 7, 81"),
+        (lambda root: with_box(root, (51, 7, 11, 37)), "0.xml: object 1 has the box 51, 7, 11"),
+        (lambda root: (root / "JPEGImages" / "2.png").unlink(), "2 is not in JPEGImages"),
+        (another_size, "1.xml: its size is 80 x 60, and its picture has 60 x 80 pixels"),
         (without_objects, "no object that counts"),
     ],
 )
-def test_bad_folders(weights, folder, tmp_path, capsys, change, message):
+def test_bad_folders(weights, folder, tmp_path, capsys, command, change, message):
+    """One line, exit code 2, and nothing written, whichever command meets the file first."""
     import shutil
 
     root = tmp_path / "copy"
     shutil.copytree(folder, root)
+    lists = root / "ImageSets" / "Main"
+    lists.mkdir(parents=True, exist_ok=True)
+    (lists / "trainval.txt").write_text("3\n")
+    (lists / "test.txt").write_text("0\n1\n2\n")
+    if command == "train":
+        (lists / "trainval.txt").write_text("0\n1\n2\n3\n")
+        (lists / "test.txt").unlink()
     change(root)
-    assert main(["evaluate", *options(weights, root), "--quiet"]) == 2
+    shape = ["--preprocess", f"stretch/{SIDE}/bilinear", "--quiet"]
+    data = ["--data", f"voc:{root}", *shape]
+    given = {
+        "evaluate": ["--weights", weights, *data],
+        "train": ["--arch", "mobilenet_v2_ssd_lite", "--width", "0.125", "--epochs", "1", *data],
+        "sparsify": ["--weights", weights, "--arch", "mobilenet_v2_ssd_lite", *data],
+        "compare": ["--networks", weights, "--arch", "mobilenet_v2_ssd_lite", *data],
+    }[command]
+    out = tmp_path / "out.h5"
+    given += ["--out", str(out)] if command != "evaluate" else []
+    given += ["--method", "one-shot"] if command == "sparsify" else []
+    given += ["--methods", "one-shot-erk"] if command == "compare" else []
+    assert main([command, *given]) == 2
     error = capsys.readouterr().err
     assert message in error
+    assert error.count("\n") == 1
+    assert command == "compare" or not out.exists()
+
+
+def test_a_preprocessing_that_crops(weights, folder, capsys):
+    given = ["--weights", weights, "--data", f"voc:{folder}", "--preprocess", f"{SIDE}/{SIDE}"]
+    assert main(["evaluate", *given, "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert f"use --preprocess stretch/{SIDE}/bilinear" in error
+    assert error.count("\n") == 1
+
+
+def test_a_checkpoint_of_the_other_detector(folder, tmp_path, capsys):
+    path = tmp_path / "v1.safetensors"
+    export_network(path, make_network(graph("mobilenet_v1_ssd"), dtype=np.float32))
+    arch = ["--arch", "mobilenet_v2_ssd_lite"]
+    assert main(["evaluate", *options(str(path), folder), *arch, "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert "not mobilenet_v2_ssd_lite" in error
     assert error.count("\n") == 1
 
 
