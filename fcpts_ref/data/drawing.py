@@ -108,5 +108,7 @@ def _drawn(plain: Any, boxes: Detections | Objects, classes: Sequence[str]) -> A
         text = classes[int(label) - 1]
         text += f" {score:.2f}" if isinstance(boxes, Detections) else ""
         pencil.rectangle((left, top, right, bottom), outline=f"hsl({hue}, 100%, 50%)", width=2)
-        pencil.text((left + 3, top + 2), text, fill=f"hsl({hue}, 100%, 40%)")
+        place = (left + 3, top + 2)
+        pencil.rectangle(pencil.textbbox(place, text), fill="white")  # readable on any picture
+        pencil.text(place, text, fill="black")
     return picture

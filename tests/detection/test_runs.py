@@ -333,6 +333,15 @@ def test_bad_folders(weights, folder, tmp_path, capsys, command, change, message
     assert command == "compare" or not out.exists()
 
 
+def test_training_needs_test_images(folder, tmp_path, capsys):
+    given = ["--arch", "mobilenet_v2_ssd_lite", "--data", f"voc:{folder}", "--quiet"]
+    given += ["--preprocess", f"stretch/{SIDE}", "--out", str(tmp_path / "n.h5")]
+    assert main(["train", *given]) == 2
+    error = capsys.readouterr().err
+    assert "have no test images; list some of each in ImageSets/Main" in error
+    assert not (tmp_path / "n.h5").exists()
+
+
 def test_a_preprocessing_that_crops(weights, folder, capsys):
     given = ["--weights", weights, "--data", f"voc:{folder}", "--preprocess", f"{SIDE}/{SIDE}"]
     assert main(["evaluate", *given, "--quiet"]) == 2
