@@ -73,6 +73,7 @@ def made_tables(folder: Path) -> dict[str, str]:
         "engines": _engines({2: results("engines"), 1: results("engines-1")}),
         "convolution": _convolutions(results("convolution")),
         "imagenet": _imagenet((title, results(name)) for title, name in IMAGENET),
+        "detector": _detector(results("detector")),
         "shared": _table(
             ("", "quiet", "busy"),
             (
@@ -142,6 +143,11 @@ def _imagenet(found: Iterable[tuple[str, Any]]) -> str:
             sides = (f"{row[side]:.1f}" for side in ("ours", "contiguous", "channels_last"))
             rows.append((f"{title}, {work}", *sides, f"{row['ratio']:.2f}"))
     return _table(("work", "ours", "PyTorch contiguous", "channels-last", "ratio"), rows)
+
+
+def _detector(found: Any) -> str:
+    steps = {work: row for work, row in found.items() if "ratio" in row}
+    return _imagenet([("MobileNetV2-SSD-Lite", steps)])
 
 
 def _engines(by_threads: dict[int, dict[str, dict[str, float]]]) -> str:

@@ -8,17 +8,28 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from fcpts_ref.experiments.evaluate import Row
 from fcpts_ref.experiments.paper import paper_top1
-from fcpts_ref.experiments.pinned import PinnedJob
 from fcpts_ref.experiments.summary import Summary
 from fcpts_ref.pruning.names import NEW_STATISTICS
+
+UNFINISHED = " (unfinished)"
+"""After the name of a method in outcomes of runs that were stopped early."""
+
+
+class Scores(NamedTuple):
+    """Shares: the accuracy of a classifier, or the mean average precision of a detector."""
+
+    top1: float | None
+    top5: float | None
+    mean_precision: float | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One row of one finished run.  Accuracies are shares; dense: the same network unpruned.
+    """One row of one finished run.  Scores are shares; dense: those of the network unpruned.
 
     agreement, divergence: with the dense network's outputs, as in ``Row``.  mean_precision: of
     detectors.
@@ -36,15 +47,16 @@ class Outcome:
     top5: float | None
     seconds: float
     setup: str = ""  # ``setup_of``: only outcomes with equal ones are averaged
-    dense: tuple[float, float] | None = None  # top-1, top-5
+    complete: bool = True  # False: the run was stopped early
+    dense: Scores | None = None
     paper: tuple[float, float] | None = None  # top-1, drop
     agreement: float | None = None
     divergence: float | None = None
     mean_precision: float | None = None
 
 
-Dense = Mapping[tuple[str, str], tuple[float, float]]
-"""Top-1 and top-5 of dense networks by data and the network's SHA-256."""
+Dense = Mapping[tuple[str, str], Scores]
+"""The scores of dense networks by data and the network's SHA-256."""
 
 
 def outcomes(summary: Summary, dense: Dense) -> list[Outcome]:
@@ -68,8 +80,9 @@ def outcomes(summary: Summary, dense: Dense) -> list[Outcome]:
             top1=row.top1,
             top5=row.top5,
             seconds=summary.method_seconds,
-            setup=setup_of(pinned),
-            dense=_known(own) if own else known,
+            setup=setup_of(summary),
+            complete=summary.complete,
+            dense=scores_of(own) if own else known,
             paper=paper if row.name == label else None,
             agreement=row.agreement,
             divergence=row.divergence,
@@ -80,15 +93,20 @@ def outcomes(summary: Summary, dense: Dense) -> list[Outcome]:
     ]
 
 
-def _known(row: Row) -> tuple[float, float] | None:
-    return None if row.top1 is None or row.top5 is None else (row.top1, row.top5)
+def scores_of(row: Row) -> Scores | None:
+    """Return the scores of a row, None without labels or annotations."""
+    scores = Scores(row.top1, row.top5, row.mean_precision)
+    return None if scores.top1 is None and scores.mean_precision is None else scores
 
 
-def setup_of(pinned: PinnedJob) -> str:
-    """Return a short checksum of everything that decides a run except data, rate and seed."""
-    job = pinned.job
-    layers = (job.keep_dense, job.max_rates, job.rates, job.granularity, job.cost)
-    run = (pinned.settings, pinned.calibration, job.engine)
+def setup_of(summary: Summary) -> str:
+    """Return a short checksum of everything that decides a run except data, rate and seed.
+
+    Runs that were stopped early have others than those that were not.
+    """
+    pinned, job = summary.pinned, summary.pinned.job
+    layers = (job.keep_dense, job.max_rates, job.rates, job.granularity, job.cost, job.projections)
+    run = (pinned.settings, pinned.calibration, job.engine, summary.complete)
     parts = (pinned.network_sha256, job.method, *run, layers)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -97,8 +115,10 @@ def setup_of(pinned: PinnedJob) -> str:
 class Line:
     """One line of the table: the mean over seeds.
 
-    spread: the standard deviation over seeds (n - 1), None for one seed.  setup: equal for lines
-    that differ only in rate (``setup_of``).
+    dense, dense_mean_precision: top-1 and mean average precision of the dense network.
+    spread, drop: of top-1, for a detector of its mean average precision.  spread: the standard
+    deviation over seeds (n - 1), None for one seed.  setup: equal for lines that differ only in
+    rate (``setup_of``).
     """
 
     data: str
@@ -120,30 +140,50 @@ class Line:
     agreement: float | None = None
     divergence: float | None = None
     mean_precision: float | None = None
+    dense_mean_precision: float | None = None
+
+    @property
+    def measure(self) -> str:
+        """The name of the score that ``spread`` and ``drop`` belong to."""
+        detects = self.mean_precision is not None or self.dense_mean_precision is not None
+        return "mAP" if detects else "top-1"
+
+    @property
+    def score(self) -> float | None:
+        """Top-1, or the mean average precision of a detector."""
+        return self.mean_precision if self.measure == "mAP" else self.top1
+
+    @property
+    def dense_score(self) -> float | None:
+        """The same of the dense network."""
+        return self.dense_mean_precision if self.measure == "mAP" else self.dense
 
 
 def lines_of(results: Iterable[Outcome]) -> list[Line]:
     """Return the lines of a table: outcomes that differ only in the seed, averaged.
 
     They keep the order of ``results``, network by network and rate by rate.  Different networks or
-    methods that share a name get distinct names.
+    methods that share a name get distinct names.  A run that was repeated counts once.
     """
-    groups: dict[tuple[str, str, float, str, str], list[Outcome]] = {}
+    groups: dict[tuple[str, str, float, str, str], dict[int, Outcome]] = {}
     for one in _with_names(list(results)):
         key = (one.data, one.network, one.rate, one.method, one.setup)
-        groups.setdefault(key, []).append(one)
+        groups.setdefault(key, {}).setdefault(one.seed, one)
     places = list(dict.fromkeys(key[:2] for key in groups))
     order = sorted(groups, key=lambda key: (places.index(key[:2]), key[2]))
-    return [_line(groups[key]) for key in order]
+    return [_line(list(groups[key].values())) for key in order]
 
 
 def _with_names(results: Sequence[Outcome]) -> list[Outcome]:
-    """Add the file's name to networks that share a name, and a number to methods that do."""
+    """Add the file's name to networks that share a name, and a number to methods that do.
+
+    Methods of runs that were stopped early are marked.
+    """
     files: dict[str, dict[str, str]] = {}
-    setups: dict[tuple[str, str, str], list[str]] = {}
+    setups: dict[tuple[str, str, str, bool], list[str]] = {}
     for one in results:
         files.setdefault(one.network, {})[one.network_sha256] = one.weights
-        known = setups.setdefault((one.data, one.network_sha256, one.method), [])
+        known = setups.setdefault(_sharing(one), [])
         if one.setup not in known:
             known.append(one.setup)
     named = []
@@ -152,17 +192,27 @@ def _with_names(results: Sequence[Outcome]) -> list[Outcome]:
         if len(own) > 1:
             alike = len(set(own.values())) < len(own)
             network += f" {one.network_sha256[:8] if alike else one.weights}"
-        number = setups[one.data, one.network_sha256, one.method].index(one.setup) + 1
+        number = setups[_sharing(one)].index(one.setup) + 1
         base = one.method.removesuffix(NEW_STATISTICS)
-        method = f"{base} #{number}{one.method[len(base) :]}" if number > 1 else one.method
+        numbered = f"{base} #{number}" if number > 1 else base
+        mark = "" if one.complete else UNFINISHED
+        method = f"{numbered}{mark}{one.method[len(base) :]}"
         named.append(replace(one, network=network, method=method))
     return named
 
 
+def _sharing(one: Outcome) -> tuple[str, str, str, bool]:
+    """Return what outcomes share that need numbers if they have different setups."""
+    return one.data, one.network_sha256, one.method, one.complete
+
+
 def _line(group: Sequence[Outcome]) -> Line:
-    first, top1 = group[0], [one.top1 for one in group if one.top1 is not None]
-    dense = statistics.fmean([o.dense[0] for o in group if o.dense]) if first.dense else None
-    mean = _mean([one.top1 for one in group])
+    first, top1 = group[0], _mean([one.top1 for one in group])
+    precision = _mean([one.mean_precision for one in group])
+    dense = [one.dense for one in group if one.dense]
+    dense_top1 = _mean([one.top1 for one in dense])
+    dense_precision = _mean([one.mean_precision for one in dense])
+    score, dense_score = (top1, dense_top1) if precision is None else (precision, dense_precision)
     return Line(
         data=first.data,
         network=first.network,
@@ -172,21 +222,28 @@ def _line(group: Sequence[Outcome]) -> Line:
         rate=first.rate,
         achieved=statistics.fmean([one.achieved for one in group]),
         seeds=len(group),
-        top1=mean,
-        spread=statistics.stdev(top1) if len(top1) > 1 else None,
+        top1=top1,
+        spread=_spread([o.top1 if precision is None else o.mean_precision for o in group]),
         top5=_mean([one.top5 for one in group]),
-        dense=dense,
-        drop=None if dense is None or mean is None else dense - mean,
+        dense=dense_top1,
+        drop=None if dense_score is None or score is None else dense_score - score,
         seconds=statistics.fmean([one.seconds for one in group]),
         paper_top1=first.paper[0] if first.paper else None,
         paper_drop=first.paper[1] if first.paper else None,
         agreement=_mean([one.agreement for one in group]),
         divergence=_mean([one.divergence for one in group]),
-        mean_precision=_mean([one.mean_precision for one in group]),
+        mean_precision=precision,
+        dense_mean_precision=dense_precision,
     )
 
 
-def _mean(numbers: Sequence[float | None]) -> float | None:
-    """Return the mean, None if a number is missing."""
+def _spread(numbers: Sequence[float | None]) -> float | None:
+    """Return the standard deviation of the numbers that are known, None for fewer than two."""
     known = [number for number in numbers if number is not None]
-    return statistics.fmean(known) if len(known) == len(numbers) else None
+    return statistics.stdev(known) if len(known) > 1 else None
+
+
+def _mean(numbers: Sequence[float | None]) -> float | None:
+    """Return the mean, None if a number is missing or there is none."""
+    known = [number for number in numbers if number is not None]
+    return statistics.fmean(known) if known and len(known) == len(numbers) else None

@@ -110,6 +110,12 @@ class PythonAdapter:
         self._module = module
         self._rejections = (*REJECTIONS, *_named_rejections(module))
 
+    @property
+    def functions(self) -> list[str]:
+        """The names of the functions that the module defines itself."""
+        own = vars(self._module).items()
+        return [n for n, f in own if getattr(f, "__module__", None) == self.name and callable(f)]
+
     def run(self, case: Case) -> Mapping[str, Any]:
         """Call the function of the case's operation on copies of the inputs."""
         try:

@@ -7,6 +7,7 @@ parsed arguments that returns the exit code: 0 success, 1 a check failed, 2 bad 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def _add_mistake(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "name", nargs="?", metavar="NAME", help="such as kl-swapped, or regrown_mask"
+        "name", nargs="?", metavar="NAME", help="such as kl-swapped, regrown_mask, or eq04"
     )
     parser.add_argument("--of", metavar="QUANTITY", help="list those of one quantity")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
@@ -167,6 +168,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     from fcpts_ref.errors import InputError
     from fcpts_ref.oracle.adapters import CommandAdapter, PersistentAdapter, load_python_adapter
     from fcpts_ref.oracle.check import check
+    from fcpts_ref.oracle.misnamed import misnamed
     from fcpts_ref.oracle.report import format_report, make_badge, make_json, make_junit
     from fcpts_ref.oracle.vectors import load_cases
 
@@ -193,6 +195,9 @@ def run_check(arguments: argparse.Namespace) -> int:
         if path is not None and path != OUTPUT:
             _write(path, make(report))
     as_json = arguments.json == OUTPUT
+    missing = {r.case.operation for r in report.results if r.status == "unsupported"}
+    for function, near in misnamed(getattr(adapter, "functions", ()), missing).items():
+        print(f"{function} is no operation; perhaps {near} is meant", file=sys.stderr)
     print(make_json(report).rstrip() if as_json else format_report(report))
     return OK if report.ok else FAILED
 
@@ -227,14 +232,20 @@ def run_explain_mistake(arguments: argparse.Namespace) -> int:
     from fcpts_ref.oracle.mistakes.page import find_mistakes, format_mistakes, make_json
     from fcpts_ref.oracle.operation_pages import (
         format_operation,
-        operation_json,
+        format_operations,
+        operations_json,
+        operations_of_equation,
         read_operations,
     )
 
-    operation = read_operations().get(arguments.name)
-    if operation is not None:
-        show = operation_json if arguments.json else format_operation
-        print(show(arguments.name, operation))
+    known, name = read_operations(), arguments.name
+    names = [name] if name in known else operations_of_equation(name or "")
+    if names and arguments.json:
+        print(operations_json(names))
+        return OK
+    if names:
+        one = len(names) == 1
+        print(format_operation(names[0], known[names[0]]) if one else format_operations(names))
         return OK
     found = find_mistakes(arguments.name, arguments.of)
     print(make_json(found) if arguments.json else format_mistakes(found, arguments.name))

@@ -78,6 +78,29 @@ def test_accepting_bad_input_fails():
     assert report.counts["fail"] == sum(case.reject is not None for case in MASKS)
 
 
+def test_an_error_of_many_cases_is_shown_once_after_wrong_values():
+    module = under_test.make_module(
+        mask=under_test.wrong_tie, control_loss=lambda rates, layer_sizes, goal: 0.0
+    )
+    report = check(PythonAdapter(module, "--adapter mine"), CASES)
+    text = format_report(report)
+    errors = [result.case.id for result in report.results if result.status == "error"]
+    assert len(errors) > 10
+    assert text.count("ERROR ") == text.count("control_loss(...): ") == 1
+    assert all(case in text for case in errors)
+    assert text.rindex("FAIL eq01.0") < text.index("ERROR eq03.0001")
+    assert "more; --json FILE" not in text
+
+
+def test_lists_of_operations_and_cases_fit_into_80_columns():
+    text = format_report(run(under_test.careless_mask, only=["*"]))
+    lines = text.splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("unsupported operations"))
+    assert start + 5 < len(lines)
+    assert max(map(len, lines[start:-1])) <= 80
+    assert "fcpts_step" in text
+
+
 def test_refusing_good_input_fails():
     report = run(under_test.greedy_mask)
     assert report.counts["fail"] == sum(case.reject is None for case in MASKS)
