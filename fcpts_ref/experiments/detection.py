@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.architectures.ssd import priors_of
-from fcpts_ref.data.dataset import Annotations
 from fcpts_ref.data.prepared import PreparedImages
+from fcpts_ref.data.split import Annotations
 from fcpts_ref.detection.boxes import Detections, Objects
 from fcpts_ref.detection.loss import multibox_loss_backward, multibox_loss_forward
 from fcpts_ref.detection.matching import targets
