@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 
 from fcpts_ref.data.archive import read_archive
 from fcpts_ref.data.cifar_pickle import read_cifar_pickle, read_labels, read_names
-from fcpts_ref.data.dataset import Dataset, Split
+from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.data.official import OFFICIAL_ARCHIVES
+from fcpts_ref.data.split import Split
 from fcpts_ref.errors import InputError, counted
 from fcpts_ref.storage.files import check_regular_file, describe_failure, file_sha256
 
 IMAGE_SHAPE = (3, 32, 32)
 IMAGE_BYTES = 3 * 32 * 32
-RECORDS = 10_000  # in a test file and in each of CIFAR-10's five training files
-TRAIN_UNITS = 5  # training images per test image
+TRAIN_IMAGES = 50_000  # in the official archives; others may have fewer, as subsets do
+TEST_IMAGES = 10_000
 MAX_NAMES_FILE = 1 << 20
 LICENCE = (
     "none stated by its authors, who ask to cite Alex Krizhevsky, Learning Multiple Layers of "
@@ -55,15 +56,15 @@ class Layout:
     meta_files: tuple[str, ...]
     labels: tuple[LabelKind, ...]  # in the order of a record's bytes; the last one is the finest
 
-    def records(self, file: str, unit: int) -> int:
-        """Return the number of records that ``file`` must have."""
-        return unit if file == self.test_file else TRAIN_UNITS * unit // len(self.train_files)
+    def records(self, file: str) -> int:
+        """Return the number of records that ``file`` has in the official archive."""
+        return TEST_IMAGES if file == self.test_file else TRAIN_IMAGES // len(self.train_files)
 
-    def limits(self, unit: int) -> dict[str, int]:
-        """Return the largest size in bytes of each file; of binary files, the size."""
+    def limits(self) -> dict[str, int]:
+        """Return the largest size in bytes of each file; of binary files, the official size."""
         label_bytes = len(self.labels) if self.version == "binary" else 200  # names, integers
         return {
-            file: self.records(file, unit) * (IMAGE_BYTES + label_bytes)
+            file: self.records(file) * (IMAGE_BYTES + label_bytes)
             + (0 if self.version == "binary" else MAX_NAMES_FILE)
             for file in (*self.train_files, self.test_file)
         } | dict.fromkeys(self.meta_files, MAX_NAMES_FILE)
@@ -103,10 +104,10 @@ class CifarArchive:
 
     dataset: Literal["cifar10", "cifar100"]
     version: Literal["binary", "python"]
-    train_images: NDArray[np.uint8]  # (50000, 3, 32, 32)
-    test_images: NDArray[np.uint8]  # (10000, 3, 32, 32)
-    train_labels: tuple[NDArray[np.int64], ...]  # (50000,) for each kind of label
-    test_labels: tuple[NDArray[np.int64], ...]  # (10000,)
+    train_images: NDArray[np.uint8]  # (N, 3, 32, 32), official N = 50,000
+    test_images: NDArray[np.uint8]  # (M, 3, 32, 32), official M = 10,000
+    train_labels: tuple[NDArray[np.int64], ...]  # (N,) for each kind of label
+    test_labels: tuple[NDArray[np.int64], ...]  # (M,)
     label_names: tuple[tuple[str, ...], ...]
     source: str  # file or folder name
     official: bool  # whether the archive's SHA-256 is that of the official one
@@ -135,31 +136,29 @@ def to_dataset(archive: CifarArchive, labels: Literal["fine", "coarse"] = "fine"
     )
 
 
-def read_cifar_archive(
-    path: Path | str, *, sha256: str | None = None, _records_per_file: int = RECORDS
-) -> CifarArchive:
+def read_cifar_archive(path: Path | str, *, sha256: str | None = None) -> CifarArchive:
     """Read CIFAR-10 or CIFAR-100 from a .tar.gz archive or its unpacked folder.
 
     The files determine the data set and the version.  ``sha256``, if given, is the SHA-256 that the
-    archive must have.  Official archives are recognised by their SHA-256; others of the same layout
-    are read as well, with ``official`` False.
+    archive must have.  Official archives are recognised by their SHA-256; others of the same
+    layout, with as many records or fewer, are read as well, with ``official`` False.
 
     Raises InputError, one line, for a path that cannot be read, another checksum, a truncated
-    or damaged archive, a missing file, a wrong number or length of records, labels out of
+    or damaged archive, a missing file, no records, too many or incomplete ones, labels out of
     range, and pickles with other contents than CIFAR's (nothing in them is executed).
     """
-    path, unit = Path(path), _records_per_file
+    path = Path(path)
     if path.is_dir() and sha256 is not None:
         raise InputError(f"{path} is a folder, expected the archive whose SHA-256 is to be checked")
     checksums = {} if path.is_dir() else {path.name: _checked_sha256(path, sha256)}
-    limits = {file: limit for layout in LAYOUTS for file, limit in layout.limits(unit).items()}
+    limits = {file: limit for layout in LAYOUTS for file, limit in layout.limits().items()}
     contents = read_archive(path, limits)
     try:
         layout = _detect(contents)
         checksums |= {f: hashlib.sha256(contents[f]).hexdigest() for f in sorted(contents)}
         names = _read_all_names(layout, contents)
-        test = _read_files(layout, (layout.test_file,), contents, unit)
-        train = _read_files(layout, layout.train_files, contents, unit)
+        test = _read_files(layout, (layout.test_file,), contents)
+        train = _read_files(layout, layout.train_files, contents)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return CifarArchive(
@@ -213,57 +212,56 @@ def _detect(contents: Mapping[str, bytes]) -> Layout:
 
 
 def _read_files(
-    layout: Layout, files: tuple[str, ...], contents: dict[str, bytes], unit: int
+    layout: Layout, files: tuple[str, ...], contents: dict[str, bytes]
 ) -> tuple[NDArray[np.uint8], tuple[NDArray[np.int64], ...]]:
     """Return the images and, for each kind of label, the labels of some files, joined.
 
     Contents are dropped from ``contents`` as soon as they have been read.
     """
-    N = sum(layout.records(file, unit) for file in files)
-    images = np.empty((N, *IMAGE_SHAPE), np.uint8)
-    labels = tuple(np.empty(N, np.int64) for _ in layout.labels)
-    begin = 0
+    images: list[np.ndarray] = []
+    labels: list[list[np.ndarray]] = []
     read_records = _read_binary if layout.version == "binary" else _read_python
     for file in files:
-        records = layout.records(file, unit)
-        end = begin + records
         try:
-            flat, columns = read_records(layout, contents.pop(file), records)
+            flat, columns = read_records(layout, contents.pop(file))
+            _check_count(len(flat), layout.records(file))
             for kind, column in zip(layout.labels, columns, strict=True):
-                _check_labels(kind, column, records)
+                _check_labels(kind, column, len(flat))
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
-        images[begin:end] = flat.reshape(records, *IMAGE_SHAPE)
-        for joined, column in zip(labels, columns, strict=True):
-            joined[begin:end] = column
-        begin = end
-    return images, labels
+        images.append(flat)
+        labels.append(columns)
+    joined = np.concatenate(images).reshape(-1, *IMAGE_SHAPE)
+    return joined, tuple(np.concatenate(column) for column in zip(*labels, strict=True))
 
 
-def _read_binary(
-    layout: Layout, content: bytes, records: int
-) -> tuple[np.ndarray, list[np.ndarray]]:
+def _check_count(records: int, official: int) -> None:
+    if not 1 <= records <= official:
+        raise InputError(
+            f"{counted(records, 'record')}, expected 1 to {official:,}, as in the official archive"
+        )
+
+
+def _read_binary(layout: Layout, content: bytes) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return images (N, 3072) and labels of a binary file."""
     L = len(layout.labels)
     length = L + IMAGE_BYTES
-    if len(content) != records * length:
+    if len(content) % length:
         raise InputError(
-            f"{counted(len(content), 'byte')}, expected {counted(records, 'record')} of {length}: "
-            "truncated or corrupt"
+            f"{counted(len(content), 'byte')}, expected whole records of {length}: "
+            "truncated or damaged: get it again"
         )
-    table = np.frombuffer(content, np.uint8).reshape(records, length)
+    table = np.frombuffer(content, np.uint8).reshape(-1, length)
     return table[:, L:], [table[:, column].astype(np.int64) for column in range(L)]
 
 
-def _read_python(
-    layout: Layout, content: bytes, records: int
-) -> tuple[np.ndarray, list[np.ndarray]]:
+def _read_python(layout: Layout, content: bytes) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return images (N, 3072) and labels of a pickled file."""
     batch = read_cifar_pickle(content)
     images = batch.get("data")
-    if not isinstance(images, np.ndarray) or images.shape != (records, IMAGE_BYTES):
+    if not isinstance(images, np.ndarray) or images.shape[1:] != (IMAGE_BYTES,):
         found = images.shape if isinstance(images, np.ndarray) else "nothing"
-        raise InputError(f"data are {found}, expected {(records, IMAGE_BYTES)}")
+        raise InputError(f"data are {found}, expected (N, {IMAGE_BYTES})")
     return images, [read_labels(batch.get(kind.key)) for kind in layout.labels]
 
 

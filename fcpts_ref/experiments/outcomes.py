@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 from fcpts_ref.experiments.evaluate import Row
 from fcpts_ref.experiments.paper import paper_top1
-from fcpts_ref.experiments.pinned import PinnedJob
 from fcpts_ref.experiments.summary import Summary
 from fcpts_ref.pruning.names import NEW_STATISTICS
+
+UNFINISHED = " (unfinished)"
+"""After the name of a method in outcomes of runs that were stopped early."""
 
 
 class Scores(NamedTuple):
@@ -45,6 +47,7 @@ class Outcome:
     top5: float | None
     seconds: float
     setup: str = ""  # ``setup_of``: only outcomes with equal ones are averaged
+    complete: bool = True  # False: the run was stopped early
     dense: Scores | None = None
     paper: tuple[float, float] | None = None  # top-1, drop
     agreement: float | None = None
@@ -77,7 +80,8 @@ def outcomes(summary: Summary, dense: Dense) -> list[Outcome]:
             top1=row.top1,
             top5=row.top5,
             seconds=summary.method_seconds,
-            setup=setup_of(pinned),
+            setup=setup_of(summary),
+            complete=summary.complete,
             dense=scores_of(own) if own else known,
             paper=paper if row.name == label else None,
             agreement=row.agreement,
@@ -95,11 +99,14 @@ def scores_of(row: Row) -> Scores | None:
     return None if scores.top1 is None and scores.mean_precision is None else scores
 
 
-def setup_of(pinned: PinnedJob) -> str:
-    """Return a short checksum of everything that decides a run except data, rate and seed."""
-    job = pinned.job
-    layers = (job.keep_dense, job.max_rates, job.rates, job.granularity, job.cost)
-    run = (pinned.settings, pinned.calibration, job.engine)
+def setup_of(summary: Summary) -> str:
+    """Return a short checksum of everything that decides a run except data, rate and seed.
+
+    Runs that were stopped early have others than those that were not.
+    """
+    pinned, job = summary.pinned, summary.pinned.job
+    layers = (job.keep_dense, job.max_rates, job.rates, job.granularity, job.cost, job.projections)
+    run = (pinned.settings, pinned.calibration, job.engine, summary.complete)
     parts = (pinned.network_sha256, job.method, *run, layers)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -156,24 +163,27 @@ def lines_of(results: Iterable[Outcome]) -> list[Line]:
     """Return the lines of a table: outcomes that differ only in the seed, averaged.
 
     They keep the order of ``results``, network by network and rate by rate.  Different networks or
-    methods that share a name get distinct names.
+    methods that share a name get distinct names.  A run that was repeated counts once.
     """
-    groups: dict[tuple[str, str, float, str, str], list[Outcome]] = {}
+    groups: dict[tuple[str, str, float, str, str], dict[int, Outcome]] = {}
     for one in _with_names(list(results)):
         key = (one.data, one.network, one.rate, one.method, one.setup)
-        groups.setdefault(key, []).append(one)
+        groups.setdefault(key, {}).setdefault(one.seed, one)
     places = list(dict.fromkeys(key[:2] for key in groups))
     order = sorted(groups, key=lambda key: (places.index(key[:2]), key[2]))
-    return [_line(groups[key]) for key in order]
+    return [_line(list(groups[key].values())) for key in order]
 
 
 def _with_names(results: Sequence[Outcome]) -> list[Outcome]:
-    """Add the file's name to networks that share a name, and a number to methods that do."""
+    """Add the file's name to networks that share a name, and a number to methods that do.
+
+    Methods of runs that were stopped early are marked.
+    """
     files: dict[str, dict[str, str]] = {}
-    setups: dict[tuple[str, str, str], list[str]] = {}
+    setups: dict[tuple[str, str, str, bool], list[str]] = {}
     for one in results:
         files.setdefault(one.network, {})[one.network_sha256] = one.weights
-        known = setups.setdefault((one.data, one.network_sha256, one.method), [])
+        known = setups.setdefault(_sharing(one), [])
         if one.setup not in known:
             known.append(one.setup)
     named = []
@@ -182,11 +192,18 @@ def _with_names(results: Sequence[Outcome]) -> list[Outcome]:
         if len(own) > 1:
             alike = len(set(own.values())) < len(own)
             network += f" {one.network_sha256[:8] if alike else one.weights}"
-        number = setups[one.data, one.network_sha256, one.method].index(one.setup) + 1
+        number = setups[_sharing(one)].index(one.setup) + 1
         base = one.method.removesuffix(NEW_STATISTICS)
-        method = f"{base} #{number}{one.method[len(base) :]}" if number > 1 else one.method
+        numbered = f"{base} #{number}" if number > 1 else base
+        mark = "" if one.complete else UNFINISHED
+        method = f"{numbered}{mark}{one.method[len(base) :]}"
         named.append(replace(one, network=network, method=method))
     return named
+
+
+def _sharing(one: Outcome) -> tuple[str, str, str, bool]:
+    """Return what outcomes share that need numbers if they have different setups."""
+    return one.data, one.network_sha256, one.method, one.complete
 
 
 def _line(group: Sequence[Outcome]) -> Line:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,18 +71,30 @@ def recognise(
 def closest(shapes: Shapes) -> tuple[str, Layout, Graph] | None:
     """Return the architecture, its layout and graph that share the most names with a checkpoint.
 
+    The graph has the classes and widths with which the most of the shapes fit, too.
     None if not even half of the names are shared.
     """
-    names = set(without_wrapper(name for name in shapes if not is_counter(name)))
+    short = without_wrapper(name for name in shapes if not is_counter(name))
+    state = {name: shapes[full] for name, full in short.items()}
     best, most = None, 0.5
-    for name, row in architectures_for(names):
+    for name, row in architectures_for(state):
         for layout in row.layouts:
-            graph = layout.apply(row.graph(**layout.settings))
-            expected = set(_expected(graph))
-            share = len(names & expected) / len(names | expected)
+            expected = set(_expected(layout.apply(row.graph(**layout.settings))))
+            share = len(state.keys() & expected) / len(state.keys() | expected)
             if share > most:
-                best, most = (name, layout, graph), share
-    return best
+                best, most = (name, row, layout), share
+    if best is None:
+        return None
+    name, row, layout = best
+    graphs = [layout.apply(graph) for graph, _ in _graphs(row, layout, state, None)]
+    graphs.append(layout.apply(row.graph(**layout.settings)))
+    return name, layout, max(graphs, key=lambda graph: _fitting(graph, state))
+
+
+def _fitting(graph: Graph, state: Shapes) -> int:
+    """Return how many of the arrays have the shapes of the graph's."""
+    expected = _expected(graph).items()
+    return sum(name in state and same_layer(state[name], shape) for name, shape in expected)
 
 
 def _fit(
@@ -92,19 +105,39 @@ def _fit(
     ours = _names(plain, layout)
     if set(state) - _constants(plain) != set(ours.values()):
         return None
-    found = {name: state[theirs] for name, theirs in ours.items()}
+    for graph, settings in _graphs(row, layout, state, input_shape):
+        expected = _expected(graph)
+        if all(same_layer(state[ours[name]], shape) for name, shape in expected.items()):
+            return graph, settings
+    return None
+
+
+def _graphs(
+    row: Architecture, layout: Layout, state: Shapes, input_shape: tuple[int, int, int] | None
+) -> Iterator[tuple[Graph, dict[str, Any]]]:
+    """Yield graphs with the classes, channels and widths of a checkpoint's arrays, and these.
+
+    Arrays that are absent, or have other axes, are taken to be as the architecture has them.
+    """
+    plain = row.graph(**layout.settings)
+    own = _expected(plain)
+    found = {
+        name: _aligned(state.get(theirs, own[name]), own[name])
+        for name, theirs in _names(plain, layout).items()
+    }
     first, last = found[plain.prunable[0]], found[plain.prunable[-1]]
     size = input_shape or (first[1], *plain.input_shape[1:])
     for variant in row.variants(found):
         settings = {"classes": last[0], "input_shape": size, **variant}
-        try:
-            graph = row.graph(**layout.settings, **settings)
-        except InputError:  # these images are too small for it
-            continue
-        expected = _expected(graph)
-        if all(same_layer(found[name], shape) for name, shape in expected.items()):
-            return graph, settings
-    return None
+        with suppress(InputError):  # these images are too small for it, or sizes are not possible
+            yield row.graph(**layout.settings, **settings), settings
+
+
+def _aligned(found: Shape, own: Shape) -> Shape:
+    """Return the shape with the axes that ``own`` has; ``own`` if it has others."""
+    if len(found) > len(own) and same_layer(found, found[: len(own)]):
+        return found[: len(own)]  # a 1x1 convolution
+    return found if len(found) == len(own) else own
 
 
 def same_layer(found: Shape, expected: Shape) -> bool:

@@ -43,7 +43,7 @@ def _add_mistake(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "name", nargs="?", metavar="NAME", help="such as kl-swapped, or regrown_mask"
+        "name", nargs="?", metavar="NAME", help="such as kl-swapped, regrown_mask, or eq04"
     )
     parser.add_argument("--of", metavar="QUANTITY", help="list those of one quantity")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
@@ -227,14 +227,20 @@ def run_explain_mistake(arguments: argparse.Namespace) -> int:
     from fcpts_ref.oracle.mistakes.page import find_mistakes, format_mistakes, make_json
     from fcpts_ref.oracle.operation_pages import (
         format_operation,
-        operation_json,
+        format_operations,
+        operations_json,
+        operations_of_equation,
         read_operations,
     )
 
-    operation = read_operations().get(arguments.name)
-    if operation is not None:
-        show = operation_json if arguments.json else format_operation
-        print(show(arguments.name, operation))
+    known, name = read_operations(), arguments.name
+    names = [name] if name in known else operations_of_equation(name or "")
+    if names and arguments.json:
+        print(operations_json(names))
+        return OK
+    if names:
+        one = len(names) == 1
+        print(format_operation(names[0], known[names[0]]) if one else format_operations(names))
         return OK
     found = find_mistakes(arguments.name, arguments.of)
     print(make_json(found) if arguments.json else format_mistakes(found, arguments.name))

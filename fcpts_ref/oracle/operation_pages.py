@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from fcpts_ref.errors import counted
 from fcpts_ref.oracle.mistakes.mistake import CATALOGUE
 from fcpts_ref.oracle.vectors import Case, load_cases
 from fcpts_ref.spec.conventions import OPEN_POINTS
@@ -53,6 +56,24 @@ def read_operations() -> dict[str, Operation]:
     }
 
 
+def operations_of_equation(name: str) -> list[str]:
+    """Return the operations of an equation of the paper: "eq04", "4" or "Equation 4"."""
+    number = re.fullmatch(r"(?:eq(?:uation)?\.?)? ?0*(\d{1,2})", name.lower())
+    source = f"Equation {number[1]}" if number else None
+    return list(dict.fromkeys(case.operation for case in load_cases() if case.source == source))
+
+
+def format_operations(names: Sequence[str]) -> str:
+    """Return some operations, one line each."""
+    lines = [
+        textwrap.fill(f"{name}: {read_operations()[name].text}", WIDTH, subsequent_indent="    ")
+        for name in names
+    ]
+    return "\n".join(
+        [*lines, f"{counted(len(names), 'operation')}; fcpts-ref explain NAME shows one"]
+    )
+
+
 def format_operation(name: str, operation: Operation) -> str:
     """Return the page of one operation: formula, source, code, cases and mistakes."""
     cases = [case for case in load_cases() if case.operation == name]
@@ -83,16 +104,19 @@ def format_operation(name: str, operation: Operation) -> str:
     )
 
 
-def operation_json(name: str, operation: Operation) -> str:
-    """Return one operation as JSON, with the ids of its cases."""
+def operations_json(names: Sequence[str]) -> str:
+    """Return operations as JSON, with the ids of their cases."""
+    return json.dumps({name: _entry(name) for name in names}, indent=1)
+
+
+def _entry(name: str) -> dict[str, Any]:
     cases = [case for case in load_cases() if case.operation == name]
-    content = asdict(operation) | {
+    return asdict(read_operations()[name]) | {
         "sources": _sources(cases),
         "inputs": _names(cases, "inputs"),
         "outputs": _names(cases, "outputs"),
         "cases": [case.id for case in cases],
     }
-    return json.dumps({name: content}, indent=1)
 
 
 def make_operations_page() -> str:

@@ -21,15 +21,41 @@ def format_report(report: Report, *, failures_shown: int = 20) -> str:
     accepted = [r for r in report.results if r.status == "fail" and r.case.reject is not None]
     bad = [r for r in report.results if r.status in ("fail", "error") and r not in accepted]
     bad.sort(key=lambda r: r.status != "fail")  # wrong values first, then crashes
-    lines = [line for result in bad[:failures_shown] for line in format_failure(report, result)]
-    if len(bad) > failures_shown:
-        lines.append(f"... and {len(bad) - failures_shown} more; --json FILE has them all")
+    groups = _group_errors(bad)
+    lines = [line for same in groups[:failures_shown] for line in _format_same(report, same)]
+    if hidden := sum(map(len, groups[failures_shown:])):
+        lines.append(f"... and {hidden} more; --json FILE has them all")
     lines += _format_accepted(accepted)
     unsupported = sorted({r.case.operation for r in report.results if r.status == "unsupported"})
     if unsupported:
-        lines.append(f"unsupported operations: {', '.join(unsupported)}")
+        lines.append(_wrapped("unsupported operations: ", unsupported))
     lines.append(format_counts(report))
     return "\n".join(lines)
+
+
+def _group_errors(bad: list[Result]) -> list[list[Result]]:
+    """Put errors of one operation with one message together, such as a wrong argument's name."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in bad:
+        error = result.status == "error"
+        key = (result.case.operation, result.message) if error else (result.case.id,)
+        groups.setdefault(key, []).append(result)
+    return list(groups.values())
+
+
+def _format_same(report: Report, same: list[Result]) -> list[str]:
+    """Format the first of the results, with the ids of the others."""
+    first, *others = same
+    *lines, blank = format_failure(report, first)
+    if others:
+        lines.append(_wrapped("    the same in: ", [result.case.id for result in others]))
+    return [*lines, blank]
+
+
+def _wrapped(start: str, words: list[str]) -> str:
+    """Join words by commas, in lines of 80 columns."""
+    text = start + ", ".join(words)
+    return textwrap.fill(text, width=80, subsequent_indent=" " * 4, break_on_hyphens=False)
 
 
 def _format_accepted(accepted: list[Result]) -> list[str]:
@@ -40,7 +66,7 @@ def _format_accepted(accepted: list[Result]) -> list[str]:
     for result in accepted:
         by_operation.setdefault(result.case.operation, []).append(result.case.id)
     lines = [f"FAIL {counted(len(accepted), 'case')} of bad input that must be refused (REJECT):"]
-    lines += [f"    {operation}: {', '.join(ids)}" for operation, ids in by_operation.items()]
+    lines += [_wrapped(f"    {operation}: ", ids) for operation, ids in by_operation.items()]
     return [*lines, f"    {accepted[0].case.notes['REJECT']['effect']}", ""]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,14 @@ from fcpts_ref.experiments.figures import (
     run_title,
 )
 from fcpts_ref.experiments.job import Job
-from fcpts_ref.experiments.outcomes import Dense, Line, lines_of, outcomes, setup_of
+from fcpts_ref.experiments.outcomes import (
+    UNFINISHED,
+    Dense,
+    Line,
+    lines_of,
+    outcomes,
+    setup_of,
+)
 from fcpts_ref.experiments.paper import SOURCE
 from fcpts_ref.experiments.run import HISTORY
 from fcpts_ref.experiments.summary import Summary
@@ -53,7 +61,7 @@ def write_report(
     for heading, own in headed(lines):
         names = {line.setup: line.method for line in own if _is_plain(line)}
         chosen = [
-            Chosen(folder, summary, names[setup_of(summary.pinned)])
+            Chosen(folder, summary, names[setup_of(summary)])
             for folder, summary in zip(folders, summaries, strict=True)
             if summary.pinned.network_sha256 == own[0].network_sha256
             and summary.data == own[0].data
@@ -262,7 +270,7 @@ def _details(
 ) -> list[Part]:
     """Return a table of all runs, their settings, folders and versions."""
     named = {line.setup: line.method for line in lines if _is_plain(line)}
-    names = [named.get(setup_of(s.pinned), s.method) for s in summaries]
+    names = [named.get(setup_of(s), s.method).removesuffix(UNFINISHED) for s in summaries]
     measures = list(dict.fromkeys(line.measure for line in lines))
     header = ("run", "rate", "before projection", "seed", "images", *measures, "time", "folder")
     rows = [
@@ -274,9 +282,9 @@ def _details(
             f"{s.pinned.calibration:,}",
             *(number(_own(s).get(measure)) for measure in measures),
             duration(s.method_seconds),
-            folder.name,
+            place,
         )
-        for folder, name, s in zip(folders, names, summaries, strict=True)
+        for place, name, s in zip(_distinct_places(folders), names, summaries, strict=True)
     ]
     unique = dict.fromkeys(
         (name, _explicit(s.pinned.job)) for name, s in zip(names, summaries, strict=True)
@@ -292,6 +300,14 @@ def _details(
             note=True,
         ),
     ]
+
+
+def _distinct_places(folders: Sequence[Path]) -> list[str]:
+    """Return the folders from the one on that holds them all."""
+    above = [folder.absolute().parent for folder in folders]
+    if len({folder.drive for folder in above}) > 1:  # on Windows
+        return list(map(str, folders))
+    return [os.path.relpath(folder, os.path.commonpath(above)) for folder in folders]
 
 
 def _explicit(job: Job) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import cifar_layouts as layouts
@@ -11,16 +10,9 @@ import pytest
 from commands import Run, one_line
 
 from fcpts_ref.cli import data as command
-from fcpts_ref.data.cifar import read_cifar_archive
 from fcpts_ref.data.dataset import read_dataset
 from fcpts_ref.data.official import OfficialArchive
 from fcpts_ref.errors import InputError
-
-
-@pytest.fixture(autouse=True)
-def small_archives(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = partial(read_cifar_archive, _records_per_file=layouts.N)
-    monkeypatch.setattr(command, "read_cifar_archive", small)
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])

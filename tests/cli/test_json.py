@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from commands import Place, Run
 from fcpts_ref.cli import build_parser
 from fcpts_ref.cli import data as data_command
 from fcpts_ref.cli.common import leaves
-from fcpts_ref.data.cifar import read_cifar_archive
 from fcpts_ref.resources import resource_path
 
 WITHOUT = {"completion"}  # it prints a script for a shell
@@ -107,8 +105,6 @@ def test_every_command_has_an_example() -> None:
 def test_standard_output_is_json(
     run: Run, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    small = partial(read_cifar_archive, _records_per_file=layouts.N)
-    monkeypatch.setattr(data_command, "read_cifar_archive", small)
     monkeypatch.setattr(data_command, "download_archive", lambda *_, **__: archive(tmp_path))
     words = EXAMPLES[name](run, place, tmp_path)
     found = run(*name.split(), *words, "--json")

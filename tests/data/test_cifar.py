@@ -31,10 +31,6 @@ VERSIONS = {
 }
 
 
-def read(path):
-    return read_cifar_archive(path, _records_per_file=N)
-
-
 @pytest.mark.parametrize("container", ["tar", "folder", "folder above"])
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
@@ -45,7 +41,7 @@ def test_every_version_gives_the_same_images_and_labels(tmp_path, dataset, versi
     else:
         path = write_folder(tmp_path / "above" / "cifar", contents)
         path = path.parent if container == "folder above" else path
-    archive = read(path)
+    archive = read_cifar_archive(path)
     files = layouts.cifar10_files() if dataset == "cifar10" else layouts.cifar100_files()
     *train, test = files.values()
     train_images = np.concatenate([images for images, _ in train])
@@ -62,7 +58,7 @@ def test_every_version_gives_the_same_images_and_labels(tmp_path, dataset, versi
 
 
 def test_as_a_data_set_with_fine_and_coarse_labels(tmp_path):
-    archive = read(write_tar(tmp_path / "a.tar.gz", binary_version("cifar100")))
+    archive = read_cifar_archive(write_tar(tmp_path / "a.tar.gz", binary_version("cifar100")))
     fine, coarse = to_dataset(archive), to_dataset(archive, "coarse")
     assert fine.augmentation == coarse.augmentation == "crop-flip"
     assert (fine.name, coarse.name) == ("cifar100", "cifar100-coarse")
@@ -78,24 +74,43 @@ def test_as_a_data_set_with_fine_and_coarse_labels(tmp_path):
 
 
 def test_cifar10_has_no_coarse_labels(tmp_path):
-    archive = read(write_tar(tmp_path / "a.tar.gz", binary_version("cifar10")))
+    archive = read_cifar_archive(write_tar(tmp_path / "a.tar.gz", binary_version("cifar10")))
     assert to_dataset(archive).label_names == tuple(layouts.TEN)
     with pytest.raises(InputError, match="cifar10 has no coarse labels"):
         to_dataset(archive, "coarse")
 
 
-def test_small_archives_are_not_taken_for_official_ones(tmp_path):
-    path = write_tar(tmp_path / "a.tar.gz", binary_version("cifar10"))
-    with pytest.raises(InputError, match=r"bytes, expected 10,000 records of 3073"):
-        read_cifar_archive(path)
+@pytest.mark.parametrize("version", ["binary", "python 2"])
+def test_a_subset_of_any_size_in_every_file(tmp_path, version):
+    contents = VERSIONS[version]("cifar10")
+    if version == "binary":
+        contents["data_batch_3.bin"] = contents["data_batch_3.bin"][:3073]
+    else:
+        images, labels = layouts.cifar10_files()["data_batch_3"]
+        first = {"labels": labels[0, :1].tolist(), "data": images[:1]}
+        contents["data_batch_3"] = dump_python2(first)
+    archive = read_cifar_archive(write_folder(tmp_path / "a", contents))
+    whole = read_cifar_archive(write_folder(tmp_path / "b", VERSIONS[version]("cifar10")))
+    kept = np.r_[0 : 2 * N + 1, 3 * N : 5 * N]
+    assert np.array_equal(archive.train_images, whole.train_images[kept])
+    assert np.array_equal(archive.train_labels[0], whole.train_labels[0][kept])
+    assert np.array_equal(archive.test_images, whole.test_images)
+
+
+def test_more_records_than_official_are_refused(tmp_path):
+    batch = {"data": np.zeros((10_001, 3072), np.uint8), "labels": [0] * 10_001}
+    contents = python_version("cifar10", dump_python2)
+    contents["test_batch"] = layouts.dump_python3(batch)
+    with pytest.raises(InputError, match="test_batch: 10,001 records, expected 1 to 10,000"):
+        read_cifar_archive(write_folder(tmp_path / "a", contents))
 
 
 def test_the_checksum_asked_for(tmp_path):
     path = write_tar(tmp_path / "a.tar.gz", binary_version("cifar10"))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    read_cifar_archive(path, sha256=digest.upper(), _records_per_file=N)
+    read_cifar_archive(path, sha256=digest.upper())
     with pytest.raises(InputError, match=f"has SHA-256 {digest}, expected 00"):
-        read_cifar_archive(path, sha256="00", _records_per_file=N)
+        read_cifar_archive(path, sha256="00")
     with pytest.raises(InputError, match="is a folder, expected the archive"):
         read_cifar_archive(tmp_path, sha256=digest)
 
@@ -107,20 +122,20 @@ def test_a_missing_file_is_named(tmp_path, layout):
     for number, name in enumerate(contents):
         rest = {other: content for other, content in contents.items() if other != name}
         with pytest.raises(InputError, match=rf"(^|\W){name} missing: get the archive again"):
-            read(write_folder(tmp_path / str(number), rest))
+            read_cifar_archive(write_folder(tmp_path / str(number), rest))
 
 
 def test_no_files_and_files_of_two_versions(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no CIFAR files found"):
-        read(tmp_path / "empty")
+        read_cifar_archive(tmp_path / "empty")
     write_folder(tmp_path / "two" / "a", binary_version("cifar10"))
     write_folder(tmp_path / "two" / "b", binary_version("cifar100"))
     with pytest.raises(InputError, match="more than one CIFAR version"):
-        read(tmp_path / "two")
+        read_cifar_archive(tmp_path / "two")
     write_folder(tmp_path / "two" / "c", binary_version("cifar10"))
     with pytest.raises(InputError, match="is there twice"):
-        read(tmp_path / "two")
+        read_cifar_archive(tmp_path / "two")
 
 
 def test_paths_that_are_not_archives(tmp_path):
@@ -128,17 +143,19 @@ def test_paths_that_are_not_archives(tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "zipped").write_bytes(gzip.compress(b"no tar"))
     with pytest.raises(InputError, match=r"cannot read .*absent"):
-        read(tmp_path / "absent")
+        read_cifar_archive(tmp_path / "absent")
     for name in ("text", "empty", "zipped"):
         with pytest.raises(InputError, match=r"truncated or damaged, expected a \.tar\.gz"):
-            read(tmp_path / name)
+            read_cifar_archive(tmp_path / name)
 
 
 def test_an_archive_that_the_browser_has_unzipped(tmp_path):
     contents = binary_version("cifar10")
     packed = write_tar(tmp_path / "a.tar.gz", contents)
     (tmp_path / "a.tar").write_bytes(gzip.decompress(packed.read_bytes()))
-    assert np.array_equal(read(tmp_path / "a.tar").test_images, read(packed).test_images)
+    assert np.array_equal(
+        read_cifar_archive(tmp_path / "a.tar").test_images, read_cifar_archive(packed).test_images
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,7 +173,7 @@ def test_an_archive_that_the_browser_has_unzipped(tmp_path):
 def test_other_files_are_recognised_with_a_remedy(tmp_path, content, message):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
-        read(tmp_path / "a")
+        read_cifar_archive(tmp_path / "a")
     assert "get it again" not in str(caught.value)
     assert str(caught.value).count(str(tmp_path / "a")) == 1
 
@@ -166,7 +183,7 @@ def test_other_files_are_recognised_with_a_remedy(tmp_path, content, message):
 def test_a_pipe_or_device_is_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="pipe or a device"):
-        read(tmp_path / name)
+        read_cifar_archive(tmp_path / name)
 
 
 def with_changed(name, change):
@@ -177,10 +194,14 @@ def with_changed(name, change):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("data_batch_2.bin", lambda c: c[:-1], r"data_batch_2.bin: 12,291 bytes, expected 4 rec"),
-        ("data_batch_2.bin", lambda c: c[:3073], "3,073 bytes, expected 4 records"),
-        ("data_batch_2.bin", lambda c: c + b"x", "has 12,293 bytes, expected at most 12,292"),
-        ("test_batch.bin", lambda c: b"", "test_batch.bin: 0 bytes"),
+        (
+            "data_batch_2.bin",
+            lambda c: c[:-1],
+            r"data_batch_2.bin: 12,291 bytes, expected whole records of 3073",
+        ),
+        ("data_batch_2.bin", lambda c: c + b"x", "12,293 bytes, expected whole records"),
+        ("data_batch_2.bin", lambda c: 2501 * c, "30,742,292 bytes, expected at most 30,730,000"),
+        ("test_batch.bin", lambda c: b"", "test_batch.bin: 0 records, expected 1 to 10,000"),
         ("test_batch.bin", lambda c: c[:3073] + b"\x0a" + c[3074:], "record 1 has labels 10"),
         ("test_batch.bin", lambda c: b"\xff" + c[1:], "record 0 has labels 255, expected 0 to 9"),
         ("batches.meta.txt", lambda c: b"cat\ndog\n", "2 names for labels, expected 10"),
@@ -189,22 +210,23 @@ def with_changed(name, change):
 )
 def test_corrupt_binary_files(tmp_path, name, change, message):
     with pytest.raises(InputError, match=message):
-        read(write_folder(tmp_path / "a", with_changed(name, change)))
+        read_cifar_archive(write_folder(tmp_path / "a", with_changed(name, change)))
 
 
 def test_coarse_labels_have_their_own_range(tmp_path):
     contents = binary_version("cifar100")
     contents["test.bin"] = b"\x14\x63" + contents["test.bin"][2:]
     with pytest.raises(InputError, match="record 0 has coarse_labels 20, expected 0 to 19"):
-        read(write_folder(tmp_path / "a", contents))
+        read_cifar_archive(write_folder(tmp_path / "a", contents))
 
 
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
         ({}, "data are nothing"),
-        ({"data": np.zeros((N, 3071), np.uint8)}, r"data are \(4, 3071\), expected \(4, 3072\)"),
-        ({"data": np.zeros((N + 1, 3072), np.uint8)}, r"data are \(5, 3072\)"),
+        ({"data": np.zeros((N, 3071), np.uint8)}, r"data are \(4, 3071\), expected \(N, 3072\)"),
+        ({"data": np.zeros((N, 3072, 1), np.uint8)}, r"data are \(4, 3072, 1\)"),
+        ({"data": np.zeros((0, 3072), np.uint8), "labels": []}, "0 records, expected 1 to"),
         ({"data": [0]}, "data are nothing"),
         ({"data": np.zeros((N, 3072), np.uint8)}, "list of integer labels"),
         ({"data": np.zeros((N, 3072), np.uint8), "labels": [0, 1, 2]}, "3 labels, expected 4"),
@@ -216,7 +238,7 @@ def test_coarse_labels_have_their_own_range(tmp_path):
 def test_corrupt_pickled_files(tmp_path, batch, message):
     contents = python_version("cifar10", dump_python2) | {"test_batch": dump_python2(batch)}
     with pytest.raises(InputError, match=message):
-        read(write_folder(tmp_path / "a", contents))
+        read_cifar_archive(write_folder(tmp_path / "a", contents))
 
 
 def test_a_pickle_that_is_not_a_dict_and_names_that_are_not_names():
@@ -295,7 +317,7 @@ def test_malicious_pickles_are_refused_and_never_run(tmp_path, attack, monkeypat
         read_cifar_pickle(b"\x80\x02" + attack)
     contents = python_version("cifar10", dump_python2) | {"test_batch": b"\x80\x02" + attack}
     with pytest.raises(InputError, match=r"test_batch: "):
-        read(write_folder(tmp_path / "a", contents))
+        read_cifar_archive(write_folder(tmp_path / "a", contents))
 
 
 def test_a_pickle_that_multiplies_itself_is_refused():
@@ -338,7 +360,7 @@ def member(name, kind=tarfile.REGTYPE, target="", size=0):
 )
 def test_links_and_paths_out_of_the_archive(tmp_path, info, message):
     with pytest.raises(InputError, match=message):
-        read(tar_with(tmp_path / "a.tar.gz", (info, b"")))
+        read_cifar_archive(tar_with(tmp_path / "a.tar.gz", (info, b"")))
 
 
 def test_a_member_of_absurd_size_is_refused_before_it_is_read(tmp_path):
@@ -346,7 +368,7 @@ def test_a_member_of_absurd_size_is_refused_before_it_is_read(tmp_path):
     header = info.tobuf()
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(header))
     with pytest.raises(InputError, match="has 8,589,934,592 bytes, expected at most"):
-        read(tmp_path / "a.tar.gz")
+        read_cifar_archive(tmp_path / "a.tar.gz")
 
 
 @pytest.mark.parametrize(
@@ -363,7 +385,7 @@ def test_a_compressed_bomb_is_refused(tmp_path, kind, message, monkeypatch):
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(header + bytes(20_000_000)))
     tracemalloc.start()
     with pytest.raises(InputError, match=message):
-        read(tmp_path / "a.tar.gz")
+        read_cifar_archive(tmp_path / "a.tar.gz")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 12_000_000
@@ -372,9 +394,9 @@ def test_a_compressed_bomb_is_refused(tmp_path, kind, message, monkeypatch):
 @pytest.mark.parametrize("version", ["binary", "python 2"])
 def test_damaged_archives_are_refused_or_read_right(tmp_path, version):
     path = write_tar(tmp_path / "a.tar.gz", VERSIONS[version]("cifar100"))
-    whole = read(path)
+    whole = read_cifar_archive(path)
     found = [
-        survives(read, tmp_path / "damaged.tar.gz", content)
+        survives(read_cifar_archive, tmp_path / "damaged.tar.gz", content)
         for content in damaged_copies(path.read_bytes(), 200)
     ]
     assert sum(archive is None for archive in found) > 180

@@ -40,6 +40,32 @@ def test_lines_are_means_and_spreads_over_seeds() -> None:
     assert (line.paper_top1, line.paper_drop) == (0.9035, pytest.approx(0.0318))
 
 
+def test_a_repeated_run_counts_once() -> None:
+    runs = [summary(top1=0.9, seed=0), summary(top1=0.9, seed=0), summary(top1=0.92, seed=1)]
+    (line,) = lines_of(o for one in runs for o in outcomes(one, KNOWN))
+    assert line.seeds == 2
+    assert line.top1 == pytest.approx(0.91)
+
+
+def test_a_stopped_run_is_marked_and_not_averaged_with_finished_ones() -> None:
+    stopped = summary(top1=0.1, seed=1, stages_done=1)
+    stopped = with_rows(stopped, *stopped.rows, replace(stopped.rows[0], name="FCPTS + BN"))
+    lines = lines_of(o for one in (summary(), stopped) for o in outcomes(one, KNOWN))
+    assert [line.method for line in lines] == [
+        "FCPTS",
+        "FCPTS (unfinished)",
+        "FCPTS (unfinished) + BN",
+    ]
+    assert lines[0].top1 == 0.9
+
+
+def test_settings_that_decide_a_run_are_told_apart() -> None:
+    job = replace(summary().pinned.job, projections="separate")
+    other = with_pins(summary(top1=0.8), job=job)
+    lines = lines_of(o for one in (summary(), other) for o in outcomes(one, KNOWN))
+    assert [line.method for line in lines] == ["FCPTS", "FCPTS #2"]
+
+
 def test_one_seed_has_no_spread_and_unknown_dense_no_drop() -> None:
     (line,) = lines_of(outcomes(summary(), {}))
     assert line.spread is None

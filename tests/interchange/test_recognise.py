@@ -102,6 +102,29 @@ def test_one_array_more_or_less_or_of_another_shape_is_not_recognised():
     assert recognise(shapes | {"layer1.0.conv1.weight": (64, 64, 5, 5)}) == []
 
 
+@pytest.mark.parametrize("shape", [(), (3,), (0, 0), (0, 0, 0, 0), (1 << 40, 1), (2, 1, 1, 1, 1)])
+@pytest.mark.parametrize("name", ["resnet18", "resnet20", "plain3", "mobilenet_v2", "vit_b_16"])
+def test_impossible_shapes_are_not_recognised_and_do_not_hurt(name, shape):
+    row = find_architecture(name)
+    shapes = shapes_of(name, row.layouts[0])
+    weights = [array for array, own in shapes.items() if len(own) in (2, 4)]
+    for array in (weights[0], weights[len(weights) // 2], weights[-1]):
+        assert recognise(shapes | {array: shape}) == []
+        assert closest(shapes | {array: shape}) is not None
+
+
+def test_the_closest_architecture_has_the_classes_and_width_of_the_checkpoint():
+    row = ARCHITECTURES["mobilenet_v2"]
+    layout = row.layouts[0]
+    graph = layout.apply(row.graph(**layout.settings, classes=7, width=0.5))
+    shapes = {n: s.shape for n, s in graph.stored.items() if s.role != "constant"}
+    del shapes[graph.prunable[0]]
+    name, _, near = closest(shapes)
+    assert name == "mobilenet_v2"
+    assert near.classes == 7
+    assert {n: s for n, s in near.parameter_shapes.items() if n in shapes}.items() <= shapes.items()
+
+
 def test_the_closest_architecture():
     shapes = shapes_of("resnet34", ARCHITECTURES["resnet34"].layouts[0])
     without = {n: s for n, s in shapes.items() if not n.startswith("fc")}

@@ -59,3 +59,28 @@ def test_json_and_near_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(found["cases"]) == {c.id for c in CASES.values() if c.operation == "regrown_mask"}
     assert main(["explain", "regrow_mask"]) == 2
     assert "perhaps regrown_mask" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["eq04", "eq4", "4", "Equation 4", "EQ04"])
+def test_an_equation_is_explained_by_its_number(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", name]) == 0
+    text = capsys.readouterr().out
+    assert "reconstruction_loss: " in text
+    assert "reconstruction_loss_gradient: " in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert main(["explain", name, "--json"]) == 0
+    assert "reconstruction_loss" in json.loads(capsys.readouterr().out)
+
+
+def test_an_equation_with_one_operation_is_shown_in_full(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["explain", "eq05"]) == 0
+    assert "fcpts-ref conform list --only total_loss" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["6", "eq99", "4.5", "eq"])
+def test_equations_without_cases_are_refused(name: str) -> None:
+    assert main(["explain", name]) == 2

@@ -166,7 +166,7 @@ def test_learned_and_fixed_are_a_pair_by_their_settings(tmp_path: Path) -> None:
         chosen.append(summary(method=name, top1=top1, settings=settings))
     lines = lines_of(o for one in chosen for o in outcomes(one, KNOWN))
     names = {line.setup: line.method for line in lines}
-    made = [Chosen(tmp_path, one, names[setup_of(one.pinned)]) for one in chosen]
+    made = [Chosen(tmp_path, one, names[setup_of(one)]) for one in chosen]
     pair = _learned_and_fixed(lines, made)
     assert [(line.method, line.top1) for line in pair] == [("FCPTS #2", 0.9), ("FCPTS, fixed", 0.8)]
 
@@ -245,6 +245,19 @@ def test_without_matplotlib_it_says_how_to_install_it(monkeypatch: pytest.Monkey
 
 
 # Finding runs
+
+
+def test_the_runs_of_a_grid_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    runs = {
+        f"{rate}/seed{seed}": summary(rate=rate, seed=seed)
+        for rate in (0.8, 0.9)
+        for seed in (0, 1)
+    }
+    folders = [write_run(tmp_path / "grid" / place, one) for place, one in runs.items()]
+    (tmp_path / "report").mkdir()
+    write_report(tmp_path / "report", folders, list(runs.values()), KNOWN)
+    page = (tmp_path / "report" / PAGE).read_text()
+    assert all(f"<td>{Path(place)}</td>" in page for place in runs)
 
 
 def test_runs_are_found_in_and_under_a_folder_once(tmp_path: Path) -> None:
