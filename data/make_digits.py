@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-from fcpts_ref.data.dataset import Dataset, Split, write_dataset
+from fcpts_ref.data.dataset import Dataset, write_dataset
+from fcpts_ref.data.split import Split
 
 TRAIN = 1000
 SEED = 0

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fcpts_ref.data.dataset import Dataset, Split
+from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.data.sources import find_dataset
+from fcpts_ref.data.split import Split
 
 Array = NDArray[Any]
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from fcpts_ref import __version__
 from fcpts_ref.cli.common import add_common_options, reported
+from fcpts_ref.cli.wording import check_words, with_options
 from fcpts_ref.errors import InputError, printable
 from fcpts_ref.storage.files import describe_failure
 
@@ -105,8 +106,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    parser = build_parser()
     try:
-        arguments = build_parser().parse_args(words)
+        check_words(words)
+        arguments = parser.parse_args(words)
+    except InputError as error:
+        return _fail(f"fcpts-ref: {error}", 2)
     finally:
         sys.stdout.flush()  # of --help and --version
     try:
@@ -120,7 +125,8 @@ def _run(words: list[str]) -> int:
         sys.stdout.flush()
         return code
     except InputError as error:
-        return _fail(f"fcpts-ref {arguments.command}: {error}", 2)
+        message = with_options(str(error), arguments.command, parser)
+        return _fail(f"fcpts-ref {arguments.command}: {message}", 2)
     except MemoryError as error:
         reason = " ".join(str(error).split()) or "an allocation failed"
         advice = "use fewer images, or a machine with more"

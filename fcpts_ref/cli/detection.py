@@ -13,9 +13,9 @@ import numpy as np
 from fcpts_ref.cli.options import at_least_one
 from fcpts_ref.cli.progress import counting_bar
 from fcpts_ref.cli.tables import percent, table
-from fcpts_ref.data.dataset import Annotations
 from fcpts_ref.data.drawing import check_drawable, draw_side_by_side
 from fcpts_ref.data.prepared import PreparedImages, readable
+from fcpts_ref.data.split import Annotations
 from fcpts_ref.detection.boxes import Detections, Objects
 from fcpts_ref.detection.mean_average_precision import Measure
 from fcpts_ref.engines.base import Engine

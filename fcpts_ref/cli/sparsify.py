@@ -92,8 +92,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _resumed_folder(arguments: argparse.Namespace) -> Path:
     if arguments.out:
         raise InputError("--out with --resume: a run continues in its own folder; omit --out")
-    if not arguments.resume:
-        raise InputError("--resume is empty; give the folder of a run")
     return Path(arguments.resume)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.data.dataset import NO_IMAGES, Dataset, Split
+from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.data.pictures import Pictures
+from fcpts_ref.data.split import NO_IMAGES, Split
 from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from fcpts_ref.data.archive import read_archive
 from fcpts_ref.data.cifar_pickle import read_cifar_pickle, read_labels, read_names
-from fcpts_ref.data.dataset import Dataset, Split
+from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.data.official import OFFICIAL_ARCHIVES
+from fcpts_ref.data.split import Split
 from fcpts_ref.errors import InputError, counted
 from fcpts_ref.storage.files import check_regular_file, describe_failure, file_sha256
 

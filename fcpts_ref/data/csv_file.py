@@ -7,9 +7,10 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fcpts_ref.data.dataset import NO_IMAGES, Dataset, Split
+from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.data.folder import TEST_NAMES, TRAIN_NAMES, labels_of, picture_data
 from fcpts_ref.data.pictures import file_list, read_file
+from fcpts_ref.data.split import NO_IMAGES, Split
 from fcpts_ref.errors import InputError, counted
 
 FILE = ("file", "path", "image", "filename")

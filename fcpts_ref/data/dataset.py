@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import h5py
 import numpy as np
@@ -25,12 +25,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.data.augmentation import AUGMENTATIONS
 from fcpts_ref.data.packed import read_packed
-from fcpts_ref.data.pictures import Files, Pictures
+from fcpts_ref.data.pictures import Pictures
 from fcpts_ref.data.prepared import PreparedImages, prepare
 from fcpts_ref.data.preprocessing import Preprocessing
-from fcpts_ref.detection.boxes import Objects
+from fcpts_ref.data.split import NO_IMAGES, Split, check_split, shape_of
 from fcpts_ref.errors import InputError
-from fcpts_ref.graphs.network import check_range
 from fcpts_ref.storage.hdf5 import (
     open_hdf5,
     read_array,
@@ -44,44 +43,6 @@ from fcpts_ref.storage.hdf5 import (
 
 FORMAT = "fcpts-ref dataset"
 VERSION = 2
-
-
-class Annotations(Protocol):
-    """The objects of N images, read one image at a time."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the classes that are labelled from 1."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int) -> Objects:
-        """Return an image's objects, in shares of its width and height.
-
-        Raises InputError, which names the file, if they cannot be read.
-        """
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images and, if known, the class of each.
-
-    images: (N, C, H, W), uint8 from 0 to ``Dataset.scale`` or floats in [0, 1]; or pictures that
-        are read when needed.
-    labels: (N,) from 0 to K - 1, None if unknown.
-    objects: the annotated objects of each image, None if unknown.
-    """
-
-    images: Any  # NDArray or Pictures
-    labels: NDArray[np.int64] | None = None
-    objects: Annotations | None = None
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-
-NO_IMAGES = Split(Files(()))
-"""An absent split."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +78,12 @@ class Dataset:
                 f"augmentation is {self.augmentation!r}, expected one of {', '.join(AUGMENTATIONS)}"
             )
         for name, split in self.splits():
-            _check_split(f"{name} split of {self.name}", split, len(self.label_names), self.scale)
-        shapes = {_shape_of(split) for _, split in self.splits() if len(split)}
+            check_split(f"{name} split of {self.name}", split, len(self.label_names), self.scale)
+        shapes = {shape_of(split) for _, split in self.splits() if len(split)}
         if len(shapes) > 1 and None not in shapes:
             raise InputError(
-                f"training images are {_shape_of(self.train)}, test images "
-                f"{_shape_of(self.test)}: expected one shape"
+                f"training images are {shape_of(self.train)}, test images "
+                f"{shape_of(self.test)}: expected one shape"
             )
 
     def splits(self) -> Iterator[tuple[str, Split]]:
@@ -133,7 +94,7 @@ class Dataset:
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
         """(C, H, W), or None for pictures of any size."""
-        shapes = {_shape_of(split) for _, split in self.splits() if len(split)}
+        shapes = {shape_of(split) for _, split in self.splits() if len(split)}
         return shapes.pop() if len(shapes) == 1 else None
 
     @property
@@ -179,54 +140,6 @@ def as_floats(
 ) -> np.ndarray:
     """Return uint8 images of any shape as floats in [0, 1]."""
     return np.divide(images, scale, dtype=dtype)
-
-
-def _check_split(what: str, split: Split, classes: int, scale: int) -> None:
-    """Raise InputError unless images and labels have their shapes, dtypes and ranges."""
-    images, labels = split.images, split.labels
-    if not isinstance(images, Pictures):
-        _check_array(what, images, scale)
-    if labels is None:
-        return
-    if labels.dtype != np.int64 or labels.shape != (len(images),):
-        raise InputError(
-            f"{what}: labels are {labels.dtype} {labels.shape}, expected int64 ({len(images)},)"
-        )
-    if len(labels) and (labels.min() < 0 or labels.max() >= classes):
-        raise InputError(
-            f"{what}: labels from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}"
-        )
-
-
-def _check_array(what: str, images: NDArray[Any], scale: int) -> None:
-    """Raise InputError unless these are uint8 up to ``scale``, or floats in [0, 1].
-
-    Images in a mapped file are checked when they are read.
-    """
-    if images.dtype.kind not in "uf" or images.ndim != 4 or 0 in images.shape:
-        raise InputError(
-            f"{what}: images are {images.dtype} {images.shape}, expected uint8 or floats "
-            "(N, C, H, W)"
-        )
-    if images.dtype.kind == "u" and images.dtype != np.uint8:
-        raise InputError(f"{what}: images are {images.dtype}, expected uint8 or floats in [0, 1]")
-    if isinstance(images, np.memmap):
-        images = images[:1]
-    if images.dtype != np.uint8:
-        try:
-            check_range(images)
-        except InputError as error:
-            raise InputError(f"{what}: {error}") from error
-    elif images.max() > scale:
-        raise InputError(f"{what}: pixel value {images.max()} is above the scale {scale}")
-
-
-def _shape_of(split: Split) -> tuple[int, int, int] | None:
-    """Return (C, H, W), or None for pictures of any size."""
-    if isinstance(split.images, Pictures):
-        return split.images.shape
-    C, H, W = split.images.shape[1:]
-    return C, H, W
 
 
 def write_dataset(path: Path | str, dataset: Dataset) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.data.augmentation import RESIZED
-from fcpts_ref.data.dataset import NO_IMAGES, Dataset, Split
+from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.data.pictures import ENDINGS, file_list
+from fcpts_ref.data.split import NO_IMAGES, Split
 from fcpts_ref.errors import InputError, counted
 from fcpts_ref.storage.files import describe_failure
 

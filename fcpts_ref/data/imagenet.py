@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.data.dataset import NO_IMAGES, Dataset, Split
+from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.data.folder import labels_of, picture_data, pictures_by_class
 from fcpts_ref.data.imagenet_labels import Label, read_labels
 from fcpts_ref.data.pictures import file_list
+from fcpts_ref.data.split import NO_IMAGES, Split
 from fcpts_ref.errors import InputError, counted
 
 NAME = "imagenet"

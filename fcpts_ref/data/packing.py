@@ -15,10 +15,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.data.dataset import FORMAT, VERSION, Dataset, Split, write_attributes
+from fcpts_ref.data.dataset import FORMAT, VERSION, Dataset, write_attributes
 from fcpts_ref.data.packed import fill_pixels
 from fcpts_ref.data.pictures import CorruptPicture, Files
 from fcpts_ref.data.resizing import centre_view
+from fcpts_ref.data.split import Split
 from fcpts_ref.errors import InputError
 from fcpts_ref.storage.files import write_atomically
 from fcpts_ref.storage.hdf5 import write_array, write_text

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fcpts_ref.data.dataset import NO_IMAGES, Dataset, Split
+from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.data.folder import picture_data, pictures_in
 from fcpts_ref.data.pictures import file_list, read_file, read_limited, size_of
+from fcpts_ref.data.split import NO_IMAGES, Split
 from fcpts_ref.data.voc_annotation import read_annotation
 from fcpts_ref.detection.boxes import Objects
 from fcpts_ref.errors import InputError

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.architectures.ssd import priors_of
-from fcpts_ref.data.dataset import Annotations
 from fcpts_ref.data.prepared import PreparedImages
 from fcpts_ref.data.preprocessing import STRETCH, STRETCHED
+from fcpts_ref.data.split import Annotations
 from fcpts_ref.detection.augmentation import check_augmentation, draw_view, seen_objects
 from fcpts_ref.detection.boxes import Detections, Objects
 from fcpts_ref.detection.loss import multibox_loss_backward, multibox_loss_forward

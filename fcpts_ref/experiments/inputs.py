@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.data.dataset import Dataset, Split
+from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.data.prepared import PreparedImages, readable
 from fcpts_ref.data.preprocessing import (
     Preprocessing,
 )
 from fcpts_ref.data.sources import find_dataset
+from fcpts_ref.data.split import Split
 from fcpts_ref.errors import InputError, counted
 from fcpts_ref.experiments.detection import Truth, objects_of
 from fcpts_ref.experiments.job import Job

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection
 from typing import Final
 
-HEAD: Final = 512  # the first bytes of a file, which identify its kind
+from fcpts_ref.errors import shown
+
+HEAD: Final = 4096  # the first bytes of a file, which identify its kind
 
 _STATE = "where it was made, save the weights alone: torch.save(model.state_dict(), PATH)"
 _AGAIN = "get the checkpoint itself"
+_KERAS = "store the weights by torch.save or as safetensors"
+_HDF5 = rb"\x89HDF\r\n\x1a\n"
 
 # (pattern of the first bytes, kind of file, remedy)
 _KINDS: Final = [
     (rb"$", "an empty file", _AGAIN),
     (rb"GGUF", "a GGUF file of a language model", "expected weights saved by torch.save"),
     (
-        rb"\x89HDF\r\n\x1a\n",
-        "an HDF5 file",
-        "if Keras wrote it, store the weights by torch.save or as safetensors; if this program "
-        "did, give it the ending .h5",
+        _HDF5 + rb".{0,1000}fcpts-ref ",
+        "a file of this program",
+        "it need not be imported: give other commands its path, with the ending .h5",
     ),
+    (_HDF5 + rb".*(keras_version|model_weights)", "a Keras model", _KERAS),
+    (_HDF5, "an HDF5 file, perhaps of Keras", _KERAS),
     (rb"\x08\x01\x12", "a TensorFlow model", "store the weights as safetensors"),
     (
         rb"\x08[\x02-\x20][\x12\x1a\x22\x3a]",
@@ -29,7 +35,7 @@ _KINDS: Final = [
     ),
     (rb".{4}TFL3", "a TensorFlow Lite model", "store the weights as safetensors"),
     (
-        rb"\s*<(!doctype|html|\?xml|head)",
+        rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|head)",
         "an HTML page",
         "the download gave a page in place of the file: open the address in a browser",
     ),
@@ -49,7 +55,8 @@ _KINDS: Final = [
 # (pattern of a name in a pickle, kind of contents, remedy)
 _CONTENTS: Final = [
     (
-        r"torch\._utils\._rebuild_qtensor|torch\.Q\w+Storage|torch\.(ao\.)?nn\.quantized\.",
+        r"torch\._utils\._rebuild_qtensor|torch\.Q\w+Storage|torch\.q\w*int\d|"
+        r"torch\.(ao\.)?nn\.quantized\.",
         "a quantised network",
         "save the state dict of the float network that it was made from",
     ),
@@ -57,6 +64,11 @@ _CONTENTS: Final = [
         r"torch\._utils\._rebuild_(sparse|nested)",
         "sparse or nested tensors",
         "save tensor.to_dense() in their place",
+    ),
+    (
+        r"torch\._utils\._rebuild_meta",
+        "tensors without data, of the device 'meta'",
+        "load the weights before saving them",
     ),
     (r"torch\.Complex\w+Storage", "complex numbers", "save real weights"),
     (
@@ -67,6 +79,9 @@ _CONTENTS: Final = [
     (r"torch\.jit\.", "a TorchScript program", _STATE),
     (r"torch\.nn\.|torchvision\.|timm\.|__main__\.", "a whole pickled model", _STATE),
 ]
+
+
+_LIBRARIES: Final = {"torch", "numpy", "__builtin__", *sys.stdlib_module_names}
 
 
 def describe_file(head: bytes) -> str:
@@ -82,10 +97,24 @@ def describe_archive(names: Collection[str]) -> str:
     if any(name.endswith("constants.pkl") for name in names):
         return f"a TorchScript program: {_STATE}"
     if "model.weights.h5" in names or "config.json" in names:
-        return "a Keras model: store the weights by torch.save or as safetensors"
+        return f"a Keras model: {_KERAS}"
+    if any(name.endswith("archive_format") for name in names):
+        return f"a program saved by torch.export: {_STATE}"
     if any(name.endswith(".npy") for name in names):
         return "NumPy's .npz format: give it the ending .npz"
+    if not any(name.endswith("data.pkl") for name in names):
+        return "a zip file without a checkpoint's data.pkl: if a checkpoint is in it, unpack it"
     return ""
+
+
+def describe_folder(names: Collection[str]) -> str:
+    """Return "kind: remedy" for the names in a folder, "" where the kind is not known."""
+    if "saved_model.pb" in names:
+        return "a TensorFlow SavedModel: store the weights as safetensors"
+    if "data.pkl" in names:
+        return "an unpacked PyTorch checkpoint: give the file that it was unpacked from"
+    known = sorted(name for name in names if re.search(r"\.(pth|pt|th|safetensors)$", name))
+    return f"a folder: give the checkpoint in it, such as {shown(known[0])}" if known else ""
 
 
 def describe_name(name: str) -> str:
@@ -93,4 +122,7 @@ def describe_name(name: str) -> str:
     for pattern, kind, remedy in _CONTENTS:
         if re.match(pattern, name):
             return f"{kind}: {remedy}"
+    package = name.partition(".")[0]
+    if package and package not in _LIBRARIES:
+        return f"an object of another program, such as a whole pickled model: {_STATE}"
     return f"expected plain data and tensors: {_STATE}"

@@ -13,6 +13,7 @@ from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.graphs.projections import join_projections
+from fcpts_ref.interchange.foreign import describe_folder
 from fcpts_ref.interchange.names import MatchReport, match_state
 from fcpts_ref.interchange.reparametrised import MASK_SUFFIX, split_masks
 from fcpts_ref.interchange.safetensors_file import read_safetensors, write_safetensors
@@ -66,9 +67,16 @@ def read_checkpoint(path: Path | str) -> dict[str, Array]:
 
     A file whose name ends in .npz holds arrays as ``np.savez`` writes them.
     """
+    path = Path(path)
+    try:
+        names = [inner.name for inner in path.iterdir()] if path.is_dir() else []
+    except OSError as error:
+        raise InputError(describe_failure(f"cannot read {path}", error)) from error
+    if kind := describe_folder(names):
+        raise InputError(f"{path}: {kind}")
     check_regular_file(path)
-    if Path(path).suffix.lower() == NPZ:
-        return read_npz_arrays(Path(path))
+    if path.suffix.lower() == NPZ:
+        return read_npz_arrays(path)
     try:
         with open(path, "rb") as file:
             head = file.read(9)

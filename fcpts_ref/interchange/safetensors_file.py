@@ -70,7 +70,7 @@ def _read_content(path: Path) -> bytes:
             if not 2 <= length <= min(MAX_HEADER, size - 8):
                 raise InputError(
                     f"header of {counted(length, 'byte')} in a file of {size:,}, expected a "
-                    "safetensors file"
+                    "whole safetensors file: get it again"
                 )
             file.seek(0)
             return file.read()

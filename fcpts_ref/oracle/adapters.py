@@ -26,11 +26,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from fcpts_ref.errors import InputError, counted
+from fcpts_ref.oracle.contained import contained
 from fcpts_ref.oracle.program import MAXIMUM_OUTPUT, Conversation, run_program
 from fcpts_ref.oracle.vectors import Case, Expected, decode_array, export_case
 from fcpts_ref.storage.files import describe_failure
 
 REJECTIONS: tuple[type[BaseException], ...] = (ValueError, TypeError, AssertionError)
+NUMBERS = "biufcUS"  # kinds of dtypes that outputs may have; objects may run code
 EXCERPT = 300  # characters of the implementation's output shown in a message
 LONGEST = 86_400.0  # seconds; the largest time limit accepted
 
@@ -114,14 +116,25 @@ class PythonAdapter:
     def functions(self) -> list[str]:
         """The names of the functions that the module defines itself."""
         own = vars(self._module).items()
-        return [n for n, f in own if getattr(f, "__module__", None) == self.name and callable(f)]
+        return [n for n, f in own if inspect.isfunction(f) and f.__module__ == self.name]
 
     def run(self, case: Case) -> Mapping[str, Any]:
-        """Call the function of the case's operation on copies of the inputs."""
+        """Call the function of the case's operation on copies of the inputs.
+
+        Nothing that it does or returns ends the check: its values may run code when they are read.
+        """
         try:
-            function = getattr(self._module, case.operation, None)
-        except Exception as error:  # raised by the module's own __getattr__
+            with contained(), time_limit(self._timeout):
+                return self._answer(case)
+        except (Unsupported, Rejected, AdapterError, KeyboardInterrupt):
+            raise
+        except TimeLimit:
+            raise AdapterError(f"no answer within {self._timeout:g} s") from None
+        except BaseException as error:  # SystemExit too
             raise AdapterError(describe(error)) from error
+
+    def _answer(self, case: Case) -> Mapping[str, Any]:
+        function = getattr(self._module, case.operation, None)
         if function is None:
             raise Unsupported(f"{self.name} has no function {case.operation}")
         if not callable(function):
@@ -131,18 +144,11 @@ class PythonAdapter:
         inputs = {name: _copy_input(value) for name, value in case.inputs.items()}
         _check_signature(case.operation, function, inputs)
         try:
-            with time_limit(self._timeout):
-                result = function(**inputs)
-        except KeyboardInterrupt:
-            raise
-        except TimeLimit:
-            raise AdapterError(f"no answer within {self._timeout:g} s") from None
+            result = function(**inputs)
         except NotImplementedError as error:
             raise Unsupported(_text(error) or f"{case.operation} is not implemented") from None
         except self._rejections as error:
             raise Rejected(describe(error)) from error
-        except BaseException as error:  # SystemExit too: it would end the check
-            raise AdapterError(describe(error)) from error
         return _as_arrays(name_outputs(result, tuple(case.outputs)), case)
 
 
@@ -183,14 +189,16 @@ def _check_signature(operation: str, function: Any, inputs: Mapping[str, Any]) -
 def describe(error: BaseException) -> str:
     """Return the type and the text of an exception, even if its ``__str__`` fails."""
     if isinstance(error, SystemExit):
-        return f"called sys.exit({str(error.code)[:EXCERPT]})"
+        return f"called sys.exit({_text(error)})"
     return f"{type(error).__name__}: {_text(error)}"
 
 
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return "(no text: its __str__ fails)"
 
 
@@ -203,6 +211,8 @@ def _as_arrays(outputs: Mapping[str, Any], case: Case) -> dict[str, Any]:
             if name in outputs:
                 value = outputs[name]
                 arrays[name] = np.asarray(value)
+                if arrays[name].dtype.kind not in NUMBERS:
+                    raise TypeError(f"it is of dtype {arrays[name].dtype}")
         except Exception as error:  # raised by __array__, as of a tensor that requires grad
             raise AdapterError(
                 f"output {name!r} of type {type(value).__name__} does not convert to a "
@@ -372,7 +382,8 @@ def load_python_adapter(name: str, *, timeout: float | None = None) -> PythonAda
     else:
         argument = f"--adapter {shlex.quote(name)}"
     try:
-        return PythonAdapter(import_module(name), argument, timeout=timeout)
+        with contained():
+            return PythonAdapter(import_module(name), argument, timeout=timeout)
     except (InputError, KeyboardInterrupt):
         raise
     except BaseException as error:  # SystemExit too: scripts end with sys.exit()

@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fcpts_ref.errors import printable
 from fcpts_ref.oracle.adapters import Adapter, AdapterError, Rejected, Unsupported
 from fcpts_ref.oracle.compare import Difference, compare_output
 from fcpts_ref.oracle.likely import likely_cause
 from fcpts_ref.oracle.misnamed import misnamed
 from fcpts_ref.oracle.vectors import Case, select_cases, suite_version
 
+LONGEST_MESSAGE = 1000  # characters
 STATUSES = ("pass", "fail", "unsupported", "error", "skip")
 
 
@@ -118,7 +120,8 @@ def check_case(
     status, message, difference, cause = _judge(adapter, case, precision)
     if complete and status == "unsupported":
         status, message = "fail", f"unsupported, and every operation was asked for: {message}"
-    return Result(case, status, message, difference, time.perf_counter() - start, cause)
+    text = printable(message[:LONGEST_MESSAGE])  # partly in the words of the implementation
+    return Result(case, status, text, difference, time.perf_counter() - start, cause)
 
 
 def _judge(adapter: Adapter, case: Case, precision: str) -> tuple[str, str, Difference | None, str]:

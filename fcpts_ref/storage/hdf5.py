@@ -20,7 +20,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fcpts_ref.errors import InputError, counted
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.storage.files import check_regular_file, describe_failure, write_atomically
 
 MAX_TEXT = 16_384  # bytes in one text attribute; the limit of HDF5 is 64 KiB
@@ -147,8 +147,12 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_format(file: h5py.File, format_name: str, oldest: int, version: int) -> None:
-    if "format" not in file.attrs or read_text(file, "format") != format_name:
-        raise InputError(f"not of the format {format_name!r}: give the path of one")
+    found_name = read_text(file, "format") if "format" in file.attrs else ""
+    if found_name != format_name:
+        kind = f"of the format {shown(found_name)}, " if found_name else ""
+        if "keras_version" in file.attrs:
+            kind = "a Keras model, "
+        raise InputError(f"{kind}not of the format {format_name!r}: give the path of one")
     found = read_integer(file, "version")
     if not oldest <= found <= version:
         known = f"{version}" if oldest == version else f"{oldest} to {version}"

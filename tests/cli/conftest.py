@@ -11,7 +11,8 @@ from small_networks import make_network
 
 from fcpts_ref.architectures.resnet import resnet
 from fcpts_ref.cli import main
-from fcpts_ref.data.dataset import Dataset, Split, write_dataset
+from fcpts_ref.data.dataset import Dataset, write_dataset
+from fcpts_ref.data.split import Split
 from fcpts_ref.storage.network_files import write_network
 
 CLASSES = 6

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from damage import damaged_copies, survives
 
-from fcpts_ref.data.dataset import NO_IMAGES, Dataset, Split, as_floats, read_dataset, write_dataset
+from fcpts_ref.data.dataset import Dataset, as_floats, read_dataset, write_dataset
+from fcpts_ref.data.split import NO_IMAGES, Split
 from fcpts_ref.errors import InputError
 from fcpts_ref.resources import resource_path
 

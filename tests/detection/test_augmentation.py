@@ -8,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fcpts_ref.data.augmentation import view
+from fcpts_ref.data.pictures import file_list
+from fcpts_ref.data.prepared import prepare
+from fcpts_ref.data.preprocessing import preprocessing
 from fcpts_ref.data.resizing import window_view
 from fcpts_ref.detection import augmentation
 from fcpts_ref.detection.augmentation import (
@@ -215,3 +218,25 @@ def test_images_in_memory():
     seen = view(images, views)
     assert np.abs(seen[0] - images[0]).max() < 1e-6
     assert np.abs(seen[1] - images[1, :, :, ::-1]).max() < 1e-6
+
+
+@pytest.mark.parametrize("side", [None, 16])
+def test_prepared_images_are_seen_through_their_windows(tmp_path, side):
+    """From files, which are resized, and from an array, whose size stays; in any order."""
+    Image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (3, 24, 24, 3), np.uint8)
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    files = file_list(sorted(tmp_path.iterdir()))
+    source = pictures.transpose(0, 3, 1, 2) if side is None else files
+    resized = None if side is None else preprocessing(f"stretch/{side}")
+    views = np.stack([draw_view("ssd-zoom-crop-flip", random_boxes(rng, 2), rng) for _ in range(3)])
+    images = prepare(source, preprocessing=resized).seen(views)
+    size = (side or 24,) * 2
+    for number in (2, 0):
+        seen = window_view(
+            pictures[number], views[number, :4], size, "bilinear", bool(views[number, 4])
+        )
+        expected = seen.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+        assert np.abs(images[np.array([number])][0] - expected).max() < 1e-7

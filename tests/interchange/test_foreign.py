@@ -15,10 +15,10 @@ from fcpts_ref.interchange.importing import read_checkpoint
 from fcpts_ref.storage.network_files import write_arrays
 
 
-def hdf5():
+def hdf5(**attributes):
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w"):
-        pass
+    with h5py.File(buffer, "w") as file:
+        file.attrs.update(attributes)
     return buffer.getvalue()
 
 
@@ -41,7 +41,11 @@ ONNX = b"\x08\x07\x12\x07pytorch\x1a\x051.9.0:\x80"
 FILES = {
     "nothing": (b"", "an empty file"),
     "GGUF": (b"GGUF\x03\0\0\0" + bytes(100), "a GGUF file"),
-    "Keras 2": (hdf5(), "an HDF5 file: if Keras wrote it"),
+    "HDF5": (hdf5(), "an HDF5 file, perhaps of Keras"),
+    "Keras 2": (hdf5(keras_version="2.15"), "a Keras model: store the weights"),
+    "HTML with a mark": (b"\xef\xbb\xbf<!doctype html>", "an HTML page"),
+    "torch.export": (zipped("a/archive_format", "a/models/model.json"), "saved by torch.export"),
+    "any zip": (zipped("photo.jpg"), "if a checkpoint is in it, unpack it"),
     "Keras 3": (zipped("metadata.json", "config.json", "model.weights.h5"), "a Keras model"),
     "ONNX": (ONNX, "an ONNX model"),
     "TensorFlow": (b"\x08\x01\x12\x90", "a TensorFlow model"),
@@ -73,8 +77,24 @@ def test_files_of_other_kinds_are_named(tmp_path, content, message):
 
 def test_a_network_of_this_program_under_another_name(tmp_path):
     write_arrays(tmp_path / "network.pt", {"w": np.zeros(1)})
-    with pytest.raises(InputError, match=r"if this program did, give it the ending \.h5"):
+    with pytest.raises(InputError, match=r"it need not be imported: .* with the ending \.h5"):
         read_checkpoint(tmp_path / "network.pt")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("saved_model.pb", "variables.index"), "a TensorFlow SavedModel: store the weights"),
+        (("data.pkl", "version"), "an unpacked PyTorch checkpoint"),
+        (("a.txt", "model.pth"), "give the checkpoint in it, such as 'model.pth'"),
+        (("a.txt",), "it is a folder, expected a file"),
+    ],
+)
+def test_folders(tmp_path, names, message):
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(InputError, match=message):
+        read_checkpoint(tmp_path)
 
 
 def test_what_is_not_known_is_not_named():
@@ -91,6 +111,9 @@ def test_what_is_not_known_is_not_named():
         ("__main__.Net", "a whole pickled model"),
         ("torch.nn.quantized.modules.linear.Linear", "a quantised network"),
         ("torch.QUInt8Storage", "a quantised network"),
+        ("torch.qint8", "a quantised network"),
+        ("mynet.Net", "an object of another program, such as a whole pickled model"),
+        ("torch._utils._rebuild_meta_tensor_no_storage", "tensors without data"),
         ("torch._utils._rebuild_sparse_csr_tensor", "sparse"),
         ("torch.jit._pickle.build_intlist", "a TorchScript program"),
         ("os.system", "expected plain data and tensors"),

@@ -210,7 +210,7 @@ def test_files_of_other_kinds(tmp_path):
     with pytest.raises(InputError, match="truncated or damaged zip file"):
         read_torch_file(path)
     zip_file(path, {"other": b""})
-    with pytest.raises(InputError, match=r"without exactly one data\.pkl"):
+    with pytest.raises(InputError, match=r"without a checkpoint's data\.pkl"):
         read_torch_file(path)
     zip_file(path, {"data.pkl": b"", "constants.pkl": b""})
     with pytest.raises(InputError, match="TorchScript"):

@@ -1,6 +1,8 @@
 """The checker: every status, the text of a failure, and the reference's conformance."""
 
 import json
+import os
+import sys
 import xml.etree.ElementTree as ElementTree
 
 import adapters_under_test as under_test
@@ -212,6 +214,64 @@ def test_no_exception_of_an_adapter_ends_the_check(error):
     assert not report.ok
     if isinstance(error, SystemExit):
         assert f"called sys.exit({error.code})" in report.results[0].message
+
+
+class ExitingDict(dict[str, object]):
+    """Outputs by name that end the program when they are read."""
+
+    def __contains__(self, name):
+        return True
+
+    def __getitem__(self, name):
+        raise SystemExit(0)
+
+
+class ExitingType:
+    @property
+    def __class__(self):
+        raise SystemExit(0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Unreadable(SystemExit(0)),
+        lambda: Unreadable(Foreign("x")),
+        ExitingDict,
+        ExitingType,
+        lambda: os._exit(0),
+        lambda: np.array([object()]),
+        lambda: [Unreadable(SystemExit(0))],
+    ],
+)
+def test_no_output_of_an_adapter_ends_the_check(make):
+    report = run(lambda weight, threshold, tie: make(), only=["eq01.0001"])
+    assert report.counts["error"] == 1
+    assert not report.ok
+    format_report(report), make_json(report), make_junit(report)
+
+
+def test_what_an_adapter_prints_is_not_in_the_report(capfd):
+    def mask(weight, threshold, tie):
+        print("printed")
+        sys.stdout.close()
+        return weight
+
+    report = run(mask, only=["eq01.0001", "eq01.0002"])
+    print(format_report(report))
+    out, err = capfd.readouterr()
+    assert report.counts["fail"] == 2
+    assert "printed" not in out
+    assert err == 2 * "printed\n"
+
+
+def test_messages_of_an_adapter_are_short_and_do_not_steer_the_terminal():
+    def mask(weight, threshold, tie):
+        raise RuntimeError("\x1b[2J" + 10_000 * "x" + "\n")
+
+    report = run(mask, only=["eq01.0001"])
+    assert report.results[0].message.startswith("RuntimeError: \\x1b[2Jxxx")
+    assert len(report.results[0].message) < 1100
 
 
 def test_ctrl_c_ends_the_check():

@@ -14,7 +14,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from fcpts_ref.data.dataset import Dataset, Split, write_dataset
+from fcpts_ref.data.dataset import Dataset, write_dataset
+from fcpts_ref.data.split import Split
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.graphs.graph import Graph, Node
 from fcpts_ref.graphs.network import Network

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError, counted, shown
-from fcpts_ref.interchange.foreign import describe_file
+from fcpts_ref.interchange.foreign import HEAD, describe_file
 from fcpts_ref.interchange.onnx.library import onnx_library
 from fcpts_ref.interchange.onnx.schema import check_by_schema
 from fcpts_ref.interchange.onnx.texts import check_texts
@@ -64,7 +64,7 @@ def read_model(path: Path | str) -> Any:
     try:
         model = onnx.ModelProto.FromString(content)
     except (DecodeError, RecursionError, ValueError) as error:
-        known = describe_file(content[:512])
+        known = describe_file(content[:HEAD])
         reason = known if known and "ONNX" not in known else "it is damaged or cut short"
         raise InputError(f"{path} is no valid ONNX file ({reason}): get the file again") from error
     try:
