@@ -15,9 +15,8 @@ from pathlib import Path
 
 import bench
 from bench.measure import machine
-from bench.networks import NETWORKS
 
-HELPERS = {"__main__", "measure", "networks", "torch_side", "works"}
+HELPERS = {"__main__", "engine_process", "measure", "peak", "processes", "torch_side", "works"}
 
 
 def main() -> None:
@@ -30,16 +29,22 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=15, help="of which medians are shown")
-    parser.add_argument("--network", choices=sorted(NETWORKS), default="resnet18")
+    parser.add_argument("--network", default="resnet18", metavar="ARCH", help="an architecture")
     parser.add_argument("--only", default="", metavar="TEXT", help="works with this in their name")
     parser.add_argument("--best", action="store_true", help="show the least times instead")
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="checkout to compare with")
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="ENGINE=PATH",
+        help="the Python that has an inference engine",
+    )  # fmt: skip
     parser.add_argument("--starts", type=int, default=5, help="of both checkouts' processes")
     arguments = parser.parse_args()
     results = importlib.import_module(f"bench.{arguments.name}").run(arguments)
     if arguments.json:
         settings = {
-            key: value for key, value in vars(arguments).items() if key not in ("json", "against")
+            key: value
+            for key, value in vars(arguments).items()
+            if key not in ("json", "against", "python")
         }
         document = {"settings": settings, "machine": machine(), "results": results}
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")

@@ -3,8 +3,10 @@
 For each layer shape: forward, input gradient and weight gradient, with all weights and with
 90, 70 and 50 % zeros.  PyTorch's times are those of the dense layer, which is what it computes
 whatever the zeros.  GFLOP/s count the multiply-adds of the weights that are left; Winograd's
-kernels do with one in four of them, so their share of the peak may pass 100 %.  ``ratio``
-is over the better of PyTorch's two layouts.
+kernels do with one in four of them, so their share of the peak may pass 100 %.  ``mem`` is the
+share of the bandwidth of memory that a kernel would take if it read and wrote every array once:
+where it is large and ``peak`` is not, memory is the limit.  ``ratio`` is over the better of
+PyTorch's two layouts.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.measure import alternate, optional_torch, peak_gflops
+from bench.measure import alternate, optional_torch
+from bench.peak import bandwidth, peak_gflops, stack_moves
 from fcpts_ref.engines.numba.convolution.kept_weights import density
 from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan
 from fcpts_ref.engines.numba.convolution.winograd.plan import PackedWeights
@@ -35,11 +38,15 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     results = []
     with using_threads(arguments.threads):
         peak = peak_gflops(arguments.dtype, arguments.threads)
-        print(f"peak {peak:.0f} GFLOP/s, {arguments.threads} threads, {arguments.dtype}")
-        print("kernel   shape         zeros      ms GFLOP/s  peak   torch t.c.last  ratio")
+        memory = bandwidth(arguments.threads)
+        print(
+            f"peak {peak:.0f} GFLOP/s ({stack_moves()} stack moves in its loop), memory "
+            f"{memory:.0f} GB/s, {arguments.threads} threads, {arguments.dtype}"
+        )
+        print("kernel  shape       zeros     ms GFLOP/s peak  mem  torch t.c.last ratio")
         for shape in SHAPES:
             for row in _measure_shape(shape, torch, rng, arguments):
-                row["peak_gflops"] = peak
+                row |= {"peak_gflops": peak, "memory_gigabytes_per_second": memory}
                 results.append(row)
                 print(_line(row), flush=True)
     return results
@@ -64,6 +71,7 @@ def _measure_shape(
             functions.update({f"{name} {layout}": call for name, call in calls.items()})
     times = alternate(functions, arguments.rounds, arguments.best)
     operations = 2 * N * dense.size * (H // stride) ** 2
+    values = N * (C * H**2 + K * (H // stride) ** 2) + dense.size
     return [
         {
             "kernel": name,
@@ -72,6 +80,7 @@ def _measure_shape(
             "milliseconds": times[f"{name} {sparsity}"],
             "gflops": operations * np.count_nonzero(weight) / weight.size
             / times[f"{name} {sparsity}"] / 1e6,
+            "bytes": values * dense.itemsize,
             "torch_contiguous": times.get(f"{name} contiguous_format"),
             "torch_channels_last": times.get(f"{name} channels_last"),
         }
@@ -150,11 +159,12 @@ def _line(row: dict[str, Any]) -> str:
     C, K, H, stride = row["shape"]
     theirs = row["torch_contiguous"], row["torch_channels_last"]
     known = theirs[0] is not None
-    text = f"{theirs[0]:7.2f} {theirs[1]:8.2f}" if known else " " * 14 + "--"
-    ratio = f"{row['milliseconds'] / min(theirs):6.2f}" if known else "    --"
-    shape = f"{C}-{K} {H}x{H}" + (f" /{stride}" if stride > 1 else "")
+    text = f"{theirs[0]:6.2f} {theirs[1]:8.2f}" if known else " " * 13 + "--"
+    ratio = f"{row['milliseconds'] / min(theirs):5.2f}" if known else "   --"
+    shape = f"{C}-{K} {H}x{H}" + (f"/{stride}" if stride > 1 else "")
     share = 100 * row["gflops"] / row["peak_gflops"]
+    memory = row["bytes"] / row["milliseconds"] / 1e4 / row["memory_gigabytes_per_second"]
     return (
-        f"{row['kernel']:8} {shape:13} {100 * row['sparsity']:3.0f} % {row['milliseconds']:7.2f} "
-        f"{row['gflops']:7.0f} {share:4.0f}% {text} {ratio}"
+        f"{row['kernel']:7} {shape:11} {100 * row['sparsity']:3.0f} % {row['milliseconds']:6.2f} "
+        f"{row['gflops']:7.0f} {share:3.0f}% {memory:3.0f}% {text} {ratio}"
     )

@@ -13,9 +13,9 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.memory import measured
-from bench.networks import NETWORKS
 from bench.works import LAYOUTS, Pair, Setting, compare, has_torch, inference, show, sparsify
 from bench.works import training as training_step
+from fcpts_ref.architectures.registry import architecture
 
 RATE = 0.8  # of the FCPTS step whose peak memory is measured
 MEMORY = "peak memory, MiB"
@@ -30,7 +30,7 @@ TARGETS: dict[str, dict[str, float]] = {
 def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Measure and print; milliseconds and ratio of every work, and MiB by side."""
     dtype, name = np.dtype(arguments.dtype).type, arguments.network
-    graph = NETWORKS[name]()
+    graph = architecture(name)
     setting = Setting(arguments.batch, arguments.threads, dtype, arguments.seed, graph)
     results = {}
     for title, work in works(setting).items():

@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.convolution import KERNELS, our_calls, torch_calls
 from bench.measure import alternate, optional_torch
-from bench.networks import NETWORKS
+from fcpts_ref.architectures.registry import architecture
 from fcpts_ref.engines.numba.jit.threads import using_threads
 from fcpts_ref.graphs.graph import Graph
 
@@ -44,7 +44,7 @@ class Shape(NamedTuple):
 def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Measure and print; one result for each shape."""
     torch = optional_torch(arguments.threads)
-    shapes = Counter(_shapes(NETWORKS[arguments.network]()))
+    shapes = Counter(_shapes(architecture(arguments.network)))
     print("ms of all layers of a shape: ours (zeros), PyTorch's better layout, our ratio dense")
     heads = "".join(f"{100 * s:6.0f}%" for s in SPARSITIES) + " torch  rat."
     print(f"{'':26}" + "".join(f"{kernel:>8}{heads[8:]}" for kernel in KERNELS))

@@ -1,4 +1,4 @@
-"""What benchmarks share: alternating timing, the machine's peak, and what machine it is."""
+"""What benchmarks share: alternating timing, and what machine it is."""
 
 from __future__ import annotations
 
@@ -12,14 +12,9 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numba
-import numpy as np
 from numba import njit, prange
 
 from fcpts_ref.engines.numba.jit.host import REGISTERS, VECTOR_BYTES
-from fcpts_ref.engines.numba.simd.register_tiles import outer_product, zero_tile
-from fcpts_ref.engines.numba.simd.types import lanes
-from fcpts_ref.engines.numba.simd.vectors import sum_lanes
-from fcpts_ref.engines.numba.tuning import TILE_ROWS, TILE_VECTORS
 
 PACKAGES = ("fcpts-ref", "numpy", "numba", "llvmlite", "tbb", "torch")
 
@@ -55,35 +50,17 @@ def alternate(
     return {name: (min if best else median)(values[2:]) for name, values in times.items()}
 
 
-@njit(nogil=True, parallel=True)
-def _multiply_add_loop(w: Any, x: Any, shape: Any, lane_shape: Any, sums: Any, count: int) -> None:
-    for thread in prange(sums.size):
-        tile = zero_tile(x, shape, TILE_ROWS, lane_shape)
-        for _ in range(count):
-            tile = outer_product(tile, shape, w, 0, x, 0, None)
-        total = w[0]
-        for value in tile:
-            total += sum_lanes(value)
-        sums[thread] = total
-
-
-def peak_gflops(dtype: str, threads: int) -> float:
-    """GFLOP/s of multiply-adds on registers: the best of several runs."""
-    count, L = 200_000, lanes(dtype)
-    w, x = np.ones(TILE_ROWS, dtype), np.ones(TILE_VECTORS * L, dtype)
-    sums = np.zeros(threads, dtype)
-    shapes = (0,) * TILE_VECTORS, (0,) * L
-    best = float("inf")
-    for _ in range(8):
-        start = time.perf_counter()
-        _multiply_add_loop(w, x, *shapes, sums, count)
-        best = min(best, time.perf_counter() - start)
-    return 2 * threads * count * TILE_ROWS * TILE_VECTORS * L / best / 1e9
+@njit(parallel=True)
+def _count(passes: int) -> int:
+    total = 0
+    for _ in prange(passes):
+        total += 1
+    return total
 
 
 def machine() -> dict[str, Any]:
     """Processor, vectors, what shares out the work, and versions."""
-    peak_gflops("float32", 1)  # Numba chooses a threading layer when the first kernel runs
+    _count(1)  # Numba chooses a threading layer when the first loop of threads runs
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:

@@ -15,8 +15,8 @@ from contextlib import suppress
 
 import numpy as np
 
-from bench.networks import NETWORKS
 from bench.works import LAYOUTS, Setting, has_torch, sparsify
+from fcpts_ref.architectures.registry import architecture
 from fcpts_ref.engines.numba.tuning import ROW_MIN_IMAGES  # with fewer some kernels are not used
 
 STEPS = 3
@@ -40,7 +40,7 @@ def measured(
     rate: float = 0.9,
     micro_batch: int = 0,
 ) -> float:
-    """MiB at the peak of a process of its own; network: of ``NETWORKS``, default ResNet-32."""
+    """MiB at the peak of a process of its own; network: an architecture, default ResNet-32."""
     sizes = [str(batch), str(threads), str(rate), str(micro_batch)]
     command = [sys.executable, "-m", "bench.memory", side, *sizes, network]
     process = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -49,7 +49,7 @@ def measured(
 
 def peak(side: str, batch: int, threads: int, rate: float, micro_batch: int, network: str) -> float:
     """MiB at the peak of some steps, in this process."""
-    graph = NETWORKS[network]() if network else None
+    graph = architecture(network) if network else None
     for images in (ROW_MIN_IMAGES, batch):
         setting = Setting(images, threads, np.float32, 0, graph)
         ours, theirs = sparsify(setting, "paper", rate, micro_batch=micro_batch)

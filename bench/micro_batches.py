@@ -12,8 +12,8 @@ import numpy as np
 
 from bench.measure import alternate
 from bench.memory import measured
-from bench.networks import NETWORKS
 from bench.works import Setting, sparsify
+from fcpts_ref.architectures.registry import architecture
 
 RATE = 0.8
 PARTS = (1, 2, 4, 16)
@@ -23,7 +23,7 @@ PARTS = (1, 2, 4, 16)
 def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Measure and print; milliseconds and MiB by the images that are run at a time."""
     name = "" if arguments.only == "cifar" else arguments.network
-    graph = NETWORKS[name]() if name else None
+    graph = architecture(name) if name else None
     dtype = np.dtype(arguments.dtype).type
     sizes = sorted({-(-arguments.batch // parts) for parts in PARTS}, reverse=True)
     works = {}

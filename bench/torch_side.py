@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fcpts_ref.graphs.graph import Graph
+from fcpts_ref.graphs.graph import BOXES, SCORES, Graph
 from fcpts_ref.spec.conventions import Conventions
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -18,6 +18,8 @@ FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 
 class TorchNetwork(nn.Module):
     """A graph; ``masked`` weights may be given to forward in the place of a layer's own.
+
+    Forward returns the only output, or all in a dictionary.
 
     in_place: ReLU and ReLU6 overwrite their inputs, as in torchvision's networks.
     """
@@ -62,7 +64,8 @@ class TorchNetwork(nn.Module):
             else:
                 value = self._plain(node.operation, inputs, node.attributes)
             values[node.name] = value
-        return value
+        outputs = self.graph.outputs
+        return value if len(outputs) == 1 else {name: values[n] for name, n in outputs.items()}
 
     def _plain(self, operation: str, inputs: list[Any], attributes: Mapping[str, Any]) -> Any:
         x = inputs[0]
@@ -85,6 +88,10 @@ class TorchNetwork(nn.Module):
             return x.mean((2, 3))
         if operation == "flatten":
             return x.flatten(attributes["axis"] + 1)
+        if operation == "reshape":
+            return x.reshape(len(x), *attributes["shape"])
+        if operation == "concat":
+            return torch.cat(inputs, dim=attributes["axis"] + 1)
         if operation == "transpose":
             return x.permute(0, *(axis + 1 for axis in attributes["permutation"]))
         if operation == "slice":
@@ -144,29 +151,43 @@ class TorchFCPTS:
             **settings,
         )
 
-    def dense_logits(self, images: torch.Tensor) -> torch.Tensor:
+    def dense_outputs(self, images: torch.Tensor) -> Any:
         self.teacher.train(self.conventions.teacher_batch_norm == "training")
         with torch.no_grad():
             return self.teacher(images)
 
-    def step(self, images: torch.Tensor, logits: torch.Tensor | None = None) -> None:
-        """logits: the teacher's, if they are known already."""
-        conventions, T = self.conventions, self.conventions.temperature
+    def step(self, images: torch.Tensor, outputs: Any = None) -> None:
+        """outputs: the teacher's, if they are known already."""
+        conventions = self.conventions
         self.student.train(conventions.student_batch_norm == "training")
-        dense = F.softmax((self.dense_logits(images) if logits is None else logits) / T, dim=1)
+        dense = self.dense_outputs(images) if outputs is None else outputs
         t = torch.sigmoid(self.raw) if self.sigmoid else self.raw
         thresholds = t if conventions.reconstruction_moves_thresholds else t.detach()
         masked = {
             name: w * Mask.apply(w.detach(), thresholds[i])
             for i, (name, w) in enumerate(zip(self.names, self.weights, strict=True))
         }
-        log_q = F.log_softmax(self.student(images, masked) / T, dim=1)
-        loss = F.kl_div(log_q, dense, reduction="batchmean") * T * T
+        loss = self._reconstruction(dense, self.student(images, masked))
         self.optimiser.zero_grad(set_to_none=True)
         (loss + self._control(t)).backward()
         self.optimiser.step()
         if not self.sigmoid:
             self.raw.data.clamp_(min=0)
+
+    def _reconstruction(self, dense: Any, sparse: Any) -> torch.Tensor:
+        """Equation 4; of a detector by convention 6."""
+        conventions, T = self.conventions, self.conventions.temperature
+        if not self.student.graph.is_detector:
+            p, log_q = F.softmax(dense / T, dim=1), F.log_softmax(sparse / T, dim=1)
+            return F.kl_div(log_q, p, reduction="batchmean") * T * T
+        p = F.softmax(dense[SCORES] / T, dim=2)
+        log_q = F.log_softmax(sparse[SCORES] / T, dim=2)
+        weight = 1 - F.softmax(dense[SCORES], dim=2)[..., 0] + conventions.background_weight
+        weight = weight / weight.sum(dim=1, keepdim=True)
+        error = F.smooth_l1_loss(sparse[BOXES], dense[BOXES], reduction="none").mean(dim=2)
+        kl = F.kl_div(log_q, p, reduction="none").sum(dim=2)
+        each = T * T * kl + conventions.box_weight * error
+        return (weight * each).sum() / len(weight)
 
     def _control(self, t: torch.Tensor) -> torch.Tensor:
         """A term whose derivative by t is that of Equation 13."""

@@ -12,8 +12,8 @@ import argparse
 import numpy as np
 
 from bench.imagenet import MEMORY, peak_memory
-from bench.networks import NETWORKS
 from bench.works import Setting, compare, show, sparsify
+from fcpts_ref.architectures.registry import architecture
 
 NETWORK, RATE = "vit_b_32", 0.6
 TARGETS = {"FCPTS paper 60 %": 1.0, "... with teacher each step": 1.0}
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Measure and print; milliseconds and ratio of every work."""
     dtype = np.dtype(arguments.dtype).type
     setting = Setting(
-        arguments.batch, arguments.threads, dtype, arguments.seed, NETWORKS[NETWORK]()
+        arguments.batch, arguments.threads, dtype, arguments.seed, architecture(NETWORK)
     )
     works = {
         "FCPTS paper 60 %": lambda: sparsify(setting, "paper", RATE),

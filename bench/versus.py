@@ -12,49 +12,34 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.processes import Process
 from fcpts_ref.errors import InputError
 
 HERE = Path(__file__).parents[1]
 WARM_UP = 3  # rounds
 
 
-class Side:
+class Side(Process):
     """The process of one checkout."""
 
     def __init__(self, folder: Path, arguments: argparse.Namespace) -> None:
         options = [str(arguments.batch), str(arguments.threads), arguments.dtype]
-        self.process = subprocess.Popen(
+        super().__init__(
             [sys.executable, "-P", __file__, *options, str(arguments.seed)],
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(folder)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+            folder,
+            os.environ | {"PYTHONPATH": str(folder)},
         )
-        self.works = self._line().split("|")
+        self.works = self.line().split("|")
 
     def milliseconds(self, work: str) -> float:
         """Time of one pass."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(work + "\n")
-        self.process.stdin.flush()
-        return float(self._line())
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.kill()
-        self.process.wait()
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
+        return float(self.ask(work))
 
 
 def run(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:

@@ -42,8 +42,10 @@ class Setting:
         shape = graph.inputs[graph.input]
         self.images = generator.random((batch, *shape)).astype(dtype)
         self.inputs = {graph.input: self.images}
-        self.dlogits = generator.standard_normal((batch, graph.classes)).astype(dtype) / batch
-        self.doutputs = {graph.output: self.dlogits}
+        self.doutputs = {
+            name: generator.standard_normal((batch, *shape)).astype(dtype) / batch
+            for name, shape in graph.output_shapes.items()
+        }
 
     def pruned(self, rate: float) -> dict[str, Any]:
         """The parameters with a share of every prunable weight, its smallest, set to 0."""
@@ -135,7 +137,7 @@ def training(setting: Setting) -> Pair:
 
         model, images = setting.torch(layout)
         model.train()
-        dlogits = torch.from_numpy(setting.dlogits)
+        dlogits = torch.from_numpy(setting.doutputs[setting.network.graph.output])
         optimiser = torch.optim.SGD(model.parameters(), 1e-3, 0.9, weight_decay=3e-4)
 
         def run() -> None:
@@ -156,7 +158,8 @@ def sparsify(
     micro_batch: images that ours runs at a time; 0 for all.
 
     A teacher whose batch norm evaluates gives the same logits for an image at every step: both
-    sides then know them already, unless ``teacher`` asks for its forward pass in every step.
+    sides then know them already, unless ``teacher`` asks for its forward pass in every step.  The
+    outputs of detectors are too large for a run to hold, so their teacher always runs.
     """
     conventions = profile(name)
     problem = make_problem(setting.network, setting.images, rate, threads=setting.threads)
@@ -164,6 +167,7 @@ def sparsify(
     state = [method.begin(problem)]
     generator = np.random.default_rng(0)
     sizes = [w.size for w in problem.weights.values()]
+    teacher = teacher or setting.network.graph.is_detector
     known = conventions.teacher_batch_norm == "evaluation" and not teacher
     dense = problem.dense_outputs if known else None
     problem = in_micro_batches(problem, micro_batch or None, conventions)
@@ -188,8 +192,8 @@ def sparsify(
         t = steps.thresholds_of(start.threshold_parameters, conventions)
         slow = _slower(conventions, 0.01)
         work = TorchFCPTS(student, dense, t, rate, slow)
-        logits = work.dense_logits(images) if known else None
-        return lambda: work.step(images, logits)
+        outputs = work.dense_outputs(images) if known else None
+        return lambda: work.step(images, outputs)
 
     return ours, theirs
 

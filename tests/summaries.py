@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fcpts_ref.experiments.evaluate import Row
 from fcpts_ref.experiments.job import Job
+from fcpts_ref.experiments.outcomes import Scores
 from fcpts_ref.experiments.pinned import PinnedJob
 from fcpts_ref.experiments.summary import Layer, Summary
 
-KNOWN = {("cifar10", "abc"): (0.93, 0.999)}
+KNOWN = {("cifar10", "abc"): Scores(0.93, 0.999)}
 LAYERS = ("conv1.weight", "linear.weight")
 LEARNED: Mapping[str, Any] = {"epochs": 10, "learn_rates": True}
 
@@ -46,3 +48,13 @@ def summary(
         layers=tuple(Layer(name, (5, 100), 500, 0.5, 0.5, 0.1) for name in LAYERS),
         allocations={"erk": (0.2, 0.9), "l2norm": (0.4, 0.8)},
     )
+
+
+def detector_summary(precision: float | None = 0.5, **settings: Any) -> Summary:
+    """The same of a detector, which has no top-1."""
+    one = summary(**settings)
+    rows = (replace(row, top1=None, top5=None, mean_precision=precision) for row in one.rows)
+    return replace(one, rows=tuple(rows), network="mobilenet_v2_ssd_lite", data="voc")
+
+
+KNOWN_DETECTOR = {("voc", "abc"): Scores(None, None, 0.7)}

@@ -362,3 +362,19 @@ def test_an_autograd_function_with_a_surrogate():
         surrogates={"weight": lambda dmask, weight: dmask},
     )
     assert_matches_torch(pair, Mask.apply, [draw(20)])
+
+
+def test_inputs_of_the_same_seed_hide_no_error():
+    x = np.random.default_rng(0).standard_normal((3, 4))  # the cotangent must not be x, too
+    with pytest.raises(AssertionError, match=r"the axes are exchanged: \(1, 0\)"):
+        assert_gradients_match(
+            lambda x, w: (x @ w, (x, w)),
+            lambda dy, cache: (dy @ cache[1].T, (cache[0].T @ dy).T),
+            {"x": x, "w": np.eye(4)},
+        )
+
+
+def test_every_finding_has_a_text():
+    pair = Pair("double", lambda x: (2 * x, None), lambda dy, _: 2 * dy, ("x",))
+    for finding in check_gradients(pair, [np.ones(3)]):
+        assert "gradient of x" in str(finding)

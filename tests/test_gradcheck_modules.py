@@ -150,3 +150,8 @@ def test_pairs_of_a_module_are_checked_from_the_command_line(tmp_path, capsys):
     path.write_text("PAIRS = []\n")
     assert main(["gradcheck", "--pairs", str(path)]) == 2
     assert main(["gradcheck", "--pairs", str(tmp_path / "none.py")]) == 2
+
+
+def test_inputs_have_names():
+    with pytest.raises(InputError, match="expected tensors by name, in a dict"):
+        check_module(torch.tanh, torch.ones(2, 3))

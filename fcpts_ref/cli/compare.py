@@ -270,10 +270,13 @@ def _show(arguments: argparse.Namespace, lines: Sequence[Line], out: Path) -> No
         return
     for heading, own in headed(lines):
         print(f"{heading}\n\n{table(*table_of(own))}\n")
-    print("rate, top-1, drop: in percent; n: seeds; ±: standard deviation over seeds")
+    measures = list(dict.fromkeys(line.measure for line in lines))
+    print(
+        f"rate, {', '.join(measures)}, drop: in percent; n: seeds; ±: standard deviation over seeds"
+    )
     print("time: of pruning alone, per run")
-    if any(line.mean_precision is not None for line in lines):
-        print("mAP: mean average precision of a detector, by 11 points, in percent")
+    if "mAP" in measures:
+        print("mAP: mean average precision of a detector, VOC's mean over 11 recalls")
     if any(line.agreement is not None for line in lines):
         print("agree: share of the dense network's predictions, in percent; KL: divergence from it")
     if any(line.paper_top1 is not None for line in lines):

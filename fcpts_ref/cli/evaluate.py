@@ -42,7 +42,12 @@ def add_parser(subparsers: Any) -> None:
         help="of a detector: VOC's mean over 11 recalls, or the area under the curve "
         "(default: 11-point)",
     )
-    add_drawing_options(parser)
+    add_drawing_options(parser, "the detector")
+    parser.add_argument(
+        "--draw-beside",
+        metavar="NAME|FILE|RUN",
+        help="another network of this program, such as the sparse one, whose boxes --draw adds",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)

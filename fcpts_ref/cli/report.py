@@ -11,7 +11,7 @@ from typing import Any
 from fcpts_ref.errors import counted
 from fcpts_ref.experiments.dense import read_dense
 from fcpts_ref.experiments.figures import require_plot
-from fcpts_ref.experiments.outcomes import Dense
+from fcpts_ref.experiments.outcomes import Dense, Scores, scores_of
 from fcpts_ref.experiments.summary import Summary
 from fcpts_ref.report.build import write_report
 from fcpts_ref.report.collect import run_folders, summaries_in
@@ -61,13 +61,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _dense(places: Sequence[Path], summaries: Sequence[Summary]) -> Dense:
-    """Return the accuracy of the dense networks, from comparisons and from runs."""
-    dense: dict[tuple[str, str], tuple[float, float]] = {}
+    """Return the scores of the dense networks, from comparisons and from runs."""
+    dense: dict[tuple[str, str], Scores] = {}
     for place in places:
         dense |= read_dense(place)
     for summary in summaries:
         for row in summary.rows:
-            if row.requested is None and row.top1 is not None and row.top5 is not None:
-                key = (summary.data, summary.pinned.network_sha256)
-                dense[key] = (row.top1, row.top5)
+            scores = scores_of(row)
+            if row.requested is None and scores is not None:
+                dense[summary.data, summary.pinned.network_sha256] = scores
     return dense

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fcpts_ref.cli.detection import add_drawing_options, check_drawing, draw_run
 from fcpts_ref.cli.options import add_job_options, add_threads_option, given_changes
 from fcpts_ref.cli.progress import Bars, compile_notice
 from fcpts_ref.cli.tables import percent, points, table
@@ -54,6 +55,7 @@ def add_parser(subparsers: Any) -> None:
     add_threads_option(group)
     group.add_argument("--out", metavar="FOLDER", help="the run's folder (default: runs/NAME)")
     group.add_argument("--resume", metavar="FOLDER", help="continue the run in this folder")
+    add_drawing_options(group, "the dense and the sparse detector")
     group.add_argument(
         "--json", action="store_true", help="print the summary as JSON instead of tables"
     )
@@ -69,14 +71,21 @@ def run(arguments: argparse.Namespace) -> int:
         folder = _resumed_folder(arguments)
         job = read_pinned(folder).job
         _check_same(changes, job, folder)
+        check_drawing(arguments.draw, job)
         with compile_notice(quiet=arguments.quiet or job.engine != "numba"):
             summary = experiments.resume(folder, threads=threads, progress=progress)
     else:
         job = changes.job()
+        check_drawing(arguments.draw, job)
         folder = Path(arguments.out) if arguments.out else _fresh(_default_folder(job))
         with compile_notice(quiet=arguments.quiet or job.engine != "numba"):
             summary = experiments.run(job, folder, threads=threads, progress=progress)
+    drawn = 0
+    if arguments.draw is not None and summary.complete:
+        drawn = draw_run(arguments, job, folder, summary.method)
     _show(arguments, folder, summary)
+    if drawn and not arguments.json:
+        print(f"{counted(drawn, 'picture')} drawn in {arguments.draw}")
     return 0 if summary.complete else 130
 
 
@@ -121,6 +130,8 @@ def _show(arguments: argparse.Namespace, folder: Path, summary: Summary) -> None
             "achieved_pruned_layers": summary.achieved(all_layers=False),
         }
         shown = {**summary.to_json(), **shares, "folder": str(folder)}
+        if arguments.draw is not None and summary.complete:
+            shown["pictures"] = arguments.draw
         print(json.dumps(shown, indent=2, default=str))
     else:
         print(run_tables(summary))

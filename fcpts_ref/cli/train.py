@@ -20,6 +20,7 @@ from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.data.prepared import PreparedImages
 from fcpts_ref.data.preprocessing import as_provenance
 from fcpts_ref.data.preprocessing import preprocessing as find_preprocessing
+from fcpts_ref.detection.augmentation import DETECTOR_AUGMENTATIONS, DETECTOR_DEFAULT
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.errors import InputError, counted
@@ -100,8 +101,10 @@ def add_parser(subparsers: Any) -> None:
         )
     group.add_argument(
         "--augmentation",
-        choices=AUGMENTATIONS,
-        help=f"default: {default.augmentation}; none for detectors, which have no other",
+        choices=tuple(dict.fromkeys((*AUGMENTATIONS, *DETECTOR_AUGMENTATIONS))),
+        help=f"of classifiers {', '.join(AUGMENTATIONS)} (default: {default.augmentation}); of "
+        f"detectors {', '.join(DETECTOR_AUGMENTATIONS)} (default: {DETECTOR_DEFAULT}); flips "
+        "change digits and letters",
     )
     add_seed_option(add_engine_options(parser))
     group = parser.add_argument_group("output")
@@ -132,8 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
         momentum=arguments.momentum,
         weight_decay=arguments.weight_decay,
         warmup_epochs=arguments.warmup_epochs,
-        augmentation=arguments.augmentation
-        or ("none" if graph.is_detector else Recipe().augmentation),
+        augmentation=_augmentation(arguments.augmentation, graph),
     )
     path = Path(arguments.out or f"{arguments.arch}-{dataset.name}.h5")
     check_writable(path)
@@ -165,6 +167,19 @@ def run(arguments: argparse.Namespace) -> int:
             f"{counted(len(test), 'test image')}\nwritten to {path}"
         )
     return 0
+
+
+def _augmentation(name: str | None, graph: Graph) -> str:
+    """Return the augmentation, or the default one.  Raises InputError for one of other networks."""
+    kinds = DETECTOR_AUGMENTATIONS if graph.is_detector else AUGMENTATIONS
+    if name is None:
+        return DETECTOR_DEFAULT if graph.is_detector else Recipe().augmentation
+    if name not in kinds:
+        network = "a detector" if graph.is_detector else "a classifier"
+        raise InputError(
+            f"--augmentation {name}: {graph.name} is {network}; expected one of {', '.join(kinds)}"
+        )
+    return name
 
 
 MEASURES = {"train_top1": "top-1", "train_map": "mAP"}
@@ -208,6 +223,12 @@ def classifier_trained(run: Run) -> tuple[Network, dict[str, float]]:
 def detector_trained(run: Run) -> tuple[Network, dict[str, float]]:
     """Return the trained detector, and its mAP.  Raises InputError without annotations."""
     splits = run.dataset.train, run.dataset.test
+    for name, split in zip(("training", "test"), splits, strict=True):
+        if not len(split):
+            raise InputError(
+                f"data {run.dataset.name!r} have no {name} images; list some of each in "
+                "ImageSets/Main, in trainval.txt and test.txt"
+            )
     objects, tested = (
         objects_of(split.objects, images)
         for split, images in zip(splits, (run.images, run.test), strict=True)

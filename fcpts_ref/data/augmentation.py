@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.data.resizing import box_view, random_box
+from fcpts_ref.data.resizing import box_view, random_box, window_view
 from fcpts_ref.errors import InputError
 
 Array = NDArray[Any]
@@ -54,20 +54,37 @@ def draw_views(
     return views
 
 
-def is_resized(views: Array) -> bool:
-    """Return whether these are views of "resized-crop-flip", taken of the picture itself."""
-    return bool(views.shape[1] == 1)
+def of_pictures(views: Array) -> bool:
+    """Return whether views are taken of the pictures themselves, as by ``picture_view``.
+
+    Those of "resized-crop-flip" and those of detectors are.
+    """
+    return bool(views.shape[1] != 3)
+
+
+def picture_view(
+    picture: Array, view: Array, size: tuple[int, int], filter: str = "bilinear"
+) -> Array:
+    """Return a view of a picture (H, W, C), resized to ``size`` (H, W).
+
+    view: (1,), a seed of ``draw_views``; or (5,), a window and whether it is mirrored, of
+    ``detection.augmentation.draw_view``.
+    """
+    if len(view) == 1:
+        return resized_view(picture, int(view[0]), size, filter)
+    return window_view(picture, view[:4], size, filter, mirror=bool(view[4]))
 
 
 def view(images: Array, views: Array) -> Array:
-    """Return the views of images (N, C, H, W) that ``draw_views`` drew; the padding is black."""
+    """Return the views of images (N, C, H, W) that were drawn for them.
+
+    views: (N, 3) or (N, 1) of ``draw_views``, (N, 5) of ``detection.augmentation.draw_view``.  The
+    padding of crops is black.
+    """
     N, _, H, W = images.shape
-    if is_resized(views):
+    if of_pictures(views):
         pictures = images.transpose(0, 2, 3, 1)
-        seen = [
-            resized_view(picture, int(seed), (H, W))
-            for picture, seed in zip(pictures, views[:, 0], strict=True)
-        ]
+        seen = [picture_view(one, own, (H, W)) for one, own in zip(pictures, views, strict=True)]
         return np.stack(seen).transpose(0, 3, 1, 2) if seen else images
     margin = _margin((H, W))
     down, right, mirrored = views.T

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,36 @@ from fcpts_ref.data.pictures import Files, pillow
 from fcpts_ref.data.prepared import PreparedImages, read_picture
 from fcpts_ref.detection.boxes import Detections, Objects
 from fcpts_ref.errors import InputError
-from fcpts_ref.storage.files import describe_failure, write_atomically
+from fcpts_ref.storage.files import check_writable, describe_failure, write_atomically
 
 LEAST_SHOWN = 0.3
 """The least score of a detection that is drawn."""
 GAP, HEADING = 8, 16
 """Pixels between two pictures, and above them for their name."""
+LEAST_WIDTH = 256
+"""Narrower pictures are enlarged by a whole factor, so that names and scores can be read."""
 
 
 def check_drawable(folder: Path | str) -> None:
-    """Make the folder.  Raises InputError if that fails, and without Pillow."""
+    """Raise InputError unless pictures can be written to the folder, and without Pillow.
+
+    The folder may be absent, and then still is.
+    """
     pillow()
+    folder = Path(folder)
+    absent = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        _make(folder)
+        check_writable(folder / "picture.png")
+    finally:
+        for one in absent:
+            with contextlib.suppress(OSError):
+                one.rmdir()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(describe_failure(f"cannot make {folder}", error)) from error
 
@@ -38,8 +56,8 @@ def draw_side_by_side(
 ) -> Path:
     """Write one picture per set of boxes, side by side, as a PNG file; return its path.
 
-    place: of the picture among the images; it is drawn in its own size.  boxes: by the name that is
-    written above, in shares of the picture; detections below LEAST_SHOWN are left out.
+    place: of the picture among the images; it is drawn in its own size, or enlarged.  boxes: by the
+    name that is written above, in shares of the picture; detections below LEAST_SHOWN are left out.
     classes: the names of the labels from 1.
     Raises InputError if the picture cannot be read or the file not written.
     """
@@ -51,6 +69,11 @@ def draw_side_by_side(
     elif images.scale != 255:
         picture = (picture.astype(np.uint16) * 255 // images.scale).astype(np.uint8)
     plain = Image.fromarray(picture if picture.shape[2] == 3 else picture[..., 0]).convert("RGB")
+    factor = -(-LEAST_WIDTH // plain.width)
+    if factor > 1:
+        plain = plain.resize(
+            (plain.width * factor, plain.height * factor), Image.Resampling.NEAREST
+        )
     W, H = plain.size
     sheet = Image.new("RGB", (len(boxes) * (W + GAP) - GAP, H + HEADING), "white")
     for number, (name, some) in enumerate(boxes.items()):
@@ -58,6 +81,7 @@ def draw_side_by_side(
         sheet.paste(_drawn(plain, some, classes), (left, HEADING))
         _pencil(sheet).text((left + 2, 2), name, fill="black")
     named = images.source.paths[index].stem if isinstance(images.source, Files) else f"{index:06}"
+    _make(Path(folder))
     path = Path(folder) / f"{named}.png"
     write_atomically(path, lambda temporary: sheet.save(temporary, format="PNG"))
     return path
@@ -84,5 +108,7 @@ def _drawn(plain: Any, boxes: Detections | Objects, classes: Sequence[str]) -> A
         text = classes[int(label) - 1]
         text += f" {score:.2f}" if isinstance(boxes, Detections) else ""
         pencil.rectangle((left, top, right, bottom), outline=f"hsl({hue}, 100%, 50%)", width=2)
-        pencil.text((left + 3, top + 2), text, fill=f"hsl({hue}, 100%, 40%)")
+        place = (left + 3, top + 2)
+        pencil.rectangle(pencil.textbbox(place, text), fill="white")  # readable on any picture
+        pencil.text(place, text, fill="black")
     return picture

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -88,8 +88,22 @@ def decode(path: Path) -> Array:
     Raises InputError for a file that cannot be read and without Pillow, CorruptPicture for one that
     is empty, of another format, damaged, or larger than Pillow's limit against decompression bombs.
     """
+    picture: Array = _opened(path, read_file(path), lambda one: np.asarray(one.convert("RGB")))
+    return picture
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Return width and height of a file's picture, which is not decoded.
+
+    Raises the errors of ``decode``, but does not see damage behind the file's header.
+    """
+    size: tuple[int, int] = _opened(path, read_file(path), lambda picture: picture.size)
+    return size
+
+
+def _opened(path: Path, content: bytes, use: Callable[[Any], Any]) -> Any:
+    """Return what ``use`` makes of the picture in a file's contents; the errors of ``decode``."""
     Image = pillow()
-    content = read_file(path)
     if not content:
         raise CorruptPicture(f"{path} is empty; expected a picture")
     try:
@@ -100,7 +114,7 @@ def decode(path: Path) -> Array:
                     f"{path} has {picture.width:,} x {picture.height:,} pixels, above Pillow's "
                     f"limit of {limit:,} against decompression bombs"
                 )
-            return np.asarray(picture.convert("RGB"))
+            return use(picture)
     except CorruptPicture:
         raise
     except Image.UnidentifiedImageError as error:

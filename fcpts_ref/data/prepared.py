@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.data.augmentation import is_resized, resized_view, view
+from fcpts_ref.data.augmentation import of_pictures, picture_view, view
 from fcpts_ref.data.pictures import CorruptPicture, Pictures
 from fcpts_ref.data.preprocessing import STRETCHED, Preprocessing
 from fcpts_ref.data.resizing import centre_view, stretched_view
@@ -35,7 +35,8 @@ class PreparedImages:
     source: an array (N, C, H, W), uint8 or floats in [0, 1], or pictures of any size.
     chosen: (n,) indices into it.  scale: the uint8 value that means 1.
     preprocessing: None where the source has the network's size.
-    views: of ``draw_views``, one for each of the n images; None for the centre of the picture.
+    views: one for each of the n images, as ``augmentation.view`` takes them; None for the centre
+    of the picture.
     threads: that decode, None for all cores.  The values do not depend on it.
     """
 
@@ -87,7 +88,7 @@ class PreparedImages:
         return replace(self, dtype=np.dtype(dtype))
 
     def seen(self, views: Array) -> PreparedImages:
-        """Return the augmented sequence; views: those of ``draw_views`` for each image."""
+        """Return the augmented sequence; views: one for each image."""
         return replace(self, views=views)
 
     def subset(self, index: Array) -> PreparedImages:
@@ -115,8 +116,8 @@ class PreparedImages:
     @property
     def _is_plain(self) -> bool:
         """Whether an image is the source's own array, at most shifted or mirrored."""
-        resized = self.views is not None and is_resized(self.views)
-        return isinstance(self.source, np.ndarray) and self.preprocessing is None and not resized
+        cut = self.views is not None and of_pictures(self.views)
+        return isinstance(self.source, np.ndarray) and self.preprocessing is None and not cut
 
     def _plain(self, index: Any) -> Array:
         assert isinstance(self.source, np.ndarray)
@@ -137,7 +138,7 @@ class PreparedImages:
         """Wait for a batch and return it; the first image that cannot be read raises its error."""
         for task in tasks:
             task.result()
-        if self.views is None or is_resized(self.views):
+        if self.views is None or of_pictures(self.views):
             return batch
         return view(batch, self.views[index])
 
@@ -145,8 +146,8 @@ class PreparedImages:
         picture = read_picture(self.source, int(self.chosen[number]))  # (H, W, C)
         C, H, W = self.shape[1:]
         filter = self.preprocessing.filter if self.preprocessing else "bilinear"
-        if self.views is not None and is_resized(self.views):
-            picture = resized_view(picture, int(self.views[number, 0]), (H, W), filter)
+        if self.views is not None and of_pictures(self.views):
+            picture = picture_view(picture, self.views[number], (H, W), filter)
         elif self.preprocessing is not None:
             if self.preprocessing.resize == STRETCHED:
                 picture = stretched_view(picture, (H, W), filter)

@@ -1,5 +1,4 @@
 """Resizing and cropping by Pillow, equal to torchvision's transforms to the last bit.
-bit.
 
 The formulas of sizes and boxes are those of torchvision.transforms: Resize, CenterCrop,
 RandomResizedCrop and RandomHorizontalFlip.
@@ -64,6 +63,47 @@ def box_view(picture: Array, box: Box, size: tuple[int, int], filter: str, mirro
         return part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else part
 
     return _changed(picture, change)
+
+
+def window_view(
+    picture: Array, window: Array, size: tuple[int, int], filter: str, mirror: bool
+) -> Array:
+    """Return a window of the picture, resized to ``size`` (H, W) and mirrored if asked, (H, W, C).
+
+    window: left, top, right, bottom, in shares of the picture.  Where it is outside the picture the
+    view has the picture's mean colour, and the edge lies on the nearest pixel.
+    """
+    Image = pillow()
+    left, top, right, bottom = (float(side) for side in window)
+    (first, last), (upper, lower) = _span(size[1], left, right), _span(size[0], top, bottom)
+
+    def change(plane: Any) -> Any:
+        W, H = plane.size
+        box = (W * max(left, 0), H * max(top, 0), W * min(right, 1), H * min(bottom, 1))
+        seen = plane.resize((last - first, lower - upper), _filter(filter), box=box)
+        if seen.size != size[::-1]:
+            seen, part = Image.new(plane.mode, size[::-1], _mean_colour(plane)), seen
+            seen.paste(part, (first, upper))
+        return seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else seen
+
+    return _changed(picture, change)
+
+
+def _span(length: int, low: float, high: float) -> tuple[int, int]:
+    """Return where the picture begins and ends in a view of a window's side, at least one pixel."""
+    first, last = (
+        round(length * min(max((edge - low) / (high - low), 0), 1)) for edge in (0.0, 1.0)
+    )
+    first = min(first, length - 1)
+    return first, max(last, first + 1)
+
+
+def _mean_colour(plane: Any) -> Any:
+    """Return the mean of one of Pillow's pictures, a number or one for each channel."""
+    mean = np.asarray(plane).mean(axis=(0, 1))
+    if plane.mode == "F":
+        return float(mean)
+    return tuple(map(round, mean.tolist())) if mean.ndim else round(float(mean))
 
 
 def random_box(H: int, W: int, generator: np.random.Generator) -> Box:

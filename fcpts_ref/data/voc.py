@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.data.folder import picture_data, pictures_in
-from fcpts_ref.data.pictures import file_list, read_file, read_limited
+from fcpts_ref.data.pictures import file_list, read_file, read_limited, size_of
 from fcpts_ref.data.split import NO_IMAGES, Split
 from fcpts_ref.data.voc_annotation import read_annotation
 from fcpts_ref.detection.boxes import Objects
@@ -53,17 +53,21 @@ def read_voc(path: Path) -> Dataset:
 
 @dataclass(frozen=True)
 class AnnotationFiles:
-    """The annotations of pictures, one XML file each."""
+    """The annotations of pictures, one XML file each.
+
+    paths, pictures: of the same number.
+    """
 
     paths: tuple[Path, ...]
+    pictures: tuple[Path, ...]
     classes: tuple[str, ...] = CLASSES
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def read(self, index: int) -> Objects:
-        """Return the objects of a picture, as ``read_annotation`` does."""
-        return read_annotation(self.paths[index], self.classes)
+        """Return the objects of a picture, as ``read_annotation`` does, whose size it checks."""
+        return read_annotation(self.paths[index], self.classes, size_of(self.pictures[index]))
 
 
 def annotation_of(picture: Path) -> Path:
@@ -74,7 +78,7 @@ def annotation_of(picture: Path) -> Path:
 def _split(pictures: list[Path], classes: tuple[str, ...] | None) -> Split:
     if classes is None:
         return Split(file_list(pictures))
-    annotations = AnnotationFiles(tuple(map(annotation_of, pictures)), classes)
+    annotations = AnnotationFiles(tuple(map(annotation_of, pictures)), tuple(pictures), classes)
     return Split(file_list(pictures), objects=annotations)
 
 

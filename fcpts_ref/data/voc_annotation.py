@@ -22,13 +22,17 @@ SIDES = ("xmin", "ymin", "xmax", "ymax")
 Fields = dict[str, str]
 
 
-def read_annotation(path: Path, classes: Sequence[str]) -> Objects:
+def read_annotation(
+    path: Path, classes: Sequence[str], picture: tuple[int, int] | None = None
+) -> Objects:
     """Return the objects of an XML file: corners as shares of the picture, labels from 1.
 
     VOC counts pixels from 1: a side is (number - 1) / size.  An object without ``difficult`` is not
     difficult; a picture may be without objects.
+    picture: its width and height, which the file has to agree with; None if they are not known.
     Raises InputError, which names the file, for one that cannot be read, is no such annotation, has
-    a document type, or an object of an unknown class, outside the picture or inverted.
+    a document type or another size, or an object of an unknown class, outside the picture or
+    inverted.
     """
     content = read_limited(path, MAX_BYTES)
     try:
@@ -36,6 +40,11 @@ def read_annotation(path: Path, classes: Sequence[str]) -> Objects:
         W, H = (_number(size, side) for side in ("width", "height"))
         if not (W >= 1 and H >= 1):
             raise InputError(f"its size is {W:g} x {H:g}; expected the picture's")
+        if picture is not None and picture != (W, H):
+            raise InputError(
+                f"its size is {W:g} x {H:g}, and its picture has {picture[0]} x {picture[1]} "
+                "pixels; correct the size or restore the picture"
+            )
         rows = [_object(fields, number, W, H, classes) for number, fields in enumerate(found, 1)]
     except expat.ExpatError as error:
         raise InputError(f"{path} is not XML: {printable(str(error))[:80]}") from error

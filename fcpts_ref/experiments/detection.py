@@ -10,7 +10,9 @@ import numpy as np
 
 from fcpts_ref.architectures.ssd import priors_of
 from fcpts_ref.data.prepared import PreparedImages
+from fcpts_ref.data.preprocessing import STRETCH, STRETCHED
 from fcpts_ref.data.split import Annotations
+from fcpts_ref.detection.augmentation import check_augmentation, draw_view, seen_objects
 from fcpts_ref.detection.boxes import Detections, Objects
 from fcpts_ref.detection.loss import multibox_loss_backward, multibox_loss_forward
 from fcpts_ref.detection.matching import targets
@@ -23,7 +25,7 @@ from fcpts_ref.detection.nms import detect
 from fcpts_ref.engines.base import Engine
 from fcpts_ref.engines.predict import predict_batches
 from fcpts_ref.errors import InputError, counted
-from fcpts_ref.experiments.training import Recipe, descend
+from fcpts_ref.experiments.training import Recipe, Views, descend
 from fcpts_ref.graphs.graph import BOXES, SCORES
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.pruning.method import OnStep, ignore_step
@@ -35,6 +37,14 @@ class Precision:
 
     classes: Mapping[str, float | None]
     mean: float
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The objects of images, and the names of their classes, which are labelled from 1."""
+
+    objects: tuple[Objects, ...]
+    classes: tuple[str, ...]
 
 
 def detections_of(
@@ -61,12 +71,19 @@ def detections_of(
 def objects_of(annotations: Annotations | None, images: PreparedImages) -> list[Objects]:
     """Return the objects of the images, which may be some of those that are annotated.
 
-    Raises InputError without annotations, if they cannot be read, and if no object counts.
+    Raises InputError without annotations, if they cannot be read, if no object counts, and for a
+    preprocessing that does not show whole pictures, to which boxes belong.
     """
     if annotations is None:
         raise InputError(
             "the images have no annotations, which mean average precision needs; give a folder "
             "with Annotations as voc:PATH"
+        )
+    cut = images.preprocessing
+    if cut is not None and cut.resize != STRETCHED:
+        raise InputError(
+            f"the preprocessing ({cut}) may cut pictures, and boxes belong to whole ones; use "
+            f"--preprocess {STRETCH}/{cut.crop}/{cut.filter}"
         )
     found = [annotations.read(int(index)) for index in images.chosen]
     if all(objects.difficult.all() for objects in found):
@@ -105,28 +122,34 @@ def train_detector(
     """Train a detector with the multibox loss.
 
     images: (n, C, H, W) in [0, 1]; objects: of each image, in shares of its sides.
-    Raises InputError for a network that is no detector, numbers or labels that do not fit, a recipe
-    that augments, which would move the objects, and a loss that is no longer finite.
+    The recipe's augmentation is one of ``DETECTOR_AUGMENTATIONS``.
+    Raises InputError for a network that is no detector, numbers or labels that do not fit, an
+    augmentation of classifiers, and a loss that is no longer finite.
     """
     priors = priors_of(network.graph).astype(network.dtype)
-    if recipe.augmentation != "none":
-        raise InputError(
-            f"augmentation is {recipe.augmentation!r}; expected 'none' for a detector, whose boxes "
-            "would have to move with the picture"
-        )
+    check_augmentation(recipe.augmentation)
     if len(objects) != len(images):
         raise InputError(
             f"{counted(len(objects), 'annotation')} for {counted(len(images), 'image')}; expected "
             "as many"
         )
 
-    def loss(outputs: Mapping[str, Any], chosen: Any) -> tuple[float, dict[str, Any]]:
-        pairs = [targets(priors, objects[index]) for index in chosen]
+    def draw(chosen: Any, generator: np.random.Generator) -> Views:
+        if recipe.augmentation == "none":
+            return None
+        boxes = (objects[index].boxes for index in chosen)
+        return np.stack([draw_view(recipe.augmentation, own, generator) for own in boxes])
+
+    def loss(outputs: Mapping[str, Any], chosen: Any, views: Views) -> tuple[float, dict[str, Any]]:
+        seen = [objects[index] for index in chosen]
+        if views is not None:
+            seen = [seen_objects(own, view) for own, view in zip(seen, views, strict=True)]
+        pairs = [targets(priors, own) for own in seen]
         labels, codes = (np.stack(part) for part in zip(*pairs, strict=True))
         value, cache = multibox_loss_forward(outputs[SCORES], outputs[BOXES], labels, codes)
         dscores, dcodes = multibox_loss_backward(1.0, cache)
         return float(value), {SCORES: dscores, BOXES: dcodes}
 
     return descend(
-        network, images, loss, recipe, engine=engine, generator=generator, on_step=on_step
+        network, images, draw, loss, recipe, engine=engine, generator=generator, on_step=on_step
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.predict import predict
 from fcpts_ref.errors import InputError
-from fcpts_ref.experiments.detection import detections_of, objects_of, precision
+from fcpts_ref.experiments.detection import detections_of, precision
 from fcpts_ref.experiments.inputs import Inputs
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.progress import Progress
@@ -117,18 +117,16 @@ def _detector_rows(
     progress: Progress,
 ) -> list[Row]:
     """Return the rows of detectors."""
-    test = inputs.test
+    truth = inputs.truth
     rows: list[Row] = []
-    scored = test is not None and inputs.annotations is not None
-    objects = objects_of(inputs.annotations, test) if test is not None and scored else []
-    classes = inputs.annotations.classes if inputs.annotations is not None else ()
-    with progress.count("evaluating", len(candidates) * len(objects)) as on_batch:
+    images = 0 if truth is None else len(truth.objects)
+    with progress.count("evaluating", len(candidates) * images) as on_batch:
         for one in candidates:
             mean = None
-            if scored:
+            if truth is not None:
                 engine = make_engine(one.network.graph, job.engine, threads=threads)
-                found = detections_of(one.network, test, engine=engine, on_batch=on_batch)
-                mean = precision(found, objects, classes).mean
+                found = detections_of(one.network, inputs.test, engine=engine, on_batch=on_batch)
+                mean = precision(found, truth.objects, truth.classes).mean
             rate = pruned_share(one.network.graph, one.network.parameters, job.cost)
             row = Row(one.name, one.requested, rate, None, None, None, mean_precision=mean)
             if job.baselines and mean is not None:

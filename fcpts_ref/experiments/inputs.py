@@ -14,8 +14,9 @@ from fcpts_ref.data.preprocessing import (
     Preprocessing,
 )
 from fcpts_ref.data.sources import find_dataset
-from fcpts_ref.data.split import Annotations, Split
+from fcpts_ref.data.split import Split
 from fcpts_ref.errors import InputError, counted
+from fcpts_ref.experiments.detection import Truth, objects_of
 from fcpts_ref.experiments.job import Job
 from fcpts_ref.experiments.networks import check_fit, find_network
 from fcpts_ref.graphs.network import Network
@@ -47,8 +48,8 @@ class Sources:
 class Inputs:
     """A network and data that fit each other, and the calibration images (n, C, H, W).
 
-    test: the images to evaluate on, None if there are none; labels: theirs, None if unknown;
-    annotations: of the images that ``test`` chooses from, None if unknown.
+    test: the images to evaluate on, None if there are none; labels: theirs, None if unknown; truth:
+    what a detector should find in them, None if unknown.
     calibration_labels: those of the calibration images, which only methods that say so read.
     """
 
@@ -58,7 +59,7 @@ class Inputs:
     test: PreparedImages | None = None
     labels: NDArray[np.int64] | None = None
     preprocessing: Preprocessing | None = None
-    annotations: Annotations | None = None
+    truth: Truth | None = None
     calibration_labels: NDArray[np.int64] | None = None
 
 
@@ -100,9 +101,17 @@ def find_inputs(
         test,
         labels,
         sources.preprocessing,
-        sources.evaluated.objects,
+        _truth(sources, test),
         calibration_labels,
     )
+
+
+def _truth(sources: Sources, test: PreparedImages | None) -> Truth | None:
+    """Return the objects of the test images, read before anything is computed from them."""
+    annotations = sources.evaluated.objects
+    if test is None or annotations is None or not sources.network.graph.is_detector:
+        return None
+    return Truth(tuple(objects_of(annotations, test)), annotations.classes)
 
 
 def find_sources(job: Job) -> Sources:

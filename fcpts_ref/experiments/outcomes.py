@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from fcpts_ref.experiments.evaluate import Row
 from fcpts_ref.experiments.paper import paper_top1
@@ -18,9 +19,17 @@ UNFINISHED = " (unfinished)"
 """After the name of a method in outcomes of runs that were stopped early."""
 
 
+class Scores(NamedTuple):
+    """Shares: the accuracy of a classifier, or the mean average precision of a detector."""
+
+    top1: float | None
+    top5: float | None
+    mean_precision: float | None = None
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """One row of one finished run.  Accuracies are shares; dense: the same network unpruned.
+    """One row of one finished run.  Scores are shares; dense: those of the network unpruned.
 
     agreement, divergence: with the dense network's outputs, as in ``Row``.  mean_precision: of
     detectors.
@@ -39,15 +48,15 @@ class Outcome:
     seconds: float
     setup: str = ""  # ``setup_of``: only outcomes with equal ones are averaged
     complete: bool = True  # False: the run was stopped early
-    dense: tuple[float, float] | None = None  # top-1, top-5
+    dense: Scores | None = None
     paper: tuple[float, float] | None = None  # top-1, drop
     agreement: float | None = None
     divergence: float | None = None
     mean_precision: float | None = None
 
 
-Dense = Mapping[tuple[str, str], tuple[float, float]]
-"""Top-1 and top-5 of dense networks by data and the network's SHA-256."""
+Dense = Mapping[tuple[str, str], Scores]
+"""The scores of dense networks by data and the network's SHA-256."""
 
 
 def outcomes(summary: Summary, dense: Dense) -> list[Outcome]:
@@ -73,7 +82,7 @@ def outcomes(summary: Summary, dense: Dense) -> list[Outcome]:
             seconds=summary.method_seconds,
             setup=setup_of(summary),
             complete=summary.complete,
-            dense=_known(own) if own else known,
+            dense=scores_of(own) if own else known,
             paper=paper if row.name == label else None,
             agreement=row.agreement,
             divergence=row.divergence,
@@ -84,8 +93,10 @@ def outcomes(summary: Summary, dense: Dense) -> list[Outcome]:
     ]
 
 
-def _known(row: Row) -> tuple[float, float] | None:
-    return None if row.top1 is None or row.top5 is None else (row.top1, row.top5)
+def scores_of(row: Row) -> Scores | None:
+    """Return the scores of a row, None without labels or annotations."""
+    scores = Scores(row.top1, row.top5, row.mean_precision)
+    return None if scores.top1 is None and scores.mean_precision is None else scores
 
 
 def setup_of(summary: Summary) -> str:
@@ -104,8 +115,10 @@ def setup_of(summary: Summary) -> str:
 class Line:
     """One line of the table: the mean over seeds.
 
-    spread: the standard deviation over seeds (n - 1), None for one seed.  setup: equal for lines
-    that differ only in rate (``setup_of``).
+    dense, dense_mean_precision: top-1 and mean average precision of the dense network.
+    spread, drop: of top-1, for a detector of its mean average precision.  spread: the standard
+    deviation over seeds (n - 1), None for one seed.  setup: equal for lines that differ only in
+    rate (``setup_of``).
     """
 
     data: str
@@ -127,6 +140,23 @@ class Line:
     agreement: float | None = None
     divergence: float | None = None
     mean_precision: float | None = None
+    dense_mean_precision: float | None = None
+
+    @property
+    def measure(self) -> str:
+        """The name of the score that ``spread`` and ``drop`` belong to."""
+        detects = self.mean_precision is not None or self.dense_mean_precision is not None
+        return "mAP" if detects else "top-1"
+
+    @property
+    def score(self) -> float | None:
+        """Top-1, or the mean average precision of a detector."""
+        return self.mean_precision if self.measure == "mAP" else self.top1
+
+    @property
+    def dense_score(self) -> float | None:
+        """The same of the dense network."""
+        return self.dense_mean_precision if self.measure == "mAP" else self.dense
 
 
 def lines_of(results: Iterable[Outcome]) -> list[Line]:
@@ -177,9 +207,12 @@ def _sharing(one: Outcome) -> tuple[str, str, str, bool]:
 
 
 def _line(group: Sequence[Outcome]) -> Line:
-    first, top1 = group[0], [one.top1 for one in group if one.top1 is not None]
-    dense = statistics.fmean([o.dense[0] for o in group if o.dense]) if first.dense else None
-    mean = _mean([one.top1 for one in group])
+    first, top1 = group[0], _mean([one.top1 for one in group])
+    precision = _mean([one.mean_precision for one in group])
+    dense = [one.dense for one in group if one.dense]
+    dense_top1 = _mean([one.top1 for one in dense])
+    dense_precision = _mean([one.mean_precision for one in dense])
+    score, dense_score = (top1, dense_top1) if precision is None else (precision, dense_precision)
     return Line(
         data=first.data,
         network=first.network,
@@ -189,21 +222,28 @@ def _line(group: Sequence[Outcome]) -> Line:
         rate=first.rate,
         achieved=statistics.fmean([one.achieved for one in group]),
         seeds=len(group),
-        top1=mean,
-        spread=statistics.stdev(top1) if len(top1) > 1 else None,
+        top1=top1,
+        spread=_spread([o.top1 if precision is None else o.mean_precision for o in group]),
         top5=_mean([one.top5 for one in group]),
-        dense=dense,
-        drop=None if dense is None or mean is None else dense - mean,
+        dense=dense_top1,
+        drop=None if dense_score is None or score is None else dense_score - score,
         seconds=statistics.fmean([one.seconds for one in group]),
         paper_top1=first.paper[0] if first.paper else None,
         paper_drop=first.paper[1] if first.paper else None,
         agreement=_mean([one.agreement for one in group]),
         divergence=_mean([one.divergence for one in group]),
-        mean_precision=_mean([one.mean_precision for one in group]),
+        mean_precision=precision,
+        dense_mean_precision=dense_precision,
     )
 
 
-def _mean(numbers: Sequence[float | None]) -> float | None:
-    """Return the mean, None if a number is missing."""
+def _spread(numbers: Sequence[float | None]) -> float | None:
+    """Return the standard deviation of the numbers that are known, None for fewer than two."""
     known = [number for number in numbers if number is not None]
-    return statistics.fmean(known) if len(known) == len(numbers) else None
+    return statistics.stdev(known) if len(known) > 1 else None
+
+
+def _mean(numbers: Sequence[float | None]) -> float | None:
+    """Return the mean, None if a number is missing or there is none."""
+    known = [number for number in numbers if number is not None]
+    return statistics.fmean(known) if known and len(known) == len(numbers) else None

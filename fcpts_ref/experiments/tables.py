@@ -21,12 +21,13 @@ def table_of(lines: Sequence[Line]) -> tuple[tuple[str, ...], list[tuple[str, ..
 
 def _cells(line: Line) -> tuple[str, ...]:
     """Return the cells of a line under ``HEADER``: percent, percentage points, durations."""
+    spread = "" if line.spread is None else f" ±{100 * line.spread:.2f}"
     return (
         line.method,
         f"{100 * line.rate:.4g}",
         str(line.seeds),
-        number(line.top1) + ("" if line.spread is None else f" ±{100 * line.spread:.2f}"),
-        number(line.mean_precision),
+        number(line.top1) + (spread if line.measure == "top-1" else ""),
+        number(line.mean_precision) + (spread if line.measure == "mAP" else ""),
         number(line.drop),
         number(line.paper_top1),
         number(line.paper_drop),
@@ -37,15 +38,22 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 
 def headed(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
-    """Return the lines of every network with a heading that gives its dense accuracy."""
+    """Return the lines of every network with a heading that gives its dense score."""
     groups: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
         groups.setdefault((line.network, line.data), []).append(line)
     result = []
     for (network, data), own in groups.items():
-        dense = f", dense {number(own[0].dense)} %" if own[0].dense is not None else ""
-        result.append((f"{network} on {data}{dense}", own))
+        result.append((f"{network} on {data}{_dense(own[0])}", own))
     return result
+
+
+def _dense(line: Line) -> str:
+    """Return the dense network's score for a heading, "" if it is not known."""
+    if line.dense_score is None:
+        return ""
+    named = "mAP " if line.measure == "mAP" else ""
+    return f", dense {named}{number(line.dense_score)} %"
 
 
 def number(share: float | None) -> str:

@@ -22,9 +22,13 @@ from fcpts_ref.pruning.method import OnStep, StepReport, ignore_step
 from fcpts_ref.spec.optim import sgd_step, warmup_cosine
 
 Array = NDArray[Any]
-Loss = Callable[[Mapping[str, Array], Array], tuple[float, dict[str, Array]]]
-"""From the outputs of a batch, by name, and the indices of its images to the loss and its
-gradients with respect to the outputs."""
+Views = Array | None
+"""Of the images of a batch, as ``data.augmentation.view`` takes them; None for the images alone."""
+Draw = Callable[[Array, np.random.Generator], Views]
+"""From the indices of a batch's images to their views."""
+Loss = Callable[[Mapping[str, Array], Array, Views], tuple[float, dict[str, Array]]]
+"""From the outputs of a batch, by name, the indices of its images and their views to the loss and
+its gradients with respect to the outputs."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +76,25 @@ def train(
     _check_labels(labels, len(images), network.graph.classes)
     output = network.graph.output
 
-    def loss(outputs: Mapping[str, Array], chosen: Array) -> tuple[float, dict[str, Array]]:
+    def draw(chosen: Array, generator: np.random.Generator) -> Views:
+        size = network.graph.input_shape[1:]
+        return draw_views(recipe.augmentation, len(chosen), size, generator)
+
+    def loss(
+        outputs: Mapping[str, Array], chosen: Array, views: Views
+    ) -> tuple[float, dict[str, Array]]:
         value, cache = cross_entropy_forward(outputs[output], labels[chosen])
         return float(value), {output: cross_entropy_backward(1.0, cache)}
 
     return descend(
-        network, images, loss, recipe, engine=engine, generator=generator, on_step=on_step
+        network, images, draw, loss, recipe, engine=engine, generator=generator, on_step=on_step
     )
 
 
 def descend(
     network: Network,
     images: Any,
+    draw: Draw,
     loss: Loss,
     recipe: Recipe,
     *,
@@ -91,7 +102,9 @@ def descend(
     generator: np.random.Generator,
     on_step: OnStep = ignore_step,
 ) -> Network:
-    """Train a network with any loss on its outputs; the other arguments are those of ``train``.
+    """Train a network with any loss on its outputs and any augmentation.
+
+    draw: draws the views of a batch's images.  The other arguments are those of ``train``.
 
     Raises InputError for images that do not fit, or a loss that is no longer finite.
     """
@@ -106,11 +119,12 @@ def descend(
         if step % per_epoch == 0:
             order = generator.permutation(len(images))
         chosen = order[(step % per_epoch) * batch :][:batch]
-        views = draw_views(recipe.augmentation, len(chosen), graph.input_shape[1:], generator)
-        x = images.subset(chosen).seen(views)[:]
+        views = draw(chosen, generator)
+        batch_images = images.subset(chosen)
+        x = (batch_images if views is None else batch_images.seen(views))[:]
         with np.errstate(over="ignore", invalid="ignore"):  # the loss reports it
             passed = engine.forward(parameters, buffers, {graph.input: x}, training=True, keep=True)
-            value, doutputs = loss(passed.outputs, chosen)
+            value, doutputs = loss(passed.outputs, chosen, views)
         if not np.isfinite(value):
             raise InputError(f"the loss is {value} at step {step}; use a lower learning rate")
         gradients = engine.backward(passed, doutputs)

@@ -35,6 +35,10 @@ def make_module_pair(
     torch: Any = sys.modules.get("torch")
     if torch is None:
         raise InputError("PyTorch has not been imported; import torch before the check")
+    if not isinstance(inputs, Mapping):
+        raise InputError(
+            f"inputs are a {type(inputs).__name__}; expected tensors by name, in a dict"
+        )
     parameters = dict(getattr(function, "named_parameters", dict)())
     buffers = {n: b.detach().clone() for n, b in getattr(function, "named_buffers", dict)()}
     taken = [name for name in inputs if name in parameters]

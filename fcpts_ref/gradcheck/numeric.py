@@ -30,6 +30,7 @@ from fcpts_ref.gradcheck.relations import relations
 METHODS = ("adjoint", "complex", "jacobian")
 COMPLEX_STEP = 1e-30  # no subtraction, so no cancellation: any step that does not underflow
 MAXIMUM_JACOBIAN = 1 << 22  # elements; checked before it is filled
+OWN_STREAM = 1  # of random numbers; a caller's ``default_rng(seed)`` may have made the inputs
 MAXIMUM_DIAGNOSED = 1 << 12  # elements of an input whose wrong gradient is compared one by one
 
 
@@ -55,7 +56,7 @@ def check_gradients(
             f"got {counted(len(inputs), 'input')} and {directions} directions; expected one input "
             f"for each of {', '.join(pair.names)} and at least one direction"
         )
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng([seed, OWN_STREAM])
     value, _ = pair.run(inputs)
     cotangents = [generator.standard_normal(value.shape) for _ in range(directions)]
     findings = _check_form(pair, inputs, cotangents[0].astype(value.dtype))

@@ -117,6 +117,8 @@ class Finding:
         related = f"; {self.relation}" if self.relation else ""
         if self.message:
             return f"{self.pair}: gradient of {self.input}: {self.message}{related}"
+        if self.method not in SCALES:
+            return f"{self.pair}: gradient of {self.input}: its {self.method} is right"
         return (
             f"{self.pair}: gradient of {self.input}, {self.method} check, {self.direction}: "
             f"backward gives {self.got!r}, the function's values give {self.expected!r}; "

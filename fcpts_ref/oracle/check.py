@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fcpts_ref.errors import printable
 from fcpts_ref.oracle.adapters import Adapter, AdapterError, Rejected, Unsupported
 from fcpts_ref.oracle.compare import Difference, compare_output
 from fcpts_ref.oracle.likely import likely_cause
+from fcpts_ref.oracle.misnamed import misnamed
 from fcpts_ref.oracle.vectors import Case, select_cases, suite_version
 
 LONGEST_MESSAGE = 1000  # characters
@@ -89,8 +90,26 @@ def check(
         else check_case(adapter, case, precision=precision, complete=complete)
         for case in watch(wanted)
     ]
+    results = _without_misnamed(results, getattr(adapter, "functions", ()))
     version = suite_version() if suite is None else suite
     return Report(adapter.name, adapter.argument, precision, tuple(results), version)
+
+
+def _without_misnamed(results: list[Result], functions: Collection[str]) -> list[Result]:
+    """Let an operation fail that is unsupported only because its function is misspelt."""
+    missing = {r.case.operation for r in results if r.status == "unsupported"}
+    near = {operation: name for name, operation in misnamed(functions, missing).items()}
+    return [
+        replace(
+            r,
+            status="error",
+            message=f"{near[r.case.operation]} is no operation; "
+            f"perhaps {r.case.operation} is meant",
+        )
+        if r.status == "unsupported" and r.case.operation in near
+        else r
+        for r in results
+    ]
 
 
 def check_case(

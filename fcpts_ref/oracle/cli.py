@@ -7,7 +7,6 @@ parsed arguments that returns the exit code: 0 success, 1 a check failed, 2 bad 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +167,6 @@ def run_check(arguments: argparse.Namespace) -> int:
     from fcpts_ref.errors import InputError
     from fcpts_ref.oracle.adapters import CommandAdapter, PersistentAdapter, load_python_adapter
     from fcpts_ref.oracle.check import check
-    from fcpts_ref.oracle.misnamed import misnamed
     from fcpts_ref.oracle.report import format_report, make_badge, make_json, make_junit
     from fcpts_ref.oracle.vectors import load_cases
 
@@ -195,9 +193,6 @@ def run_check(arguments: argparse.Namespace) -> int:
         if path is not None and path != OUTPUT:
             _write(path, make(report))
     as_json = arguments.json == OUTPUT
-    missing = {r.case.operation for r in report.results if r.status == "unsupported"}
-    for function, near in misnamed(getattr(adapter, "functions", ()), missing).items():
-        print(f"{function} is no operation; perhaps {near} is meant", file=sys.stderr)
     print(make_json(report).rstrip() if as_json else format_report(report))
     return OK if report.ok else FAILED
 

@@ -16,6 +16,7 @@ import numpy as np
 from fcpts_ref.errors import InputError
 from fcpts_ref.oracle.compare import Difference
 from fcpts_ref.oracle.explain import Explanation, Restage, explain
+from fcpts_ref.oracle.judge import Instead
 from fcpts_ref.oracle.patterns import describe_pattern
 from fcpts_ref.oracle.quantities import Quantity, quantity_of
 from fcpts_ref.oracle.stages import Stage, make_stages
@@ -124,9 +125,11 @@ def diverge(
             seen = [*agreeing, stage, *_next_steps(stages, stage.step)]
             numbers = {s.step for s in seen} | {stage.step - 1}
 
-            def restage(other: Setting, numbers: set[int] = numbers) -> Iterator[Stage]:
+            def restage(
+                other: Setting, instead: Instead | None = None, numbers: set[int] = numbers
+            ) -> Iterator[Stage]:
                 theirs = None if reference is None else _only(reference, numbers)
-                return make_stages(_only(mine, numbers), theirs, other, tolerance)
+                return make_stages(_only(mine, numbers), theirs, other, tolerance, instead)
 
             finding = _find(stage, seen, restage, tolerance)
             break

@@ -22,9 +22,10 @@ Arrays = Mapping[str, Array]
 class Evidence:
     """A quantity of a step, and everything that was found before it.
 
-    value: what is right.  given: by name, the values found where there are any, the reference's
-    otherwise; a mistake is computed from these.  inputs: None before a step, where only the state
-    is compared.  earlier: the quantities found in the step before, if it was recorded.
+    value: what is right.  found: what the trace has.  given: by name, the values found where there
+    are any, the reference's otherwise; a mistake is computed from these.  inputs: None before a
+    step, where only the state is compared.  earlier: the quantities found in the step before, if
+    it was recorded.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Evidence:
     setting: Setting
     inputs: StepInputs | None
     earlier: Arrays
+    found: Array
 
     @property
     def quantity(self) -> str:

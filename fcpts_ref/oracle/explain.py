@@ -2,24 +2,27 @@
 
 There are two kinds of causes: other choices of the open points, with which whole steps are judged
 again, and known mistakes in single formulas (``fcpts_ref.oracle.mistakes``).  A cause is named only
-if it gives every value found, in all arrays of its quantities and in the steps that follow; no
-number in it is fitted to the values.  Several mistakes may together explain what one does not.
+if it gives every value found, in all arrays of its quantities and in the steps that follow; a
+mistake in the forward pass may be followed by its gradients or not.  Several mistakes may together
+explain what one does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.oracle.choices import CHOICES, changed
-from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.judge import compare
-from fcpts_ref.oracle.mistakes import CATALOGUE, values_of
+from fcpts_ref.oracle.evidence import Array, Arrays, Evidence
+from fcpts_ref.oracle.judge import Instead, compare
+from fcpts_ref.oracle.mistakes import Mistake, known, values_of
+from fcpts_ref.oracle.mistakes.constant import MARK
 from fcpts_ref.oracle.quantities import in_order, quantity_of
+from fcpts_ref.oracle.replay import StepInputs
 from fcpts_ref.oracle.stages import Stage
 from fcpts_ref.oracle.tolerance import Tolerance
 from fcpts_ref.oracle.trace_file import Setting
@@ -31,11 +34,24 @@ DEEPEST = 3  # mistakes that may explain the values together
 WHOLE = {"final_mask", "initial_rates"}
 """Quantities that are computed for all layers together: a mistake cannot concern one alone."""
 
+LEADING = {
+    "thresholds",
+    "mask",
+    "sparse_weight",
+    "dense_activation",
+    "activation",
+    "total_loss",
+}
+"""Values whose gradients follow them: a mistake there shows in the value, too."""
+
 Place = tuple[int, str]
 """The number of a step and a quantity's name."""
 
-Restage = Callable[[Setting], Iterable[Stage]]
-"""Judges the same steps with another setting."""
+
+class Restage(Protocol):
+    """Judges the same steps with another setting, or with a mistake where nothing is recorded."""
+
+    def __call__(self, other: Setting, instead: Instead | None = None) -> Iterable[Stage]: ...
 
 
 @dataclass(frozen=True)
@@ -62,11 +78,16 @@ class Explanation:
 
 @dataclass(frozen=True, eq=False)
 class _Cause:
-    """A candidate: the places that it explains, and the items where it does not apply."""
+    """A candidate: the places that it explains, and the items where it does not apply.
+
+    rank: 0 for a mistake that all its quantities show, 2 for another constant or a slip in the
+    formula; 1 more for one that shows in gradients alone, though its value is right.
+    """
 
     name: str
     covers: frozenset[Place]
     only: tuple[str, ...] = ()
+    rank: int = 0
 
 
 class _Case:
@@ -80,7 +101,7 @@ class _Case:
         stages = self.stages
         self.stage_of = {(stage.step, name): stage for stage in stages for name in stage.names}
         self.wrong = [(stage.step, name) for stage in stages for name in stage.differences]
-        self._values: dict[Place, dict[str, list[Array]]] = {}
+        self._values: dict[tuple[Place, str | None], dict[str, list[Array]]] = {}
 
     def evidence(self, place: Place) -> Evidence | None:
         step, name = place
@@ -91,20 +112,25 @@ class _Case:
             return None
         if stage.setting is None:
             return None
-        before = [s.found for s in self.stages if s.step == step - 1 and s.inputs is not None]
         expected, given = stage.judgement.expected[name], stage.judgement.given
-        earlier = before[-1] if before else {}
-        return Evidence(name, expected, given, stage.setting, stage.inputs, earlier)
+        earlier = self.earlier(step)
+        found = np.asarray(stage.found.get(name, expected))
+        return Evidence(name, expected, given, stage.setting, stage.inputs, earlier, found)
 
-    def values(self, place: Place) -> dict[str, list[Array]]:
-        """Return the values that every known mistake gives at a place, by the mistake's name."""
-        if place not in self._values:
+    def earlier(self, step: int) -> Arrays:
+        """Return the quantities found in the step before, if it was recorded."""
+        before = [s.found for s in self.stages if s.step == step - 1 and s.inputs is not None]
+        return before[-1] if before else {}
+
+    def values(self, place: Place, only: str | None = None) -> dict[str, list[Array]]:
+        """Return the values that known mistakes give at a place, by name; of all, or only one."""
+        if (place, only) not in self._values:
             evidence = self.evidence(place)
             found: dict[str, list[Array]] = {}
-            for name, value in values_of(evidence) if evidence is not None else ():
+            for name, value in values_of(evidence, only) if evidence is not None else ():
                 found.setdefault(name, []).append(value)
-            self._values[place] = found
-        return self._values[place]
+            self._values[place, only] = found
+        return self._values[place, only]
 
     def agrees(self, place: Place, value: Array) -> bool:
         """Whether the value found at a place is this one."""
@@ -136,27 +162,65 @@ def explain(
     if (stage.step, name) not in case.wrong:
         return ()
     with np.errstate(all="ignore"):  # a mistake may overflow or divide by 0
-        found = _explain_all(case, frozenset(case.wrong), DEEPEST)
+        found = _explain_all(case, _to_explain(case, name, stage), DEEPEST)
         return tuple(_told_apart(case, found[:SHOWN]))
+
+
+def _to_explain(case: _Case, name: str, stage: Stage) -> frozenset[Place]:
+    """Return what is wrong; the first quantity alone if no step can be taken with its values."""
+    follows = stage.judgement.followed or stage.judgement.other is not None
+    if follows or case.followed:
+        return frozenset(case.wrong)
+    return frozenset(place for place in case.wrong if _kind(place[1]) == _kind(name))
 
 
 def _explain_all(case: _Case, left: frozenset[Place], depth: int) -> list[Explanation]:
     """Return the explanations of the first place that is left which, with others, explain all."""
     first = min(left, key=case.wrong.index)
-    whole: list[tuple[_Cause, frozenset[Place]]] = []
-    partly: list[tuple[_Cause, frozenset[Place]]] = []
-    for cause in _causes(case, first):
-        rest = left - cause.covers
-        (partly if rest else whole).append((cause, rest))
+    causes = list(_causes(case, first))
+    if not any(left <= cause.covers for cause in causes):
+        causes = [_followed_on(case, cause, left) for cause in causes]
+    whole = _best([cause for cause in causes if left <= cause.covers])
     if whole or depth <= 1:
-        return [_explanation(cause) for cause, _ in whole]
+        return [_explanation(cause) for cause in whole]
     together = []
-    for cause, rest in sorted(partly, key=lambda pair: len(pair[1])):
-        others = _explain_all(case, rest, depth - 1)
+    for cause in sorted(causes, key=lambda one: (one.rank, len(left - one.covers))):
+        others = _explain_all(case, left - cause.covers, depth - 1)
         if others:
             names = (others[0].name, *others[0].with_others)
             together.append(replace(_explanation(cause), with_others=names))
     return together
+
+
+def _followed_on(case: _Case, cause: _Cause, left: frozenset[Place]) -> _Cause:
+    """Return the cause with what it explains through quantities that were not recorded."""
+    setting = case.stages[0].setting
+    mistake = known(cause.name)
+    if mistake is None or setting is None or cause.only or left <= cause.covers:
+        return cause
+
+    def instead(inputs: StepInputs, name: str, value: Array, given: Arrays) -> Array | None:
+        if _kind(name) not in mistake.of or _is_dense(name):
+            return None
+        earlier = case.earlier(inputs.state.step)
+        evidence = Evidence(name, value, given, setting, inputs, earlier, value)
+        return next((found for _, found in values_of(evidence, cause.name)), None)
+
+    differences = _differences(case, setting, instead)
+    if differences is None or differences - set(case.wrong):
+        return cause
+    return replace(cause, covers=cause.covers | (set(case.wrong) - differences))
+
+
+def _is_dense(name: str) -> bool:
+    """Whether it is about the dense network, which may be computed by other functions."""
+    return name.startswith("dense_")
+
+
+def _best(causes: list[_Cause]) -> list[_Cause]:
+    """Return the causes of the first rank that there is."""
+    best = min((cause.rank for cause in causes), default=0)
+    return [cause for cause in causes if cause.rank == best]
 
 
 def _causes(case: _Case, first: Place) -> Iterator[_Cause]:
@@ -174,29 +238,49 @@ def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
     An array contradicts it that is wrong in another way, or that is right in one step and has the
     mistake in another.  Items that are right in all steps are not concerned.
     """
+    mistake = known(name)
     covers: set[Place] = set()
     right: set[str] = set()
+    denied: set[str] = set()  # kinds in which it gives other values than those found
+    assert mistake is not None, name
     if not any(case.agrees(first, value) for value in case.values(first)[name]):
         return None
     for place in case.stage_of:
-        if _kind(place[1]) not in CATALOGUE[name].of:
+        if _kind(place[1]) not in mistake.of:
             continue
-        values = case.values(place).get(name, [])
+        values = case.values(place, name).get(name, [])
         if any(case.agrees(place, value) for value in values):
             if place in case.wrong:
                 covers.add(place)
         elif values and place not in case.wrong:
             right.add(place[1])
+            denied.add(_kind(place[1]))
         elif values and _kind(place[1]) == _kind(first[1]):
             return None
+        elif values:
+            denied.add(_kind(place[1]))
     concerned = {item for _, item in covers}
     kinds, right_kinds = {_kind(c) for c in concerned}, {_kind(r) for r in right}
     if right & concerned or right_kinds & WHOLE & kinds:
         return None
-    if CATALOGUE[name].together and right_kinds - kinds - {"dense_activation"}:
+    led = mistake.of[0] in LEADING and _recorded(case, LEADING & {*mistake.of})
+    if led and not LEADING & kinds:
         return None
-    others_are_right = bool(right_kinds & kinds)
-    return _Cause(name, frozenset(covers), tuple(sorted(concerned)) if others_are_right else ())
+    if mistake.together and right_kinds - kinds - {"dense_activation"}:
+        return None
+    only = tuple(sorted(concerned)) if right_kinds & kinds else ()
+    denied_values = {kind for kind in denied - {"dense_activation"} if not _is_gradient(kind)}
+    gradients_alone = bool(denied_values) and all(map(_is_gradient, kinds))
+    rank = 2 * (MARK in name) + gradients_alone
+    return _Cause(name, frozenset(covers), only, rank)
+
+
+def _recorded(case: _Case, kinds: set[str]) -> bool:
+    return any(_kind(name) in kinds for _, name in case.stage_of)
+
+
+def _is_gradient(kind: str) -> bool:
+    return kind.startswith("d") and kind not in ("dense_activation", "dense_logits", "densities")
 
 
 def _choices(case: _Case, first: Place) -> Iterator[_Cause]:
@@ -214,10 +298,12 @@ def _choices(case: _Case, first: Place) -> Iterator[_Cause]:
             yield _Cause(text, frozenset(case.wrong) - differences)
 
 
-def _differences(case: _Case, setting: Setting) -> set[Place] | None:
+def _differences(
+    case: _Case, setting: Setting, instead: Instead | None = None
+) -> set[Place] | None:
     """Return what differs with another setting; None if the steps cannot be taken with it."""
     try:
-        stages = [stage.judged(followed=case.followed) for stage in case.restage(setting)]
+        stages = [stage.judged(followed=case.followed) for stage in case.restage(setting, instead)]
     except InputError:
         return None
     found = {(stage.step, name) for stage in stages for name in stage.differences}
@@ -225,11 +311,17 @@ def _differences(case: _Case, setting: Setting) -> set[Place] | None:
 
 
 def _explanation(cause: _Cause) -> Explanation:
-    known = CATALOGUE.get(cause.name)
-    if known is not None:
-        return Explanation(cause.name, known.text, known.point, cause.only)
+    mistake = known(cause.name)
+    if mistake is not None:
+        return Explanation(cause.name, _text(cause.name, mistake), mistake.point, cause.only)
     point = next(point for point, text, _ in CHOICES if text == cause.name)
     return Explanation(cause.name, cause.name, point)
+
+
+def _text(name: str, mistake: Mistake) -> str:
+    """Return the mistake in a line, with its constant if it has one."""
+    _, mark, constant = name.partition(MARK)
+    return f"{mistake.text}: {constant}" if mark else mistake.text
 
 
 def _told_apart(case: _Case, found: list[Explanation]) -> Iterator[Explanation]:
@@ -256,7 +348,7 @@ def _apart(case: _Case, one: Explanation, other: Explanation) -> str:
 
 def _predicted(case: _Case, stage: Stage, name: str, cause: str) -> Array:
     """Return the value of a quantity with a mistake: its own where the mistake says nothing."""
-    values = case.values((stage.step, name)).get(cause)
+    values = case.values((stage.step, name), cause).get(cause)
     return values[0] if values else stage.judgement.expected[name]
 
 

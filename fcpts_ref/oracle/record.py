@@ -111,11 +111,14 @@ def as_numpy(array: Any, name: str = "the array") -> Array:
 
 
 def _converted(array: Any) -> Array:
-    try:
-        return np.array(array)
-    except Exception:
-        if not hasattr(array, "__dlpack__"):
-            raise
+    """Convert by ``__array__``; by DLPack where that fails or is missing."""
+    has_dlpack = hasattr(array, "__dlpack__")
+    if hasattr(array, "__array__") or not has_dlpack:
+        try:
+            return np.array(array)
+        except Exception:
+            if not has_dlpack:
+                raise
     return np.from_dlpack(array, device="cpu", copy=True)
 
 

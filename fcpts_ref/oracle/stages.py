@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.oracle.decisions import settle_beginning
-from fcpts_ref.oracle.judge import Judgement, compare, judge_step
+from fcpts_ref.oracle.judge import Instead, Judgement, compare, judge_step
 from fcpts_ref.oracle.quantities import in_order, quantity_of
 from fcpts_ref.oracle.replay import (
     StepInputs,
@@ -56,10 +56,15 @@ class Stage:
 
 
 def make_stages(
-    mine: Trace, reference: Trace | None, setting: Setting | None, tolerance: Tolerance
+    mine: Trace,
+    reference: Trace | None,
+    setting: Setting | None,
+    tolerance: Tolerance,
+    instead: Instead | None = None,
 ) -> Iterator[Stage]:
     """Yield the parts in the order of computation, judged on demand.
 
+    instead: gives another value of quantities that were not recorded (``judge_step``).
     Raises InputError for traces that hold too little or share no step.
     """
     if reference is None:
@@ -68,18 +73,20 @@ def make_stages(
                 "the trace has no notes and network to compute the reference from; "
                 "give a second trace"
             )
-        yield from _recomputed(mine, setting, tolerance)
+        yield from _recomputed(mine, setting, tolerance, instead)
         return
     common = [number for number in mine.steps if number in reference.steps]
     if not common:
         raise InputError(f"no step in common: {sorted(mine.steps)} and {sorted(reference.steps)}")
     for number in common:
         yield from _recorded(
-            number, mine.steps[number], reference.steps[number], setting, tolerance
+            number, mine.steps[number], reference.steps[number], setting, tolerance, instead
         )
 
 
-def _recomputed(mine: Trace, setting: Setting, tolerance: Tolerance) -> Iterator[Stage]:
+def _recomputed(
+    mine: Trace, setting: Setting, tolerance: Tolerance, instead: Instead | None
+) -> Iterator[Stage]:
     """Take every step with the reference, from the step's own inputs."""
     if not mine.steps:
         raise InputError("the trace has no steps")
@@ -93,7 +100,7 @@ def _recomputed(mine: Trace, setting: Setting, tolerance: Tolerance) -> Iterator
         elif carried is not None:
             yield compared(number, found, _carried(left, found, tolerance), setting, tolerance)
         inputs = read_inputs(setting, number, step.inputs, carried)
-        judgement = judge_step(setting, inputs, step.quantities, tolerance)
+        judgement = judge_step(setting, inputs, step.quantities, tolerance, instead)
         names = in_order(_both(judgement.expected, step.quantities), setting.network.graph)
         yield Stage(number, found, judgement, setting, inputs, tuple(names))
         both = [judgement, *([judgement.other] if judgement.other is not None else [])]
@@ -162,6 +169,7 @@ def _recorded(
     reference: StepTrace,
     setting: Setting | None,
     tolerance: Tolerance,
+    instead: Instead | None,
 ) -> Iterator[Stage]:
     """Compare a step with that of a second trace.
 
@@ -181,7 +189,7 @@ def _recorded(
         yield Stage(number, found, stage.judgement, setting, inputs, stage.names)
         return
     theirs = judge_step(setting, inputs, reference.quantities, tolerance)
-    judged = judge_step(setting, inputs, mine.quantities, tolerance)
+    judged = judge_step(setting, inputs, mine.quantities, tolerance, instead)
     differences = {
         name: difference
         for name, difference in stage.judgement.differences.items()

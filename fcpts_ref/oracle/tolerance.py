@@ -36,18 +36,27 @@ class Tolerance:
 
 
 def compare_quantity(
-    name: str, quantity: Quantity, want: Array, got: Array, tolerance: Tolerance
+    name: str,
+    quantity: Quantity,
+    want: Array,
+    got: Array,
+    tolerance: Tolerance,
+    least: float = 0.0,
 ) -> Difference | None:
     """Return None if ``got`` is within the tolerance, else the difference.
 
-    The tolerance is the quantity's share of the largest magnitude in ``want``.  NaN never passes
-    for a number.
+    The tolerance is the quantity's share of the largest magnitude in ``want``, or of ``least`` if
+    that is larger.  NaN never passes for a number.
     """
     share = tolerance.of(quantity)
     if share == 0:
         rule = Rule("exact", "a decision")
     else:
-        rule = Rule("close", "rounding, in whatever order", atol=share * _magnitude(quantity, want))
+        rule = Rule(
+            "close",
+            "rounding, in whatever order",
+            atol=share * max(_magnitude(quantity, want), least),
+        )
     return compare_output(name, Expected(want, rule), got)
 
 

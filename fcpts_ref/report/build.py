@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Sequence
@@ -79,6 +78,19 @@ def write_report(
     return [*written, page]
 
 
+class Words(NamedTuple):
+    """A score's name in files and in captions."""
+
+    file: str
+    caption: str
+
+
+SCORES = {
+    "top-1": Words("accuracy", "Top-1 accuracy"),
+    "mAP": Words("precision", "Mean average precision (mAP)"),
+}
+
+
 class Chosen(NamedTuple):
     """A run and the name of its method in the table."""
 
@@ -97,14 +109,15 @@ def _pictures(
     """The figures of one network, with their captions."""
     network, data = lines[0].network, lines[0].data
     place, title = _file_name(f"{network}-{data}"), f"{network} on {data}"
-    plain = [line for line in lines if _is_plain(line) and line.top1 is not None]
+    plain = [line for line in lines if _is_plain(line) and line.score is not None]
     result = []
+    measure = lines[0].measure
     if plain and len(chosen) > 1:
         result.append(
             (
-                figures.accuracy_over_rate(out, f"accuracy-{place}", plain, title),
-                f"Top-1 accuracy over the share of weights pruned, {title}; bars: standard "
-                "deviation over seeds.",
+                figures.score_over_rate(out, f"{SCORES[measure].file}-{place}", plain, title),
+                f"{SCORES[measure].caption} over the share of weights pruned, {title}; bars: "
+                "standard deviation over seeds.",
             )
         )
     pair = _learned_and_fixed(plain, chosen)
@@ -192,17 +205,18 @@ def _one_run(summary: Summary) -> list[Part]:
     """Return the tables of a single run: every network it evaluated, and every layer."""
     share = f"{100 * summary.achieved(all_layers=False):.2f}"
     of_all = f"{100 * summary.achieved(all_layers=True):.2f}"
+    detects = any(row.mean_precision is not None for row in summary.rows)
+    scores = {"mAP": "mean_precision"} if detects else {"top-1": "top1", "top-5": "top5"}
     return [
         Heading("Networks of this run", 3),
         Table(
-            ("network", "requested", "achieved", "top-1", "top-5"),
+            ("network", "requested", "achieved", *scores),
             [
                 (
                     row.name,
                     "" if row.requested is None else f"{100 * row.requested:.4g}",
                     f"{100 * row.achieved:.2f}",
-                    number(row.top1),
-                    number(row.top5),
+                    *(number(getattr(row, field)) for field in scores.values()),
                 )
                 for row in summary.rows
             ],
@@ -236,10 +250,14 @@ def _introduction(summaries: Sequence[Summary]) -> str:
 
 
 def _legend(lines: Sequence[Line]) -> str:
+    measures = list(dict.fromkeys(line.measure for line in lines))
     text = (
-        "Rates, top-1 and drops in percent, on the test images; n: seeds; ±: standard deviation "
-        "over seeds; drop: against the same network unpruned; time: pruning alone, one run."
+        f"Rates, {', '.join(measures)} and drops in percent, on the test images; n: seeds; ±: "
+        "standard deviation over seeds; drop: against the same network unpruned; time: pruning "
+        "alone, one run."
     )
+    if "mAP" in measures:
+        text += " mAP: mean average precision of a detector, VOC's mean over 11 recalls."
     if any(line.paper_top1 is not None for line in lines):
         text += f" The paper's: {SOURCE}, its drop against its own dense network."
     if not all(map(_is_plain, lines)):
@@ -253,7 +271,8 @@ def _details(
     """Return a table of all runs, their settings, folders and versions."""
     named = {line.setup: line.method for line in lines if _is_plain(line)}
     names = [named.get(setup_of(s), s.method).removesuffix(UNFINISHED) for s in summaries]
-    header = ("run", "rate", "before projection", "seed", "images", "top-1", "time", "folder")
+    measures = list(dict.fromkeys(line.measure for line in lines))
+    header = ("run", "rate", "before projection", "seed", "images", *measures, "time", "folder")
     rows = [
         (
             f"{name}, {s.network}, {s.data}{_mark(s)}",
@@ -261,7 +280,7 @@ def _details(
             f"{100 * s.rate_before_projection:.3f}",
             str(s.pinned.job.seed),
             f"{s.pinned.calibration:,}",
-            number(_own_top1(s)),
+            *(number(_own(s).get(measure)) for measure in measures),
             duration(s.method_seconds),
             place,
         )
@@ -305,10 +324,11 @@ def _mark(summary: Summary) -> str:
     return "" if summary.complete else f" (unfinished: stage {done} of {stages})"
 
 
-def _own_top1(summary: Summary) -> float | None:
-    """Return the top-1 of the method's own row; NaN if there is none, None without labels."""
+def _own(summary: Summary) -> dict[str, float | None]:
+    """Return the scores of the method's own row by name; empty if there is no such row."""
     rows = (row for row in summary.rows if row.requested is not None)
-    return next((row.top1 for row in rows if row.name == summary.method), math.nan)
+    own = next((row for row in rows if row.name == summary.method), None)
+    return {} if own is None else {"top-1": own.top1, "mAP": own.mean_precision}
 
 
 def _versions(summaries: Sequence[Summary], name: str) -> str:

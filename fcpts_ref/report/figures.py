@@ -13,8 +13,8 @@ from fcpts_ref.experiments.figures import COLOURS, MARKERS, figure, literal, sav
 from fcpts_ref.experiments.outcomes import Line
 
 
-def accuracy_over_rate(folder: Path, name: str, lines: Sequence[Line], title: str) -> list[Path]:
-    """Plot top-1 over the pruned share for every method; bars show the spread over seeds."""
+def score_over_rate(folder: Path, name: str, lines: Sequence[Line], title: str) -> list[Path]:
+    """Plot top-1 or mAP over the pruned share for every method; bars: the spread over seeds."""
     with figure(7, 4.4) as (made, axes):
         for i, (method, own) in enumerate(_by_method(lines).items()):
             axes.errorbar(
@@ -31,7 +31,8 @@ def accuracy_over_rate(folder: Path, name: str, lines: Sequence[Line], title: st
         rates = sorted({100 * line.rate for line in lines})
         axes.set_xticks(rates, [f"{rate:.4g}" for rate in rates])
         axes.margins(x=0.08)
-        axes.set(xlabel="weights pruned, %", ylabel="top-1, %", title=literal(title))
+        ylabel = f"{lines[0].measure}, %"
+        axes.set(xlabel="weights pruned, %", ylabel=ylabel, title=literal(title))
         made.legend(loc="outside right center")
         return save(made, folder, name)
 
@@ -62,12 +63,13 @@ def learned_against_fixed(folder: Path, name: str, lines: Sequence[Line], title:
                 text.set(bbox={"color": "white", "pad": 1}, zorder=5)
         _dense_line(axes, lines)
         lowest = min(_percent(line) - 100 * (line.spread or 0) for line in lines)
-        highest = max([_percent(line) for line in lines] + [100 * (lines[0].dense or 0)])
+        highest = max([_percent(line) for line in lines] + [100 * (lines[0].dense_score or 0)])
         gap = max(highest - lowest, 1.0)
         axes.set_ylim(max(0.0, lowest - 0.5 * gap), highest + 0.25 * gap)
         axes.set_xticks(range(len(rates)), [f"{100 * rate:.4g}" for rate in rates])
         axes.grid(axis="x", visible=False)
-        axes.set(xlabel="weights pruned, %", ylabel="top-1, % (axis cut)", title=literal(title))
+        ylabel = f"{lines[0].measure}, % (axis cut)"
+        axes.set(xlabel="weights pruned, %", ylabel=ylabel, title=literal(title))
         made.legend(loc="outside lower center", ncols=3)
         return save(made, folder, name)
 
@@ -85,11 +87,11 @@ def _bars(lines: Sequence[Line]) -> list[float]:
 
 
 def _dense_line(axes: Any, lines: Sequence[Line]) -> None:
-    dense = next((line.dense for line in lines if line.dense is not None), None)
+    dense = next((line.dense_score for line in lines if line.dense_score is not None), None)
     if dense is not None:
         axes.axhline(100 * dense, color="black", linestyle=":", linewidth=1.2, label="dense")
 
 
 def _percent(line: Line) -> float:
-    """Return top-1 in percent, NaN without labels."""
-    return math.nan if line.top1 is None else 100 * line.top1
+    """Return the score in percent, NaN if there is none."""
+    return math.nan if line.score is None else 100 * line.score

@@ -30,6 +30,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "interchange/checkpoints.py": ("models import", "sparsify"),
     "interchange/onnx/inputs.py": ("models import",),
     "experiments/cluster.py": ("compare",),
+    "experiments/detection.py": ("evaluate", "sparsify", "compare", "train"),
     "experiments/grid.py": ("compare",),
     "experiments/inputs.py": ("sparsify",),
     "experiments/job.py": ("sparsify",),

@@ -91,6 +91,13 @@ def test_bad_sizes(tmp_path, size, message):
         read(tmp_path, size=size)
 
 
+def test_the_size_is_that_of_the_picture(tmp_path):
+    read(tmp_path, an_object())
+    assert len(read_annotation(tmp_path / "a.xml", CLASSES, (500, 400))) == 1
+    with pytest.raises(InputError, match="is 500 x 400, and its picture has 400 x 500 pixels"):
+        read_annotation(tmp_path / "a.xml", CLASSES, (400, 500))
+
+
 BOMB = (
     '<!DOCTYPE annotation [<!ENTITY a "lol">'
     + "".join(

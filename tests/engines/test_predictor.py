@@ -242,6 +242,36 @@ def test_bad_networks(tmp_path):
         load_predictor(tmp_path / "absent.h5")
 
 
+@pytest.mark.parametrize("seconds", [(0.0, 1.0), (1.0, 0.0)], ids=["alone", "together"])
+def test_images_that_do_not_divide_among_threads_alone_or_together(seconds, monkeypatch):
+    graph = small_resnet()
+    network = pruned(make_network(graph, dtype=np.float32), 0.9)
+    images = make_images(graph, 5, dtype=np.float32)
+    expected = Predictor(network, threads=1).logits(images)
+    predictor = Predictor(network)
+    monkeypatch.setattr(predictor._numba, "_measure", lambda threads: seconds)
+    shared = predictor._numba._shared(predictor.threads + 1, predictor.threads)
+    assert shared == int(predictor.threads > 1 and seconds[1] == 0)
+    for count in range(1, 6):
+        assert_same_bits(predictor.logits(images[:count]), expected[:count])
+
+
+def test_one_measurement_decides_for_good(monkeypatch):
+    graph = small_resnet()
+    predictor = Predictor(make_network(graph, dtype=np.float32))
+    asked = []
+
+    def measure(threads):
+        asked.append(threads)
+        return 1.0, 0.9
+
+    monkeypatch.setattr(predictor._numba, "_measure", measure)
+    images = make_images(graph, 1, dtype=np.float32)
+    for _ in range(3):
+        predictor.logits(images)
+    assert asked == ([predictor.threads] if predictor.threads > 1 else [])
+
+
 def test_a_network_without_normalisation():
     nodes = (
         Node(

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from summaries import KNOWN, summary
+from summaries import KNOWN, KNOWN_DETECTOR, detector_summary, summary
 
 from fcpts_ref.experiments.evaluate import Row
-from fcpts_ref.experiments.outcomes import lines_of, outcomes
+from fcpts_ref.experiments.outcomes import Scores, lines_of, outcomes
 from fcpts_ref.experiments.paper import DENSE, TABLE, paper_top1
 from fcpts_ref.experiments.summary import Summary
 from fcpts_ref.experiments.tables import HEADER, duration, headed, number, table_of
@@ -78,7 +78,7 @@ def test_one_seed_has_no_spread_and_unknown_dense_no_drop() -> None:
 def test_own_dense_row_takes_precedence() -> None:
     one = summary()
     one = with_rows(one, DENSE_ROW, *one.rows)
-    assert outcomes(one, KNOWN)[0].dense == (0.92, 1.0)
+    assert outcomes(one, KNOWN)[0].dense == Scores(0.92, 1.0)
 
 
 def test_new_statistics_are_a_line_of_their_own_without_the_papers_number() -> None:
@@ -113,7 +113,7 @@ def test_the_number_stands_before_the_mark_of_new_statistics() -> None:
 def test_networks_of_one_architecture_are_told_apart() -> None:
     one, two, three = summary(), summary(top1=0.5, weights="folder/mine.h5"), summary(top1=0.4)
     two = with_pins(two, network_sha256="def")
-    dense = {**KNOWN, ("cifar10", "def"): (0.6, 0.9)}
+    dense = {**KNOWN, ("cifar10", "def"): Scores(0.6, 0.9)}
     lines = lines_of(o for s in (one, two) for o in outcomes(s, dense))
     assert [text for text, _ in headed(lines)] == [
         "resnet32 w on cifar10, dense 93.00 %",
@@ -205,3 +205,29 @@ def test_texts() -> None:
 )
 def test_labels(method: str, settings: dict[str, Any], label: str) -> None:
     assert make_method(method, **settings).label == label
+
+
+def test_detectors_have_their_precision_in_the_place_of_top1() -> None:
+    runs = [detector_summary(p, seed=s) for s, p in enumerate((0.5, 0.6))]
+    (line,) = lines_of(o for one in runs for o in outcomes(one, KNOWN_DETECTOR))
+    assert (line.measure, line.top1, line.dense) == ("mAP", None, None)
+    assert (line.score, line.dense_score) == (pytest.approx(0.55), 0.7)
+    assert line.drop == pytest.approx(0.15)
+    assert line.spread == pytest.approx(math.sqrt(0.005))
+    ((heading, own),) = headed([line])
+    assert heading == "mobilenet_v2_ssd_lite on voc, dense mAP 70.00 %"
+    header, (row,) = table_of(own)
+    assert header == ("method", "rate", "n", "mAP", "drop", "time")
+    assert row[3:5] == ("55.00 ±7.07", "15.00")
+
+
+def test_detectors_without_annotations_or_dense_network() -> None:
+    (line,) = lines_of(outcomes(detector_summary(), {}))
+    assert (line.measure, line.score, line.drop) == ("mAP", 0.5, None)
+    assert headed([line])[0][0] == "mobilenet_v2_ssd_lite on voc"
+    (line,) = lines_of(outcomes(detector_summary(None), {}))
+    assert (line.score, line.drop, table_of([line])[0]) == (
+        None,
+        None,
+        ("method", "rate", "n", "time"),
+    )

@@ -597,7 +597,7 @@ RIGHT: dict[str, tuple[str, ...]] = {
     "dM by the magnitude": ("dmask-by-magnitude",),
     "dM by the sign": ("dmask-by-sign",),
     "the losses pull against each other": ("dthreshold-difference",),
-    "L_c counts tenfold": ("dthreshold-weight-10",),
+    "L_c counts tenfold": ("dthreshold-weight=10",),
     "the sigmoid's derivative is t": ("sigmoid-derivative-t",),
     "decay on the masked weight": (
         "decay-of-masked-weight",

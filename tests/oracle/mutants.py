@@ -205,7 +205,7 @@ EQUATIONS = [
         ("eq05",),
         "total_loss",
         13,
-        "L_rec + 2 L_c",
+        "L_c is counted twice",
         {"target": 0.51},
     ),
 ]

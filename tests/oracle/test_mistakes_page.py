@@ -14,6 +14,12 @@ from fcpts_ref.oracle.mistakes.page import make_page
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "mistakes.md"
 
 
+def test_a_constant_of_a_report_is_understood(capsys):
+    assert main(["explain", "bn-epsilon=0.001"]) == 0
+    assert "another epsilon" in capsys.readouterr().out
+    assert main(["explain", "slip=momentum v - gradient"]) == 0
+
+
 def test_the_page_is_made_from_the_catalogue():
     assert PAGE.read_text(encoding="utf-8") == make_page()
 

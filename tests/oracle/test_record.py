@@ -32,7 +32,7 @@ class Foreign:
 
 
 class Capsule:
-    """An array that offers DLPack alone."""
+    """An array that offers DLPack, and nothing else."""
 
     def __init__(self, values):
         self.values = values
@@ -42,6 +42,10 @@ class Capsule:
 
     def __dlpack_device__(self):
         return self.values.__dlpack_device__()
+
+
+class Device(Capsule):
+    """An array whose ``__array__`` refuses, as on another device."""
 
     def __array__(self, *_, **__):
         raise TypeError("only DLPack")
@@ -56,11 +60,12 @@ def test_a_run_is_recorded_and_compared(tmp_path):
             see("rates", Foreign(q["rates"]))
             see("total_loss", float(q["total_loss"]))
             see("dthreshold", Capsule(q["dthreshold"]))
+            see("densities", Device(q["densities"]))
             masks = {n.partition("/")[2]: v > 0 for n, v in q.items() if n.startswith("mask/")}
             see.every("mask", masks)
     trace = read_trace(path)
     assert set(trace.steps) == {0, 1}
-    assert diverge(trace, TRACE).count == 12
+    assert diverge(trace, TRACE).count == 14
 
 
 def test_a_copy_is_recorded():

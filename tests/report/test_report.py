@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from summaries import KNOWN, summary
+from summaries import KNOWN, KNOWN_DETECTOR, detector_summary, summary
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.experiments import figures
 from fcpts_ref.experiments.dense import read_dense
-from fcpts_ref.experiments.outcomes import lines_of, outcomes, setup_of
+from fcpts_ref.experiments.outcomes import Scores, lines_of, outcomes, setup_of
 from fcpts_ref.experiments.run import HISTORY
 from fcpts_ref.experiments.summary import SUMMARY, Summary, write_summary
 from fcpts_ref.report.build import PAGE, Chosen, _learned_and_fixed, write_report
 from fcpts_ref.report.collect import run_folders, summaries_in
-from fcpts_ref.report.figures import accuracy_over_rate, learned_against_fixed
+from fcpts_ref.report.figures import learned_against_fixed, score_over_rate
 from fcpts_ref.report.page import Heading, Picture, Table, Text, make_page
 from fcpts_ref.report.sorting import SCRIPT
 from fcpts_ref.storage.json_files import write_json
@@ -136,6 +136,27 @@ def test_the_whole_report(tmp_path: Path) -> None:
     assert sum(tag == "img" for tag, _ in checker.seen) == 4
 
 
+def test_the_report_of_a_detector(tmp_path: Path) -> None:
+    folders = [
+        write_run(tmp_path / "runs" / f"{rate}", detector_summary(rate / 2, rate=rate))
+        for rate in (0.8, 0.9)
+    ]
+    out = tmp_path / "report"
+    out.mkdir()
+    written = write_report(out, folders, summaries_in(folders), KNOWN_DETECTOR)
+    assert any(path.name.startswith("precision-") for path in written)
+    assert not any(path.name.startswith("accuracy-") for path in written)
+    checker = check_page((out / PAGE).read_text(encoding="utf-8"))
+    assert "mobilenet_v2_ssd_lite on voc, dense mAP 70.00 %" in checker.text
+    assert "Rates, mAP and drops in percent" in checker.text
+    assert "top-1" not in checker.text.lower()
+    (tmp_path / "one").mkdir()
+    write_report(tmp_path / "one", folders[:1], summaries_in(folders[:1]), KNOWN_DETECTOR)
+    text = (tmp_path / "one" / PAGE).read_text(encoding="utf-8")
+    assert "top-1" not in check_page(text).text.lower()
+    assert "40.00" in text
+
+
 def test_learned_and_fixed_are_a_pair_by_their_settings(tmp_path: Path) -> None:
     """A run of one epoch with the same name is not compared with the fixed rates."""
     chosen = []
@@ -202,7 +223,7 @@ def test_losses_that_are_all_zero_or_not_finite(tmp_path: Path) -> None:
 def test_many_methods_and_layers(tmp_path: Path) -> None:
     many = [summary(method=f"m{i}", rate=r, top1=i / 12) for i in range(12) for r in (0.5, 0.9)]
     lines = lines_of(o for one in many for o in outcomes(one, {}))
-    assert_pictures(accuracy_over_rate(tmp_path, "a", lines, "twelve methods"))
+    assert_pictures(score_over_rate(tmp_path, "a", lines, "twelve methods"))
     assert_pictures(learned_against_fixed(tmp_path, "l", lines[:4], "four"))
     names = [f"layer3.{i}.conv1" for i in range(57)]
     rates = {"ERK": np.linspace(0, 1, 57)}
@@ -258,8 +279,11 @@ def test_the_list_of_dense_networks(tmp_path: Path) -> None:
     assert read_dense(tmp_path) == {}
     entry = {"data": "cifar10", "sha256": "abc", "top1": 0.9, "top5": 0.99}
     write_json(tmp_path / "dense.json", [entry])
-    assert read_dense(tmp_path) == {("cifar10", "abc"): (0.9, 0.99)}
-    for damaged in ([{}], 3, [1], [{**entry, "top1": "x"}]):
+    assert read_dense(tmp_path) == {("cifar10", "abc"): Scores(0.9, 0.99)}
+    detector = {"data": "voc", "sha256": "def", "mean_precision": 0.7}
+    write_json(tmp_path / "dense.json", {"networks": [entry, detector]})
+    assert read_dense(tmp_path)["voc", "def"] == Scores(None, None, 0.7)
+    for damaged in ([{}], 3, [1], [{**entry, "top1": "x"}], [{**detector, "mean_precision": ""}]):
         write_json(tmp_path / "dense.json", damaged)
         with pytest.raises(InputError, match="damaged"):
             read_dense(tmp_path)

@@ -8,6 +8,7 @@ once.
 
 from __future__ import annotations
 
+import time
 from threading import Lock
 from typing import Any
 
@@ -19,6 +20,7 @@ from fcpts_ref.engines.numba.jit.threads import using_threads
 from fcpts_ref.engines.numba.plan.image_program import ImageProgram
 from fcpts_ref.engines.numba.plan.program import run_images
 from fcpts_ref.engines.numba.tokens.products import single_blas
+from fcpts_ref.engines.numba.tuning import PREDICTOR_TRIALS
 from fcpts_ref.engines.predict import batch_of
 from fcpts_ref.graphs.network import Network
 
@@ -29,7 +31,8 @@ class NumbaPredictor:
     """Logits of a classifier whose weights stay the same, on these threads (default all).
 
     Results do not depend on the threads, to the last bit.  Calls from several threads of Python
-    take turns.
+    take turns.  Images that do not divide among the threads are computed by one thread each or by
+    all threads together, whichever is measured to be faster.
     compiled: whether one compiled call runs the whole network.
     """
 
@@ -37,6 +40,7 @@ class NumbaPredictor:
         self._network, self._cache, self._lock = network, WeightCache(), Lock()
         self._largest = 1 << batch_of(network.graph).bit_length() - 1
         self._blocks: dict[int, ImageProgram] = {}
+        self._seconds: tuple[float, float] | None = None  # see ``_measure``
         with using_threads(threads) as self.threads, single_blas():
             copies = self.threads + (self.threads > 1)  # one for each thread, one that all share
             self._given, self._results = self._memory(copies)
@@ -59,11 +63,37 @@ class NumbaPredictor:
         logits = np.empty((len(images), self._network.graph.classes), images.dtype)
         with self._lock, using_threads(self.threads) as threads, single_blas():
             if self.compiled:
-                flat, given = (x.reshape(len(x), -1) for x in (images, self._given))
-                run_images(flat, self._tables, given, self._results, logits, threads)
+                shared = self._shared(len(images), threads)
+                self._run_programs(images, logits, threads, shared)
             else:
                 self._run_in_blocks(images, logits, threads)
         return logits
+
+    def _run_programs(self, images: Array, logits: Array, threads: int, shared: int) -> None:
+        flat, given = (x.reshape(len(x), -1) for x in (images, self._given))
+        run_images(flat, self._tables, given, self._results, logits, threads, shared)
+
+    def _shared(self, images: int, threads: int) -> int:
+        """How many of the images the threads should compute together."""
+        last = images % threads
+        if not last:
+            return 0
+        if self._seconds is None:
+            self._seconds = self._measure(threads)
+        alone, together = self._seconds
+        return last if last * together < alone else 0
+
+    def _measure(self, threads: int) -> tuple[float, float]:
+        """Least seconds of one image, by one thread and by all of them together."""
+        image, logits = self._memory(1)
+        times: tuple[list[float], list[float]] = [], []
+        for _ in range(PREDICTOR_TRIALS):
+            for shared, found in enumerate(times):
+                start = time.perf_counter()
+                self._run_programs(image, logits, threads, shared)
+                found.append(time.perf_counter() - start)
+        alone, together = map(min, times)
+        return alone, together
 
     def _run_in_blocks(self, images: Array, logits: Array, threads: int) -> None:
         first = 0

@@ -298,6 +298,15 @@ PAUSES: Annotated[
         PREDICTOR,
     ),
 ] = 1000
+PREDICTOR_TRIALS: Annotated[
+    int,
+    Tuned(
+        "images",
+        "images by which the predictor decides whether threads share an image; the first of each "
+        "kind meets cold caches, and the least time counts",
+        PREDICTOR,
+    ),
+] = 6
 FLOAT_SUM_VECTORS: Annotated[
     int,
     Tuned(

@@ -15,28 +15,37 @@ from fcpts_ref.oracle.mistakes import (
     forward,
     losses,
     masks,
+    nodes,
     normalisation,
     projection,
     rates,
+    scaled,
     schedule,
+    slips,
     thresholds,
+    total,
     update,
 )
-from fcpts_ref.oracle.mistakes.mistake import CATALOGUE, Mistake, Values
+from fcpts_ref.oracle.mistakes.constant import MARK, Constant, base_of, constant_in
+from fcpts_ref.oracle.mistakes.mistake import CATALOGUE, Found, Mistake, Values, known
 
 MODULES = (
     beginning,
     schedule,
     masks,
     forward,
+    nodes,
     normalisation,
     losses,
+    total,
     rates,
     density,
     backward,
     thresholds,
     update,
     projection,
+    slips,
+    scaled,
 )
 
 FUNCTIONS: dict[str, tuple[Values, ...]] = {
@@ -45,16 +54,30 @@ FUNCTIONS: dict[str, tuple[Values, ...]] = {
 }
 """By quantity: the functions that yield mistakes by name with their values."""
 
-__all__ = ["CATALOGUE", "FUNCTIONS", "Mistake", "values_of"]
-
-__all__ = ["CATALOGUE", "FUNCTIONS", "Mistake", "values_of"]
+__all__ = ["CATALOGUE", "FUNCTIONS", "Mistake", "known", "values_of"]
 
 
-def values_of(evidence: Evidence) -> Iterator[tuple[str, Array]]:
-    """Yield the mistakes that are known for this quantity, each with the value that it gives."""
+def values_of(evidence: Evidence, only: str | None = None) -> Iterator[tuple[str, Array]]:
+    """Yield the mistakes that are known for this quantity, each with the value that it gives.
+
+    only: the name of one mistake, perhaps with a constant; by default, all of them, with the
+    constants that the value found suggests.
+    """
     for function in FUNCTIONS.get(evidence.quantity, ()):
         try:
             for name, value in function(evidence):
-                yield name, np.asarray(value)
+                if only is None or name in (only, base_of(only)):
+                    yield from _resolved(name, value, evidence.found, only)
         except (InputError, KeyError):  # an array that a mistake needs was not recorded
             continue
+
+
+def _resolved(
+    name: str, value: Found, found: Array, only: str | None
+) -> Iterator[tuple[str, Array]]:
+    if isinstance(value, Constant):
+        numbers = value.candidates(found) if only is None else constant_in(only)
+        for text, number in numbers.items():
+            yield f"{name}{MARK}{text}", np.asarray(value.formula(number))
+    else:
+        yield name, np.asarray(value() if callable(value) else value)

@@ -56,8 +56,6 @@ def _through(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
         yield "back-relu-at-0", np.where(x >= 0, dy, 0)
         yield "back-relu-leaks", np.where(x > 0, dy, 0.01 * dy)
         yield "back-relu-missing", dy
-        yield "relu-missing", dy
-        yield "relu-leaks", np.where(x > 0, dy, 0.01 * dy)
         if node.operation == "relu6":
             yield "back-relu6-above-6", np.where(x > 0, dy, 0)
     elif node.operation == "max_pool":
@@ -69,25 +67,15 @@ def _through(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
     elif node.operation == "linear":
         yield "back-weight-dense", dy @ evidence.state.parameters[f"{node.name}.weight"]
     elif node.operation == "global_average_pool":
-        for name in ("back-pool-not-divided", "pool-sum"):
-            yield name, np.broadcast_to(dy[:, :, np.newaxis, np.newaxis], x.shape)
+        yield "back-pool-not-divided", np.broadcast_to(dy[:, :, np.newaxis, np.newaxis], x.shape)
     elif node.operation == "average_pool":
         window = window_of(node)
-        sent = _sent(evidence, node)
-        for name in ("back-pool-not-divided", "pool-sum"):
-            yield name, sent * np.prod(window["kernel"])
+        yield "back-pool-not-divided", _sent(evidence, node) * np.prod(window["kernel"])
         counted = not node.attributes["count_include_pad"]
         _, cache = layers.average_pool_forward(x, **window, count_include_pad=counted)
         yield "back-pool-by-count", layers.average_pool_backward(dy, cache)
     elif node.operation == "add":
-        for name in ("back-add-halves", "add-mean"):
-            yield name, _sent(evidence, node) / 2
-    elif node.operation == "zero_pad":
-        yield "pad-at-end", dy[:, : x.shape[1]]
-        yield "pad-at-start", dy[:, -x.shape[1] :]
-    elif node.operation == "subsample":
-        sent = _sent(evidence, node)
-        yield "subsample-offset", np.roll(sent, (1, 1), (2, 3))
+        yield "back-add-halves", _sent(evidence, node) / 2
 
 
 def _batch_norm(evidence: Evidence, node: Node, x: Array, dy: Array) -> Iterator[tuple[str, Array]]:
@@ -151,6 +139,7 @@ def _dsparse_weight(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "dsparse-batch-sum", right * evidence.batch
     yield "dsparse-batch-twice", right / evidence.batch
     yield "dsparse-sign", -right
+    yield "dsparse-missing", np.zeros_like(right)
     yield "dsparse-by-weight", right * W
     name = evidence.item.removesuffix(".weight")
     node = next(n for n in evidence.setting.network.graph.nodes if n.name == name)

@@ -19,6 +19,10 @@ def _initial_rates(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         yield f"erk-power-{power:g}", np.array([*erk(weights, target, power=power).rates.values()])
     raw, sizes = _ratios(weights, kernel=False)
     yield "erk-without-kernel", 1 - (1 - target) * sizes.sum() * raw / (sizes @ raw)
+    fans = np.array([(len(w) + w[0].size) / w.size for w in weights.values()])
+    scaled = 1 - (1 - target) * sizes.sum() * fans / (sizes @ fans)
+    yield "erk-of-fans", scaled
+    yield "erk-of-fans", np.maximum(scaled, 0)
     raw, sizes = _ratios(weights, kernel=True)
     uncapped = 1 - (1 - target) * sizes.sum() * raw / (sizes @ raw)
     yield "erk-not-shared-out", np.maximum(uncapped, 0)
@@ -76,6 +80,12 @@ def _initial_thresholds(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         "start-mean": np.array([m.mean() for m in magnitudes]),
         "start-zero": np.zeros_like(rates),
     }
+    together = np.sort(np.concatenate(magnitudes))
+    last = round(evidence.setting.target * together.size) - 1
+    starts["start-global"] = np.full(len(rates), together[max(last, 0)])
+    signed = [np.sort(network.parameters[n], axis=None) for n in network.graph.prunable]
+    ranked = [w[min(max(int(k), 1), w.size) - 1] for w, k in zip(signed, count, strict=True)]
+    starts["start-signed"] = np.where(count > 0, np.abs(ranked), 0.0)
     sigmoid = evidence.conventions.threshold_parameter == "sigmoid"
     for name, t in starts.items():
         yield name, np.maximum(_logit(t), -30) if sigmoid else t

@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.mistake import Values
+from fcpts_ref.oracle.mistakes.constant import Constant
+from fcpts_ref.oracle.mistakes.mistake import Found, Values
 from fcpts_ref.pruning.fcpts.step import bandwidth_of
 
 Estimate = Callable[[Array, Array, Array, float, float], Array]
 """Of the points, the layer's weights, the drawn ones, the bandwidth h and its factor."""
+
+FACTORS = (0.1, 0.2, 0.25, 0.3, 0.5, 0.9, 1.0, 1.06, 1.5, 2.0)
+"""Of the bandwidth: the usual ones."""
 
 ROOT = math.sqrt(2 * math.pi)
 
@@ -66,6 +70,15 @@ KERNELS: dict[str, Estimate] = {
     "kernel-sample-deviation": lambda x, w, drawn, h, factor: _kernel(_gauss, _as_given)(
         x, w, drawn, factor * drawn.std(ddof=1), factor
     ),
+    "kernel-exponent-by-bandwidth": lambda x, w, drawn, h, factor: _kernel(
+        lambda z: _gauss(z / h), _as_given
+    )(x, w, drawn, h, factor),
+    "kernel-exponent-without-bandwidth": lambda x, w, drawn, h, factor: _kernel(
+        lambda z: _gauss(z * h), _as_given
+    )(x, w, drawn, h, factor),
+    "kernel-normal-of-layer": lambda x, w, drawn, h, factor: (
+        _gauss((x - w.mean()) / w.std(ddof=1)) / w.std(ddof=1)
+    ),
     "kernel-scott": lambda x, w, drawn, h, factor: _kernel(_gauss, _as_given)(
         x, w, drawn, w.std(ddof=1) * drawn.size**-0.2, factor
     ),
@@ -90,7 +103,7 @@ def _histogram(x: Array, w: Array, bins: int, how: str) -> Array:
     return np.where(x == edges[-1], heights[-1], found) if how == "last-closed" else found
 
 
-def _densities(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _densities(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     right = evidence.value
     yield "density-both-at-t", right[:, [0, 0]]
     yield "density-swapped", right[:, ::-1]
@@ -98,7 +111,7 @@ def _densities(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield from _kernel_values(evidence) if kernels else _histogram_values(evidence)
 
 
-def _kernel_values(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _kernel_values(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     right, c = evidence.value, evidence.conventions
     weights = list(evidence.weights.values())
     widths = [bandwidth_of(w, c) for w in weights]
@@ -114,8 +127,18 @@ def _kernel_values(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         factor = c.bandwidth_factor
         rows = [estimate(x, w, w.ravel()[s], h, factor) for x, w, s, h in layers]
         yield name, np.array(rows)
-    masks = [evidence.given[f"mask/{name}"].ravel() for name in evidence.weights]
     gauss = _kernel(_gauss, _as_given)
+
+    rule = [1.06 * w.std(ddof=1) * s.size**-0.2 for _, w, s, _ in layers]
+    rows = [gauss(x, w, w.ravel()[s], h, 1.0) for (x, w, s, _), h in zip(layers, rule, strict=True)]
+    yield "kernel-silverman", np.array(rows)
+
+    def with_factor(factor: float) -> Array:
+        scale = factor / c.bandwidth_factor
+        return np.array([gauss(x, w, w.ravel()[s], scale * h, 1.0) for x, w, s, h in layers])
+
+    yield "kernel-bandwidth", Constant(lambda found: FACTORS, with_factor, (c.bandwidth_factor,))
+    masks = [evidence.given[f"mask/{name}"].ravel() for name in evidence.weights]
     for name, keep in (("kernel-of-masked-weights", False), ("kernel-of-kept-weights", True)):
         rows = []
         for (x, w, s, h), m in zip(layers, masks, strict=True):

@@ -1,166 +1,241 @@
-"""Mistakes in the forward pass: the value that a node would have with each."""
+"""Mistakes in the forward pass: every node but batch norm, computed with each of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from fcpts_ref import layers
 from fcpts_ref.graphs.graph import Node
+from fcpts_ref.graphs.operations.convolution import settings
+from fcpts_ref.graphs.operations.operation import weight_and_bias
 from fcpts_ref.graphs.operations.pooling import windows_of
 from fcpts_ref.layers.padding import ends
 from fcpts_ref.oracle.evidence import Array, Evidence
+from fcpts_ref.oracle.mistakes.activations import relu_variants
+from fcpts_ref.oracle.mistakes.computed import (
+    Computed,
+    Variants,
+    gathered,
+    layer,
+    places_of,
+    pointwise,
+    rerun,
+)
 from fcpts_ref.oracle.mistakes.mistake import Values
-from fcpts_ref.oracle.mistakes.normalisation import batch_norm_values, input_values
-from fcpts_ref.oracle.mistakes.values import run_forward, value_of, window_of
+from fcpts_ref.oracle.mistakes.normalisation import batch_norm_variants, input_variants
+from fcpts_ref.oracle.mistakes.values import value_of, window_of
 
 
-def _activation(evidence: Evidence) -> Iterator[tuple[str, Array]]:
-    node = evidence.node
-    yield from BY_OPERATION.get(node.operation, _nothing)(evidence, node)
-    kind = "activation" if evidence.dense else "dense_activation"
-    other = evidence.given.get(f"{kind}/{evidence.item}")
-    if other is not None and node.operation != "normalise":  # that is the same in both
-        yield "network-of-other", other
-
-
-def _nothing(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
-    yield from ()
-
-
-def _convolution(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
+def _convolution(evidence: Evidence, node: Node) -> Variants:
     weight = evidence.stored[f"{node.name}.weight"]
-
-    def with_weight(kernel: Array) -> Array:
-        return run_forward(evidence, node, {"weight": kernel})[0]
-
-    yield "kernel-flipped", with_weight(weight[:, :, ::-1, ::-1])
-    yield "kernel-mirrored", with_weight(weight[:, :, :, ::-1])
-    if weight.shape[2] == weight.shape[3]:
-        yield "kernel-transposed", with_weight(weight.swapaxes(2, 3))
+    moves: dict[str, Callable[[Array], Array]] = {
+        "kernel-flipped": lambda w: w[:, :, ::-1, ::-1],
+        "kernel-mirrored": lambda w: w[:, :, :, ::-1],
+        "kernel-transposed": lambda w: w.swapaxes(2, 3),
+    }
+    if weight.shape[2] != weight.shape[3]:
+        del moves["kernel-transposed"]
+    for name, move in moves.items():  # every move undoes itself
+        yield name, partial(rerun, evidence, node, {"weight": move(weight)}, weight=move)
+    yield (
+        "kernel-centred",
+        partial(rerun, evidence, node, {"weight": _centred(weight)}, weight=_centred),
+    )
     yield from _weighted(evidence, node)
-    yield from _borders(evidence, node, weight)
+    yield from _borders(evidence, node)
 
 
-def _borders(evidence: Evidence, node: Node, weight: Array) -> Iterator[tuple[str, Array]]:
+def _centred(weight: Array) -> Array:
+    """Subtract every filter's mean; its own adjoint."""
+    return np.asarray(weight - weight.mean(axis=(1, 2, 3), keepdims=True))
+
+
+def _borders(evidence: Evidence, node: Node) -> Variants:
     """Yield the convolution with other values in the padding."""
-    x, padding = value_of(evidence, node.inputs[0]), node.attributes["padding"]
+    padding = node.attributes["padding"]
     if not any(padding):
         return
-    sides = ((0, 0), (0, 0), *ends(padding))
-    bias = evidence.stored.get(f"{node.name}.bias")
-    geometry = {k: node.attributes[k] for k in ("stride", "dilation", "groups")}
-
-    def convolve(padded: Array) -> Array:
-        return np.asarray(layers.convolution_forward(padded, weight, bias, **geometry)[0])
-
+    x, (vertical, horizontal) = value_of(evidence, node.inputs[0]), ends(padding)
+    sides = ((0, 0), vertical, horizontal)
     for name, mode in (("reflects", "reflect"), ("wraps", "wrap"), ("repeats-edge", "edge")):
-        yield f"convolution-{name}", convolve(np.pad(x, sides, mode=mode))  # type: ignore[call-overload]
-    before = next(
-        (n for n in evidence.setting.network.graph.nodes if n.name == node.inputs[0]), None
-    )
+        yield f"convolution-{name}", partial(_moved, evidence, node, x, sides, mode)
+    both = sum(vertical), sum(horizontal)
+    for name, ends_of in (("at-end", lambda more: (0, more)), ("at-start", lambda more: (more, 0))):
+        moved = ((0, 0), *map(ends_of, both))
+        yield f"convolution-padding-{name}", partial(_moved, evidence, node, x, moved)
+    nodes = evidence.setting.network.graph.nodes
+    before = next((n for n in nodes if n.name == node.inputs[0]), None)
     if before is not None and before.operation == "normalise":
-        stored = evidence.stored
-        mean, std = stored[f"{before.name}.mean"], stored[f"{before.name}.std"]
-        border = np.broadcast_to((-mean / std)[:, None, None], x.shape[1:])
-        padded = np.pad(x, sides)
-        outside = np.pad(np.zeros(x.shape), sides, constant_values=1.0) == 1
-        yield "padding-before-normalising", convolve(np.where(outside, border[:, :1, :1], padded))
+        yield (
+            "padding-before-normalising",
+            lambda: _padded(evidence, node, _normalised_border(evidence, before, x, sides)),
+        )
 
 
-def _linear(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
+def _moved(evidence: Evidence, node: Node, x: Array, sides: Any, mode: str = "") -> Computed:
+    return _padded(evidence, node, gathered(x, _bordered(x, sides, mode)))
+
+
+def _bordered(x: Array, sides: tuple[tuple[int, int], ...], mode: str) -> Array:
+    """Return the place that every pixel of the padded image comes from, -1 for a 0."""
+    if not mode:
+        return np.pad(places_of(x), sides, constant_values=-1)
+    return np.pad(places_of(x), sides, mode=mode)  # type: ignore[call-overload,no-any-return]
+
+
+def _normalised_border(
+    evidence: Evidence, before: Node, x: Array, sides: tuple[tuple[int, int], ...]
+) -> Computed:
+    """The input with zeros around it, normalised after padding."""
+    mean, std = (evidence.stored[f"{before.name}.{name}"] for name in ("mean", "std"))
+    inside = gathered(x, _bordered(x, sides, ""))
+    border = np.broadcast_to((-mean / std)[:, np.newaxis, np.newaxis], inside.value.shape[1:])
+    outside = _bordered(x, sides, "") < 0
+    return Computed(np.where(outside, border, inside.value), inside.backward)
+
+
+def _padded(evidence: Evidence, node: Node, padded: Computed) -> Computed:
+    """The convolution of an image that has its border already."""
+    weight, bias = evidence.stored[f"{node.name}.weight"], evidence.stored.get(f"{node.name}.bias")
+    geometry = settings(node.attributes) | {"padding": 0}
+    y, cache = layers.convolution_forward(padded.value, weight, bias, **geometry)
+
+    def backward(dy: Array) -> tuple[list[Array], dict[str, Array]]:
+        (dpadded,), dstored = weight_and_bias(*layers.convolution_backward(dy, cache))
+        return list(padded.backward(dpadded)[0]), dstored
+
+    return Computed(y, backward)
+
+
+def _linear(evidence: Evidence, node: Node) -> Variants:
     weight = evidence.stored[f"{node.name}.weight"]
     if weight.shape[0] == weight.shape[1]:
-        yield "linear-transposed", run_forward(evidence, node, {"weight": weight.T})[0]
+        yield (
+            "linear-transposed",
+            lambda: rerun(evidence, node, {"weight": weight.T}, weight=lambda dw: dw.T),
+        )
     yield from _weighted(evidence, node)
 
 
-def _weighted(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
-    parameters = evidence.state.parameters
+def _with_relu(evidence: Evidence, node: Node) -> Computed:
+    right = rerun(evidence, node, {})
+    return Computed(np.maximum(right.value, 0), lambda dy: right.backward(dy * (right.value > 0)))
+
+
+def _weighted(evidence: Evidence, node: Node) -> Variants:
+    yield "weighted-relu", partial(_with_relu, evidence, node)
+    dense = evidence.state.parameters[f"{node.name}.weight"]
+    sparse = evidence.stored[f"{node.name}.weight"]
+    for through in (np.zeros_like, np.asarray):  # the masked weight is not used; or it is replaced
+        yield "weight-dense", partial(rerun, evidence, node, {"weight": dense}, weight=through)
     yield (
-        "weight-dense",
-        run_forward(evidence, node, {"weight": parameters[f"{node.name}.weight"]})[0],
+        "weight-magnitude",
+        lambda: rerun(
+            evidence, node, {"weight": np.abs(sparse)}, weight=lambda dw: dw * np.sign(sparse)
+        ),
     )
     bias = evidence.stored.get(f"{node.name}.bias")
     if bias is not None:
-        yield "bias-missing", run_forward(evidence, node, {"bias": np.zeros_like(bias)})[0]
-        yield "bias-twice", run_forward(evidence, node, {"bias": 2 * bias})[0]
+        for name, factor in (("missing", 0.0), ("twice", 2.0), ("subtracted", -1.0)):
+            scale = partial(np.multiply, factor)
+            yield f"bias-{name}", partial(rerun, evidence, node, {"bias": scale(bias)}, bias=scale)
 
 
-def _relu(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
-    x = value_of(evidence, node.inputs[0])
-    yield "relu-missing", x
-    yield "relu-leaks", np.where(x > 0, x, 0.01 * x)
-    yield "relu-magnitude", np.abs(x)
-    if node.operation == "relu":
-        yield "relu6-for-relu", np.clip(x, 0, 6)
-    else:
-        yield "relu-for-relu6", np.maximum(x, 0)
-
-
-def _add(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
+def _add(evidence: Evidence, node: Node) -> Variants:
     a, b = (value_of(evidence, name) for name in node.inputs)
-    yield "add-first-alone", a
-    yield "add-second-alone", b
-    yield "add-difference", a - b
-    yield "add-difference", b - a
-    yield "add-mean", (a + b) / 2
-    yield "add-relu", np.maximum(a, 0) + b
-    yield "add-relu", a + np.maximum(b, 0)
+    yield "add-first-alone", lambda: pointwise(a, 1.0, 0.0)
+    yield "add-second-alone", lambda: pointwise(b, 0.0, 1.0)
+    yield "add-difference", lambda: pointwise(a - b, 1.0, -1.0)
+    yield "add-difference", lambda: pointwise(b - a, -1.0, 1.0)
+    yield "add-mean", lambda: pointwise((a + b) / 2, 0.5, 0.5)
+    yield "add-product", lambda: pointwise(a * b, b, a)
+    yield "add-relu", lambda: pointwise(np.maximum(a, 0) + b, a > 0, 1.0)
+    yield "add-relu", lambda: pointwise(a + np.maximum(b, 0), 1.0, b > 0)
 
 
-def _shortcut(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
+def _shortcut(evidence: Evidence, node: Node) -> Variants:
     x, stride = value_of(evidence, node.inputs[0]), node.attributes["stride"]
-    yield "subsample-offset", np.roll(x, (-1, -1), (2, 3))[:, :, ::stride, ::stride]
-    mean, _ = layers.average_pool_forward(x, kernel=(stride, stride), stride=(stride, stride))
-    yield "subsample-mean", mean
+    moved = np.roll(places_of(x), (-1, -1), (1, 2))[:, ::stride, ::stride]
+    yield "subsample-offset", lambda: gathered(x, moved)
+    window: Any = {"kernel": (stride, stride), "stride": (stride, stride)}
+    pool = layers.average_pool_forward, layers.average_pool_backward
+    yield "subsample-mean", lambda: layer(*pool, x, **window)
 
 
-def _zero_pad(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
-    x, more = (
-        value_of(evidence, node.inputs[0]),
-        node.attributes["before"] + node.attributes["after"],
+def _zero_pad(evidence: Evidence, node: Node) -> Variants:
+    x = value_of(evidence, node.inputs[0])
+    more = node.attributes["before"] + node.attributes["after"]
+    for name, channels in (("pad-at-end", (0, more)), ("pad-at-start", (more, 0))):
+        places = np.pad(places_of(x), (channels, (0, 0), (0, 0)), constant_values=-1)
+        yield name, partial(gathered, x, places)
+
+
+def _average_pool(evidence: Evidence, node: Node) -> Variants:
+    x, window = value_of(evidence, node.inputs[0]), window_of(node)
+    average = layers.average_pool_forward, layers.average_pool_backward
+    right = node.attributes["count_include_pad"]
+    yield "pool-without-padding", lambda: layer(*average, x, **window, count_include_pad=not right)
+    size = float(np.prod(window["kernel"]))
+
+    def added() -> Computed:
+        mean = layer(*average, x, **window, count_include_pad=True)
+        return Computed(size * mean.value, lambda dy: mean.backward(size * dy))
+
+    yield "pool-sum", added
+    yield (
+        "pool-maximum",
+        lambda: layer(layers.max_pool_forward, layers.max_pool_backward, x, **window),
     )
-    yield "pad-at-end", np.pad(x, ((0, 0), (0, more), (0, 0), (0, 0)))
-    yield "pad-at-start", np.pad(x, ((0, 0), (more, 0), (0, 0), (0, 0)))
 
 
-def _average_pool(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
+def _max_pool(evidence: Evidence, node: Node) -> Variants:
     x, window = value_of(evidence, node.inputs[0]), window_of(node)
-    counted = not node.attributes["count_include_pad"]
-    other, _ = layers.average_pool_forward(x, **window, count_include_pad=counted)
-    yield "pool-without-padding", other
-    yield "pool-sum", evidence.value * np.prod(window["kernel"])
-    yield "pool-maximum", layers.max_pool_forward(x, **window)[0]
+    yield (
+        "pool-mean-for-maximum",
+        lambda: layer(layers.average_pool_forward, layers.average_pool_backward, x, **window),
+    )
+    sides = ((0, 0), *ends(windows_of(node.attributes).padded(x.shape[2:])))
+
+    def with_zeros() -> Computed:
+        padded = gathered(x, _bordered(x, sides, ""))
+        pool = layers.max_pool_forward, layers.max_pool_backward
+        maxima = layer(*pool, padded.value, **(window | {"padding": 0}))
+        return Computed(maxima.value, lambda dy: padded.backward(maxima.backward(dy)[0][0]))
+
+    yield "pool-zero-padding", with_zeros
 
 
-def _max_pool(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
-    x, window = value_of(evidence, node.inputs[0]), window_of(node)
-    yield "pool-mean-for-maximum", layers.average_pool_forward(x, **window)[0]
-    padded = np.pad(x, ((0, 0), (0, 0), *ends(windows_of(node.attributes).padded(x.shape[2:]))))
-    yield "pool-zero-padding", layers.max_pool_forward(padded, **(window | {"padding": 0}))[0]
-
-
-def _global_average_pool(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
+def _global_average_pool(evidence: Evidence, node: Node) -> Variants:
     x = value_of(evidence, node.inputs[0])
-    yield "pool-sum", x.sum(axis=(2, 3))
-    yield "pool-maximum", x.max(axis=(2, 3))
+    top = x.max(axis=(2, 3), keepdims=True)
+
+    def spread(weights: Array, dy: Array) -> Array:
+        return weights * dy[:, :, np.newaxis, np.newaxis]
+
+    added = Computed(x.sum(axis=(2, 3)), lambda dy: ([spread(np.ones_like(x), dy)], {}))
+    largest = Computed(top[:, :, 0, 0], lambda dy: ([spread(x == top, dy)], {}))
+    yield "pool-sum", lambda: added
+    yield "pool-maximum", lambda: largest
 
 
-def _flatten(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
+def _flatten(evidence: Evidence, node: Node) -> Variants:
     x = value_of(evidence, node.inputs[0])
-    yield "flatten-channels-last", x.transpose(0, 2, 3, 1).reshape(len(x), -1)
-    yield "flatten-columns", x.transpose(0, 1, 3, 2).reshape(len(x), -1)
+    for name, axes in (("channels-last", (1, 2, 0)), ("columns", (0, 2, 1))):
+        places = places_of(x).transpose(axes).ravel()
+        yield f"flatten-{name}", partial(gathered, x, places)
 
 
 BY_OPERATION = {
     "convolution": _convolution,
     "linear": _linear,
-    "batch_norm": batch_norm_values,
-    "normalise": input_values,
-    "relu": _relu,
-    "relu6": _relu,
+    "batch_norm": batch_norm_variants,
+    "normalise": input_variants,
+    "relu": relu_variants,
+    "relu6": relu_variants,
     "add": _add,
     "subsample": _shortcut,
     "zero_pad": _zero_pad,
@@ -169,6 +244,7 @@ BY_OPERATION = {
     "global_average_pool": _global_average_pool,
     "flatten": _flatten,
 }
+"""By operation: the node computed with each mistake, on demand."""
 
 
 def _logits(evidence: Evidence) -> Iterator[tuple[str, Array]]:
@@ -185,9 +261,4 @@ def _logits(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         yield "logits-by-temperature", evidence.value / T
 
 
-VALUES: dict[str, Values] = {
-    "activation": _activation,
-    "dense_activation": _activation,
-    "dense_logits": _logits,
-    "sparse_logits": _logits,
-}
+VALUES: dict[str, Values] = {"dense_logits": _logits, "sparse_logits": _logits}

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.mistake import Values
+from fcpts_ref.oracle.mistakes.constant import Constant, ratio
+from fcpts_ref.oracle.mistakes.mistake import CATALOGUE, Found, Values
+
+
+def _functions(s: Array, direct: bool) -> Iterator[tuple[str, Array, Array]]:
+    """Yield the thresholds that another function makes of s, and its derivative."""
+    sigmoid = expit(s)
+    if direct:
+        yield "threshold-sigmoid-of-t", sigmoid, sigmoid * (1 - sigmoid)
+        return
+    yield "threshold-without-sigmoid", s, np.ones_like(s)
+    yield "threshold-softplus", np.logaddexp(0, s), sigmoid
+    yield "threshold-exp", np.exp(s), np.exp(s)
+    yield "threshold-tanh", np.tanh(s), 1 - np.tanh(s) ** 2
+    yield "threshold-sigmoid-of-minus-s", 1 - sigmoid, -sigmoid * (1 - sigmoid)
+    twice = expit(sigmoid)
+    yield "threshold-sigmoid-twice", twice, twice * (1 - twice) * sigmoid * (1 - sigmoid)
 
 
 def _thresholds(evidence: Evidence) -> Iterator[tuple[str, Array]]:
@@ -20,53 +38,124 @@ def _thresholds(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         yield "threshold-of-earlier-step", evidence.earlier["thresholds"]
     if evidence.quantity == "new_thresholds":
         yield "threshold-of-earlier-step", evidence.given["thresholds"]
-    sigmoid = 1 / (1 + np.exp(-s))
-    if evidence.conventions.threshold_parameter == "threshold":
-        yield "threshold-sigmoid-of-t", sigmoid
-        return
-    yield "threshold-without-sigmoid", s
-    yield "threshold-softplus", np.log1p(np.exp(s))
-    yield "threshold-exp", np.exp(s)
-    yield "threshold-tanh", np.tanh(s)
-    yield "threshold-sigmoid-of-minus-s", 1 - sigmoid
-    yield "threshold-sigmoid-twice", 1 / (1 + np.exp(-sigmoid))
+    for name, t, _ in _functions(s, evidence.conventions.threshold_parameter == "threshold"):
+        yield name, t
 
 
-def _mask(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _dthreshold_parameter(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    s, direct = evidence.state.threshold_parameters, evidence.conventions.threshold_parameter
+    for name, _, slope in _functions(s, direct == "threshold"):
+        yield name, evidence.given["dthreshold"] * slope
+
+
+def _mask(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     W, thresholds, i = evidence.weights[evidence.item], evidence.given["thresholds"], evidence.layer
     size, t = np.abs(W), thresholds[i]
-    yield "ties-kept", (size >= t) * 1.0
-    yield "layer-not-pruned", np.ones_like(W)
-    yield "mask-without-magnitude", (t < W) * 1.0
-    yield "mask-inverted", 1 - evidence.value
-    yield "mask-of-squares", (t < W * W) * 1.0
-    yield "mask-squared-threshold", (size > t * t) * 1.0
+    dense = np.abs(evidence.setting.network.parameters[evidence.item])
+    kept = {
+        "ties-kept": size >= t,
+        "layer-not-pruned": np.ones(W.shape, bool),
+        "mask-without-magnitude": t < W,
+        "mask-inverted": size <= t,
+        "mask-of-squares": t < W * W,
+        "mask-squared-threshold": size > t * t,
+        "mask-one-threshold": size > thresholds.mean(),
+        "mask-of-dense-weights": dense > t,
+        "mask-relative": size / max(size.max(), 1e-300) > t,
+        "mask-relative-to-norm": size / max(np.sqrt((W * W).sum()), 1e-300) > t,
+        "mask-relative-to-deviation": size > t * W.std(ddof=1),
+        "mask-of-filters": np.broadcast_to(_per_filter(size, np.max) > t, W.shape),
+        "mask-of-filters-mean": np.broadcast_to(_per_filter(size, np.mean) > t, W.shape),
+    }
+    for name, mask in kept.items():
+        yield name, mask * 1.0
+    order, exact = np.argsort(size, axis=None, kind="stable"), np.ones(W.size)
+    exact[order[: round(evidence.setting.target * W.size)]] = 0
+    yield "mask-to-target-per-layer", exact.reshape(W.shape)
     for other in (i - 1, (i + 1) % len(thresholds)):
         yield "mask-of-other-threshold", (size > thresholds[other]) * 1.0
-    yield "mask-one-threshold", (size > thresholds.mean()) * 1.0
     yield (
-        "mask-of-dense-weights",
-        (np.abs(evidence.setting.network.parameters[evidence.item]) > t) * 1.0,
+        "mask-scaled",
+        Constant(
+            lambda found: ratio(found, evidence.value), lambda c: c * evidence.value, (0.0, 1.0)
+        ),
     )
-    yield "mask-relative", (size / max(size.max(), 1e-300) > t) * 1.0
-    yield "mask-soft", 1 / (1 + np.exp(t - size))
+    yield "mask-soft", expit(size - t)
     yield "mask-minus-1", np.sign(size - t)
     if evidence.name in evidence.earlier:
         yield "mask-stale", evidence.earlier[evidence.name]
 
 
-def _sparse_weight(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _per_filter(size: Array, of: Any) -> Array:
+    return np.asarray(of(size, axis=tuple(range(1, size.ndim)), keepdims=True))
+
+
+COMPARED = tuple(
+    name for name, mistake in CATALOGUE.items() if {"mask", "rates"} <= set(mistake.of)
+)
+"""Mistakes in the comparison that decides the mask: the rates may follow it."""
+
+
+def _rates(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    masks = [evidence.given[f"mask/{name}"] for name in evidence.layers]
+    rates = np.array([(mask == 0).mean() for mask in masks])
+    for name in COMPARED:
+        yield name, rates
+
+
+def _weights(evidence: Evidence) -> Iterator[tuple[str, Array, Array, Array]]:
+    """Yield the sparse weights with each mistake, and their derivatives by W and by M."""
     W, M = evidence.weights[evidence.item], evidence.given[f"mask/{evidence.item}"]
-    t = evidence.given["thresholds"][evidence.layer]
-    yield "soft-threshold", np.sign(W) * np.maximum(np.abs(W) - t, 0)
-    yield "soft-threshold", M * np.sign(W) * (np.abs(W) - np.abs(W[M == 0]).max(initial=0.0))
-    yield "weight-not-masked", W
-    yield "weight-rescaled", M * W / M.mean()
-    yield "dense-weight-masked", M * evidence.setting.network.parameters[evidence.item]
-    yield "mask-alone", M
-    yield "magnitude-masked", M * np.abs(W)
-    yield "mask-twice", M * M * W
-    yield "mask-binary", (M > 0) * W
+    t, one, zero = evidence.given["thresholds"][evidence.layer], np.ones_like(W), np.zeros_like(W)
+    above = np.abs(W) > t
+    yield "soft-threshold", np.sign(W) * np.maximum(np.abs(W) - t, 0), above * one, zero
+    largest = np.abs(W[M == 0]).max(initial=0.0)
+    shrunk = np.sign(W) * (np.abs(W) - largest)
+    yield "soft-threshold", M * shrunk, M, shrunk
+    yield "weight-not-masked", W, one, zero
+    if M.any():
+        yield "weight-rescaled", M * W / M.mean(), M / M.mean(), W / M.mean()
+        norms = np.sqrt((W * W).sum() / ((M * W) ** 2).sum())
+        yield "weight-norm-kept", M * W * norms, M * norms, W * norms
+    dense = evidence.setting.network.parameters[evidence.item]
+    yield "dense-weight-masked", M * dense, M, dense  # the dense weights' gradient is used
+    yield "dense-weight-masked", M * dense, zero, dense
+    yield "mask-alone", M, zero, one
+    yield "magnitude-masked", M * np.abs(W), M * np.sign(W), np.abs(W)
+    yield "mask-twice", M * M * W, M * M, 2 * M * W
+    yield "mask-binary", (M > 0) * W, (M > 0) * one, zero
+    yield "weight-sign", M * np.sign(W), zero, np.sign(W)
+    yield "weight-squared", M * W * W, 2 * M * W, W * W
+
+
+def _sparse_weight(evidence: Evidence) -> Iterator[tuple[str, Found]]:
+    for name, value, _, _ in _weights(evidence):
+        yield name, value
+    W, M = evidence.weights[evidence.item], evidence.given[f"mask/{evidence.item}"]
+    yield (
+        "weight-pruned-share",
+        Constant(
+            lambda found: ratio(found - M * W, (1 - M) * W),
+            lambda share: M * W + share * (1 - M) * W,
+            (0.0, 1.0),
+        ),
+    )
+
+
+def _dweight(evidence: Evidence) -> Iterator[tuple[str, Found]]:
+    gradient = evidence.given[f"dsparse_weight/{evidence.item}"]
+    for name, _, by_weight, _ in _weights(evidence):
+        yield name, gradient * by_weight
+    M = evidence.given[f"mask/{evidence.item}"]
+    yield (
+        "weight-pruned-share",
+        Constant(lambda found: (), lambda share: (M + share * (1 - M)) * gradient),
+    )
+
+
+def _dmask(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    for name, _, _, by_mask in _weights(evidence):
+        yield name, evidence.given[f"dsparse_weight/{evidence.item}"] * by_mask
 
 
 VALUES: dict[str, Values] = {
@@ -74,4 +163,8 @@ VALUES: dict[str, Values] = {
     "new_thresholds": _thresholds,
     "mask": _mask,
     "sparse_weight": _sparse_weight,
+    "rates": _rates,
+    "dweight": _dweight,
+    "dmask": _dmask,
+    "dthreshold_parameter": _dthreshold_parameter,
 }

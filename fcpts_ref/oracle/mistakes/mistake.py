@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fcpts_ref.oracle.evidence import Array, Evidence
+from fcpts_ref.oracle.mistakes.constant import Constant, base_of
 
-Values = Callable[[Evidence], Iterator[tuple[str, Array]]]
+Found = Array | Callable[[], Array] | Constant
+"""The value that a mistake gives: at once, on demand, or with a constant."""
+
+Values = Callable[[Evidence], Iterator[tuple[str, Found]]]
 """For a quantity: the names of mistakes, each with the value that it gives."""
 
 
@@ -40,3 +44,8 @@ def read_catalogue() -> dict[str, Mistake]:
 
 
 CATALOGUE = read_catalogue()
+
+
+def known(name: str) -> Mistake | None:
+    """Return the mistake of a name, with or without a constant such as "=0.1"."""
+    return CATALOGUE.get(base_of(name))

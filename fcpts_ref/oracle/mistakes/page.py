@@ -9,7 +9,7 @@ from dataclasses import asdict
 from difflib import get_close_matches
 
 from fcpts_ref.errors import InputError, counted
-from fcpts_ref.oracle.mistakes.mistake import CATALOGUE, Mistake
+from fcpts_ref.oracle.mistakes.mistake import CATALOGUE, Mistake, known
 from fcpts_ref.oracle.operation_pages import read_operations
 from fcpts_ref.oracle.quantities import QUANTITIES
 from fcpts_ref.spec.conventions import OPEN_POINTS
@@ -21,17 +21,19 @@ PAGE = "docs/mistakes.md"
 def find_mistakes(name: str | None, quantity: str | None) -> dict[str, Mistake]:
     """Return the mistake of a name, those of a quantity, or all.
 
+    A name may have a constant, as in a report: "bn-epsilon=0.001".
     Raises InputError for a name or quantity that is not known, with near ones.
     """
     if name is not None:
-        if name not in CATALOGUE:
+        mistake = known(name)
+        if mistake is None:
             near = get_close_matches(name, [*CATALOGUE, *read_operations()], n=3)
             raise InputError(
                 f"no mistake or equation {name!r}; "
                 + (f"perhaps {', '.join(near)}" if near else "list them: ")
                 + ("" if near else "fcpts-ref explain")
             )
-        return {name: CATALOGUE[name]}
+        return {name: mistake}
     if quantity is not None and quantity not in QUANTITIES:
         raise InputError(f"no quantity {quantity!r}; expected one of {', '.join(QUANTITIES)}")
     return {n: m for n, m in CATALOGUE.items() if quantity is None or quantity in m.of}

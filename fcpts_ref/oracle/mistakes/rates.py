@@ -7,9 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.mistake import Values
+from fcpts_ref.oracle.mistakes.constant import Constant
+from fcpts_ref.oracle.mistakes.mistake import Found, Values
+from fcpts_ref.oracle.mistakes.total import control_weight
 from fcpts_ref.pruning.fcpts.step import bandwidth_of
 from fcpts_ref.spec import equations
+
+SIGNED = {"control-signed", "control-above-alone", "control-below-alone", "control-squared"}
+"""Mistakes whose derivative at the target is another choice of convention 12, or none."""
 
 
 def _rates(evidence: Evidence) -> Iterator[tuple[str, Array]]:
@@ -17,6 +22,7 @@ def _rates(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     weights = list(zip(evidence.weights.values(), thresholds, strict=True))
     masks = [evidence.given[f"mask/{name}"] for name in evidence.weights]
     yield "rate-of-kept", 1 - right
+    yield "rate-of-kept", np.array([(np.abs(w) > t).mean() for w, t in weights])
     yield "rate-from-half-masks", np.array([1 - m.mean() for m in masks])
     yield "rate-from-nonzero-masks", np.array([(m == 0).mean() for m in masks])
     yield "rate-signed", np.array([(w <= t).mean() for w, t in weights])
@@ -24,6 +30,15 @@ def _rates(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     pairs = zip(dense, thresholds, strict=True)
     yield "rate-of-dense-weights", np.array([(np.abs(w) <= t).mean() for w, t in pairs])
     yield "rate-is-count", right * evidence.sizes
+    counts = sum(float((np.abs(w) <= t).sum()) for w, t in weights)
+    yield "rate-of-network", np.full(len(weights), counts / evidence.sizes.sum())
+    yield "rate-of-squares", np.array([(w * w <= t).mean() for w, t in weights])
+    yield "rate-of-magnitude", np.array([_share_of_magnitude(w, t) for w, t in weights])
+    before = evidence.earlier.get("thresholds")
+    if before is not None:
+        pairs = zip(evidence.weights.values(), before, strict=True)
+        earlier = [(np.abs(w) <= t).mean() for w, t in pairs]
+        yield "rate-at-earlier-thresholds", np.array(earlier)
     if "rates" in evidence.earlier:
         yield "rate-of-earlier-step", evidence.earlier["rates"]
     smooth = [
@@ -35,39 +50,71 @@ def _rates(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "rate-integral", np.array(smooth)
 
 
+def _share_of_magnitude(w: Array, t: float) -> float:
+    size = np.abs(w)
+    return float(size[size <= t].sum() / size.sum())
+
+
 def _reached(evidence: Evidence) -> tuple[Array, Array, float, float]:
     """Return r, N / sum(N), the global rate R and the target r_0."""
     r, share = evidence.given["rates"], evidence.sizes / evidence.sizes.sum()
     return r, share, float((r * share).sum()), evidence.setting.target
 
 
-def _control_loss(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _nothing(found: Array) -> tuple[float, ...]:
+    """A derivative alone does not tell the constant."""
+    return ()
+
+
+def _controls(evidence: Evidence) -> Iterator[tuple[str, Array | float, Array]]:
+    """Yield the control loss with each mistake, and its derivative by the rates."""
     r, share, R, target = _reached(evidence)
-    yield "control-squared", np.asarray((R - target) ** 2)
-    yield "control-half-square", np.asarray((R - target) ** 2 / 2)
-    yield "control-signed", np.asarray(R - target)
-    yield "control-unweighted", np.abs(r.mean() - target)
+    L, size, excess = len(r), evidence.sizes.sum(), R - target
+    sign = np.sign(excess)
+    yield "control-squared", excess**2, 2 * excess * share
+    yield "control-half-square", excess**2 / 2, excess * share
+    yield "control-signed", excess, share
+    yield (
+        "control-unweighted",
+        np.abs(r.mean() - target),
+        np.full(L, np.sign(r.mean() - target) / L),
+    )
     if target:
-        yield "control-relative", np.asarray(abs(R / target - 1))
-    yield "control-of-kept-target", np.asarray(abs(R - (1 - target)))
-    yield "control-counts", np.asarray(abs(R - target) * evidence.sizes.sum())
-    yield "control-per-layer", (np.abs(r - target) * share).sum()
+        yield "control-relative", np.abs(R / target - 1), sign * share / target
+    yield "control-mean-per-layer", np.abs(r - target).mean(), np.sign(r - target) / L
+    yield "control-percent", 100 * np.abs(excess), 100 * sign * share
+    kept = R - (1 - target)
+    yield "control-of-kept-target", np.abs(kept), np.sign(kept) * share
+    yield "control-counts", np.abs(excess) * size, sign * evidence.sizes
+    yield "control-per-layer", (np.abs(r - target) * share).sum(), np.sign(r - target) * share
+    yield "control-above-alone", np.maximum(excess, 0), (excess > 0) * share
+    yield "control-below-alone", np.maximum(-excess, 0), -(excess < 0) * share
+    pruned = (r > 0) * share
+    if pruned.any():
+        inside = pruned / pruned.sum()
+        yield (
+            "control-of-pruned-layers",
+            np.abs(inside @ r - target),
+            np.sign(inside @ r - target) * inside,
+        )
     for i, side in ((0, "first"), (-1, "last")):
-        rest = np.arange(len(r)) != i % len(r)
-        other = (r * share)[rest].sum() / share[rest].sum()
-        yield f"{side}-layer-left-out", np.abs(other - target)
+        rest = (np.arange(L) != i % L) * share / np.delete(share, i).sum()
+        other = rest @ r - target
+        yield f"{side}-layer-left-out", np.abs(other), np.sign(other) * rest
 
 
-def _total_loss(evidence: Evidence) -> Iterator[tuple[str, Array]]:
-    control, loss = evidence.given["control_loss"], evidence.given["reconstruction_loss"]
-    yield "total-without-control", loss
-    yield "total-control-alone", control
-    yield "total-difference", loss - control
-    yield "total-squared", loss + control**2
-    yield "total-product", loss * control
-    yield "total-mean", (loss + control) / 2
-    for weight in (0.1, 0.5, 2, 10, 100):
-        yield f"total-weight-{weight:g}", loss + weight * control
+def _control_loss(evidence: Evidence) -> Iterator[tuple[str, Found]]:
+    for name, loss, _ in _controls(evidence):
+        yield name, np.asarray(loss)
+    _, _, R, target = _reached(evidence)
+    yield (
+        "control-target",
+        Constant(
+            lambda found: (R - float(found), R + float(found)),
+            lambda other: np.asarray(abs(R - other)),
+            (target, 1 - target),
+        ),
+    )
 
 
 def _drate_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
@@ -81,28 +128,27 @@ def _drate_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "drate-product", p[:, 0] * p[:, 1]
 
 
-def _dcontrol_drate(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _dcontrol_drate(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     r, share, R, target = _reached(evidence)
     right, excess = evidence.value, R - target
-    if abs(excess) < 1e-12:
+    at_target = abs(excess) < 1e-12
+    for name, _, derivative in _controls(evidence):
+        if not (at_target and name in SIGNED):
+            yield name, derivative
+    if at_target:
         yield "dcontrol-at-target", share
         yield "dcontrol-at-target", -share
     else:
         yield "dcontrol-sign", -right
-        yield "control-of-kept-target", np.sign(R - (1 - target)) * share
+        yield (
+            "control-target",
+            Constant(_nothing, lambda other: np.sign(R - other) * share, (target,)),
+        )
     sign = np.sign(right)
     yield "dcontrol-unweighted", sign / len(r)
-    if r.mean() != target:
-        yield "control-unweighted", np.full(len(r), np.sign(r.mean() - target) / len(r))
-    yield "control-counts", sign * evidence.sizes
     yield "dcontrol-sign-alone", sign
-    if excess:
-        yield "control-squared", 2 * excess * share
-        yield "control-half-square", excess * share
-    if target:
-        yield "control-relative", right / target
-    yield "control-per-layer", np.sign(r - target) * share
     yield "dcontrol-largest", sign * share / share.max()
+    yield from control_weight(evidence)
 
 
 def _dcontrol_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
@@ -120,7 +166,6 @@ def _dcontrol_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
 VALUES: dict[str, Values] = {
     "rates": _rates,
     "control_loss": _control_loss,
-    "total_loss": _total_loss,
     "drate_dthreshold": _drate_dthreshold,
     "dcontrol_drate": _dcontrol_drate,
     "dcontrol_dthreshold": _dcontrol_dthreshold,

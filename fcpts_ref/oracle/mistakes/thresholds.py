@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.special import expit
 
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.mistake import Values
+from fcpts_ref.oracle.mistakes.constant import Constant, ratio
+from fcpts_ref.oracle.mistakes.mistake import Found, Values
 
 
-def _dmask_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _dmask_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     W = np.abs(evidence.weights[evidence.item])
     u, right = W - evidence.given["thresholds"][evidence.layer], evidence.value
     yield "surrogate-sign", -right
@@ -26,10 +28,34 @@ def _dmask_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "surrogate-triangle", -0.5 * np.maximum(1 - np.abs(u), 0)
     yield "surrogate-approximate-sign", -np.maximum(1 - np.abs(u), 0)
     yield "surrogate-of-magnitude", np.where(W < 1, -0.5, 0.0)
+    t = evidence.given["thresholds"][evidence.layer]
+    if t > 0:
+        yield "surrogate-relative-window", np.where(np.abs(W / t - 1) < 1, -0.5, 0.0)
+    yield (
+        "surrogate-height",
+        Constant(
+            lambda found: ratio(found, 2 * right), lambda c: 2 * c * right, (0.0, 0.5, -0.5, 1.0)
+        ),
+    )
+    yield (
+        "surrogate-window",
+        Constant(
+            lambda found: (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.4, 3.0),
+            lambda width: np.where(np.abs(u) < width, -0.5, 0.0),
+        ),
+    )
+    yield (
+        "surrogate-slope",
+        Constant(
+            lambda found: (2.0, 5.0, 10.0, 50.0, 100.0),
+            lambda k: -k * expit(k * u) * expit(-k * u),
+            (1.0,),
+        ),
+    )
     yield "surrogate-where-kept", right * (evidence.given[f"mask/{evidence.item}"] != 0)
 
 
-def _dmask(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _dmask(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     W, M = evidence.weights[evidence.item], evidence.given[f"mask/{evidence.item}"]
     dsparse = evidence.given[f"dsparse_weight/{evidence.item}"]
     yield "dmask-pruned-left-out", evidence.value * (M != 0)
@@ -38,11 +64,12 @@ def _dmask(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "dmask-by-magnitude", dsparse * np.abs(W)
     yield "dmask-by-sign", dsparse * np.sign(W)
     yield "dmask-by-square", dsparse * W * W
+    yield "dmask-by-centred-weight", dsparse * (W - W.mean())
     yield "dmask-of-dense-weight", dsparse * evidence.setting.network.parameters[evidence.item]
     yield "dmask-minus", -evidence.value
 
 
-def _dreconstruction_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _dreconstruction_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     given, names = evidence.given, evidence.layers
     parts = [given[f"dmask/{n}"] * given[f"dmask_dthreshold/{n}"] for n in names]
     kept = [given[f"mask/{n}"] != 0 for n in names]
@@ -58,7 +85,7 @@ def _dreconstruction_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array
     yield "drec-without-surrogate", np.array([given[f"dmask/{n}"].sum() for n in names])
 
 
-def _dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _dthreshold(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "dthreshold-sign", -evidence.value
     control = evidence.given.get("dcontrol_dthreshold")
     reconstruction = evidence.given.get("dreconstruction_dthreshold")
@@ -69,13 +96,26 @@ def _dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "dthreshold-difference", reconstruction - control
     yield "dthreshold-other-difference", control - reconstruction
     yield "dthreshold-mean", (control + reconstruction) / 2
-    yield "dthreshold-weight-10", reconstruction + 10 * control
-    yield "dthreshold-weight-0.1", reconstruction + 0.1 * control
-    yield "dthreshold-twice", reconstruction + 2 * control
+    yield (
+        "dthreshold-reconstruction-weight",
+        Constant(
+            lambda found: ratio(found - control, reconstruction),
+            lambda weight: weight * reconstruction + control,
+            (0.0, 1.0, -1.0),
+        ),
+    )
+    yield (
+        "dthreshold-weight",
+        Constant(
+            lambda found: ratio(found - reconstruction, control),
+            lambda weight: reconstruction + weight * control,
+            (0.0, 1.0, -1.0),
+        ),
+    )
     yield "dthreshold-through-sum", reconstruction * control
 
 
-def _dweight(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _dweight(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     W, M = evidence.weights[evidence.item], evidence.given[f"mask/{evidence.item}"]
     dsparse = evidence.given[f"dsparse_weight/{evidence.item}"]
     through = (
@@ -85,6 +125,15 @@ def _dweight(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         yield from _pulled(W, M, dsparse, evidence.conventions.pruned_weight_pull)
     else:
         yield "dweight-unmasked", dsparse
+    pruned = (1 - M) * dsparse
+    yield (
+        "dweight-pruned-share",
+        Constant(
+            lambda found: ratio(found - M * dsparse, pruned),
+            lambda share: M * dsparse + share * pruned,
+            (0.0, 1.0),
+        ),
+    )
     yield "dweight-mask-squared", M * M * dsparse
     yield "dweight-through-mask-sign", M * dsparse + through * np.sign(W)
     yield "dweight-through-mask-unsigned", M * dsparse - through
@@ -96,7 +145,7 @@ def _dweight(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         yield "dweight-stale-mask", before * dsparse
 
 
-def _pulled(W: Array, M: Array, dsparse: Array, pull: float) -> Iterator[tuple[str, Array]]:
+def _pulled(W: Array, M: Array, dsparse: Array, pull: float) -> Iterator[tuple[str, Found]]:
     """Yield mistakes in the gradients that pruned weights have by convention 4."""
     yield "dweight-pulls-kept", dsparse + pull * M * W
     yield "dweight-pulls-all", dsparse + pull * W
@@ -107,7 +156,7 @@ def _pulled(W: Array, M: Array, dsparse: Array, pull: float) -> Iterator[tuple[s
     yield "dweight-pull-alone", M * dsparse + pull * (1 - M) * W
 
 
-def _dparameter(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _dparameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     right, w = evidence.value, evidence.state.parameters[evidence.item]
     yield "dparameter-frozen", np.zeros_like(right)
     if evidence.name in evidence.earlier:
@@ -116,13 +165,30 @@ def _dparameter(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "dparameter-mean-twice", right / evidence.batch
     yield "dparameter-with-decay", right + evidence.conventions.weight_decay * w
     yield "dparameter-sign", -right
-    yield "dparameter-normalised", right / np.sqrt((right * right).sum())
+    norm = np.sqrt((right * right).sum())
+    yield "dparameter-normalised", right / norm
+    yield (
+        "dparameter-clipped",
+        Constant(
+            lambda found: [float(np.abs(found).max())],
+            lambda top: np.clip(right, -top, top),
+            (0.0,),
+        ),
+    )
+    yield (
+        "dparameter-norm-clipped",  # the small number is that of torch.nn.utils.clip_grad_norm_
+        Constant(
+            lambda found: [c * (1 + 1e-6 / norm) for c in (np.sqrt((found * found).sum()),)],
+            lambda top: right * min(1.0, top / (norm + 1e-6)),
+            (0.0,),
+        ),
+    )
     dsparse = evidence.given.get(f"dsparse_weight/{evidence.item}")
     if dsparse is not None:
         yield "dparameter-unmasked", dsparse
 
 
-def _dthreshold_parameter(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _dthreshold_parameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     t, dt, right = evidence.given["thresholds"], evidence.given["dthreshold"], evidence.value
     s, slope = evidence.state.threshold_parameters, t * (1 - t)
     if evidence.conventions.threshold_parameter == "sigmoid":
@@ -136,6 +202,7 @@ def _dthreshold_parameter(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     else:
         yield "sigmoid-derivative-added", dt * slope
     yield "dthreshold-parameter-sign", -right
+    yield "dthreshold-parameter-signs-alone", np.sign(right)
     if evidence.name in evidence.earlier:
         yield "dthreshold-parameter-accumulated", right + evidence.earlier[evidence.name]
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.mistake import Values
+from fcpts_ref.oracle.mistakes.constant import Constant, ratio
+from fcpts_ref.oracle.mistakes.mistake import Found, Values
 
 
-def _velocity(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _velocity(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     name, c = evidence.item, evidence.conventions
     g, w = evidence.given[f"dparameter/{name}"], evidence.state.parameters[name]
     v, rate = evidence.state.velocities[name], c.learning_rate * evidence.given["rate_factor"]
@@ -31,6 +32,22 @@ def _velocity(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "velocity-undamped", v + decayed
     yield "velocity-sign", -evidence.value
     yield "velocity-without-gradient", m * v + decay * w
+    yield (
+        "velocity-momentum",
+        Constant(
+            lambda found: ratio(found - decayed, v),
+            lambda other: other * v + decayed,
+            (m, 0.0, 1.0),
+        ),
+    )
+    yield (
+        "decay",
+        Constant(
+            lambda found: ratio(found - moved, w),
+            lambda other: moved + other * w,
+            (decay, 0.0, -decay, 2 * decay, decay / 2),
+        ),
+    )
     mask = evidence.given.get(f"mask/{name}")
     if mask is not None:
         yield "decay-of-masked-weight", moved + decay * mask * w
@@ -38,7 +55,7 @@ def _velocity(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         yield "velocity-of-masked", m * mask * v + decayed
 
 
-def _new_parameter(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _new_parameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     name, c = evidence.item, evidence.conventions
     w, v = evidence.state.parameters[name], evidence.given[f"velocity/{name}"]
     factor = float(evidence.given["rate_factor"])
@@ -51,10 +68,33 @@ def _new_parameter(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "update-added", w + rate * v
     yield "update-by-threshold-rate", w - c.threshold_learning_rate * factor * v
     yield "update-missing", w
+    yield "update-without-rate", w - v
     yield "update-without-momentum", w - rate * g
     yield "update-by-old-velocity", w - rate * old
     yield "update-rate-squared", w - rate * rate * v
     yield "update-doubled", w - 2 * rate * v
+    yield (
+        "update-rate",
+        Constant(
+            lambda found: [one / factor for one in ratio(w - found, v)],
+            lambda other: w - other * factor * v,
+            (
+                0.0,
+                c.learning_rate,
+                c.threshold_learning_rate,
+                2 * c.learning_rate,
+                -c.learning_rate,
+            ),
+        ),
+    )
+    yield (
+        "update-averaged",
+        Constant(
+            lambda found: ratio(found - w, evidence.value - w),
+            lambda share: share * evidence.value + (1 - share) * w,
+            (0.0, 1.0, 2.0, -1.0),
+        ),
+    )
     yield "update-of-dense-weight", evidence.setting.network.parameters[name] - rate * v
     mask = evidence.given.get(f"mask/{name}")
     if mask is not None:
@@ -66,7 +106,7 @@ def _new_parameter(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         yield "update-of-sparse-weight", mask * w - rate * v
 
 
-def _threshold_velocity(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _threshold_velocity(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     c, g = evidence.conventions, evidence.given["dthreshold_parameter"]
     s, v, m = evidence.state.threshold_parameters, evidence.state.threshold_velocities, c.momentum
     rate = c.threshold_learning_rate * evidence.given["rate_factor"]
@@ -74,14 +114,19 @@ def _threshold_velocity(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "threshold-velocity-with-rate", m * v + rate * g
     yield "threshold-velocity-dampened", m * v + (1 - m) * g
     yield "threshold-velocity-missing", g
+    yield "threshold-velocity-ahead", m * (m * v + g) + g
     yield "threshold-velocity-by-sign", m * v + np.sign(g)
     yield "threshold-velocity-sign", -evidence.value
     yield "threshold-velocity-undamped", v + g
+    yield (
+        "threshold-momentum",
+        Constant(lambda found: ratio(found - g, v), lambda other: other * v + g, (m, 0.0, 1.0)),
+    )
     if c.threshold_parameter == "sigmoid":
         yield "threshold-velocity-of-t", m * v + evidence.given["dthreshold"]
 
 
-def _new_threshold_parameters(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _new_threshold_parameters(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     c, v = evidence.conventions, evidence.given["threshold_velocity"]
     s, factor = evidence.state.threshold_parameters, float(evidence.given["rate_factor"])
     old, g = evidence.state.threshold_velocities, evidence.given["dthreshold_parameter"]
@@ -94,11 +139,35 @@ def _new_threshold_parameters(evidence: Evidence) -> Iterator[tuple[str, Array]]
     if direct:
         yield "thresholds-negative", s - rate * v
         yield "thresholds-reflected", np.abs(s - rate * v)
+        yield (
+            "thresholds-floor",
+            Constant(
+                lambda found: [float(found.min())],
+                lambda floor: np.maximum(s - rate * v, floor),
+                (0.0,),
+            ),
+        )
     else:
         yield "thresholds-clamped-to-1", np.clip(s - rate * v, 0, 1)
     yield "thresholds-by-weight-rate", kept(s - c.learning_rate * factor * v)
     yield "rate-not-scheduled", kept(s - c.threshold_learning_rate * v)
     yield "threshold-velocity-with-rate", kept(s - v)
+    yield (
+        "thresholds-rate",
+        Constant(
+            lambda found: [one / factor for one in ratio(s - found, v)],
+            lambda other: kept(s - other * factor * v),
+            (c.threshold_learning_rate, c.learning_rate, 0.0, -c.threshold_learning_rate),
+        ),
+    )
+    yield (
+        "thresholds-ceiling",
+        Constant(
+            lambda found: [float(found.max())], lambda top: np.minimum(kept(s - rate * v), top)
+        ),
+    )
+    yield "thresholds-by-sign", kept(s - rate * np.sign(v))
+    yield "thresholds-by-sign", kept(s - rate * v / (np.abs(v) + 1e-8))
     yield "thresholds-frozen", s
     yield "thresholds-ascend", kept(s + rate * v)
     yield "thresholds-by-old-velocity", kept(s - rate * old)

@@ -52,19 +52,26 @@ def run_together(program: Program, threads: int) -> None:
 
 
 def run_images(
-    images: Array, programs: Array, given: Array, results: Array, outputs: Array, threads: int
+    images: Array,
+    programs: Array,
+    given: Array,
+    results: Array,
+    outputs: Array,
+    threads: int,
+    shared: int,
 ) -> None:
     """outputs (N, K) = the results of programs of one image for images (N, F).
 
-    Threads take whole images while there are enough for all, each with a program of its own, and
-    share the loops of the last ones.
+    Each thread takes whole images, with a program of its own; of the last ``shared`` images all
+    threads share the loops.
     programs (P, S, 3), given (P, F), results (P, K): tables, inputs and results of one program for
     each thread and, with several threads, of one more.
     Raises MemoryError if a loop lacked memory.
     """
-    last = len(images) % threads if threads > 1 else 0
-    counters = np.zeros(1 + last * 2 * (programs.shape[1] + 2), np.int64)
-    check_error(share_images(images, programs, given, results, outputs, counters, threads))
+    counters = np.zeros(1 + shared * 2 * (programs.shape[1] + 2), np.int64)
+    whole = len(images) - shared
+    threads = threads if shared else min(threads, whole)
+    check_error(share_images(images, programs, given, results, outputs, counters, threads, whole))
 
 
 def check_error(error: int) -> None:
@@ -112,10 +119,13 @@ def _take_loops(thread: int, program: Any, counters: Any, threads: int) -> None:
 
 @compiled
 def share_images(
-    images: Any, programs: Any, given: Any, results: Any, outputs: Any, counters: Any, threads: int
-) -> int:
+    images: Any, programs: Any, given: Any, results: Any, outputs: Any, counters: Any, threads: int,
+    whole: int,
+) -> int:  # fmt: skip
     """See ``run_images``; counters: zeros.  Returns a loop's error or 0."""
-    for_each(threads, _take_images, images, programs, given, results, outputs, counters, threads)
+    for_each(
+        threads, _take_images, images, programs, given, results, outputs, counters, threads, whole
+    )
     found = 0
     for program in programs:
         found = max(found, _error(program))
@@ -125,10 +135,10 @@ def share_images(
 @compiled_part
 def _take_images(
     thread: int, images: Any, programs: Any, given: Any, results: Any, outputs: Any, counters: Any,
-    threads: int,
+    threads: int, whole: int,
 ) -> None:  # fmt: skip
-    """The share of one thread."""
-    steps, whole = programs.shape[1], len(images) // threads * threads
+    """The share of one thread: of the first ``whole`` images, and of the loops of the others."""
+    steps = programs.shape[1]
     n = fetch_add(counters, 0, 1)
     while n < whole:
         given[thread] = images[n]

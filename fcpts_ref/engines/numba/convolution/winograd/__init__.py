@@ -51,5 +51,6 @@ rounding errors, and an infinite pixel makes NaN of anything in its tile.
 Sources: S. Winograd, Arithmetic Complexity of Computations, 1980; A. Lavin and S. Gray, 2015,
 arXiv:1509.09308; on the choice of points B. Barabasz et al., 2018, arXiv:1803.10986.
 
-Read ``tiles`` (the transforms, in registers), then ``correlation``, ``gradient`` and ``plan``.
+Read ``tiles`` (the transforms, in registers), then ``filters``, ``correlation``, ``gradient`` and
+``plan``.
 """

@@ -36,62 +36,13 @@ from fcpts_ref.engines.numba.simd.vectors import add, itemsize, prefetch
 from fcpts_ref.engines.numba.tuning import (
     FLOAT_SUM_VECTORS,
     WINOGRAD_BLOCK_ROWS,
-    WINOGRAD_FILTER_CHANNELS,
     WINOGRAD_TILE_ROWS,
 )
 
-ROWS, SHARE = WINOGRAD_TILE_ROWS, WINOGRAD_FILTER_CHANNELS
+ROWS = WINOGRAD_TILE_ROWS
 CACHE_LINE = 64  # bytes
 ROW_VECTORS = static_size(SPAN)
 GAP = ALIGNMENT  # elements between coefficients, else they would share a few sets of the cache
-
-
-@compiled
-def pack_filters(weight: Any, positions: Any, pace: int, outputs: int, packed: Any) -> None:
-    """packed[k // ROWS, i, c, j, k % ROWS] = coefficient (i, j) of the filter from channel c to k.
-
-    weight: flat; positions (C, 3, 3): where those for output channel 0 are, and pace: from there to
-    the next one; packed (BLOCKS, SPAN, C, SPAN, ROWS).  The coefficients are computed in float64
-    and rounded once.
-    """
-    for_each(outputs, _pack_channel, weight, positions, pace, packed)
-
-
-@compiled_part
-def _pack_channel(k: int, weight: Any, positions: Any, pace: int, packed: Any) -> None:
-    channels = len(positions)
-    filters, rows = np.zeros((3, 3 * SHARE)), np.empty((SPAN, 3 * SHARE))
-    columns, coeffs = np.empty((3, SPAN * SHARE)), np.empty((SPAN, SPAN * SHARE))
-    for first in range(0, channels, SHARE):
-        share = min(SHARE, channels - first)
-        for c in range(share):
-            for r in range(3):
-                for s in range(3):
-                    filters[r, s * SHARE + c] = weight[k * pace + positions[first + c, r, s]]
-        transform_filters(filters, rows)
-        for i in range(SPAN):
-            for s in range(3):
-                for c in range(SHARE):
-                    columns[s, i * SHARE + c] = rows[i, s * SHARE + c]
-        transform_filters(columns, coeffs)
-        for i in range(SPAN):
-            for c in range(share):
-                for j in range(SPAN):
-                    packed[k // ROWS, i, first + c, j, k % ROWS] = coeffs[j, i * SHARE + c]
-
-
-@compiled_part
-def transform_filters(g: Any, coeffs: Any) -> None:
-    """coeffs = G g for every column."""
-    for i in range(g.shape[1]):
-        g0, g1, g2 = g[0, i], g[1, i], g[2, i]
-        sides, middle = (g0 + g2) * (1 / 3), g1 * (1 / 3)
-        coeffs[0, i] = g0
-        coeffs[1, i] = middle + sides
-        coeffs[2, i] = middle - sides
-        coeffs[3, i] = (4 * g0 + 2 * g1 + g2) * (-4 / 15)
-        coeffs[4, i] = (g0 - 2 * g1 + 4 * g2) * (1 / 15)
-        coeffs[5, i] = g2
 
 
 @compiled
@@ -100,8 +51,8 @@ def winograd_correlation(
 ) -> None:
     """target = the correlation, as ``sparse.masked_correlation``.
 
-    packed: see ``pack_filters``; grid: see ``plan.Grid``; sums: of the target (see
-    ``partial_sums``), or of none.
+    packed: see ``filters``; grid: see ``plan.Grid``; sums: of the target (see ``partial_sums``), or
+    of none.
 
     Threads share the groups of images, or the vectors of tiles of a single group without sums.  For
     a vector of tiles: the coefficients of all input

@@ -11,10 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.engines.numba.convolution.epilogue import Epilogue
 from fcpts_ref.engines.numba.convolution.taps import Scheme, Taps
-from fcpts_ref.engines.numba.convolution.winograd.correlation import (
-    pack_filters,
-    winograd_correlation,
-)
+from fcpts_ref.engines.numba.convolution.winograd.correlation import winograd_correlation
+from fcpts_ref.engines.numba.convolution.winograd.filters import pack_filters
 from fcpts_ref.engines.numba.convolution.winograd.gradient import (
     combine_sums,
     winograd_weight_gradient,
