@@ -308,11 +308,9 @@ def test_bad_folders(weights, folder, tmp_path, capsys, command, change, message
     shutil.copytree(folder, root)
     lists = root / "ImageSets" / "Main"
     lists.mkdir(parents=True, exist_ok=True)
-    (lists / "trainval.txt").write_text("3\n")
-    (lists / "test.txt").write_text("0\n1\n2\n")
-    if command == "train":
-        (lists / "trainval.txt").write_text("0\n1\n2\n3\n")
-        (lists / "test.txt").unlink()
+    read, other = ("trainval", "test") if command == "train" else ("test", "trainval")
+    (lists / f"{read}.txt").write_text("0\n1\n2\n")
+    (lists / f"{other}.txt").write_text("3\n")
     change(root)
     shape = ["--preprocess", f"stretch/{SIDE}/bilinear", "--quiet"]
     data = ["--data", f"voc:{root}", *shape]
