@@ -147,3 +147,13 @@ def test_a_constant_factor_is_a_cause(name):
 
 def test_a_factor_that_is_no_round_number_is_a_pattern():
     assert causes({"drate_dthreshold": lambda c: 1.2345 * c.value}) == []
+
+
+def test_one_over_the_batch_is_no_other_batch_size():
+    names = causes({"rate_factor": lambda c: c.value * (64 / 4) / 4}, batch_size=4)
+    assert not any(base_of(name) == "rate-by-batch-of" for name in names)
+    assert names
+
+
+def test_another_batch_size_is_read_off():
+    assert "rate-by-batch-of=128" in causes({"rate_factor": lambda c: c.value / 2}, batch_size=4)
