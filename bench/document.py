@@ -33,6 +33,12 @@ IMAGENET = (
     ("MobileNetV2", "mobilenet-memory"),
     ("ViT-B/32", "vit-memory"),
 )
+ENGINES = (
+    ("ResNet-32, 2", "engines"),
+    ("ResNet-32, 1", "engines-1"),
+    ("ResNet-18, 2", "engines-resnet18"),
+    ("MobileNetV2, 2", "engines-mobilenet"),
+)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, str]:
@@ -70,7 +76,7 @@ def made_tables(folder: Path) -> dict[str, str]:
         ),
         "threads": _sweep("the same, threads", sweeps["FCPTS step, paper 90 %, by threads"]),
         "float64": _sweep("float64", sweeps["float64"]),
-        "engines": _engines({2: results("engines"), 1: results("engines-1")}),
+        "engines": _engines((title, results(name)["milliseconds"]) for title, name in ENGINES),
         "convolution": _convolutions(results("convolution")),
         "imagenet": _imagenet((title, results(name)) for title, name in IMAGENET),
         "detector": _detector(results("detector")),
@@ -150,22 +156,17 @@ def _detector(found: Any) -> str:
     return _imagenet([("MobileNetV2-SSD-Lite", steps)])
 
 
-def _engines(by_threads: dict[int, dict[str, dict[str, float]]]) -> str:
+def _engines(found: Iterable[tuple[str, dict[str, dict[str, float]]]]) -> str:
     """Milliseconds of the predictor and of the engines that were there."""
     ours = "predictor", "forward"
-    others = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
-    return _table(
-        ("threads, pruned, batch", *ours, *others.values(), "ratio"),
-        (
-            (
-                f"{threads}, {name}",
-                *(f"{row[engine]:.2f}" for engine in (*ours, *others)),
-                f"{row['predictor'] / min(row[engine] for engine in others):.2f}",
-            )
-            for threads, results in by_threads.items()
-            for name, row in results.items()
-        ),
-    )
+    others = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "deepsparse": "DeepSparse"}
+    rows = []
+    for title, results in found:
+        for name, row in results.items():
+            fastest = min(row[engine] for engine in others if engine in row)
+            cells = (f"{row[one]:.2f}" if one in row else "" for one in (*ours, *others))
+            rows.append((f"{title}, {name}", *cells, f"{row['predictor'] / fastest:.2f}"))
+    return _table(("network, threads, pruned, batch", *ours, *others.values(), "ratio"), rows)
 
 
 def _convolutions(found: list[Any]) -> str:

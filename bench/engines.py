@@ -41,7 +41,7 @@ TOLERANCE = 1e-3  # of logits, relative to the largest: float32 in other orders
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print: median milliseconds by rate, batch and engine."""
+    """Measure and print; versions by engine, median milliseconds by rate, batch and engine."""
     generator = np.random.default_rng(arguments.seed)
     graph = architecture(arguments.network)
     mean, std = (0.5,) * 3, (0.25,) * 3
@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     images = generator.random((max(BATCHES), *graph.input_shape)).astype(np.float32)
     pythons = _pythons(arguments.python)
     results: dict[str, Any] = {}
+    versions: dict[str, str] = {}
     for rate in RATES:
         names = {batch: f"{100 * rate:.0f} %, batch {batch}" for batch in BATCHES}
         names = {batch: name for batch, name in names.items() if arguments.only in name}
@@ -59,13 +60,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             _write(path, pruned(dense, images, rate), images)
             engines = _start(path, pythons, arguments.threads)
             try:
+                versions |= {name: process.line() for name, process in engines.items()}
                 for batch, name in names.items():
                     results[name] = _measure(engines, batch, arguments.rounds, path)
                     _show(name, results[name], head=len(results) == 1)
             finally:
                 for process in engines.values():
                     process.close()
-    return results
+    return {"versions": versions, "milliseconds": results}
 
 
 def _pythons(given: list[str]) -> dict[str, str]:
@@ -93,17 +95,14 @@ def _write(path: Path, network: Any, images: Any) -> None:
 
 
 def _start(path: Path, pythons: dict[str, str], threads: int) -> dict[str, Process]:
-    """Start all engines.  What they write to standard error is shown."""
+    """Start all engines; the first line of each is its version."""
     program = str(ROOT / "bench" / "engine_process.py")
     settings = str(path), str(path.with_suffix(".npy")), str(threads)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    engines = {
+    return {
         name: Process([python, "-P", program, name, *settings], environment=environment)
         for name, python in pythons.items()
     }
-    for process in engines.values():
-        process.line()  # its version
-    return engines
 
 
 def _measure(engines: dict[str, Process], batch: int, rounds: int, path: Path) -> dict[str, float]:

@@ -107,4 +107,6 @@ def main(folder: Path) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    main(folder)

@@ -125,7 +125,7 @@ def _run(words: list[str]) -> int:
         sys.stdout.flush()
         return code
     except InputError as error:
-        message = with_options(str(error), arguments.command, parser)
+        message = with_options(str(error), words, parser)
         return _fail(f"fcpts-ref {arguments.command}: {message}", 2)
     except MemoryError as error:
         reason = " ".join(str(error).split()) or "an allocation failed"

@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"{counted(summary['classes'], 'class', 'classes')}, {summary['dtype']}\n"
         f"{counted(summary['weights'], 'prunable weight')}, {percent(summary['rate'])} of them "
         f"zero; {'pruned, with masks' if summary['masks'] else 'dense, without masks'}\n"
-        f"{counted(size, 'byte')}, {percent(size / dense, 1)} of its arrays with all zeros\n"
+        f"{counted(size, 'byte')}, {_compared(size, dense)}\n"
     )
     rows = [
         (
@@ -147,3 +147,8 @@ def describe(network: Network, unit: Unit | None = None) -> dict[str, Any]:
 def _kept(network: Network, name: str) -> NDArray[np.bool_]:
     """Return a layer's mask; of a network without masks, its weights that are not 0."""
     return network.masks[name] if name in network.masks else network.parameters[name] != 0
+
+
+def _compared(size: int, dense: int) -> str:
+    """Compare the bytes of a file with those of its network's arrays."""
+    return f"{percent(size / dense, 1)} of its arrays with all zeros" if dense else "without arrays"

@@ -223,10 +223,10 @@ def classifier_trained(run: Run) -> tuple[Network, dict[str, float]]:
 def detector_trained(run: Run) -> tuple[Network, dict[str, float]]:
     """Return the trained detector, and its mAP.  Raises InputError without annotations."""
     splits = run.dataset.train, run.dataset.test
-    for name, split in zip(("training", "test"), splits, strict=True):
+    for name, split in zip(("training", "testing"), splits, strict=True):
         if not len(split):
             raise InputError(
-                f"data {run.dataset.name!r} have no {name} images; list some of each in "
+                f"data {run.dataset.name!r} have no images for {name}; list some of each in "
                 "ImageSets/Main, in trainval.txt and test.txt"
             )
     objects, tested = (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fcpts_ref.data.dataset import Dataset
@@ -17,6 +18,7 @@ FILE = ("file", "path", "image", "filename")
 LABEL = ("label", "class", "class_index", "target")
 SPLIT = ("split", "set", "subset")
 MAX_LABEL = 1 << 20
+MAX_LINE = 1 << 16  # bytes
 
 
 def read_csv(path: Path) -> Dataset:
@@ -47,8 +49,7 @@ def read_csv(path: Path) -> Dataset:
 def _rows(path: Path) -> list[tuple[int, Mapping[str, str]]]:
     """Return the lines by number, each by the columns file, label and split."""
     try:
-        text = read_file(path).decode("utf-8-sig")
-        table = csv.reader(io.StringIO(text), strict=True)
+        table = csv.reader(_lines(path, read_file(path)), strict=True)
         heading = [name.strip().lower() for name in next(table, [])]
         columns = {
             name: heading.index(found)
@@ -71,6 +72,15 @@ def _rows(path: Path) -> list[tuple[int, Mapping[str, str]]]:
     if not rows:
         raise InputError(f"{path} lists no pictures; expected a line for each")
     return rows
+
+
+def _lines(path: Path, content: bytes) -> Iterator[str]:
+    """Yield the lines of a text in UTF-8.  Raises InputError for one that is too long."""
+    file = io.BytesIO(content.removeprefix(codecs.BOM_UTF8))
+    while line := file.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise InputError(f"{path} has a line of over {MAX_LINE:,} bytes; expected a CSV file")
+        yield line.decode()
 
 
 def _names(path: Path, labels: Sequence[str]) -> tuple[str, ...]:

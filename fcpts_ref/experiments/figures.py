@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import MAX_SHOWN, InputError, install
+from fcpts_ref.errors import MAX_SHOWN, InputError, install, printable
 from fcpts_ref.experiments.summary import Summary
 from fcpts_ref.pruning.names import ALLOCATION_LABELS
 from fcpts_ref.storage.files import write_atomically
@@ -64,7 +65,8 @@ def figure(width: float, height: float, rows: int = 1) -> Iterator[tuple[Any, An
 
 
 def literal(text: str) -> str:
-    """Return a text as matplotlib shows it: not as a formula, and at most 80 letters of it."""
+    """Return a text as matplotlib shows it: printable, no formula, at most 80 letters of it."""
+    text = printable(text)
     short = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
     return short.replace("$", r"\$")
 
@@ -77,7 +79,9 @@ def save(made: Any, folder: Path, name: str) -> list[Path]:
         path = folder / f"{name}.{kind}"
 
         def write(temporary: Path, kind: str = kind, metadata: Any = metadata) -> None:
-            made.savefig(temporary, format=kind, dpi=150, metadata=metadata)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Glyph .* missing from font")
+                made.savefig(temporary, format=kind, dpi=150, metadata=metadata)
 
         write_atomically(path, write)
         paths.append(path)

@@ -103,7 +103,7 @@ def global_rate(network: Network) -> float:
     """The share of exact zeros in all prunable weights together."""
     weights = [network.parameters[name] for name in network.graph.prunable]
     zeros = sum(w.size - np.count_nonzero(w) for w in weights)
-    return float(zeros / sum(w.size for w in weights))
+    return float(zeros / max(1, sum(w.size for w in weights)))  # 0 without such a layer
 
 
 @runtime_checkable

@@ -136,6 +136,10 @@ def network_from_arrays(
             what = f"{source}: {theirs}{MASK_SUFFIX}"
             kept[name] = _as_mask(masks[theirs], arrays[name].shape, what)
             arrays[name] = apply_mask(arrays[name], kept[name])
+    for name in graph.prunable:
+        arrays[name] = np.add(
+            arrays[name], 0.0
+        )  # a product with a mask leaves -0, which takes room
     parameters = {name: arrays[name] for name in graph.parameter_shapes}
     buffers = {name: arrays[name] for name in graph.buffer_shapes}
     prunable = {name: kept[name] for name in graph.prunable if name in kept}

@@ -10,6 +10,7 @@ from typing import Any
 
 from fcpts_ref.oracle.diverge import Divergence, Finding
 from fcpts_ref.oracle.explain import Explanation
+from fcpts_ref.oracle.mistakes.constant import base_of
 
 SHOWN = 4  # names in a list
 
@@ -78,7 +79,7 @@ def _format_explanations(finding: Finding) -> list[str]:
 def _details(one: Explanation) -> list[str]:
     lines = []
     if one.name != one.text:
-        lines.append(f"explain it: fcpts-ref explain {one.name}")
+        lines.append(f"explain it: fcpts-ref explain {base_of(one.name)}")
     if one.point is not None:
         lines.append(f"open point {one.point}: {one.question}")
     if one.only:

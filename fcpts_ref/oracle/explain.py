@@ -178,7 +178,7 @@ def _explain_all(case: _Case, left: frozenset[Place], depth: int) -> list[Explan
     """Return the explanations of the first place that is left which, with others, explain all."""
     first = min(left, key=case.wrong.index)
     causes = list(_causes(case, first))
-    if not any(left <= cause.covers for cause in causes):
+    if not any(left <= cause.covers and cause.rank == 0 for cause in causes):
         causes = [_followed_on(case, cause, left) for cause in causes]
     whole = _best([cause for cause in causes if left <= cause.covers])
     if whole or depth <= 1:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
+from fcpts_ref.pruning.arguments import check_arguments, check_layers
 from fcpts_ref.pruning.channels.baselines import (
     MorphNet,
     Slimming,
@@ -117,6 +118,8 @@ def sparsify(
     engine: "numba" or "numpy"; the same seed gives the same bits on any number of threads.
     Raises InputError for bad input, in one line.
     """
+    check_arguments(network, seed, threads, ("granularity", granularity), ("engine", engine))
+    check_layers(keep_dense, max_rates=max_rates, rates=rates)
     chosen = make_method(method, **settings)
     selection = Selection(keep_dense, max_rates or {}, rates or {})
     problem = make_problem(

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.graph import Graph, Node, Source
-from fcpts_ref.graphs.network import Network
+from fcpts_ref.graphs.network import Network, global_rate
 from fcpts_ref.storage.hdf5 import (
     find_array,
     open_hdf5,
@@ -61,6 +61,10 @@ MAX_NAME = 1000  # letters of a node's name
 MAX_INTEGER = 1 << 31  # in a graph
 
 
+WORTHWHILE = 0.1
+"""Share of zeros from which a file is smaller without them: positions take a bit a weight."""
+
+
 def write_network(
     path: Path | str,
     network: Network,
@@ -70,13 +74,16 @@ def write_network(
 ) -> None:
     """Write a network to one file, whole or not at all; a pruned one without its zeros.
 
+    Pruned is one with masks, or with a share of zeros from ``WORTHWHILE`` on.
+
     provenance: how the network was made, as data that JSON can hold.
     storage: "float16" stores the weights in float16, which are read as the network's own dtype;
     "dense" stores zeros and masks, as versions before 3 of the format did.
     Raises InputError if the file cannot be written, and for weights beyond float16.
     """
     halves = storage == "float16"
-    sparse = halves or (storage == "exact" and bool(network.masks))
+    pruned = bool(network.masks) or global_rate(network) >= WORTHWHILE
+    sparse = halves or (storage == "exact" and pruned)
 
     def fill(file: h5py.File) -> None:
         write_text(file, "name", network.graph.name)

@@ -12,6 +12,8 @@ from commands import Place, Run, one_line
 from small_networks import make_network
 
 from fcpts_ref.architectures.resnet import resnet
+from fcpts_ref.graphs.builder import GraphBuilder
+from fcpts_ref.graphs.network import Network
 from fcpts_ref.storage.network_files import read_network, write_network
 
 
@@ -106,3 +108,17 @@ def test_names_in_a_file_cannot_steer_the_terminal(run: Run, tmp_path: Path) -> 
     assert result.code == 0, result.err
     assert "\x1b" not in result.out
     assert "a\\x1b[2Jb" in result.out
+
+
+def test_a_network_without_a_prunable_layer(run: Run, tmp_path: Path) -> None:
+    net = GraphBuilder("none", (10, 8, 8))
+    graph = net.graph(net.add("global_average_pool", net.add("relu", net.images)))
+    write_network(tmp_path / "none.h5", Network(graph, {}, {}))
+    np.savez(tmp_path / "a.npz", images=np.zeros((9, 10, 8, 8), np.uint8), labels=np.arange(9))
+    data = ("--data", f"npz:{tmp_path / 'a.npz'}", "--quiet")
+    assert "0 prunable weights" in run("inspect", tmp_path / "none.h5").out
+    assert run("inspect", tmp_path / "none.h5", "--json").json["rate"] == 0
+    assert run("predict", tmp_path / "none.h5", *data).code == 0
+    refused = run("sparsify", "--weights", tmp_path / "none.h5", *data, "--out", tmp_path / "out")
+    assert refused.code == 2
+    assert one_line(refused.err)

@@ -23,16 +23,19 @@ from fcpts_ref.cli.wording import with_options
         ("a; use --choose temperature=4", "a; use --choose temperature=4"),
         ("cannot read data=1.npz: no such file", "cannot read data=1.npz: no such file"),
         ("strides is 3; use strides=1", "strides is 3; use strides=1"),
+        ("threads is 0; expected more", "threads is 0; expected more"),  # not given
+        ("a; use learning_rate=0.1", "a; use learning_rate=0.1"),  # a convention
         ("data 'x' has (1, 8, 8)", "data 'x' has (1, 8, 8)"),
     ],
 )  # fmt: skip
 def test_names_of_settings_become_options(message: str, expected: str) -> None:
-    assert with_options(message, "sparsify", build_parser()) == expected
+    words = ("sparsify", "--batch-size", "0", "--sparsity=90", "--penalty", "2", "--ramp", "2")
+    assert with_options(message, (*words, "--views", "3"), build_parser()) == expected
 
 
 def test_only_options_of_the_command_are_named() -> None:
     message = "batch_size is 0; use batch_size=1"
-    assert with_options(message, "inspect", build_parser()) == message
+    assert with_options(message, ("inspect", "--batch-size", "0"), build_parser()) == message
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from picture_files import class_folders, save
 
 from fcpts_ref.data import sources
+from fcpts_ref.data.csv_file import read_csv
 from fcpts_ref.data.folder import read_folder
 from fcpts_ref.data.imagenet_labels import LABEL_FILES
 from fcpts_ref.data.sources import find_dataset
@@ -262,3 +263,9 @@ def test_csv_files_that_do_not_fit(tmp_path: Path, text: str, message: str) -> N
 
 def test_the_folders_have_no_endings() -> None:
     assert [k for k, s in sources.SOURCES.items() if not s.endings] == ["folder", "imagenet", "voc"]
+
+
+def test_a_csv_file_of_one_endless_line_takes_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"file,label\n" + bytes(1 << 20))
+    with pytest.raises(InputError, match="a line of over 65,536 bytes"):
+        read_csv(tmp_path / "a.csv")

@@ -336,7 +336,7 @@ def test_training_needs_test_images(folder, tmp_path, capsys):
     given += ["--preprocess", f"stretch/{SIDE}", "--out", str(tmp_path / "n.h5")]
     assert main(["train", *given]) == 2
     error = capsys.readouterr().err
-    assert "have no test images; list some of each in ImageSets/Main" in error
+    assert "have no images for testing; list some of each in ImageSets/Main" in error
     assert not (tmp_path / "n.h5").exists()
 
 

@@ -14,6 +14,8 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.interchange.checkpoints import import_checkpoint
 from fcpts_ref.interchange.importing import NORMALISATIONS, export_network
 from fcpts_ref.interchange.torch_write import write_torch_file
+from fcpts_ref.storage.network_files import read_network, write_network
+from fcpts_ref.storage.sparse_arrays import dense_bytes
 
 
 def small(name, source, **settings):
@@ -245,3 +247,21 @@ def test_arrays_that_are_no_npz_file(tmp_path):
     np.savez(tmp_path / "b.npz", a=np.array([{}], object))
     with pytest.raises(InputError, match=r"not a readable \.npz file"):
         import_checkpoint(tmp_path / "b.npz")
+
+
+def test_a_pruned_checkpoint_without_masks_is_stored_small(tmp_path):
+    """As torch.nn.utils.prune.remove leaves it: weights times mask, so half of the zeros are -0."""
+    network = make_network(resnet(20), dtype=np.float32)
+    arrays = foreign(network)
+    for name in network.graph.prunable:
+        weight = arrays[name]
+        arrays[name] = weight * (abs(weight) > np.quantile(abs(weight), 0.9))
+    assert np.signbit(arrays["conv1.weight"][arrays["conv1.weight"] == 0]).any()
+    imported = import_checkpoint(write(tmp_path / "a.pth", arrays)).network
+    assert not any(np.signbit(w[w == 0]).any() for w in imported.parameters.values() if w.ndim > 1)
+    write_network(tmp_path / "a.h5", imported)
+    assert (tmp_path / "a.h5").stat().st_size <= 0.15 * dense_bytes(imported)
+    again, _ = read_network(tmp_path / "a.h5")
+    assert all(again.parameters[n].tobytes() == imported.parameters[n].tobytes() for n in arrays
+               if n in imported.parameters)  # fmt: skip
+    assert not again.masks

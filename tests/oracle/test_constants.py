@@ -128,3 +128,32 @@ def test_thresholds_with_which_no_step_can_be_taken_have_a_cause():
     steps = {0: replace(step, quantities={**step.quantities, **wrong})}
     finding = diverge(replace(trace, steps=steps)).finding
     assert [one.name for one in finding.explanations] == ["threshold-without-sigmoid"]
+
+
+SCALES = {
+    "scaled=0.5": {
+        "reconstruction_loss": lambda c: c.value / 2,
+        "dsparse_logits": lambda c: c.value / 2,
+    },
+    "scaled=4": {"drate_dthreshold": lambda c: 4 * c.value},
+    "scaled=3": {"dparameter": lambda c: 3 * c.value},
+}
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_a_constant_factor_is_a_cause(name):
+    assert causes(SCALES[name])[0] == name
+
+
+def test_a_factor_that_is_no_round_number_is_a_pattern():
+    assert causes({"drate_dthreshold": lambda c: 1.2345 * c.value}) == []
+
+
+def test_one_over_the_batch_is_no_other_batch_size():
+    names = causes({"rate_factor": lambda c: c.value * (64 / 4) / 4}, batch_size=4)
+    assert not any(base_of(name) == "rate-by-batch-of" for name in names)
+    assert names
+
+
+def test_another_batch_size_is_read_off():
+    assert "rate-by-batch-of=128" in causes({"rate_factor": lambda c: c.value / 2}, batch_size=4)

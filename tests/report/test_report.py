@@ -295,3 +295,12 @@ def test_tables_sort_by_a_button_in_every_heading(tmp_path: Path) -> None:
     assert text.count("<script>") == 1
     assert "http" not in text.split("<script>")[1]  # it loads nothing
     assert "viewport" in text
+
+
+def test_names_in_figures_do_not_steer_a_terminal(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    rates = {"\x1b[2J\u4e2d": np.zeros(1)}
+    figures.allocation_by_layer(tmp_path, "a", ["\x1b[2J"], rates, "title\x07")
+    assert not recwarn.list
+    assert r"\x1b[2J" in figures.literal("\x1b[2J")

@@ -181,6 +181,8 @@ def finish(
 def _network(graph: Graph, arrays: Mapping[str, Array], dtypes: set[np.dtype[Any]]) -> Network:
     dtype = np.float64 if np.dtype(np.float64) in dtypes else np.float32
     cast = {name: np.array(array, dtype, order="C") for name, array in arrays.items()}
+    for name in graph.prunable:
+        cast[name] = np.add(cast[name], 0.0)  # a product with a mask leaves -0, which takes room
     return Network(
         graph,
         {name: cast[name] for name in graph.parameter_shapes},

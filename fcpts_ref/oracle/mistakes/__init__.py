@@ -19,6 +19,7 @@ from fcpts_ref.oracle.mistakes import (
     normalisation,
     projection,
     rates,
+    scaled,
     schedule,
     slips,
     thresholds,
@@ -44,6 +45,7 @@ MODULES = (
     update,
     projection,
     slips,
+    scaled,
 )
 
 FUNCTIONS: dict[str, tuple[Values, ...]] = {

@@ -121,7 +121,13 @@ def _linear(evidence: Evidence, node: Node) -> Variants:
     yield from _weighted(evidence, node)
 
 
+def _with_relu(evidence: Evidence, node: Node) -> Computed:
+    right = rerun(evidence, node, {})
+    return Computed(np.maximum(right.value, 0), lambda dy: right.backward(dy * (right.value > 0)))
+
+
 def _weighted(evidence: Evidence, node: Node) -> Variants:
+    yield "weighted-relu", partial(_with_relu, evidence, node)
     dense = evidence.state.parameters[f"{node.name}.weight"]
     sparse = evidence.stored[f"{node.name}.weight"]
     for through in (np.zeros_like, np.asarray):  # the masked weight is not used; or it is replaced

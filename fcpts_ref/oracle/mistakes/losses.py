@@ -66,6 +66,7 @@ def _losses(evidence: Evidence) -> Iterator[tuple[str, Array, Array]]:
             ("kl-temperature-on-dense", _sides(evidence, sparse_T=False), T * T),
             ("kl-temperature-on-sparse", _sides(evidence, dense_T=False), T * T),
             ("kl-probabilities-by-temperature", replace(right, T_dense=1.0, T_sparse=1.0), T),
+            ("kl-temperature-squared", replace(right, T_dense=T * T, T_sparse=T * T), T * T),
             ("kl-times-temperature", replace(right, T_dense=1 / T, T_sparse=1 / T), T * T),
         ):
             loss, dlogits = sides.divergence()
@@ -148,6 +149,8 @@ def _errors(sides: _Sides) -> Iterator[tuple[str, Array, Array]]:
     yield "mse-logits-summed", _mean(difference**2), 2 * difference / B
     yield "mse-logits-halved", (difference**2).mean() / 2, difference / size
     yield "mae-logits", np.abs(difference).mean(), np.sign(difference) / size
+    apart = sides.log_q - sides.log_p
+    yield "mse-log-probabilities", (apart**2).mean(), sides.through(2 * apart) / p.shape[1]
     yield "mse-probabilities", ((p - q) ** 2).mean(), sides.through(2 * q * (q - p)) / p.shape[1]
     yield "cosine-logits", *_cosine(sides.dense, sides.sparse)
 

@@ -69,6 +69,9 @@ def _mask(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     }
     for name, mask in kept.items():
         yield name, mask * 1.0
+    order, exact = np.argsort(size, axis=None, kind="stable"), np.ones(W.size)
+    exact[order[: round(evidence.setting.target * W.size)]] = 0
+    yield "mask-to-target-per-layer", exact.reshape(W.shape)
     for other in (i - 1, (i + 1) % len(thresholds)):
         yield "mask-of-other-threshold", (size > thresholds[other]) * 1.0
     yield (
@@ -121,17 +124,33 @@ def _weights(evidence: Evidence) -> Iterator[tuple[str, Array, Array, Array]]:
     yield "magnitude-masked", M * np.abs(W), M * np.sign(W), np.abs(W)
     yield "mask-twice", M * M * W, M * M, 2 * M * W
     yield "mask-binary", (M > 0) * W, (M > 0) * one, zero
+    yield "weight-sign", M * np.sign(W), zero, np.sign(W)
     yield "weight-squared", M * W * W, 2 * M * W, W * W
 
 
-def _sparse_weight(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _sparse_weight(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     for name, value, _, _ in _weights(evidence):
         yield name, value
+    W, M = evidence.weights[evidence.item], evidence.given[f"mask/{evidence.item}"]
+    yield (
+        "weight-pruned-share",
+        Constant(
+            lambda found: ratio(found - M * W, (1 - M) * W),
+            lambda share: M * W + share * (1 - M) * W,
+            (0.0, 1.0),
+        ),
+    )
 
 
-def _dweight(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _dweight(evidence: Evidence) -> Iterator[tuple[str, Found]]:
+    gradient = evidence.given[f"dsparse_weight/{evidence.item}"]
     for name, _, by_weight, _ in _weights(evidence):
-        yield name, evidence.given[f"dsparse_weight/{evidence.item}"] * by_weight
+        yield name, gradient * by_weight
+    M = evidence.given[f"mask/{evidence.item}"]
+    yield (
+        "weight-pruned-share",
+        Constant(lambda found: (), lambda share: (M + share * (1 - M)) * gradient),
+    )
 
 
 def _dmask(evidence: Evidence) -> Iterator[tuple[str, Array]]:

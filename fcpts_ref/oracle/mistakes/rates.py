@@ -30,6 +30,8 @@ def _rates(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     pairs = zip(dense, thresholds, strict=True)
     yield "rate-of-dense-weights", np.array([(np.abs(w) <= t).mean() for w, t in pairs])
     yield "rate-is-count", right * evidence.sizes
+    counts = sum(float((np.abs(w) <= t).sum()) for w, t in weights)
+    yield "rate-of-network", np.full(len(weights), counts / evidence.sizes.sum())
     yield "rate-of-squares", np.array([(w * w <= t).mean() for w, t in weights])
     yield "rate-of-magnitude", np.array([_share_of_magnitude(w, t) for w, t in weights])
     before = evidence.earlier.get("thresholds")

@@ -27,7 +27,7 @@ def _rate_factor(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         Constant(
             lambda found: ratio(plain, found),
             lambda batch: plain / batch,
-            (64.0, 256.0, evidence.batch),
+            (64.0, 256.0, evidence.batch, evidence.batch**2),  # B / B^2 is 1 / B, a slip
         ),
     )
 

@@ -38,6 +38,13 @@ def _dmask_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         ),
     )
     yield (
+        "surrogate-window",
+        Constant(
+            lambda found: (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.4, 3.0),
+            lambda width: np.where(np.abs(u) < width, -0.5, 0.0),
+        ),
+    )
+    yield (
         "surrogate-slope",
         Constant(
             lambda found: (2.0, 5.0, 10.0, 50.0, 100.0),
@@ -90,6 +97,14 @@ def _dthreshold(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "dthreshold-other-difference", control - reconstruction
     yield "dthreshold-mean", (control + reconstruction) / 2
     yield (
+        "dthreshold-reconstruction-weight",
+        Constant(
+            lambda found: ratio(found - control, reconstruction),
+            lambda weight: weight * reconstruction + control,
+            (0.0, 1.0, -1.0),
+        ),
+    )
+    yield (
         "dthreshold-weight",
         Constant(
             lambda found: ratio(found - reconstruction, control),
@@ -110,6 +125,15 @@ def _dweight(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         yield from _pulled(W, M, dsparse, evidence.conventions.pruned_weight_pull)
     else:
         yield "dweight-unmasked", dsparse
+    pruned = (1 - M) * dsparse
+    yield (
+        "dweight-pruned-share",
+        Constant(
+            lambda found: ratio(found - M * dsparse, pruned),
+            lambda share: M * dsparse + share * pruned,
+            (0.0, 1.0),
+        ),
+    )
     yield "dweight-mask-squared", M * M * dsparse
     yield "dweight-through-mask-sign", M * dsparse + through * np.sign(W)
     yield "dweight-through-mask-unsigned", M * dsparse - through
@@ -141,14 +165,6 @@ def _dparameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "dparameter-mean-twice", right / evidence.batch
     yield "dparameter-with-decay", right + evidence.conventions.weight_decay * w
     yield "dparameter-sign", -right
-    yield (
-        "dparameter-scaled",
-        Constant(
-            lambda found: ratio(found, right),
-            lambda factor: factor * right,
-            (0.0, 1.0, -1.0, evidence.batch, 1 / evidence.batch),
-        ),
-    )
     norm = np.sqrt((right * right).sum())
     yield "dparameter-normalised", right / norm
     yield (
@@ -186,6 +202,7 @@ def _dthreshold_parameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     else:
         yield "sigmoid-derivative-added", dt * slope
     yield "dthreshold-parameter-sign", -right
+    yield "dthreshold-parameter-signs-alone", np.sign(right)
     if evidence.name in evidence.earlier:
         yield "dthreshold-parameter-accumulated", right + evidence.earlier[evidence.name]
 

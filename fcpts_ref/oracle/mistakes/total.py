@@ -6,7 +6,8 @@ the rates and by the thresholds have the same weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -40,12 +41,14 @@ def _blend(b: float) -> tuple[float, float]:
     return 1 - b, b
 
 
-KINDS = {
+Weights = Callable[[float], tuple[float, float]]
+"""The weights a and b of a constant."""
+
+KINDS: dict[str, Weights] = {
     "total-weight": _control,
     "total-reconstruction-weight": _reconstruction,
     "total-blend": _blend,
 }
-"""By mistake: the weights a and b of a constant."""
 
 
 def _total_loss(evidence: Evidence) -> Iterator[tuple[str, Found]]:
@@ -60,22 +63,19 @@ def _total_loss(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         "total-blend": (loss, control - loss),
     }
     for name, (rest, part) in reads.items():
-        yield (
-            name,
-            Constant(
-                lambda found, rest=rest, part=part: ratio(found - rest, np.asarray(part)),  # type: ignore[misc]
-                _formula(name, np.asarray(loss), np.asarray(control)),
-                NAMED if name != "total-blend" else (0.0, 0.5, 1.0),
-            ),
-        )
+        formula = partial(_weighted, KINDS[name], np.asarray(loss), np.asarray(control))
+        usual = NAMED if name != "total-blend" else (0.0, 0.5, 1.0)
+        yield name, Constant(partial(_read, rest, part), formula, usual)
 
 
-def _formula(name: str, loss: Array, control: Array):  # type: ignore[no-untyped-def]
-    def weighted(constant: float) -> Array:
-        a, b = KINDS[name](constant)
-        return np.asarray(a * loss + b * control)
+def _read(rest: float, part: float, found: Array) -> list[float]:
+    """Return the weight of one part of the total, from the total found."""
+    return ratio(found - rest, np.asarray(part))
 
-    return weighted
+
+def _weighted(kind: Weights, loss: Array, control: Array, constant: float) -> Array:
+    a, b = kind(constant)
+    return np.asarray(a * loss + b * control)
 
 
 def _gradient(evidence: Evidence, loss: Array, control: Array) -> Iterator[tuple[str, Found]]:
@@ -83,7 +83,10 @@ def _gradient(evidence: Evidence, loss: Array, control: Array) -> Iterator[tuple
     for name, (a, b) in WEIGHTS.items():
         yield name, np.asarray(a * loss + b * control)
     for name in KINDS:
-        yield name, Constant(lambda found: (), _formula(name, loss, control), NAMED)
+        yield (
+            name,
+            Constant(lambda found: (), partial(_weighted, KINDS[name], loss, control), NAMED),
+        )
 
 
 def reconstruction_weight(evidence: Evidence) -> Iterator[tuple[str, Found]]:

@@ -114,6 +114,7 @@ def _threshold_velocity(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "threshold-velocity-with-rate", m * v + rate * g
     yield "threshold-velocity-dampened", m * v + (1 - m) * g
     yield "threshold-velocity-missing", g
+    yield "threshold-velocity-ahead", m * (m * v + g) + g
     yield "threshold-velocity-by-sign", m * v + np.sign(g)
     yield "threshold-velocity-sign", -evidence.value
     yield "threshold-velocity-undamped", v + g
@@ -157,6 +158,12 @@ def _new_threshold_parameters(evidence: Evidence) -> Iterator[tuple[str, Found]]
             lambda found: [one / factor for one in ratio(s - found, v)],
             lambda other: kept(s - other * factor * v),
             (c.threshold_learning_rate, c.learning_rate, 0.0, -c.threshold_learning_rate),
+        ),
+    )
+    yield (
+        "thresholds-ceiling",
+        Constant(
+            lambda found: [float(found.max())], lambda top: np.minimum(kept(s - rate * v), top)
         ),
     )
     yield "thresholds-by-sign", kept(s - rate * np.sign(v))
