@@ -16,7 +16,16 @@ from pathlib import Path
 import bench
 from bench.measure import machine
 
-HELPERS = {"__main__", "engine_process", "measure", "peak", "processes", "torch_side", "works"}
+HELPERS = {
+    "__main__",
+    "engine_process",
+    "measure",
+    "peak",
+    "processes",
+    "step_process",
+    "torch_side",
+    "works",
+}
 
 
 def main() -> None:

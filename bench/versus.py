@@ -13,15 +13,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from bench.processes import Process
 from fcpts_ref.errors import InputError
 
 HERE = Path(__file__).parents[1]
+SERVER = HERE / "bench" / "step_process.py"
 WARM_UP = 3  # rounds
 
 
@@ -31,7 +30,7 @@ class Side(Process):
     def __init__(self, folder: Path, arguments: argparse.Namespace) -> None:
         options = [str(arguments.batch), str(arguments.threads), arguments.dtype]
         super().__init__(
-            [sys.executable, "-P", __file__, *options, str(arguments.seed)],
+            [sys.executable, "-P", str(SERVER), *options, str(arguments.seed)],
             folder,
             os.environ | {"PYTHONPATH": str(folder)},
         )
@@ -87,22 +86,3 @@ def _summarise(starts: list[list[tuple[float, float]]]) -> dict[str, float]:
         "least": min(ratios),
         "greatest": max(ratios),
     }
-
-
-def serve(batch: int, threads: int, dtype: str, seed: int) -> None:
-    """Run one pass of the work that each line of standard input names; print its milliseconds."""
-    import numpy as np
-
-    from bench.works import Setting, works
-
-    setting = Setting(batch, threads, np.dtype(dtype).type, seed)
-    ours: dict[str, Any] = {name: work()[0] for name, work in works(setting).items()}
-    print("|".join(ours), flush=True)
-    for line in sys.stdin:
-        start = time.perf_counter()
-        ours[line.strip()]()
-        print(1e3 * (time.perf_counter() - start), flush=True)
-
-
-if __name__ == "__main__":
-    serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
