@@ -37,10 +37,13 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     add_home_option(group)
 
 
-def add_arch_options(group: Any) -> None:
-    """Add --arch, --shortcut and --normalise, which describe another program's checkpoint."""
-    group.add_argument("--arch", metavar="NAME", help=_help("arch"))
-    group.add_argument("--shortcut", choices=("A", "B"), help=_help("shortcut"))
+def add_arch_options(group: Any, *, arch: str | None = None, shortcut: str | None = None) -> None:
+    """Add --arch, --shortcut and --normalise, which describe another program's checkpoint.
+
+    arch, shortcut: other texts of help, for a command where they do more.
+    """
+    group.add_argument("--arch", metavar="NAME", help=arch or _help("arch"))
+    group.add_argument("--shortcut", choices=("A", "B"), help=shortcut or _help("shortcut"))
     group.add_argument(
         "--normalise",
         type=_normalisation,

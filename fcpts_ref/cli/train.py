@@ -13,12 +13,19 @@ import numpy as np
 from fcpts_ref.architectures.registry import architecture, find_architecture, scaled
 from fcpts_ref.cli.options import add_engine_options, add_seed_option
 from fcpts_ref.cli.progress import step_bar
-from fcpts_ref.cli.sources import add_data_option, add_home_option, find_dataset
+from fcpts_ref.cli.sources import (
+    add_arch_options,
+    add_data_option,
+    add_home_option,
+    add_preprocess_option,
+    find_dataset,
+    find_network,
+)
 from fcpts_ref.cli.tables import percent
 from fcpts_ref.data.augmentation import AUGMENTATIONS
 from fcpts_ref.data.dataset import Dataset
 from fcpts_ref.data.prepared import PreparedImages
-from fcpts_ref.data.preprocessing import as_provenance
+from fcpts_ref.data.preprocessing import Preprocessing, as_provenance
 from fcpts_ref.data.preprocessing import preprocessing as find_preprocessing
 from fcpts_ref.detection.augmentation import DETECTOR_AUGMENTATIONS, DETECTOR_DEFAULT
 from fcpts_ref.engines.base import Engine
@@ -42,9 +49,12 @@ from fcpts_ref.storage.network_files import write_network
 MAX_WIDTH = 8
 """The largest factor of widths that ``--width`` takes."""
 
+DEFAULT_ARCH = "resnet8"
+
 EPILOG = """\
-example:
+examples:
   fcpts-ref train --arch resnet8 --data digits --out resnet8-digits.h5
+  fcpts-ref train --weights resnet8-digits.h5 --learning-rate 0.01 --out new.h5
 """
 
 
@@ -55,18 +65,23 @@ def add_parser(subparsers: Any) -> None:
         "train",
         help="train a dense network on the training images of a data set",
         description="Train a dense network on the training images of a data set, with\n"
-        "labels.  SGD with Nesterov momentum, linear warm-up and cosine schedule.",
+        "labels, from random weights or those of --weights.  SGD with Nesterov\n"
+        "momentum, linear warm-up and cosine schedule.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     group = parser.add_argument_group("network and data")
     group.add_argument(
-        "--arch", default="resnet8", metavar="NAME", help="such as resnet20 (default: resnet8)"
+        "--weights",
+        metavar="NAME|FILE",
+        help="network to go on from, as in sparsify (default: random weights)",
     )
-    group.add_argument(
-        "--shortcut",
-        choices=("A", "B"),
-        help="of CIFAR's resnetN: zero padding or 1x1 convolutions (default: A)",
+    add_arch_options(
+        group,
+        arch=f"architecture to train, such as resnet20 (default: {DEFAULT_ARCH}), or that of the "
+        "file of --weights, where its names do not tell it",
+        shortcut="of CIFAR's resnetN: A, zero padding, or B, 1x1 convolutions (default: A, or as "
+        "the names in the file of --weights tell)",
     )
     group.add_argument(
         "--width",
@@ -75,11 +90,7 @@ def add_parser(subparsers: Any) -> None:
         help="a factor of all widths, of architectures that have one (default: 1)",
     )
     add_data_option(group)
-    group.add_argument(
-        "--preprocess",
-        metavar="NAME|NUMBERS",
-        help="how pictures are resized and cropped, as in sparsify",
-    )
+    add_preprocess_option(group)
     add_home_option(group)
     group = parser.add_argument_group("recipe")
     for name, meaning in (
@@ -102,6 +113,7 @@ def add_parser(subparsers: Any) -> None:
     group.add_argument(
         "--augmentation",
         choices=tuple(dict.fromkeys((*AUGMENTATIONS, *DETECTOR_AUGMENTATIONS))),
+        metavar="NAME",
         help=f"of classifiers {', '.join(AUGMENTATIONS)} (default: {default.augmentation}); of "
         f"detectors {', '.join(DETECTOR_AUGMENTATIONS)} (default: {DETECTOR_DEFAULT}); flips "
         "change digits and letters",
@@ -116,18 +128,12 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, write the network, print its accuracy, and return the exit code."""
-    dataset = find_dataset(arguments.data, arguments.home)
-    preprocessing, threads = None, arguments.threads
-    shape = dataset.image_shape
-    if arguments.preprocess is not None:
-        preprocessing = find_preprocessing(arguments.preprocess)
-        shape = preprocessing.shape
-    if shape is None:
-        raise InputError(
-            f"data {dataset.name!r} are pictures of any size; say how they are resized, as in "
-            "--preprocess 36/32/bilinear"
-        )
-    graph = _graph(arguments, dataset, shape)
+    dataset, threads = find_dataset(arguments.data, arguments.home), arguments.threads
+    if arguments.weights is None:
+        given, (graph, preprocessing) = None, _new_graph(arguments, dataset)
+    else:
+        given, preprocessing = _given_network(arguments, dataset)
+        graph = given.graph
     recipe = Recipe(
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
@@ -137,12 +143,15 @@ def run(arguments: argparse.Namespace) -> int:
         warmup_epochs=arguments.warmup_epochs,
         augmentation=_augmentation(arguments.augmentation, graph),
     )
-    path = Path(arguments.out or f"{arguments.arch}-{dataset.name}.h5")
+    path = Path(arguments.out or f"{graph.name}-{dataset.name}.h5")
     check_writable(path)
     generator = np.random.default_rng(arguments.seed)
     images = dataset.prepare(dataset.train, preprocessing=preprocessing, threads=threads)
-    mean, std = channel_statistics(images)
-    network = initialise(graph, generator, mean=mean, std=std)
+    if given is None:
+        mean, std = channel_statistics(images)
+        network = initialise(graph, generator, mean=mean, std=std)
+    else:
+        network = given
     engine = make_engine(graph, arguments.engine, threads=arguments.threads)
     test = dataset.prepare(dataset.test, preprocessing=preprocessing, threads=threads)
     with step_bar(f"train {graph.name}", quiet=arguments.quiet) as on_step:
@@ -150,6 +159,7 @@ def run(arguments: argparse.Namespace) -> int:
         network, measured = detector_trained(run) if graph.is_detector else classifier_trained(run)
     result: dict[str, Any] = {
         "network": graph.name,
+        "weights": arguments.weights,
         "data": dataset.name,
         "recipe": asdict(recipe),
         "seed": arguments.seed,
@@ -252,19 +262,50 @@ def detector_trained(run: Run) -> tuple[Network, dict[str, float]]:
     return network, measured
 
 
+def _given_network(
+    arguments: argparse.Namespace, dataset: Dataset
+) -> tuple[Network, Preprocessing | None]:
+    """Return the network of --weights.  Raises InputError if it is pruned, or does not fit."""
+    if arguments.width is not None:
+        raise InputError("--width is for random weights; omit it with --weights")
+    network, preprocessing = find_network(arguments, dataset)
+    if network.masks:
+        raise InputError(
+            f"--weights {arguments.weights} is pruned, and training would fill its zeros; expected "
+            "a dense network"
+        )
+    return network, preprocessing
+
+
+def _new_graph(
+    arguments: argparse.Namespace, dataset: Dataset
+) -> tuple[Graph, Preprocessing | None]:
+    """Return the graph of --arch for the data.  Raises InputError for options of --weights."""
+    for name in ("normalise", "mean", "std"):
+        if getattr(arguments, name) is not None:
+            raise InputError(f"--{name} describes the file of --weights; add that, or omit it")
+    preprocessing, shape = None, dataset.image_shape
+    if arguments.preprocess is not None:
+        preprocessing = find_preprocessing(arguments.preprocess)
+        shape = preprocessing.shape
+    if shape is None:
+        raise InputError(
+            f"data {dataset.name!r} are pictures of any size; say how they are resized, as in "
+            "--preprocess 36/32/bilinear"
+        )
+    return _graph(arguments, dataset, shape), preprocessing
+
+
 def _graph(arguments: argparse.Namespace, dataset: Dataset, shape: tuple[int, int, int]) -> Graph:
     """Return the graph for the data's classes.  Raises InputError for a width that it lacks."""
-    row = find_architecture(arguments.arch)
+    arch = arguments.arch or DEFAULT_ARCH
+    row = find_architecture(arch)
     detects = row.graph().is_detector
     classes = len(dataset.object_classes) + 1 if detects else len(dataset.label_names)
     if arguments.width is None:
-        return architecture(
-            arguments.arch, classes=classes, input_shape=shape, shortcut=arguments.shortcut
-        )
+        return architecture(arch, classes=classes, input_shape=shape, shortcut=arguments.shortcut)
     if row.variants is not scaled and not detects:
-        raise InputError(
-            f"--width {arguments.width:g}: {arguments.arch} has no such factor; omit it"
-        )
+        raise InputError(f"--width {arguments.width:g}: {arch} has no such factor; omit it")
     if not 0 < arguments.width <= MAX_WIDTH:
         raise InputError(f"--width {arguments.width:g}; expected above 0, at most {MAX_WIDTH}")
     return row.graph(

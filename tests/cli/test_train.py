@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import Place, Run, one_line
+from commands import Outcome, Place, Run, one_line
 
 from fcpts_ref.data.dataset import read_dataset
 from fcpts_ref.storage.network_files import read_network
@@ -86,3 +86,39 @@ def test_bad_input(
     assert result.code == 2
     assert one_line(result.err)
     assert not list(tmp_path.iterdir())
+
+
+def test_training_goes_on_from_given_weights(run: Run, place: Place, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.h5", tmp_path / "b.h5"
+    run("train", f"--data={place.data}", *SHORT, "--out", first)
+    again = ("--epochs=1", "--learning-rate=1e-12", "--batch-size=20", "--quiet")
+    words = (f"--data={place.data}", f"--weights={first}", "--engine=numpy", *again)
+    assert run("train", *words, "--out", second).code == 0
+    (a, _), (b, provenance) = read_network(first), read_network(second)
+    for name, parameter in a.parameters.items():
+        assert np.abs(parameter - b.parameters[name]).max() <= 1e-6
+    assert np.array_equal(a.buffers["normalise.mean"], b.buffers["normalise.mean"])
+    assert provenance["weights"] == str(first)
+
+
+def refused(result: Outcome) -> str:
+    """The one line of standard error."""
+    assert result.code == 2
+    assert one_line(result.err)
+    return result.err
+
+
+def test_what_training_cannot_go_on_from(run: Run, place: Place, tmp_path: Path) -> None:
+    data, out = f"--data={place.data}", tmp_path / "n.h5"
+    result = run("train", data, *SHORT, "--normalise", "imagenet", "--out", out)
+    assert "--normalise describes the file of --weights" in refused(result)
+    dense, pruned = tmp_path / "dense.h5", tmp_path / "runs"
+    run("train", data, *SHORT, "--out", dense)
+    words = (f"--weights={dense}", "--engine=numpy")
+    result = run("train", data, *words, "--width=2", "--out", out)
+    assert "--width is for random weights" in refused(result)
+    prune = ("--method=one-shot", "--sparsity=0.5", "--quiet", "--out", pruned)
+    assert run("sparsify", data, *words, *prune).code == 0
+    result = run("train", data, f"--weights={pruned / 'network.h5'}", "--out", out)
+    assert "is pruned" in refused(result)
+    assert not out.exists()
