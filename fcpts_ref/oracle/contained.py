@@ -27,13 +27,15 @@ def _standard_error() -> TextIO:
 
 @contextlib.contextmanager
 def _no_exit() -> Iterator[None]:
-    before = os._exit
-    setattr(os, "_exit", _refuse_to_exit)  # noqa: B010
+    before, process = os._exit, os.getpid()
+
+    def refuse(status: int) -> NoReturn:
+        if os.getpid() != process:  # a child after a fork, which must end here
+            before(status)
+        raise SystemExit(status)
+
+    setattr(os, "_exit", refuse)  # noqa: B010
     try:
         yield
     finally:
         setattr(os, "_exit", before)  # noqa: B010
-
-
-def _refuse_to_exit(status: int) -> NoReturn:
-    raise SystemExit(status)
