@@ -136,7 +136,7 @@ def add_option(group: Any, one: Setting, help: str) -> None:
     else:
         words["metavar"] = one.shown.metavar or ("N" if one.kind is int else None)
         if one.kind in (Mapping, tuple):
-            words["action"] = "append"
+            words |= {"action": "extend", "nargs": "+"}
         else:
             words |= {"type": one.kind, "choices": one.choices or None}
     group.add_argument(f"--{one.option}", **words)

@@ -119,6 +119,19 @@ def test_label_and_no_baselines(run: Run, place: Place, tmp_path: Path) -> None:
     assert rows_of(run, place, tmp_path, *SHORT, "--label=mine", "--no-baselines") == ["mine"]
 
 
+def test_an_option_takes_several_layers_and_can_be_repeated(
+    run: Run, place: Place, tmp_path: Path
+) -> None:
+    kept = ("--keep-dense", "conv*", "layer1*", "--keep-dense", "linear")
+    result = run("sparsify", *place.options, *SHORT, *kept, "--out", tmp_path / "r")
+    assert result.code == 0, result.err
+    rates = sparsity_rates(read_network(tmp_path / "r" / "network.h5")[0])
+    dense = {name for name, rate in rates.items() if rate == 0}
+    assert {"conv1.weight", "linear.weight"} <= dense
+    assert {name for name in rates if name.startswith("layer1")} <= dense
+    assert any(rates.values())
+
+
 def test_layers_can_be_left_out_capped_and_fixed(run: Run, place: Place, tmp_path: Path) -> None:
     words = ("--keep-dense=conv1", "--max-rate=layer3.*=0.6", "--layer-rate=linear=0.5")
     result = run(
