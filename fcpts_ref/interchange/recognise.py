@@ -117,7 +117,7 @@ def _graphs(
 ) -> Iterator[tuple[Graph, dict[str, Any]]]:
     """Yield graphs with the classes, channels and widths of a checkpoint's arrays, and these.
 
-    Arrays that are absent, or have other axes, are taken to be as the architecture has them.
+    Arrays that are absent, or have too few axes, are taken to be as the architecture has them.
     """
     plain = row.graph(**layout.settings)
     own = _expected(plain)
@@ -134,10 +134,10 @@ def _graphs(
 
 
 def _aligned(found: Shape, own: Shape) -> Shape:
-    """Return the shape with the axes that ``own`` has; ``own`` if it has others."""
+    """Return the shape without the axes of a 1x1 convolution; ``own`` if axes are missing."""
     if len(found) > len(own) and same_layer(found, found[: len(own)]):
-        return found[: len(own)]  # a 1x1 convolution
-    return found if len(found) == len(own) else own
+        return found[: len(own)]
+    return found if len(found) >= len(own) else own
 
 
 def same_layer(found: Shape, expected: Shape) -> bool:
