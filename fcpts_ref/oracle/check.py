@@ -90,13 +90,17 @@ def check(
         else check_case(adapter, case, precision=precision, complete=complete)
         for case in watch(wanted)
     ]
-    results = _without_misnamed(results, getattr(adapter, "functions", ()))
+    own = set(getattr(adapter, "functions", ())) - {case.operation for case in cases}
+    results = _without_misnamed(results, own)
     version = suite_version() if suite is None else suite
     return Report(adapter.name, adapter.argument, precision, tuple(results), version)
 
 
 def _without_misnamed(results: list[Result], functions: Collection[str]) -> list[Result]:
-    """Let an operation fail that is unsupported only because its function is misspelt."""
+    """Let an operation fail that is unsupported only because its function is misspelt.
+
+    functions: of the adapter, without those that are operations.
+    """
     missing = {r.case.operation for r in results if r.status == "unsupported"}
     near = {operation: name for name, operation in misnamed(functions, missing).items()}
     return [

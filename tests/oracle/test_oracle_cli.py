@@ -146,3 +146,13 @@ def test_a_function_with_almost_the_name_of_an_operation_is_an_error(capsys, tmp
     assert code == 1
     assert f"{name} is no operation; perhaps control_loss is meant" in out
     assert ", 1 error" in out
+
+
+def test_an_operation_with_a_longer_sibling_is_not_misspelt(capsys, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from fcpts_ref.oracle.reference import reconstruction_loss, relu_forward\n"
+    )
+    code, out, _ = run(capsys, "conform", "check", f"--adapter={tmp_path / 'mine.py'}")
+    assert "is no operation" not in out
+    assert ", 0 error" in out
+    assert code == 0, out
