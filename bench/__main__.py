@@ -15,6 +15,7 @@ from pathlib import Path
 
 import bench
 from bench.measure import machine
+from fcpts_ref.errors import InputError
 
 HELPERS = {
     "__main__",
@@ -48,7 +49,10 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--starts", type=int, default=5, help="of both checkouts' processes")
     arguments = parser.parse_args()
-    results = importlib.import_module(f"bench.{arguments.name}").run(arguments)
+    try:
+        results = importlib.import_module(f"bench.{arguments.name}").run(arguments)
+    except InputError as error:
+        parser.error(str(error))
     if arguments.json:
         settings = {
             key: value

@@ -80,10 +80,11 @@ def check_fit(
     classes = _classes_of(dataset, graph.is_detector)
     fewer = dataset.numbered and not graph.is_detector and classes < graph.classes
     if graph.input_shape != shape or not (not classes or classes == graph.classes or fewer):
+        found = f"{shape} in {classes}" if classes else f"{shape}"
         raise InputError(
             f"network {name!r}, a {graph.name}, reads images {graph.input_shape} in "
-            f"{counted(graph.classes, 'class', 'classes')}; data {dataset.name!r} has {shape} in "
-            f"{classes}: choose a network, data and preprocessing that match"
+            f"{counted(graph.classes, 'class', 'classes')}; data {dataset.name!r} has {found}: "
+            "choose a network, data and preprocessing that match"
         )
 
 

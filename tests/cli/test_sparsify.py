@@ -631,3 +631,10 @@ def test_an_unknown_option_points_to_the_help_that_lists_the_known(
     assert said.startswith(f"{command}: unrecognized arguments: --")
     assert said.endswith(f"; see {command} --help\n")
     assert said.count("\n") == 1
+
+
+def test_data_without_objects_are_not_said_to_have_0_classes(run: Run, place: Place) -> None:
+    result = run("sparsify", f"--data={place.data}", "--weights=ssd-lite-scenes")
+    assert result.code == 2
+    assert "in 11 classes; data 'squares' has (1, " in result.err
+    assert " in 0" not in result.err
