@@ -543,7 +543,7 @@ HELD_OUT = [
 RIGHT: dict[str, tuple[str, ...]] = {
     "thresholds start at an interpolated quantile": ("start-quantile",),
     "thresholds start at the median": ("start-median",),
-    "the schedule steps once an epoch": (),
+    "the schedule steps once an epoch": ("slip=(1) / warmup",),  # all that its warm-up does
     "the batch scales by a square root": ("rate-by-batch-root",),
     "the batch scales from 256": ("rate-by-batch-of-256",),
     "a linear decay": ("decay-linear",),
@@ -558,7 +558,7 @@ RIGHT: dict[str, tuple[str, ...]] = {
     "zero channels at the end": ("pad-at-end",),
     "no ReLU after an addition": ("relu-missing",),
     "batch norm divides by the variance": ("bn-variance-for-deviation",),
-    "batch norm's momentum is 0.01": ("statistics-momentum-0.01",),
+    "batch norm's momentum is 0.01": ("statistics-momentum=0.01",),
     "running variance by the second moment": ("statistics-second-moment",),
     "the pool adds up": ("pool-sum",),
     "the input is multiplied by its deviation": ("input-multiplied",),
