@@ -29,6 +29,7 @@ from fcpts_ref.engines.base import WeightCache
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.numba.jit.capture import capture
 from fcpts_ref.engines.numba.pointwise.activation import clamp_planes
+from fcpts_ref.engines.numba.tuning import PREDICTOR_GROUP, ROW_MIN_IMAGES
 from fcpts_ref.engines.predictor import Predictor, load_predictor
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Node
@@ -254,6 +255,42 @@ def test_images_that_do_not_divide_among_threads_alone_or_together(seconds, monk
     assert shared == int(predictor.threads > 1 and seconds[1] == 0)
     for count in range(1, 6):
         assert_same_bits(predictor.logits(images[:count]), expected[:count])
+
+
+@pytest.mark.parametrize("seconds", [(0.0, 1.0), (1.0, 0.0)], ids=["alone", "in groups"])
+@pytest.mark.parametrize("rate", [0.0, 0.9, 1.0])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_groups_have_the_bits_of_single_images(name, rate, seconds, monkeypatch):
+    graph = ARCHITECTURES[name]()
+    network = pruned(make_network(graph, dtype=np.float32), rate)
+    images = make_images(graph, 2 * PREDICTOR_GROUP + 3, dtype=np.float32)
+    predictor = Predictor(network)._numba
+    monkeypatch.setattr(predictor, "_measure_groups", lambda threads: seconds)
+    for count, grouped in zip(
+        (PREDICTOR_GROUP - 1, PREDICTOR_GROUP, PREDICTOR_GROUP + 1, len(images)),
+        (0, PREDICTOR_GROUP, PREDICTOR_GROUP, 2 * PREDICTOR_GROUP),
+        strict=True,
+    ):
+        assert predictor._in_groups(count, predictor.threads) == (grouped if seconds[1] == 0 else 0)
+        assert_same_bits(predictor.logits(images[:count]), one_by_one(network, images[:count]))
+
+
+def test_groups_are_too_small_for_other_kernels():
+    assert PREDICTOR_GROUP < ROW_MIN_IMAGES
+
+
+def test_one_measurement_decides_about_groups(monkeypatch):
+    predictor = Predictor(make_network(small_resnet(), dtype=np.float32))._numba
+    asked = []
+
+    def measure(threads):
+        asked.append(threads)
+        return 1.0, 0.9
+
+    monkeypatch.setattr(predictor, "_measure_groups", measure)
+    for count in (1, PREDICTOR_GROUP, 2 * PREDICTOR_GROUP):
+        predictor.logits(make_images(predictor._network.graph, count, dtype=np.float32))
+    assert asked == [predictor.threads]
 
 
 def test_one_measurement_decides_for_good(monkeypatch):

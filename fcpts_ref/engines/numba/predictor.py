@@ -1,14 +1,15 @@
 """The fast engine for inference with fixed weights.
 
-Convolutional networks are programs of one image (``plan.program``), so that an image's logits do
-not depend on the batch that it is in.  Networks with steps that need Python, such as the products
-of transformers, run in blocks of a power of two images, each with a plan of its own that is made
-once.
+Convolutional networks are programs of one image, or of a group of images so small that the same
+kernels run (``plan.program``): an image's logits do not depend on the batch that it is in.
+Networks with steps that need Python, such as the products of transformers, run in blocks of a
+power of two images, each with a plan of its own that is made once.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
@@ -20,7 +21,7 @@ from fcpts_ref.engines.numba.jit.threads import using_threads
 from fcpts_ref.engines.numba.plan.image_program import ImageProgram
 from fcpts_ref.engines.numba.plan.program import run_images
 from fcpts_ref.engines.numba.tokens.products import single_blas
-from fcpts_ref.engines.numba.tuning import PREDICTOR_TRIALS
+from fcpts_ref.engines.numba.tuning import PREDICTOR_GROUP, PREDICTOR_TRIALS
 from fcpts_ref.engines.predict import batch_of
 from fcpts_ref.graphs.network import Network
 
@@ -31,8 +32,9 @@ class NumbaPredictor:
     """Logits of a classifier whose weights stay the same, on these threads (default all).
 
     Results do not depend on the threads, to the last bit.  Calls from several threads of Python
-    take turns.  Images that do not divide among the threads are computed by one thread each or by
-    all threads together, whichever is measured to be faster.
+    take turns.  Images are computed by one thread each or by all threads together, and those of a
+    larger batch in groups, which read a layer's weights once, wherever that is measured to be
+    faster.
     compiled: whether one compiled call runs the whole network.
     """
 
@@ -41,6 +43,7 @@ class NumbaPredictor:
         self._largest = 1 << batch_of(network.graph).bit_length() - 1
         self._blocks: dict[int, ImageProgram] = {}
         self._seconds: tuple[float, float] | None = None  # see ``_measure``
+        self._groups: bool | None = None  # whether groups are faster, once it has been measured
         with using_threads(threads) as self.threads, single_blas():
             copies = self.threads + (self.threads > 1)  # one for each thread, one that all share
             self._given, self._results = self._memory(copies)
@@ -63,8 +66,13 @@ class NumbaPredictor:
         logits = np.empty((len(images), self._network.graph.classes), images.dtype)
         with self._lock, using_threads(self.threads) as threads, single_blas():
             if self.compiled:
-                shared = self._shared(len(images), threads)
-                self._run_programs(images, logits, threads, shared)
+                first = self._in_groups(len(images), threads)
+                for i in range(0, first, PREDICTOR_GROUP):
+                    group = slice(i, i + PREDICTOR_GROUP)
+                    self._run_block(images[group], logits[group], threads)
+                if first < len(images):
+                    shared = self._shared(len(images) - first, threads)
+                    self._run_programs(images[first:], logits[first:], threads, shared)
             else:
                 self._run_in_blocks(images, logits, threads)
         return logits
@@ -72,6 +80,24 @@ class NumbaPredictor:
     def _run_programs(self, images: Array, logits: Array, threads: int, shared: int) -> None:
         flat, given = (x.reshape(len(x), -1) for x in (images, self._given))
         run_images(flat, self._tables, given, self._results, logits, threads, shared)
+
+    def _in_groups(self, images: int, threads: int) -> int:
+        """How many of the images should be computed in groups."""
+        if images < PREDICTOR_GROUP:
+            return 0
+        if self._groups is None:
+            alone, grouped = self._measure_groups(threads)
+            self._groups = grouped < alone
+            if not self._groups:
+                self._blocks.clear()  # their memory
+        return images // PREDICTOR_GROUP * PREDICTOR_GROUP if self._groups else 0
+
+    def _measure_groups(self, threads: int) -> tuple[float, float]:
+        """Least seconds an image, of as many images as threads alone and of one in a group."""
+        own, group = self._memory(threads), self._memory(PREDICTOR_GROUP)
+        alone = _least_seconds(lambda: self._run_programs(*own, threads, 0))
+        grouped = _least_seconds(lambda: self._run_block(*group, threads))
+        return alone / threads, grouped / PREDICTOR_GROUP
 
     def _shared(self, images: int, threads: int) -> int:
         """How many of the images the threads should compute together."""
@@ -85,27 +111,27 @@ class NumbaPredictor:
 
     def _measure(self, threads: int) -> tuple[float, float]:
         """Least seconds of one image, by one thread and by all of them together."""
-        image, logits = self._memory(1)
-        times: tuple[list[float], list[float]] = [], []
-        for _ in range(PREDICTOR_TRIALS):
-            for shared, found in enumerate(times):
-                start = time.perf_counter()
-                self._run_programs(image, logits, threads, shared)
-                found.append(time.perf_counter() - start)
-        alone, together = map(min, times)
-        return alone, together
+        own = self._memory(1)
+        alone = _least_seconds(lambda: self._run_programs(*own, threads, 0))
+        return alone, _least_seconds(lambda: self._run_programs(*own, threads, 1))
 
     def _run_in_blocks(self, images: Array, logits: Array, threads: int) -> None:
         first = 0
         while first < len(images):
             size = min(self._largest, 1 << (len(images) - first).bit_length() - 1)
-            if size not in self._blocks:
-                self._blocks[size] = self._program(*self._memory(size))
-            block, here = self._blocks[size], slice(first, first + size)
-            block.given[...] = images[here]
-            block.run(threads)
-            logits[here] = block.logits
+            here = slice(first, first + size)
+            self._run_block(images[here], logits[here], threads)
             first += size
+
+    def _run_block(self, images: Array, logits: Array, threads: int) -> None:
+        """Compute all images at once, on a plan for their number."""
+        size = len(images)
+        if size not in self._blocks:
+            self._blocks[size] = self._program(*self._memory(size))
+        block = self._blocks[size]
+        block.given[...] = images
+        block.run(threads)
+        logits[...] = block.logits
 
     def _memory(self, images: int) -> tuple[Array, Array]:
         """Arrays for images and their logits."""
@@ -116,3 +142,12 @@ class NumbaPredictor:
 
     def _program(self, given: Array, logits: Array) -> ImageProgram:
         return ImageProgram(self._network, given, logits, self._cache)
+
+
+def _least_seconds(run: Callable[[], None]) -> float:
+    times = []
+    for _ in range(PREDICTOR_TRIALS):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)

@@ -301,12 +301,21 @@ PAUSES: Annotated[
 PREDICTOR_TRIALS: Annotated[
     int,
     Tuned(
-        "images",
-        "images by which the predictor decides whether threads share an image; the first of each "
-        "kind meets cold caches, and the least time counts",
+        "runs",
+        "runs by which the predictor decides whether threads share an image, and whether images "
+        "run in groups; the first of each kind meets cold caches, and the least time counts",
         PREDICTOR,
     ),
 ] = 6
+PREDICTOR_GROUP: Annotated[
+    int,
+    Tuned(
+        "images",
+        "images that the predictor computes at once where a layer has many weights to read; fewer "
+        "than ROW_MIN_IMAGES, so that the kernels, and the bits, are those of one image",
+        PREDICTOR,
+    ),
+] = 4
 FLOAT_SUM_VECTORS: Annotated[
     int,
     Tuned(
