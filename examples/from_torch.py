@@ -107,6 +107,9 @@ def main(folder: Path) -> float:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     main(folder)

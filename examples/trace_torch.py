@@ -213,4 +213,7 @@ def main(reference, mine, *options):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
     main(*sys.argv[1:])

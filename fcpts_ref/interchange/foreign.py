@@ -13,6 +13,8 @@ HEAD: Final = 4096  # the first bytes of a file, which identify its kind
 
 _STATE = "where it was made, save the weights alone: torch.save(model.state_dict(), PATH)"
 _AGAIN = "get the checkpoint itself"
+_DOWNLOAD = "the download gave a page in place of the file: open the address in a browser"
+_FLOATS = "store the weights as safetensors"
 _KERAS = "store the weights by torch.save or as safetensors"
 _HDF5 = rb"\x89HDF\r\n\x1a\n"
 
@@ -21,34 +23,72 @@ _KINDS: Final = [
     (rb"$", "an empty file", _AGAIN),
     (rb"GGUF", "a GGUF file of a language model", "expected weights saved by torch.save"),
     (
+        rb"(lmgg|tjgg|fmgg|algg)",
+        "a GGML file of a language model",
+        "expected weights saved by torch.save",
+    ),
+    (
         _HDF5 + rb".{0,1000}fcpts-ref ",
         "a file of this program",
         "it need not be imported: give other commands its path, with the ending .h5",
     ),
     (_HDF5 + rb".*(keras_version|model_weights)", "a Keras model", _KERAS),
     (_HDF5, "an HDF5 file, perhaps of Keras", _KERAS),
-    (rb"\x08\x01\x12", "a TensorFlow model", "store the weights as safetensors"),
+    (rb"\x08\x01\x12", "a TensorFlow model", _FLOATS),
     (
         rb"\x08[\x02-\x20][\x12\x1a\x22\x3a]",
         "an ONNX model",
         "import it by 'fcpts-ref models import', under a name that ends in .onnx",
     ),
-    (rb".{4}TFL3", "a TensorFlow Lite model", "store the weights as safetensors"),
+    (rb".{4}TFL3", "a TensorFlow Lite model", _FLOATS),
+    (rb".{0,200}<net ", "a model of OpenVINO", "import the ONNX file that it was made from"),
+    (rb"(\xef\xbb\xbf)?\s*<\?xml(?!.*<html)", "an XML document", _DOWNLOAD),
     (
         rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|head)",
         "an HTML page",
-        "the download gave a page in place of the file: open the address in a browser",
+        _DOWNLOAD,
     ),
     (rb"version https://git-lfs", "a Git LFS pointer, not the file", "run 'git lfs pull'"),
     (rb"\x93NUMPY", "a NumPy array", "store named arrays as safetensors"),
     (rb"\x1f\x8b", "a gzip-compressed file", "unpack it"),
     (rb".{257}ustar", "a tar archive", "unpack it and give the checkpoint in it"),
     (rb"7z\xbc\xaf|Rar!|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd", "a compressed archive", "unpack it"),
+    (rb"ftrt|ptrt", "an engine of TensorRT", "import the ONNX file that it was made from"),
+    (rb"\x12\x01\0\0\0\0\0\0", "parameters of MXNet", _FLOATS),
+    (rb"MATLAB 5", "a MATLAB file", _FLOATS),
+    (rb"PAR1|ARROW1|SQLite format", "a table of data", _AGAIN),
+    (rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{4}\0{4}|RIFF.{4}WEBP", "a picture", _AGAIN),
+    (rb"%PDF", "a PDF document", _AGAIN),
+    (
+        rb"\x7fELF|MZ[\0-\x1f\x80-\xff]|\xca\xfe\xba\xbe|\xcf\xfa\xed\xfe|#!",
+        "a program",
+        "it was not run; " + _AGAIN,
+    ),
+    (
+        rb"4\n\d+\n\d+\nV \d",
+        "a file of Lua's Torch",
+        "load it there, or in PyTorch 0.4, and " + _FLOATS,
+    ),
+    (
+        rb"\x0a.{1,3}\x0a.[\w/.:-]+\x12.\w+",
+        "a graph of TensorFlow",
+        _FLOATS,
+    ),
+    (
+        rb"[(](dp?|lp?)\d|c(copy_reg|__builtin__|collections|numpy|torch)[\w.]*\n",
+        "a pickle of other data",
+        _STATE,
+    ),
     (rb"\x80[\x02-\x05]", "a pickle of other data", _STATE),
     (
         rb"\s*[{\[]",
         "a JSON text",
         "an index or a configuration: give the file with the weights",
+    ),
+    (
+        rb"(\xff\xfe|\xfe\xff|\xef\xbb\xbf)|[\t\r\n\x20-\x7e]+$",
+        "a text",
+        "give the file with the weights",
     ),
 ]
 

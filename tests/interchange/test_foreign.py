@@ -61,7 +61,26 @@ FILES = {
     "pickle": (pickle.dumps({"w": [1.0]}), "a pickle of other data"),
     "JSON": (b'{"metadata": {}, "weight_map": {}}', "a JSON text"),
     "TorchScript": (zipped("a/data.pkl", "a/constants.pkl"), "a TorchScript program"),
-    "anything": (b"hello", "neither the zip container nor"),
+    "pickle of protocol 0": (pickle.dumps({"w": [1.0]}, 0), "a pickle of other data"),
+    "GGML": (b"tjgg\x01\0\0\0" + bytes(9), "a GGML file"),
+    "OpenVINO": (b'<?xml version="1.0"?>\n<net name="a" version="11">', "a model of OpenVINO"),
+    "XML": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code>', "an XML document"),
+    "XHTML": (b'<?xml version="1.0"?><html>', "an HTML page"),
+    "TensorRT": (b"ftrt" + bytes(9), "an engine of TensorRT"),
+    "MXNet": (b"\x12\x01" + bytes(14), "parameters of MXNet"),
+    "MATLAB": (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "a MATLAB file"),
+    "Parquet": (b"PAR1\x15\x04", "a table of data"),
+    "JPEG": (b"\xff\xd8\xff\xe0\0\x10JFIF", "a picture"),
+    "PNG": (b"\x89PNG\r\n\x1a\n", "a picture"),
+    "PDF": (b"%PDF-1.7\n", "a PDF document"),
+    "ELF": (b"\x7fELF\x02", "a program: it was not run"),
+    "EXE": (b"MZ\x90\0\x03", "a program: it was not run"),
+    "script": (b"#!/bin/sh\n", "a program: it was not run"),
+    "Lua's Torch": (b"4\n1\n3\nV 1\n13\nnn.Sequential\n", "a file of Lua's Torch"),
+    "TensorFlow graph": (b"\x0a\x10\x0a\x05input\x12\x0bPlaceholder", "a graph of TensorFlow"),
+    "text": (b"mz learning\nrate\n", "a text"),
+    "UTF-16": ("text".encode("utf-16"), "a text"),
+    "anything": (b"\x01\x02\xff", "neither the zip container nor"),
 }
 
 
@@ -98,7 +117,7 @@ def test_folders(tmp_path, names, message):
 
 
 def test_what_is_not_known_is_not_named():
-    assert describe_file(b"hello") == ""
+    assert describe_file(b"\x01\x02\xff") == ""
     assert describe_archive(["data.pkl"]) == ""
 
 
