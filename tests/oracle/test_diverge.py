@@ -10,7 +10,9 @@ from traced_networks import record
 
 from fcpts_ref.errors import InputError
 from fcpts_ref.oracle.diverge import diverge
+from fcpts_ref.oracle.judge import compare
 from fcpts_ref.oracle.quantities import in_order, quantity_of
+from fcpts_ref.oracle.tolerance import Tolerance
 from fcpts_ref.oracle.trace_file import Schedule, StepTrace, Trace
 
 PAPER = record(steps=(0, 1, 5))
@@ -310,6 +312,23 @@ def test_the_gradient_of_pruned_weights_counts_only_where_it_is_used():
     assert not diverge(changed(trace, 0, name, gradient * ~kept)).ok
     paper = PAPER.steps[0].quantities[name]
     assert not diverge(changed(PAPER, 0, name, paper * kept)).ok
+
+
+@pytest.mark.parametrize("short", ["bias", "weight"])
+def test_the_gradient_of_a_bias_may_cancel_to_rounding(short):
+    """Before batch norm it is a sum that is 0; its tolerance is relative to what is added up."""
+    dy = np.random.default_rng(0).standard_normal((4, 3, 5, 5))
+    dy -= dy.mean(axis=(0, 2, 3), keepdims=True)
+    want, name = dy.sum(axis=(0, 2, 3)), f"dparameter/conv1.{short}"
+    summed = np.abs(dy).sum(axis=(0, 2, 3)).max()
+
+    def differs(got):
+        given = {"dactivation/conv1": dy}
+        return compare(name, want, got, given, None, Tolerance()) is not None
+
+    assert np.abs(want).max() < 1e-12 * summed
+    assert differs(-3 * want) == (short == "weight")  # other rounding
+    assert differs(want + 1e-6 * summed)
 
 
 def test_recorded_quantities_are_in_the_table_and_in_order():
