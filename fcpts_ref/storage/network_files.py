@@ -29,7 +29,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError, counted
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.graphs.graph import Graph, Node, Source
 from fcpts_ref.graphs.network import Network, global_rate
 from fcpts_ref.storage.hdf5 import (
@@ -266,8 +266,10 @@ def _read_floats(group: h5py.Group, shapes: Mapping[str, tuple[int, ...]]) -> di
     missing = sorted(set(shapes) - set(group))
     extra = sorted(set(group) - set(shapes))
     if missing or extra:
+        problems = [f"lacks {shown(name)}" for name in missing[:1]]
+        problems += [f"holds {shown(name)}, which no layer has" for name in extra[:1]]
         raise InputError(
-            f"{group.name} lacks {missing[:3]} and holds {extra[:3]} that no layer has; expected "
+            f"{group.name} {' and '.join(problems)}; expected "
             f"{counted(len(shapes), 'array')} as in the graph"
         )
     result = {}

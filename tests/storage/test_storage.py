@@ -172,8 +172,18 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "no graph": (remove("graph"), "graph is missing"),
     "no parameters": (remove("parameters"), "parameters is missing"),
     "no masks": (remove("masks"), "masks is missing"),
-    "a parameter less": (remove("parameters/linear.bias"), "lacks"),
-    "a parameter more": (put("parameters/extra", np.zeros(3, "<f4")), "no layer has"),
+    "a parameter less": (
+        remove("parameters/linear.bias"),
+        "parameters lacks 'linear.bias'; expected",
+    ),
+    "a parameter more": (
+        put("parameters/extra", np.zeros(3, "<f4")),
+        "parameters holds 'extra', which no layer has; expected",
+    ),
+    "a long name": (
+        put("parameters/" + "x" * 9999, np.zeros(3, "<f4")),
+        f"holds '{'x' * 80}', which",
+    ),
     "another shape": (put("parameters/linear.bias", np.zeros(5, "<f4")), "expected floats of"),
     "integers": (put("parameters/linear.bias", np.zeros(4, "<i4")), "expected float32"),
     "mixed": (put("parameters/linear.bias", np.zeros(4, "<f8")), "one floating dtype"),
