@@ -24,8 +24,8 @@ class Predictor:
     own, such as the products of transformers, are called from Python.
     Weights that are 0 are skipped if the network has masks.  Batches may have any size; memory
     does not grow with it.
-    Raises InputError for a network that is not a classifier of one input, and for more threads
-    than are available.
+    Raises InputError for a network that is not a classifier of one input, for more threads than
+    are available, and where the activations need more memory than is free.
     """
 
     def __init__(self, network: Network, *, threads: int | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import threading
 
 import numba
@@ -22,6 +23,7 @@ from small_networks import (
 )
 
 import fcpts_ref
+from fcpts_ref import memory
 from fcpts_ref.architectures.mobilenet_v2 import mobilenet_v2
 from fcpts_ref.architectures.resnet import resnet
 from fcpts_ref.architectures.vision_transformer import vision_transformer
@@ -277,6 +279,20 @@ def test_groups_have_the_bits_of_single_images(name, rate, seconds, monkeypatch)
 
 def test_groups_are_too_small_for_other_kernels():
     assert PREDICTOR_GROUP < ROW_MIN_IMAGES
+
+
+def test_more_memory_than_is_free_is_refused(monkeypatch):
+    graph = small_resnet()
+    network, images = make_network(graph, dtype=np.float32), make_images(graph, 9, dtype=np.float32)
+    two_largest = 4 * sum(sorted(math.prod(shape) for shape in graph.shapes.values())[-2:])
+    monkeypatch.setattr(memory, "ALWAYS", 0)
+    monkeypatch.setattr(memory, "free_memory", lambda: two_largest * 2)
+    predictor = Predictor(network, threads=1)  # a group does not fit, an image does
+    assert_same_bits(predictor.logits(images), one_by_one(network, images))
+    assert predictor._numba._groups is False
+    monkeypatch.setattr(memory, "free_memory", lambda: two_largest - 1)
+    with pytest.raises(InputError, match=r"a pass of 1 image .* use fewer threads"):
+        Predictor(network, threads=1)
 
 
 def test_one_measurement_decides_about_groups(monkeypatch):

@@ -23,6 +23,8 @@ from fcpts_ref.engines.numba.plan.program import run_images
 from fcpts_ref.engines.numba.tokens.products import single_blas
 from fcpts_ref.engines.numba.tuning import PREDICTOR_GROUP, PREDICTOR_TRIALS
 from fcpts_ref.engines.predict import batch_of
+from fcpts_ref.errors import InputError
+from fcpts_ref.graphs.graph import check_batch
 from fcpts_ref.graphs.network import Network
 
 Array = NDArray[Any]
@@ -86,7 +88,10 @@ class NumbaPredictor:
         if images < PREDICTOR_GROUP:
             return 0
         if self._groups is None:
-            alone, grouped = self._measure_groups(threads)
+            try:
+                alone, grouped = self._measure_groups(threads)
+            except InputError:  # too little memory
+                alone, grouped = 0.0, 1.0
             self._groups = grouped < alone
             if not self._groups:
                 self._blocks.clear()  # their memory
@@ -134,11 +139,14 @@ class NumbaPredictor:
         logits[...] = block.logits
 
     def _memory(self, images: int) -> tuple[Array, Array]:
-        """Arrays for images and their logits."""
+        """Arrays for images and their logits.
+
+        Raises InputError if a plan for so many images needs more memory than is free.
+        """
         graph, dtype = self._network.graph, self._network.dtype
-        return np.zeros((images, *graph.input_shape), dtype), np.zeros(
-            (images, graph.classes), dtype
-        )
+        given = np.zeros((images, *graph.input_shape), dtype)
+        check_batch(graph, {graph.input: given}, keep=False, fewer="threads")
+        return given, np.zeros((images, graph.classes), dtype)
 
     def _program(self, given: Array, logits: Array) -> ImageProgram:
         return ImageProgram(self._network, given, logits, self._cache)
