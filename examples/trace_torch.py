@@ -213,7 +213,7 @@ def main(reference, mine, *options):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
+    if len(sys.argv) < 3 or sys.argv[3:] not in ([], ["--mistake"]):
         print(__doc__, file=sys.stderr)
         sys.exit(2)
     main(*sys.argv[1:])

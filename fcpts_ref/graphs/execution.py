@@ -45,7 +45,8 @@ def forward(
     ``Pass.buffers``, and ``buffers`` is not changed.  ``observe(name, value)`` is called with every
     node's value in the order of computation, and may return another value to continue with.
     """
-    check_batch(graph, inputs, keep=True)
+    first = next(iter(inputs.values()))
+    check_batch(graph, len(first), first.dtype.itemsize, keep=True)
     values: dict[str, Array] = {name: inputs[name] for name in graph.inputs}
     caches: dict[str, Any] = {}
     new_buffers = dict(buffers)

@@ -267,18 +267,18 @@ def _check_names(node: Node, known: set[str]) -> None:
 
 
 def check_batch(
-    graph: Graph, inputs: Mapping[str, Any], *, keep: bool, fewer: str = "images at a time"
+    graph: Graph, images: int, itemsize: int, *, keep: bool, fewer: str = "images at a time"
 ) -> None:
-    """Raise InputError if the values of a pass over ``inputs`` (N, ...) need more memory than free.
+    """Raise InputError if the values of a pass over ``images`` need more memory than is free.
 
+    itemsize: bytes of a number.
     keep: all values are kept for a backward pass; else the two largest ones are counted.
     fewer: what to reduce, for the message.
     """
-    array = next(iter(inputs.values()))
     sizes = sorted(math.prod(shape) for shape in graph.shapes.values())
-    count = len(array) * (sum(sizes) if keep else sum(sizes[-2:]))
-    what = f"a pass of {counted(len(array), 'image')} through {graph.name[:80]!r}"
-    check_memory(count * array.dtype.itemsize, what, f"use fewer {fewer}, or a smaller network")
+    numbers = images * (sum(sizes) if keep else sum(sizes[-2:]))
+    what = f"a pass of {counted(images, 'image')} through {graph.name[:80]!r}"
+    check_memory(numbers * itemsize, what, f"use fewer {fewer}, or a smaller network")
 
 
 def macs(graph: Graph) -> dict[str, int]:

@@ -12,7 +12,7 @@ from fcpts_ref.errors import shown
 HEAD: Final = 4096  # the first bytes of a file, which identify its kind
 
 _STATE = "where it was made, save the weights alone: torch.save(model.state_dict(), PATH)"
-_AGAIN = "get the checkpoint itself"
+_AGAIN = "give the file with the weights"
 _DOWNLOAD = "the download gave a page in place of the file: open the address in a browser"
 _FLOATS = "store the weights as safetensors"
 _KERAS = "store the weights by torch.save or as safetensors"
@@ -41,7 +41,7 @@ _KINDS: Final = [
         "import it by 'fcpts-ref models import', under a name that ends in .onnx",
     ),
     (rb".{4}TFL3", "a TensorFlow Lite model", _FLOATS),
-    (rb".{0,200}<net ", "a model of OpenVINO", "import the ONNX file that it was made from"),
+    (rb"<\?xml.{0,200}<net ", "a model of OpenVINO", "import the ONNX file that it was made from"),
     (rb"(\xef\xbb\xbf)?\s*<\?xml(?!.*<html)", "an XML document", _DOWNLOAD),
     (
         rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|head)",
@@ -75,20 +75,21 @@ _KINDS: Final = [
         _FLOATS,
     ),
     (
-        rb"[(](dp?|lp?)\d|c(copy_reg|__builtin__|collections|numpy|torch)[\w.]*\n",
+        rb"\x80[\x02-\x05]|[(](dp?|lp?)\d|"
+        rb"c(copy_reg|__builtin__|collections|numpy|torch)[\w.]*\n",
         "a pickle of other data",
         _STATE,
     ),
-    (rb"\x80[\x02-\x05]", "a pickle of other data", _STATE),
     (
         rb"\s*[{\[]",
         "a JSON text",
-        "an index or a configuration: give the file with the weights",
+        "an index or a configuration: " + _AGAIN,
     ),
     (
-        rb"(\xff\xfe|\xfe\xff|\xef\xbb\xbf)|[\t\r\n\x20-\x7e]+$",
+        rb"\xff\xfe|\xfe\xff|\xef\xbb\xbf|"  # UTF-16, or UTF-8 that may be cut in a character
+        rb"([\t\r\n\x20-\x7e]|[\xc2-\xf4][\x80-\xbf]{1,3})+[\xc2-\xf4]?[\x80-\xbf]{0,2}$",
         "a text",
-        "give the file with the weights",
+        _AGAIN,
     ),
 ]
 

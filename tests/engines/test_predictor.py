@@ -295,6 +295,17 @@ def test_more_memory_than_is_free_is_refused(monkeypatch):
         Predictor(network, threads=1)
 
 
+def test_blocks_that_do_not_fit_ask_for_fewer_images(monkeypatch):
+    graph = vision_transformer(
+        patch=4, features=24, depth=1, heads=3, classes=5, input_shape=(3, 12, 12)
+    )
+    predictor = Predictor(make_network(graph, dtype=np.float32), threads=1)
+    monkeypatch.setattr(memory, "ALWAYS", 0)
+    monkeypatch.setattr(memory, "free_memory", lambda: 1)
+    with pytest.raises(InputError, match=r"a pass of 8 images .* use fewer images at a time"):
+        predictor.logits(make_images(graph, 9, dtype=np.float32))
+
+
 def test_one_measurement_decides_about_groups(monkeypatch):
     predictor = Predictor(make_network(small_resnet(), dtype=np.float32))._numba
     asked = []

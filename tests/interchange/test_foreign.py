@@ -79,6 +79,8 @@ FILES = {
     "Lua's Torch": (b"4\n1\n3\nV 1\n13\nnn.Sequential\n", "a file of Lua's Torch"),
     "TensorFlow graph": (b"\x0a\x10\x0a\x05input\x12\x0bPlaceholder", "a graph of TensorFlow"),
     "text": (b"mz learning\nrate\n", "a text"),
+    "text with an accent": ("café – naïve\n".encode(), "a text"),
+    "text cut in a character": ("é".encode() * 5000, "a text"),
     "UTF-16": ("text".encode("utf-16"), "a text"),
     "anything": (b"\x01\x02\xff", "neither the zip container nor"),
 }

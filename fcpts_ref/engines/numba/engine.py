@@ -86,7 +86,8 @@ class NumbaEngine:
         parameters = _checked(parameters, self.graph.parameter_shapes, dtype, "parameter")
         stored = _checked(buffers, self.graph.buffer_shapes, dtype, "buffer")
         given = _checked_batch(inputs, self.graph.inputs, dtype)
-        check_batch(self.graph, given, keep=keep)
+        images = len(next(iter(given.values())))
+        check_batch(self.graph, images, dtype.itemsize, keep=keep)
         run = Run(parameters, stored, given, training, sparse, cache=cache)
         with self._alone():
             self._last = None

@@ -48,6 +48,7 @@ class NumbaPredictor:
         self._groups: bool | None = None  # whether groups are faster, once it has been measured
         with using_threads(threads) as self.threads, single_blas():
             copies = self.threads + (self.threads > 1)  # one for each thread, one that all share
+            self._check_memory(copies, "threads")
             self._given, self._results = self._memory(copies)
             first = self._program(self._given[:1], self._results[:1])
             self.compiled = first.compiled
@@ -88,14 +89,17 @@ class NumbaPredictor:
         if images < PREDICTOR_GROUP:
             return 0
         if self._groups is None:
-            try:
-                alone, grouped = self._measure_groups(threads)
-            except InputError:  # too little memory
-                alone, grouped = 0.0, 1.0
-            self._groups = grouped < alone
+            self._groups = self._groups_are_faster(threads)
             if not self._groups:
                 self._blocks.clear()  # their memory
         return images // PREDICTOR_GROUP * PREDICTOR_GROUP if self._groups else 0
+
+    def _groups_are_faster(self, threads: int) -> bool:
+        try:
+            alone, grouped = self._measure_groups(threads)
+        except InputError:  # their plan needs more memory than is free
+            return False
+        return grouped < alone
 
     def _measure_groups(self, threads: int) -> tuple[float, float]:
         """Least seconds an image, of as many images as threads alone and of one in a group."""
@@ -132,6 +136,7 @@ class NumbaPredictor:
         """Compute all images at once, on a plan for their number."""
         size = len(images)
         if size not in self._blocks:
+            self._check_memory(size, "images at a time")
             self._blocks[size] = self._program(*self._memory(size))
         block = self._blocks[size]
         block.given[...] = images
@@ -139,14 +144,17 @@ class NumbaPredictor:
         logits[...] = block.logits
 
     def _memory(self, images: int) -> tuple[Array, Array]:
-        """Arrays for images and their logits.
-
-        Raises InputError if a plan for so many images needs more memory than is free.
-        """
+        """Arrays for images and their logits."""
         graph, dtype = self._network.graph, self._network.dtype
-        given = np.zeros((images, *graph.input_shape), dtype)
-        check_batch(graph, {graph.input: given}, keep=False, fewer="threads")
-        return given, np.zeros((images, graph.classes), dtype)
+        return np.zeros((images, *graph.input_shape), dtype), np.zeros(
+            (images, graph.classes), dtype
+        )
+
+    def _check_memory(self, images: int, fewer: str) -> None:
+        """Raise InputError if plans for so many images need more memory than is free."""
+        check_batch(
+            self._network.graph, images, self._network.dtype.itemsize, keep=False, fewer=fewer
+        )
 
     def _program(self, given: Array, logits: Array) -> ImageProgram:
         return ImageProgram(self._network, given, logits, self._cache)

@@ -65,8 +65,9 @@ def read_model(path: Path | str) -> Any:
         model = onnx.ModelProto.FromString(content)
     except (DecodeError, RecursionError, ValueError) as error:
         known = describe_file(content[:HEAD])
-        reason = known if known and "ONNX" not in known else "it is damaged or cut short"
-        raise InputError(f"{path} is no valid ONNX file ({reason}): get the file again") from error
+        if not known or "ONNX" in known:
+            known = "it is damaged or cut short: get the file again"
+        raise InputError(f"{path} is no valid ONNX file: {known}") from error
     try:
         _check_model(model)
     except InputError as error:
