@@ -210,11 +210,15 @@ def format_table(findings: Sequence[Finding]) -> str:
         if key not in rows or not finding.error <= rows[key].error:
             rows[key] = finding
     lines = [f"{'layer':<22} {'input':<14} {'check':<9} {'error':>9} {'tolerance':>9}"]
-    lines += [
-        f"{layer:<22} {name:<14} {method:<9} {row.error:>9.1e} {row.tolerance:>9.1e}  "
-        f"{'ok' if row.ok else 'WRONG'}"
-        for (layer, name, method), row in rows.items()
-    ]
+    lines += [_row(finding) for finding in rows.values()]
     failed = [str(finding) for finding in findings if not finding.ok]
     verdict = f"{counted(len(findings), 'comparison')}, {len(failed)} failed"
     return "\n".join([*lines, *failed, verdict])
+
+
+def _row(finding: Finding) -> str:
+    numbers = f"{finding.error:>9.1e} {finding.tolerance:>9.1e}"
+    if finding.message:  # nothing was compared
+        numbers = f"{'-':>9} {'-':>9}"
+    verdict = "ok" if finding.ok else "WRONG"
+    return f"{finding.pair:<22} {finding.input:<14} {finding.method:<9} {numbers}  {verdict}"

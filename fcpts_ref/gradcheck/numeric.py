@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.errors import InputError, counted
+from fcpts_ref.gradcheck.form import check_form, check_inputs, describe_change, describe_raised
 from fcpts_ref.gradcheck.pair import (
     DIFFERENCE_STEP,
     TOLERANCES,
+    VALUE,
     Array,
     Finding,
     Kink,
@@ -24,10 +26,12 @@ from fcpts_ref.gradcheck.pair import (
     near_kinks,
     precision_of,
     raise_unless_ok,
+    rounding_floor,
 )
 from fcpts_ref.gradcheck.relations import relations
 
 METHODS = ("adjoint", "complex", "jacobian")
+STEPS = {"adjoint": DIFFERENCE_STEP, "complex": 1.0, "jacobian": DIFFERENCE_STEP}  # of differences
 COMPLEX_STEP = 1e-30  # no subtraction, so no cancellation: any step that does not underflow
 MAXIMUM_JACOBIAN = 1 << 22  # elements; checked before it is filled
 OWN_STREAM = 1  # of random numbers; a caller's ``default_rng(seed)`` may have made the inputs
@@ -45,7 +49,7 @@ def check_gradients(
     """Check every differentiable input; ``Finding.ok`` tells whether a comparison succeeded.
 
     inputs: arrays in the order of ``pair.names``; ``backward`` runs in their dtype, the function's
-    values are computed in float64.
+    values are computed in float64.  A function that raises an exception is a failed finding.
     Raises InputError for unknown methods or inputs that do not fit.
     """
     unknown = [method for method in methods if method not in METHODS]
@@ -56,17 +60,47 @@ def check_gradients(
             f"got {counted(len(inputs), 'input')} and {directions} directions; expected one input "
             f"for each of {', '.join(pair.names)} and at least one direction"
         )
+    inputs = [np.asarray(v) if isinstance(v, float | np.floating) else v for v in inputs]
+    check_inputs(pair, inputs)
+    try:
+        value, _ = pair.run(inputs)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        return [make_fault(pair.name, VALUE, describe_raised(error))]
+    try:
+        return _check(pair, inputs, value, methods, directions, seed)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        return [make_fault(pair.name, pair.names[0], describe_raised(error))]
+
+
+def _check(
+    pair: Pair,
+    inputs: Sequence[Any],
+    value: Array,
+    methods: Sequence[str],
+    directions: int,
+    seed: int,
+) -> list[Finding]:
+    named = zip(pair.names, inputs, strict=True)
+    compared = any(is_differentiable(pair, name, given) for name, given in named)
+    if compared and value.dtype.kind != "f":
+        message = f"it is of dtype {value.dtype}; expected real floating numbers"
+        return [make_fault(pair.name, VALUE, message)]
     generator = np.random.default_rng([seed, OWN_STREAM])
-    value, _ = pair.run(inputs)
     cotangents = [generator.standard_normal(value.shape) for _ in range(directions)]
-    findings = _check_form(pair, inputs, cotangents[0].astype(value.dtype))
+    findings = check_form(pair, inputs, cotangents[0].astype(value.dtype))
     if not all(finding.ok for finding in findings):
         return _diagnosed(pair, inputs, cotangents[0].astype(value.dtype), findings)
+    if compared and (changes := describe_change(pair, inputs, value)):
+        return [make_fault(pair.name, VALUE, changes)]
     for method in methods:
         if method == "jacobian":
             findings += _check_jacobian(pair, inputs, value)
         else:
-            findings += _check_directions(pair, inputs, cotangents, method, generator)
+            findings += _check_directions(pair, inputs, value, cotangents, method, generator)
     findings += _check_surrogates(pair, inputs, cotangents[0].astype(value.dtype))
     return _diagnosed(pair, inputs, cotangents[0].astype(value.dtype), findings)
 
@@ -147,60 +181,17 @@ def assert_gradients_match(
     raise_unless_ok(findings)
 
 
-def _check_form(pair: Pair, inputs: Sequence[Any], cotangent: Array) -> list[Finding]:
-    """Check shapes and dtypes, that inputs and cotangent are unchanged, and repeatability."""
-    before = [np.array(value, copy=True) for value in inputs]
-    _, cache = pair.run(inputs)
-    given_cotangent = cotangent.copy()
-    first, second = (pair.pull(given_cotangent, cache) for _ in range(2))
-    findings = []
-    if not np.array_equal(given_cotangent, cotangent):
-        message = "backward changed dvalue in place, which another branch may read too"
-        findings.append(make_fault(pair.name, pair.names[0], message))
-    if len(first) > len(pair.names):
-        expected = counted(len(pair.names), "input")
-        message = f"backward returned {counted(len(first), 'gradient')} for {expected}"
-        findings.append(make_fault(pair.name, pair.names[0], message))
-    for i, (name, given) in enumerate(zip(pair.names, inputs, strict=True)):
-        message = ""
-        if not np.array_equal(before[i], np.asarray(given), equal_nan=before[i].dtype.kind == "f"):
-            message = "the input was changed in place"
-        elif is_differentiable(pair, name, given):
-            message = _describe_form(given, first, second, i)
-        if message:
-            findings.append(make_fault(pair.name, name, message))
-        elif is_differentiable(pair, name, given):
-            findings.append(Finding(pair.name, name, "form", "", 0.0, 0.0, 0.0, 0.0))
-    return findings
-
-
-def _describe_form(given: Array, first: Any, second: Any, i: int) -> str:
-    if i >= len(first) or first[i] is None:
-        return f"backward returned {counted(len(first), 'gradient')}, none for this input"
-    try:
-        gradient = np.asarray(first[i])
-    except Exception as error:  # a ragged list, a tensor that requires grad
-        return f"it does not convert to an array ({type(error).__name__}); return an array"
-    if gradient.shape != given.shape or gradient.dtype != given.dtype:
-        return (
-            f"it has shape {gradient.shape} and dtype {gradient.dtype}; expected {given.shape} "
-            f"and {given.dtype}, those of the input"
-        )
-    if not np.array_equal(gradient, np.asarray(second[i]), equal_nan=True):
-        return "a second backward from the same cache gives another gradient"
-    return ""
-
-
 def _check_directions(
     pair: Pair,
     inputs: Sequence[Any],
+    value: Array,
     cotangents: Sequence[Array],
     method: str,
     generator: np.random.Generator,
 ) -> list[Finding]:
-    findings = []
+    findings, precision = [], precision_of(inputs)
     for number, cotangent in enumerate(cotangents):
-        _, gradients = pair.gradients(inputs, cotangent.astype(pair.value(inputs).dtype))
+        _, gradients = pair.gradients(inputs, cotangent.astype(value.dtype))
         for i, (name, given) in enumerate(zip(pair.names, inputs, strict=True)):
             if not is_differentiable(pair, name, given):
                 continue
@@ -216,7 +207,8 @@ def _check_directions(
                     (pair.name, name, method, f"direction {number + 1}"),
                     cotangent * pushed,
                     np.asarray(gradients[i], dtype=np.float64) * tangent,
-                    TOLERANCES[method, precision_of(inputs)],
+                    TOLERANCES[method, precision],
+                    rounding_floor(cotangent * value, precision, STEPS[method]),
                 )
             )
     return findings
@@ -269,9 +261,9 @@ def _check_jacobian(pair: Pair, inputs: Sequence[Any], value: Array) -> list[Fin
         if skipped.all() or value.size == 0:
             findings.append(_nothing_compared(pair, name, "jacobian", given, value))
             continue
-        findings.append(
-            _compare_jacobians(pair, name, rows, columns, skipped, precision_of(inputs))
-        )
+        precision = precision_of(inputs)
+        floor = rounding_floor(np.abs(value).max(), precision, STEPS["jacobian"])
+        findings.append(_compare_jacobians(pair, name, rows, columns, skipped, precision, floor))
     return findings
 
 
@@ -295,13 +287,20 @@ def _jacobian_columns(pair: Pair, inputs: Sequence[Any], i: int, value: Array) -
 
 
 def _compare_jacobians(
-    pair: Pair, name: str, rows: Array, columns: Array, skipped: Array, precision: str
+    pair: Pair,
+    name: str,
+    rows: Array,
+    columns: Array,
+    skipped: Array,
+    precision: str,
+    floor: float,
 ) -> Finding:
     """The worst element, relative to the largest of the Jacobian."""
     rows, columns = rows[:, ~skipped], columns[:, ~skipped]
     where = (pair.name, name, "jacobian")
-    tolerance = TOLERANCES["jacobian", precision]
-    error = np.abs(rows - columns) / max(float(np.abs(columns).max()), np.finfo(float).tiny)
+    scale = max(float(np.abs(columns).max()), floor, float(np.finfo(np.float64).tiny))
+    error = np.abs(rows - columns) / scale
+    tolerance = max(TOLERANCES["jacobian", precision], floor / scale)
     k, j = np.unravel_index(int(np.argmax(np.nan_to_num(error, nan=np.inf))), error.shape)
     place = f"output {k} by element {np.flatnonzero(~skipped)[j]}"
     return Finding(

@@ -29,6 +29,9 @@ TOLERANCES = {  # relative to the sum of the absolute terms of either side
     ("torch", "float32"): 2e-4,
 }
 
+ROUNDING = 16.0  # units in the last place of a function's value that rounding may cost
+VALUE = "(value)"  # in place of an input, where the values themselves are compared
+
 SCALES = {
     "adjoint": "the sum of the absolute terms",
     "complex": "the sum of the absolute terms",
@@ -37,6 +40,13 @@ SCALES = {
     "torch": "the largest element",
 }
 """The scale that the errors of a method are relative to."""
+
+SIDES = {
+    "adjoint": ("backward gives", "the function's values give"),
+    "surrogate": ("backward gives", "its formula gives"),
+    "torch": ("the pair gives", "PyTorch gives"),
+}
+"""How the two sides of a comparison are named."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,15 +125,16 @@ class Finding:
 
     def __str__(self) -> str:
         related = f"; {self.relation}" if self.relation else ""
+        subject = "value" if self.input == VALUE else f"gradient of {self.input}"
         if self.message:
-            return f"{self.pair}: gradient of {self.input}: {self.message}{related}"
+            return f"{self.pair}: {subject}: {self.message}{related}"
         if self.method not in SCALES:
-            return f"{self.pair}: gradient of {self.input}: its {self.method} is right"
+            return f"{self.pair}: {subject}: its {self.method} is right"
+        got, expected = SIDES.get(self.method, SIDES["adjoint"])
         return (
-            f"{self.pair}: gradient of {self.input}, {self.method} check, {self.direction}: "
-            f"backward gives {self.got!r}, the function's values give {self.expected!r}; "
-            f"they differ by {self.error:.3g} of {SCALES[self.method]}, tolerance "
-            f"{self.tolerance:.3g}{related}"
+            f"{self.pair}: {subject}, {self.method} check, {self.direction}: "
+            f"{got} {self.got!r}, {expected} {self.expected!r}; they differ by {self.error:.3g} "
+            f"of {SCALES[self.method]}, tolerance {self.tolerance:.3g}{related}"
         )
 
 
@@ -154,6 +165,16 @@ def precision_of(inputs: Sequence[Any]) -> str:
     return "float32" if "float32" in names else "float64"
 
 
+def rounding_floor(value: Array, precision: str, step: float = 1.0) -> float:
+    """Return the error of a derivative that rounding alone may cause, in units of ``value``.
+
+    A derivative that is 0, such as that of a bias before batch norm, is nothing but this error.
+    value: the absolute terms that are added up.  step: of differences between values in float64.
+    """
+    unit = max(float(np.finfo(precision).eps), float(np.finfo(np.float64).eps) / step)
+    return ROUNDING * unit * float(np.abs(value).sum())
+
+
 def make_fault(pair: str, name: str, message: str, method: str = "form") -> Finding:
     """Return a finding that always fails: a wrong form, or nothing to compare."""
     nan = float("nan")
@@ -161,22 +182,37 @@ def make_fault(pair: str, name: str, message: str, method: str = "form") -> Find
 
 
 def compare_sums(
-    where: tuple[str, str, str, str], expected: Array, got: Array, tolerance: float
+    where: tuple[str, str, str, str],
+    expected: Array,
+    got: Array,
+    tolerance: float,
+    floor: float = 0.0,
 ) -> Finding:
-    """Compare two sums; the error is relative to the sum of the absolute terms."""
-    scale = max(float(np.abs(expected).sum()), float(np.abs(got).sum()), np.finfo(float).tiny)
+    """Compare two sums; the error is relative to the sum of the absolute terms.
+
+    floor: the error that rounding may cause; the tolerance is no smaller than this.
+    """
+    tiny = float(np.finfo(np.float64).tiny)
+    scale = max(float(np.abs(expected).sum()), float(np.abs(got).sum()), floor, tiny)
     error = abs(float(expected.sum()) - float(got.sum())) / scale
+    tolerance = max(tolerance, floor / scale)
     return Finding(*where, float(expected.sum()), float(got.sum()), error, tolerance)
 
 
 def compare_arrays(
-    where: tuple[str, str, str], want: Array, got: Array, tolerance: float
+    where: tuple[str, str, str], want: Array, got: Array, tolerance: float, floor: float = 0.0
 ) -> Finding:
-    """Compare two gradients: the worst element, relative to the largest expected one."""
+    """Compare two arrays: the worst element, relative to the largest expected one.
+
+    floor: the error that rounding may cause; the tolerance is no smaller than this.
+    """
     pair, name, method = where
+    if want.shape != got.shape:
+        return make_fault(pair, name, f"it has shape {got.shape}; expected {want.shape}", method)
     if want.size == 0:
         return make_fault(pair, name, "it has no elements: nothing was compared", method)
-    error = np.abs(want - got).ravel() / max(float(np.abs(want).max()), np.finfo(float).tiny)
+    scale = max(float(np.abs(want).max()), floor, float(np.finfo(np.float64).tiny))
+    error, tolerance = np.abs(want - got).ravel() / scale, max(tolerance, floor / scale)
     worst = int(np.argmax(np.nan_to_num(error, nan=np.inf)))
     values = float(want.ravel()[worst]), float(got.ravel()[worst])
     return Finding(*where, f"element {worst}", *values, float(error[worst]), tolerance)

@@ -402,7 +402,7 @@ def import_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     path = Path(name)
     if not path.is_file():
-        raise InputError(f"no adapter file {name!r}")
+        raise InputError(f"there is no file {name!r}; give the path of a .py file, or a module")
     specification = importlib.util.spec_from_file_location(path.stem, path)
     if specification is None or specification.loader is None:
         raise InputError(f"cannot import {name!r} as Python")
