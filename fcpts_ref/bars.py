@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 from tqdm import tqdm
 
 FIRST_LINE, NEXT_LINE = 2.0, 10.0
+SYMBOLS = ("img", "B")  # units without a plural
 """Seconds until the first line in a file, and between two."""
 WIDE = 110
 """Columns from which a bar has room for more than its rate."""
@@ -116,7 +117,8 @@ class Lines:
         self._next, self._told = now + NEXT_LINE, self.n
         text, spent = f"{self.n:,.0f}", now - self._begin
         if self.total:
-            text += f" of {self.total:,.0f} {self._unit} ({100 * self.n / self.total:.0f} %)"
+            unit = self._unit if self.total == 1 or self._unit in SYMBOLS else f"{self._unit}s"
+            text += f" of {self.total:,.0f} {unit} ({100 * self.n / self.total:.0f} %)"
         text += f", {spent:.0f} s"
         if self.total and self.n > self._first:
             left = spent * (self.total - self.n) / (self.n - self._first)

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import io
 import json
+import logging
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -172,9 +173,12 @@ def run(arguments: argparse.Namespace) -> int:
             outcome for folder in folders for outcome in outcomes(read_summary(folder), dense)
         )
         _write(out, lines)
-    _show(arguments, lines, out)
-    for name, message in failures.items():
-        print(f"fcpts-ref: {name}: {message}", file=sys.stderr)
+    if lines or arguments.json or not failures:
+        _show(arguments, lines, out)
+    for message in dict.fromkeys(failures.values()):
+        names = [name for name, own in failures.items() if own == message]
+        others = f" and {counted(len(names) - 1, 'other cell')}" if len(names) > 1 else ""
+        print(f"fcpts-ref: {names[0]}{others}: {message}", file=sys.stderr)
     if stopped:
         left = len(cells) - len(folders)
         print(
@@ -230,22 +234,32 @@ def _executor(arguments: argparse.Namespace, progress: Bars, bar: Bar) -> Execut
         retries=arguments.retries,
         on_share=shares.show,
     )
+    if not arguments.verbose:
+        _silence_dask()
     if cluster.workers() == 0:
         progress.note(f"no worker has joined {arguments.dask} yet: waiting for the first")
     return cluster
 
 
+def _silence_dask() -> None:
+    """Log nothing of Dask's: the command says in one line what Dask logs with tracebacks."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 class Shares:
-    """Shows beside a bar how far the running cells are, by method and rate."""
+    """Shows beside a bar how far the running cells are, by method, rate and seed."""
 
     def __init__(self, bar: Bar) -> None:
         self._bar, self._shares = bar, dict[str, float]()
 
     def show(self, job: Job, share: float) -> None:
-        """Show the share of a cell; those of the last few that reported stay."""
-        name = f"{job.label} {100 * job.target:g} %"
+        """Show the share of a cell, and those of the last few that reported and still run."""
+        name = f"{job.label} {100 * job.target:g} % seed {job.seed}"
         self._shares.pop(name, None)
-        self._shares[name] = share
+        if share < 1:
+            self._shares[name] = share
         last = list(self._shares.items())[-SHOWN:]
         text = ", ".join(f"{name}: {100 * share:.0f} % done" for name, share in last)
         self._bar.set_postfix_str(text)

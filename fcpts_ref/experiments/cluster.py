@@ -41,6 +41,15 @@ PATIENCE = "20s"  # for the scheduler to answer
 MAX_AT_A_TIME = 1024  # cells, one for each worker
 
 
+def _shared_folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise InputError(
+            f"there is no folder {str(path)[:80]!r}; expected one that this machine and all "
+            "workers see"
+        )
+    return path.resolve()
+
+
 class Cluster(ThreadPoolExecutor):
     """Runs jobs on the workers of a Dask cluster, one at a time on each.
 
@@ -48,8 +57,8 @@ class Cluster(ThreadPoolExecutor):
     shared: a folder that this machine and all workers see under one path; inputs are put there by
         content instead of sent.
     retries: how often a cell is run again, elsewhere, after its worker died.
-    on_share: called with the job and the share of its steps that are done.
-    Raises InputError if Dask is not installed or no scheduler answers.
+    on_share: called with the job and the share of its steps that are done, 1 at its end.
+    Raises InputError if Dask is not installed, no scheduler answers, or there is no shared folder.
     """
 
     def __init__(
@@ -62,7 +71,7 @@ class Cluster(ThreadPoolExecutor):
     ) -> None:
         super().__init__(max_workers=MAX_AT_A_TIME)
         self._address, self._retries, self._on_share = address, retries, on_share
-        self._shared = None if shared is None else Path(shared).resolve()
+        self._shared = None if shared is None else _shared_folder(Path(shared))
         self._session, self._program = f"fcpts-ref-{secrets.token_hex(8)}", program_sha256()
         self._lock, self._sending, self._asking = (threading.Lock() for _ in range(3))
         self._stopped = self._abandoned = False
@@ -140,7 +149,10 @@ class Cluster(ThreadPoolExecutor):
         with self._slot():
             if self._stopped:
                 raise InputError("stopped before it began")
-            files = self._files_of(job, Path(folder), threads)
+            try:
+                files = self._files_of(job, Path(folder), threads)
+            finally:
+                self._on_share(job, 1.0)
         if not files:
             raise InputError("stopped before its first stage")
         unpack_run(Path(folder), files)

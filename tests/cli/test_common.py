@@ -85,6 +85,19 @@ def test_progress_in_a_file_is_lines(capsys: Any, clock: list[float]) -> None:
     assert "\r" not in said
 
 
+@pytest.mark.parametrize(
+    ("total", "unit", "said"),
+    [(6, "cell", "of 6 cells"), (1, "cell", "of 1 cell ("), (9, "B", "9 B")],
+)
+def test_progress_in_a_file_names_its_unit(
+    total: int, unit: str, said: str, capsys: Any, clock: list[float]
+) -> None:
+    with bars.progress_bar("work", total, unit) as bar:
+        clock[0] += 3
+        bar.update(total)
+    assert said in capsys.readouterr().err
+
+
 def test_progress_in_a_file_ends_where_the_work_ended(capsys: Any, clock: list[float]) -> None:
     with bars.progress_bar("pot", 100, "img") as bar:
         for _ in range(10):

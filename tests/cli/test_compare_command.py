@@ -381,3 +381,49 @@ def test_a_plan_runs_nothing_and_estimates_from_what_is_finished(
     assert second["unknown"] == 0
     seconds = [row["seconds"] for row in second["rows"]]
     assert second["seconds_left"] == pytest.approx(sum(seconds))
+
+
+def test_running_cells_are_shown_until_they_end() -> None:
+    from fcpts_ref.cli.compare import Shares
+    from fcpts_ref.experiments.job import Job
+
+    texts: list[str] = []
+
+    class Bar:
+        def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
+            texts.append(s)
+
+    shares, jobs = Shares(Bar()), [Job(target=0.9, seed=seed, label="FCPTS") for seed in (0, 1)]
+    shares.show(jobs[0], 0.25)
+    shares.show(jobs[1], 0.5)
+    shares.show(jobs[0], 1.0)
+    assert texts[1] == ("FCPTS 90 % seed 0: 25 % done, FCPTS 90 % seed 1: 50 % done")
+    assert texts[2] == "FCPTS 90 % seed 1: 50 % done"
+
+
+def test_what_dask_logs_is_not_shown() -> None:
+    import logging
+
+    pytest.importorskip("distributed")
+    from fcpts_ref.cli.compare import _silence_dask
+
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    before = [logger.level for logger in loggers]
+    try:
+        _silence_dask()
+        assert not any(logger.isEnabledFor(logging.ERROR) for logger in loggers)
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def test_cells_that_fail_for_one_reason_share_a_line(
+    run: Run, place: Place, tmp_path: Path
+) -> None:
+    more = ("--methods", "one-shot-erk", "one-shot-lamp", "--rates", "0.9999")
+    result = run(*words_of(place, tmp_path, *more))
+    assert result.code == 2
+    lines = [line for line in result.err.splitlines() if line.startswith("fcpts-ref: ")]
+    assert len(lines) == 1
+    assert "and 1 other cell: " in lines[0]
+    assert not result.out

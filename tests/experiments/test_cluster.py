@@ -257,3 +257,10 @@ def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_clusters_run_jobs_only(cluster: Any) -> None:
     with connect(cluster) as executor, pytest.raises(TypeError, match="run_or_resume only"):
         executor.submit(print, 1)
+
+
+def test_a_shared_folder_must_exist(tmp_path: Path) -> None:
+    from fcpts_ref.experiments.cluster import Cluster
+
+    with pytest.raises(InputError, match=r"there is no folder .*none.*all workers see"):
+        Cluster("tcp://127.0.0.1:1", shared=tmp_path / "none")
