@@ -202,7 +202,7 @@ def network_path(name: str, home: str | None) -> Path:
             return resource_path(f"{known}.h5")
     if strip_endings(name) != name and not Path(name).exists():
         raise InputError(f"there is no file {name}; give the path of a checkpoint or an .h5 file")
-    if strip_endings(name) != name:
+    if strip_endings(name) != name or Path(name).is_file():
         raise InputError(
             f"{name} is another program's checkpoint: import it by 'fcpts-ref models import {name}'"
         )

@@ -10,11 +10,15 @@ from typing import Final
 from fcpts_ref.errors import shown
 
 HEAD: Final = 4096  # the first bytes of a file, which identify its kind
+TAIL: Final = 8  # the last ones, where tables of LevelDB have their mark
+_TABLE: Final = bytes.fromhex("57fb808b247547db")
 
 _STATE = "where it was made, save the weights alone: torch.save(model.state_dict(), PATH)"
 _AGAIN = "give the file with the weights"
 _DOWNLOAD = "the download gave a page in place of the file: open the address in a browser"
 _FLOATS = "store the weights as safetensors"
+_ORIGIN = "import the ONNX file, or the checkpoint, that it was made from"
+_TENSORFLOW = "a checkpoint of TensorFlow"
 _KERAS = "store the weights by torch.save or as safetensors"
 _HDF5 = rb"\x89HDF\r\n\x1a\n"
 
@@ -35,13 +39,14 @@ _KINDS: Final = [
     (_HDF5 + rb".*(keras_version|model_weights)", "a Keras model", _KERAS),
     (_HDF5, "an HDF5 file, perhaps of Keras", _KERAS),
     (rb"\x08\x01\x12", "a TensorFlow model", _FLOATS),
+    (rb"\x08[\x02-\x20]\x12.{1,3}\x0a", "a model of Core ML", _ORIGIN),
     (
         rb"\x08[\x02-\x20][\x12\x1a\x22\x3a]",
         "an ONNX model",
         "import it by 'fcpts-ref models import', under a name that ends in .onnx",
     ),
     (rb".{4}TFL3", "a TensorFlow Lite model", _FLOATS),
-    (rb"<\?xml.{0,200}<net ", "a model of OpenVINO", "import the ONNX file that it was made from"),
+    (rb"<\?xml.{0,200}<net ", "a model of OpenVINO", _ORIGIN),
     (rb"(\xef\xbb\xbf)?\s*<\?xml(?!.*<html)", "an XML document", _DOWNLOAD),
     (
         rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|head)",
@@ -53,8 +58,19 @@ _KINDS: Final = [
     (rb"\x1f\x8b", "a gzip-compressed file", "unpack it"),
     (rb".{257}ustar", "a tar archive", "unpack it and give the checkpoint in it"),
     (rb"7z\xbc\xaf|Rar!|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd", "a compressed archive", "unpack it"),
-    (rb"ftrt|ptrt", "an engine of TensorRT", "import the ONNX file that it was made from"),
+    (rb"ftrt|ptrt", "an engine of TensorRT", _ORIGIN),
     (rb"\x12\x01\0\0\0\0\0\0", "parameters of MXNet", _FLOATS),
+    (rb"\0{16}.\0\0\0\x08.\x10", "parameters of PaddlePaddle", _FLOATS),
+    (rb"\0{4}[\1\2]\0{3}.\0{7}", "weights of Darknet", _FLOATS),
+    (rb"\0\0[\x02-\x40]\x08.{1,3}\x1a\x02\x08\x01", _TENSORFLOW, _FLOATS),
+    (
+        rb"([\x81-\x8f]|\xde..|\xdf.{4})([\xa1-\xbf]|\xd9.)[\w/.-]",
+        "a msgpack file, perhaps parameters of Flax",
+        _FLOATS,
+    ),
+    (rb".{4}ftyp|RIFF.{4}(AVI |WAVE)|\x1aE\xdf\xa3", "a video or sound", _AGAIN),
+    (rb"x[\x9c\xda]|\x04\x22\x4d\x18", "compressed data", "unpack it"),
+    (rb"(II\*\0|MM\0\*)", "a picture", _AGAIN),
     (rb"MATLAB 5", "a MATLAB file", _FLOATS),
     (rb"PAR1|ARROW1|SQLite format", "a table of data", _AGAIN),
     (rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{4}\0{4}|RIFF.{4}WEBP", "a picture", _AGAIN),
@@ -74,6 +90,15 @@ _KINDS: Final = [
         "a graph of TensorFlow",
         _FLOATS,
     ),
+    (rb"\x0a.[ -~]{1,127}(\xa2\x06|[\x12\x1a].)", "a model of Caffe", _FLOATS),
+    (
+        rb"(\s*#[^\n]*\n)*\s*(name\s*:\s*[\"'][^\n]*\s+(layers?\s*\{|input)|layers?\s*\{|"
+        rb"input\s*:\s*[\"'])",
+        "a description of a Caffe network, without weights",
+        "store the weights of its .caffemodel as safetensors",
+    ),
+    (rb"7767517\n", "a description of an ncnn network, without weights", _ORIGIN),
+    (rb"\[net(work)?\]", "a description of a Darknet network, without weights", _AGAIN),
     (
         rb"\x80[\x02-\x05]|[(](dp?|lp?)\d|"
         rb"c(copy_reg|__builtin__|collections|numpy|torch)[\w.]*\n",
@@ -125,11 +150,20 @@ _CONTENTS: Final = [
 _LIBRARIES: Final = {"torch", "numpy", "__builtin__", *sys.stdlib_module_names}
 
 
-def describe_file(head: bytes) -> str:
-    """Return "kind: remedy" for the first bytes of a file, "" where the kind is not known."""
+def describe_file(head: bytes, tail: bytes = b"") -> str:
+    """Return "kind: remedy" for the first and last bytes of a file, "" where it is not known."""
+    if tail == _TABLE:
+        return f"{_TENSORFLOW}: {_FLOATS}"
     for pattern, kind, remedy in _KINDS:
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             return f"{kind}: {remedy}"
+    return ""
+
+
+def describe_path(name: str) -> str:
+    """Return "kind: remedy" for the name of a file whose content tells nothing, or ""."""
+    if re.search(r"\.data-\d{5}-of-\d{5}$", name):
+        return f"{_TENSORFLOW}: {_FLOATS}"
     return ""
 
 
@@ -137,6 +171,8 @@ def describe_archive(names: Collection[str]) -> str:
     """Return "kind: remedy" for the names in a zip file, "" where the kind is not known."""
     if any(name.endswith("constants.pkl") for name in names):
         return f"a TorchScript program: {_STATE}"
+    if inner := [n for n in names if re.search(r"\.(pth|pt|th|safetensors|onnx)$", n)]:
+        return f"a zip file: unpack it and give {shown(inner[0])}"
     if "model.weights.h5" in names or "config.json" in names:
         return f"a Keras model: {_KERAS}"
     if any(name.endswith("archive_format") for name in names):
@@ -152,6 +188,12 @@ def describe_folder(names: Collection[str]) -> str:
     """Return "kind: remedy" for the names in a folder, "" where the kind is not known."""
     if "saved_model.pb" in names:
         return "a TensorFlow SavedModel: store the weights as safetensors"
+    if "checkpoint" in names and any(name.endswith(".index") for name in names):
+        return f"{_TENSORFLOW}: {_FLOATS}"
+    if {"_METADATA", "_CHECKPOINT_METADATA", "manifest.ocdbt"} & set(names):
+        return f"a checkpoint of Orbax or Flax: {_FLOATS}"
+    if "Manifest.json" in names and "Data" in names:
+        return f"a model of Core ML: {_ORIGIN}"
     if "data.pkl" in names:
         return "an unpacked PyTorch checkpoint: give the file that it was unpacked from"
     known = sorted(name for name in names if re.search(r"\.(pth|pt|th|safetensors)$", name))

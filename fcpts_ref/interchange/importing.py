@@ -13,7 +13,7 @@ from fcpts_ref.errors import InputError, counted
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.graphs.projections import join_projections
-from fcpts_ref.interchange.foreign import describe_folder
+from fcpts_ref.interchange.foreign import describe_folder, describe_path
 from fcpts_ref.interchange.names import MatchReport, match_state
 from fcpts_ref.interchange.reparametrised import MASK_SUFFIX, split_masks
 from fcpts_ref.interchange.safetensors_file import read_safetensors, write_safetensors
@@ -75,6 +75,8 @@ def read_checkpoint(path: Path | str) -> dict[str, Array]:
     if kind := describe_folder(names):
         raise InputError(f"{path}: {kind}")
     check_regular_file(path)
+    if kind := describe_path(path.name):
+        raise InputError(f"{path}: {kind}")
     if path.suffix.lower() == NPZ:
         return read_npz_arrays(path)
     try:

@@ -9,6 +9,7 @@ storage keys, and for each key a 64-bit element count and the elements.
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,7 +19,13 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.errors import InputError, counted, shown
-from fcpts_ref.interchange.foreign import HEAD, describe_archive, describe_file, describe_name
+from fcpts_ref.interchange.foreign import (
+    HEAD,
+    TAIL,
+    describe_archive,
+    describe_file,
+    describe_name,
+)
 from fcpts_ref.interchange.torch_tensors import CONSTRUCTORS, Storage, Storages, Tensor, make_arrays
 from fcpts_ref.storage.files import check_regular_file, describe_failure
 from fcpts_ref.storage.restricted_pickle import UnknownName, read_pickle
@@ -60,7 +67,9 @@ def read_torch_file(path: Path | str) -> dict[str, np.ndarray]:
     check_regular_file(path)
     try:
         with open(path, "rb") as file:
-            check_kind(file.read(HEAD))
+            head = file.read(HEAD)
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            check_kind(head, file.read(TAIL))
             file.seek(0)
             content = file.read()
         return _read_zip(content) if content[:4] == ZIP else _read_sequence(content)
@@ -72,11 +81,16 @@ def read_torch_file(path: Path | str) -> dict[str, np.ndarray]:
         raise InputError(describe_failure(f"cannot read {path}", error)) from error
 
 
-def check_kind(head: bytes) -> None:
-    """Raise InputError, naming the kind of file, if its first bytes are not of a checkpoint."""
+def check_kind(head: bytes, tail: bytes = b"") -> None:
+    """Raise InputError, naming the kind of file, if its first bytes are not of a checkpoint.
+
+    tail: the last bytes of the file, which identify some others.
+    """
     if head[:4] == ZIP or _has_magic(io.BytesIO(head)):
         return
-    kind = describe_file(head) or "neither the zip container nor the one before it: get it again"
+    kind = (
+        describe_file(head, tail) or "neither the zip container nor the one before it: get it again"
+    )
     raise InputError(f"not a PyTorch checkpoint: {kind}")
 
 

@@ -122,3 +122,11 @@ def test_a_network_without_a_prunable_layer(run: Run, tmp_path: Path) -> None:
     refused = run("sparsify", "--weights", tmp_path / "none.h5", *data, "--out", tmp_path / "out")
     assert refused.code == 2
     assert one_line(refused.err)
+
+
+def test_a_file_that_is_no_network_of_ours_is_to_be_imported(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "params.msgpack"
+    path.write_bytes(b"\x81\xa6params\x80")
+    result = run("inspect", path)
+    assert result.code == 2
+    assert "params.msgpack is another program's checkpoint: import it by" in result.err

@@ -78,6 +78,31 @@ FILES = {
     "script": (b"#!/bin/sh\n", "a program: it was not run"),
     "Lua's Torch": (b"4\n1\n3\nV 1\n13\nnn.Sequential\n", "a file of Lua's Torch"),
     "TensorFlow graph": (b"\x0a\x10\x0a\x05input\x12\x0bPlaceholder", "a graph of TensorFlow"),
+    "Caffe": (b"\x0a\x09ResNet-50\xa2\x06\x8f\x01\x0a\x04data", "a model of Caffe"),
+    "Caffe, old": (b"\x0a\x07AlexNet\x12\x2a\x1a\x04data", "a model of Caffe"),
+    "Caffe, text": (b'# by hand\nname: "AlexNet"\nlayer {\n  name: "data"', "a Caffe network"),
+    "Caffe, text without a name": (b'layers {\n  name: "conv1"', "a Caffe network"),
+    "Caffe, text with inputs": (b'name: "R"\ninput: "data"\ninput_dim: 1', "a Caffe network"),
+    "Flax": (b"\x81\xa6params\x82\xa5Dense\x81", "a msgpack file, perhaps parameters of Flax"),
+    "Flax, many": (b"\xde\x00\x20\xa7conv1_1\xc7", "a msgpack file"),
+    "Flax, long names": (b"\x81\xd9\x28backbone_" + bytes(40), "a msgpack file"),
+    "TensorFlow's index": (
+        b"\0\0\x06\x08\x01\x1a\x02\x08\x01\0\x05\x0fconv1" + bytes.fromhex("57fb808b247547db"),
+        "a checkpoint of TensorFlow: store the weights as safetensors",
+    ),
+    "TensorFlow's table": (
+        bytes(range(1, 60)) + bytes.fromhex("57fb808b247547db"),
+        "a checkpoint of TensorFlow",
+    ),
+    "Core ML": (b"\x08\x04\x12\xb1\x02\x0a\x2d\x0a\x05image", "a model of Core ML"),
+    "PaddlePaddle": (bytes(16) + b"\x0a\0\0\0\x08\x05\x10\x40", "parameters of PaddlePaddle"),
+    "Darknet": (b"\0\0\0\0\2\0\0\0\0\0\0\0\0\0\0\0abcd", "weights of Darknet"),
+    "Darknet's text": (b"[net]\nbatch=64\n", "a description of a Darknet network"),
+    "ncnn": (b"7767517\n75 83\n", "a description of an ncnn network"),
+    "film": (b"\0\0\0\x18ftypmp42", "a video or sound"),
+    "zlib": (b"x\x9c\xed\xc1", "compressed data"),
+    "zip with a checkpoint": (zipped("best/model.pth"), "unpack it and give 'best/model.pth'"),
+    "text in a list": (b"name: value\nlayer of cake\n", "a text"),
     "text": (b"mz learning\nrate\n", "a text"),
     "text with an accent": ("café – naïve\n".encode(), "a text"),
     "text cut in a character": ("é".encode() * 5000, "a text"),
@@ -106,6 +131,9 @@ def test_a_network_of_this_program_under_another_name(tmp_path):
     ("names", "message"),
     [
         (("saved_model.pb", "variables.index"), "a TensorFlow SavedModel: store the weights"),
+        (("checkpoint", "model.ckpt.index"), "a checkpoint of TensorFlow: store the weights"),
+        (("_METADATA", "manifest.ocdbt"), "a checkpoint of Orbax or Flax"),
+        (("Manifest.json", "Data"), "a model of Core ML"),
         (("data.pkl", "version"), "an unpacked PyTorch checkpoint"),
         (("a.txt", "model.pth"), "give the checkpoint in it, such as 'model.pth'"),
         (("a.txt",), "it is a folder, expected a file"),
@@ -116,6 +144,13 @@ def test_folders(tmp_path, names, message):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(InputError, match=message):
         read_checkpoint(tmp_path)
+
+
+def test_data_of_tensorflow_is_known_by_its_name(tmp_path):
+    path = tmp_path / "model.ckpt.data-00000-of-00001"
+    path.write_bytes(bytes(range(100)))
+    with pytest.raises(InputError, match="a checkpoint of TensorFlow: store"):
+        read_checkpoint(path)
 
 
 def test_what_is_not_known_is_not_named():
