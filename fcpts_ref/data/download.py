@@ -14,7 +14,7 @@ from typing import Any
 from fcpts_ref.bars import progress_bar
 from fcpts_ref.data.http_limits import LimitedHTTP, LimitedHTTPS
 from fcpts_ref.data.official import OfficialArchive
-from fcpts_ref.errors import InputError, counted, shown
+from fcpts_ref.errors import MAX_SHOWN, InputError, counted, printable, shown
 from fcpts_ref.storage.files import describe_failure, file_sha256, lock_folder
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -124,6 +124,7 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, request: Any, *rest: Any) -> Any:
         """Return the request that follows a redirection."""
         if not rest[-1].startswith(("http://", "https://")):
+            rest[0].close()  # the response
             raise InputError(f"the server redirects to {shown(rest[-1])}: refused")
         return super().redirect_request(request, *rest)
 
@@ -143,9 +144,9 @@ def _open(url: str, begin: int, timeout: float) -> http.client.HTTPResponse:
         error.close()
         if begin and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise _CannotResume(f"{url}: the server has no bytes from {begin} on") from error
-        raise InputError(f"{url}: the server answers {error.code} {error.reason}") from error
+        raise InputError(f"{url}: the server answers {error.code} {_text(error.reason)}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", error) or type(error).__name__
+        reason = _text(getattr(error, "reason", error)) or type(error).__name__
         raise InputError(f"cannot reach {url} ({reason}): check the connection") from error
     return response
 
@@ -163,8 +164,8 @@ def _first_byte(response: http.client.HTTPResponse, url: str, begin: int, size: 
         return begin
     response.close()
     if begin:
-        raise _CannotResume(f"{url}: the server sends {part[:60] or length!r}, not the rest")
-    raise InputError(f"{url}: the server offers {length} bytes, expected {size}: refused")
+        raise _CannotResume(f"{url}: the server sends {shown(part or length)}, not the rest")
+    raise InputError(f"{url}: the server offers {_text(length)} bytes, expected {size}: refused")
 
 
 def _blocks(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
@@ -175,5 +176,10 @@ def _blocks(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
     except http.client.IncompleteRead:
         return  # the caller counts
     except (OSError, http.client.HTTPException) as error:
-        reason = error or type(error).__name__
+        reason = _text(error) or type(error).__name__
         raise InputError(f"{url}: connection lost ({reason}): run again to get the rest") from error
+
+
+def _text(said: object) -> str:
+    """Return what a server wrote as one line that may be printed, cut to ``MAX_SHOWN``."""
+    return printable(" ".join(str(said).split())[:MAX_SHOWN])

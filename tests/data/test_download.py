@@ -250,6 +250,23 @@ def test_a_hostile_server_is_given_up(hostile, tmp_path, name):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 404 \x1b[31mred\x07" + b"x" * 9000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        b"\x1b[2J\x00" * 9000 + b"\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: ftp://a/\x1b[2J" + b"x" * 5000 + b"\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: data:," + b"\x1b" * 5000 + b"\r\n\r\n",
+    ],
+)
+def test_what_a_server_writes_is_quoted_in_one_short_line(hostile, tmp_path, answer):
+    with pytest.raises(InputError) as caught:
+        download(hostile(answer, b""), tmp_path / "a", sha256=SHA256, size=SIZE, progress=False)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 OK\r\nX: ", CHUNKED + b"1\r\nx\r\n0\r\nX: "])
 def test_a_server_that_drips_is_given_up(hostile, tmp_path, monkeypatch, first):
     monkeypatch.setattr(http_limits, "SLOW_AFTER", 0.2)
