@@ -10,7 +10,7 @@ from typing import Any
 
 from fcpts_ref.cli.sources import add_home_option
 from fcpts_ref.cli.tables import table
-from fcpts_ref.data.locations import home_folder
+from fcpts_ref.data.locations import HOME_VARIABLE, NoHomeError, home_folder
 from fcpts_ref.errors import InputError
 from fcpts_ref.resources import FOLDERS
 
@@ -27,7 +27,7 @@ def add_list(actions: Any, kind: str, folder: str, describe: Describe) -> None:
 
 
 def _list(arguments: argparse.Namespace, kind: str, folder: str, describe: Describe) -> int:
-    home = home_folder(arguments.home) / folder
+    home = _home(arguments.home, folder)
     rows = [
         {"name": path.stem, **described, "in": place}
         for path, place in _files(home)
@@ -38,16 +38,25 @@ def _list(arguments: argparse.Namespace, kind: str, folder: str, describe: Descr
         return 0
     if rows:
         print(table(list(rows[0]), [list(row.values()) for row in rows], left=len(rows[0])))
-    print(f"{len(rows)} {kind}; imported and prepared ones lie in {home}")
+    where = home or f"a folder that {HOME_VARIABLE} names: this user has no home directory"
+    print(f"{len(rows)} {kind}; imported and prepared ones lie in {where}")
     return 0
 
 
-def _files(home: Path) -> Iterator[tuple[Path, str]]:
+def _home(named: str | None, folder: str) -> Path | None:
+    """Return the folder in --home; None for a user without a home directory."""
+    try:
+        return home_folder(named) / folder
+    except NoHomeError:
+        return None
+
+
+def _files(home: Path | None) -> Iterator[tuple[Path, str]]:
     """Yield the .h5 files of the package and of the folder, and where each lies."""
     for place in FOLDERS:
         for path in sorted(place.glob("*.h5")):
             yield path, "the package"
-    for path in sorted(home.glob("*.h5")):
+    for path in sorted(home.glob("*.h5")) if home else ():
         yield path, "--home"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from commands import Place, Run
 
 
@@ -21,6 +22,16 @@ def test_lists_hold_the_package_and_home(run: Run, place: Place, tmp_path: Path)
         text = run(folder, "list", "--home", tmp_path).out
         assert "mine" in text
         assert str(tmp_path / folder) in text
+
+
+def test_a_user_without_a_home_directory_sees_the_package_s(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FCPTS_REF_HOME", raising=False)
+    monkeypatch.setattr("fcpts_ref.data.locations.user_cache", lambda: None)
+    for folder, name in (("models", "resnet8-digits"), ("data", "digits")):
+        assert name in {row["name"] for row in run(folder, "list", "--json").json}
+        assert "FCPTS_REF_HOME names" in run(folder, "list").out
 
 
 def test_an_export_says_that_it_replaces_a_file(run: Run, place: Place, tmp_path: Path) -> None:
