@@ -6,13 +6,16 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
-from typing import NoReturn, TextIO
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TextIO
 
 
 @contextlib.contextmanager
 def contained() -> Iterator[None]:
-    """Send standard output to standard error, and let os._exit raise SystemExit, in a block."""
+    """Send standard output to standard error in a block, in which the process cannot be left.
+
+    os._exit raises SystemExit there, and os.execv and os.execve PermissionError.
+    """
     with _standard_error() as aside, contextlib.redirect_stdout(aside), _no_exit():
         yield
 
@@ -27,15 +30,27 @@ def _standard_error() -> TextIO:
 
 @contextlib.contextmanager
 def _no_exit() -> Iterator[None]:
-    before, process = os._exit, os.getpid()
+    process = os.getpid()
+    before = {name: getattr(os, name) for name in ("_exit", "execv", "execve")}
 
-    def refuse(status: int) -> NoReturn:
+    def leave(status: int) -> NoReturn:
         if os.getpid() != process:  # a child after a fork, which must end here
-            before(status)
+            before["_exit"](status)
         raise SystemExit(status)
 
-    setattr(os, "_exit", refuse)  # noqa: B010
+    def replace(name: str) -> Callable[..., NoReturn]:
+        def execute(path: Any, *arguments: Any) -> NoReturn:
+            if os.getpid() != process:
+                before[name](path, *arguments)
+            raise PermissionError(f"os.{name} would replace the process of the check")
+
+        return execute
+
+    own = {"_exit": leave, "execv": replace("execv"), "execve": replace("execve")}
+    for name, function in own.items():
+        setattr(os, name, function)
     try:
         yield
     finally:
-        setattr(os, "_exit", before)  # noqa: B010
+        for name, function in before.items():
+            setattr(os, name, function)

@@ -317,3 +317,15 @@ def test_an_adapter_file_that_breaks_on_import_is_bad_input(tmp_path):
     path.write_text("1 / 0")
     with pytest.raises(InputError, match="ZeroDivisionError"):
         load_python_adapter(str(path))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "output",
+    [np.broadcast_to(np.float64(1), (10**6, 10**6)), np.ones(3) * 1j, np.array(["a"])],
+    ids=["terabytes", "complex", "text"],
+)
+def test_outputs_that_cannot_be_compared_fail_and_the_others_go_on(output):
+    report = run(lambda weight, threshold, **more: output)
+    assert report.counts["fail"] > 1
+    assert sum(report.counts.values()) == len(report.results)

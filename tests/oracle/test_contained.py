@@ -17,6 +17,14 @@ def test_leaving_the_process_is_an_exception() -> None:
     assert os._exit is before
 
 
+@pytest.mark.parametrize("name", ["execv", "execl", "execvp", "execve"])
+def test_the_process_cannot_be_replaced(name: str) -> None:
+    arguments = {"execl": ("true",), "execve": (["true"], {})}.get(name, (["true"],))
+    with pytest.raises(PermissionError, match="would replace the process"), contained():
+        getattr(os, name)("/bin/true", *arguments)
+    assert os.execv.__module__ == "posix"
+
+
 def test_prints_go_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
     with contained():
         print("aside")
