@@ -187,7 +187,8 @@ def _constants(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> dic
     if not {len(mean), len(std)} <= {1, C} or not np.isfinite(numbers).all() or min(std) <= 0:
         raise InputError(
             f"normalisation by mean {tuple(mean)} and std {tuple(std)}; expected "
-            f"{counted(C, 'finite number')} each (or one for all channels), std above 0"
+            f"{counted(C, 'finite number')} each (or one for all channels), std above 0: give the "
+            "normalisation that the network was trained with"
         )
     values = {"mean": np.array(mean, np.float64), "std": np.array(std, np.float64)}
     return {
