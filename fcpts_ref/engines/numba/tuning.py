@@ -325,15 +325,16 @@ PREDICTOR_TRIALS: Annotated[
         PREDICTOR,
     ),
 ] = 6
-PREDICTOR_GROUP: Annotated[
-    int,
+PREDICTOR_GROUPS: Annotated[
+    tuple[int, ...],
     Tuned(
         "images",
-        "images that the predictor computes at once where a layer has many weights to read; fewer "
-        "than ROW_MIN_IMAGES, so that the kernels, and the bits, are those of one image",
+        "images that the predictor computes at once where a layer has many weights to read; the "
+        "least are fewer than ROW_MIN_IMAGES, so that the kernels, and the bits, are those of one "
+        "image in every network",
         PREDICTOR,
     ),
-] = 4
+] = (4, 16)
 FLOAT_SUM_VECTORS: Annotated[
     int,
     Tuned(
