@@ -20,10 +20,16 @@ from engines.twins import convolution as fast
 from fcpts_ref.engines.numba.convolution.choice import prefer_sparse
 from fcpts_ref.engines.numba.convolution.kept_weights import density
 from fcpts_ref.engines.numba.convolution.plan import ConvolutionPlan
+from fcpts_ref.engines.numba.convolution.tiling import make_tiling
 from fcpts_ref.engines.numba.jit.threads import available_threads, using_threads
 from fcpts_ref.engines.numba.memory.layout import allocate, interior, make_geometry
-from fcpts_ref.engines.numba.simd.types import lanes
-from fcpts_ref.engines.numba.tuning import ROW_MIN_IMAGES, WINOGRAD_MIN_CHANNELS
+from fcpts_ref.engines.numba.simd.types import lanes, static_size
+from fcpts_ref.engines.numba.tuning import (
+    MASKED_TILE_VECTORS,
+    ROW_MIN_IMAGES,
+    TILE_VECTORS,
+    WINOGRAD_MIN_CHANNELS,
+)
 
 SPARSITIES = (0.0, 0.5, 0.9, 1.0)
 
@@ -467,6 +473,118 @@ def test_components_that_no_tap_reads_take_no_memory():
         )
         assert plan.polyphase is not None
         assert plan.polyphase.components.shape[:2] == (2, count * 4)
+
+
+@st.composite
+def strided_depthwise(draw):
+    """A depthwise convolution with steps of 2 along rows, in zeros that hold its padding."""
+    R, S = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    steps = {
+        "stride": (draw(st.integers(1, 3)), 2),
+        "padding": draw(st.tuples(*[st.integers(0, 2)] * 4)),
+        "dilation": (draw(st.integers(1, 2)), draw(st.integers(1, 2))),
+    }
+    sizes = [
+        draw(st.integers(d * (k - 1) + 1, 40))
+        for k, d in zip((R, S), steps["dilation"], strict=True)
+    ]
+    K, N = draw(st.integers(1, 5)), draw(st.integers(1, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    dtype = draw(st.sampled_from((np.float32, np.float64)))
+    x = rng.normal(size=(N, K, *sizes)).astype(dtype)
+    weight = rng.normal(size=(K, 1, R, S)).astype(dtype)
+    weight[rng.random(weight.shape) < draw(st.sampled_from(SPARSITIES))] = 0
+    return x, weight, rng.normal(size=K).astype(dtype), {**steps, "groups": K}
+
+
+@settings(deadline=None)
+@given(strided_depthwise(), st.integers(0, 2), st.booleans())
+def test_strided_depthwise_has_the_bits_of_the_components(problem, border, sparse):
+    x, weight, bias, steps = problem
+    H, W = x.shape[2:]
+    geometry, results = make_geometry(H, W, 2), []
+    for gradients in (True, False):
+        plan = ConvolutionPlan(
+            geometry, weight.shape, len(x), x.dtype, border=border, gradients=gradients, **steps
+        )
+        assert (plan.strided is not None) == (not gradients and lanes(x.dtype) > 1)
+        out = plan.output_geometry
+        source = allocate(len(x), len(weight), geometry, x.dtype)
+        y = allocate(len(x), len(weight), out, x.dtype)
+        interior(source, geometry)[...] = x
+        operands = plan.operands(source, weight, density=density(weight) if sparse else 1.0)
+        plan.forward(operands, bias, y, bounds=(-1.0, 1.0))
+        results.append(interior(y, out).copy())
+        interior(y, out)[...] = 0
+        assert not y.any()
+    np.testing.assert_array_equal(*results)
+    expected, _ = reference.convolution_forward(x, weight, bias, **steps)
+    tolerance = 1e-5 if x.dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(results[0], expected.clip(-1, 1), rtol=tolerance, atol=tolerance)
+
+
+def test_strided_depthwise_takes_the_sums_and_skips_what_is_pruned():
+    geometry, shape = make_geometry(9, 40, 1), (3, 1, 3, 3)
+    rng = np.random.default_rng(8)
+    weight, sums = rng.normal(size=shape), []
+    weight[:, :, 1] = 0
+    x = allocate(2, 3, geometry, np.float64)
+    interior(x, geometry)[...] = rng.normal(size=(2, 3, 9, 40))
+    interior(x, geometry)[:, :, 4] = np.inf  # only pruned weights meet it
+    for gradients in (True, False):
+        plan = ConvolutionPlan(
+            geometry, shape, 2, np.float64, stride=2, padding=1, groups=3, gradients=gradients
+        )
+        y = allocate(2, 3, plan.output_geometry, np.float64)
+        sums.append(np.zeros((2, 3, 4)))
+        plan.forward(plan.operands(x, weight, density=density(weight)), None, y, sums=sums[-1])
+        assert np.isfinite(y).all()
+    np.testing.assert_array_equal(*sums)
+
+
+def test_strided_depthwise_needs_zeros_that_hold_its_padding():
+    for border, padding, taken in ((1, 1, True), (0, 1, False), (1, 2, False), (0, 0, True)):
+        plan = ConvolutionPlan(
+            make_geometry(9, 9, border), (4, 1, 3, 3), 2, np.float32, stride=2, padding=padding,
+            groups=4, gradients=False,
+        )  # fmt: skip
+        assert (plan.strided is not None) == (taken and lanes(np.float32) > 1)
+
+
+@pytest.mark.parametrize("width", MASKED_TILE_VECTORS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_width_of_a_masked_tile(width, dtype):
+    """Images whose vectors, and all but one of them, fill a few tiles of this width."""
+    rng, shape = np.random.default_rng(width), (5, 8, 3, 3)
+    weight = (rng.normal(size=shape) * (rng.random(shape) < 0.3)).astype(dtype)
+    for vectors in (width, 2 * width, 2 * width - 1):
+        plan = ConvolutionPlan(
+            make_geometry(1, vectors * lanes(dtype) - 1, 1), shape, 2, dtype, padding=1,
+            prefer=lambda share, planes: True,
+        )  # fmt: skip
+        tiling = plan.forward_correlation.tiling
+        plan.forward_correlation.tiling = tiling._replace(N_VECTORS=static_size(width))
+        geometry, out = plan.input_geometry, plan.output_geometry
+        x, y = allocate(2, 8, geometry, dtype), allocate(2, 5, out, dtype)
+        interior(x, geometry)[...] = rng.normal(size=interior(x, geometry).shape)
+        plan.forward(plan.operands(x, weight, density=density(weight)), None, y)
+        expected, _ = reference.convolution_forward(interior(x, geometry), weight, padding=1)
+        tolerance = 1e-5 if dtype == np.float32 else 1e-12
+        np.testing.assert_allclose(interior(y, out), expected, rtol=tolerance, atol=tolerance)
+        interior(y, out)[...] = 0
+        assert not y.any()
+
+
+def test_the_width_of_a_masked_tile_wastes_little():
+    for side in (7, 14, 28, 56):
+        geometry = make_geometry(side, side, 1)
+        for columns, most in ((9, TILE_VECTORS), (576, max(MASKED_TILE_VECTORS))):
+            tiling = make_tiling(geometry, np.float32, columns)
+            width = len(tiling.N_VECTORS)
+            assert width in MASKED_TILE_VECTORS
+            assert width <= most
+            computed = -(-tiling.vectors // width) * width
+            assert computed <= 1.3 * tiling.vectors
 
 
 def test_prefer_sparse_by_density_and_planes():

@@ -31,7 +31,7 @@ from fcpts_ref.engines.base import WeightCache
 from fcpts_ref.engines.make import make_engine
 from fcpts_ref.engines.numba.jit.capture import capture
 from fcpts_ref.engines.numba.pointwise.activation import clamp_planes
-from fcpts_ref.engines.numba.tuning import PREDICTOR_GROUP, ROW_MIN_IMAGES
+from fcpts_ref.engines.numba.tuning import PREDICTOR_GROUPS, ROW_MIN_IMAGES
 from fcpts_ref.engines.predictor import Predictor, load_predictor
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Node
@@ -245,40 +245,38 @@ def test_bad_networks(tmp_path):
         load_predictor(tmp_path / "absent.h5")
 
 
-@pytest.mark.parametrize("seconds", [(0.0, 1.0), (1.0, 0.0)], ids=["alone", "together"])
-def test_images_that_do_not_divide_among_threads_alone_or_together(seconds, monkeypatch):
-    graph = small_resnet()
-    network = pruned(make_network(graph, dtype=np.float32), 0.9)
-    images = make_images(graph, 5, dtype=np.float32)
-    expected = Predictor(network, threads=1).logits(images)
-    predictor = Predictor(network)
-    monkeypatch.setattr(predictor._numba, "_measure", lambda threads: seconds)
-    shared = predictor._numba._shared(predictor.threads + 1, predictor.threads)
-    assert shared == int(predictor.threads > 1 and seconds[1] == 0)
-    for count in range(1, 6):
-        assert_same_bits(predictor.logits(images[:count]), expected[:count])
-
-
-@pytest.mark.parametrize("seconds", [(0.0, 1.0), (1.0, 0.0)], ids=["alone", "in groups"])
+@pytest.mark.parametrize("best", [1, *PREDICTOR_GROUPS])
 @pytest.mark.parametrize("rate", [0.0, 0.9, 1.0])
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_groups_have_the_bits_of_single_images(name, rate, seconds, monkeypatch):
+def test_groups_have_the_bits_of_single_images(name, rate, best, monkeypatch):
     graph = ARCHITECTURES[name]()
     network = pruned(make_network(graph, dtype=np.float32), rate)
-    images = make_images(graph, 2 * PREDICTOR_GROUP + 3, dtype=np.float32)
+    few, many = PREDICTOR_GROUPS
+    images = make_images(graph, many + few + 1, dtype=np.float32)
     predictor = Predictor(network)._numba
-    monkeypatch.setattr(predictor, "_measure_groups", lambda threads: seconds)
-    for count, grouped in zip(
-        (PREDICTOR_GROUP - 1, PREDICTOR_GROUP, PREDICTOR_GROUP + 1, len(images)),
-        (0, PREDICTOR_GROUP, PREDICTOR_GROUP, 2 * PREDICTOR_GROUP),
-        strict=True,
-    ):
-        assert predictor._in_groups(count, predictor.threads) == (grouped if seconds[1] == 0 else 0)
+    monkeypatch.setattr(
+        predictor, "_measure_groups", lambda few, many, threads: (1.0, float(many > best))
+    )
+    if not predictor._block(many).computes_as_one:
+        best = min(best, few)
+    for count in (few - 1, few, len(images)):
+        sizes = predictor._group_sizes(count, predictor.threads)
+        expected = [many] * (count // many) if best == many else []
+        expected += [few] * ((count - sum(expected)) // few) if best >= few else []
+        assert sizes == expected
         assert_same_bits(predictor.logits(images[:count]), one_by_one(network, images[:count]))
 
 
-def test_groups_are_too_small_for_other_kernels():
-    assert PREDICTOR_GROUP < ROW_MIN_IMAGES
+def test_the_least_groups_are_too_small_for_other_kernels():
+    assert min(PREDICTOR_GROUPS) < ROW_MIN_IMAGES
+
+
+def test_groups_that_other_kernels_would_compute_are_not_taken():
+    network = make_network(small_resnet(), dtype=np.float32)
+    predictor = Predictor(network)._numba
+    assert predictor._block(min(PREDICTOR_GROUPS)).computes_as_one
+    assert not predictor._block(ROW_MIN_IMAGES).computes_as_one
+    assert not predictor._is_faster(max(PREDICTOR_GROUPS), predictor.threads)
 
 
 def test_more_memory_than_is_free_is_refused(monkeypatch):
@@ -289,7 +287,8 @@ def test_more_memory_than_is_free_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: two_largest * 2)
     predictor = Predictor(network, threads=1)  # a group does not fit, an image does
     assert_same_bits(predictor.logits(images), one_by_one(network, images))
-    assert predictor._numba._groups is False
+    assert not any(predictor._numba._faster.values())
+    assert set(predictor._numba._faster) == {min(PREDICTOR_GROUPS)}
     monkeypatch.setattr(memory, "free_memory", lambda: two_largest - 1)
     with pytest.raises(InputError, match=r"a pass of 1 image .* use fewer threads"):
         Predictor(network, threads=1)
@@ -310,14 +309,15 @@ def test_one_measurement_decides_about_groups(monkeypatch):
     predictor = Predictor(make_network(small_resnet(), dtype=np.float32))._numba
     asked = []
 
-    def measure(threads):
-        asked.append(threads)
+    def measure(few, many, threads):
+        asked.append((few, many, threads))
         return 1.0, 0.9
 
     monkeypatch.setattr(predictor, "_measure_groups", measure)
-    for count in (1, PREDICTOR_GROUP, 2 * PREDICTOR_GROUP):
+    few = min(PREDICTOR_GROUPS)
+    for count in (1, few, 2 * few):
         predictor.logits(make_images(predictor._network.graph, count, dtype=np.float32))
-    assert asked == [predictor.threads]
+    assert asked == [(1, few, predictor.threads)]
 
 
 def test_one_measurement_decides_for_good(monkeypatch):

@@ -37,7 +37,10 @@ def test_a_search_judges_by_training_images_that_no_run_calibrates_on():
     assert len(found.images) == 100
     assert found.images.chosen.max() < total - 300
     assert np.array_equal(found.test.chosen, np.arange(total - 300, total))
-    assert np.array_equal(found.labels, usual.dataset.train.labels[-300:])
+    labels = usual.dataset.train.labels
+    assert np.array_equal(found.labels, labels[-300:])
+    assert np.array_equal(found.calibration_labels, labels[found.images.chosen])
+    assert not np.array_equal(found.images.chosen, usual.images.chosen)
     assert np.array_equal(found.test[:2], usual.dataset.prepare(usual.dataset.train)[-300:-298])
 
 

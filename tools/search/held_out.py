@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from fcpts_ref.data.dataset import Dataset
+from fcpts_ref.data.prepared import PreparedImages
 from fcpts_ref.errors import InputError
+from fcpts_ref.experiments.detection import Truth, objects_of
 from fcpts_ref.experiments.inputs import Inputs, draw_calibration, find_inputs
 from fcpts_ref.experiments.job import Job
 
@@ -28,9 +31,18 @@ def find_held_out(job: Job, *, count: int, **options: Any) -> Inputs:
             f"of each, and not more than the {total} training images together"
         )
     chosen = draw_calibration(rest, drawn, np.random.default_rng(job.seed))
+    test = replace(found.images, chosen=np.arange(rest, total))
     return replace(
         found,
         images=replace(found.images, chosen=chosen),
-        test=replace(found.images, chosen=np.arange(rest, total)),
+        calibration_labels=None if labels is None else labels[chosen],
+        test=test,
         labels=None if labels is None else labels[rest:],
+        truth=None if found.truth is None else training_truth(found.dataset, test),
     )
+
+
+def training_truth(dataset: Dataset, images: PreparedImages) -> Truth | None:
+    """Return the objects of prepared training images, None if they are not annotated."""
+    known = dataset.train.objects
+    return None if known is None else Truth(tuple(objects_of(known, images)), known.classes)

@@ -1,7 +1,7 @@
 """The fast engine for inference with fixed weights.
 
-Convolutional networks are programs of one image, or of a group of images so small that the same
-kernels run (``plan.program``): an image's logits do not depend on the batch that it is in.
+Convolutional networks are programs of one image, or of a group of images that the same kernels
+compute (``plan.program``): an image's logits do not depend on the batch that it is in.
 Networks with steps that need Python, such as the products of transformers, run in blocks of a
 power of two images, each with a plan of its own that is made once.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -21,7 +22,7 @@ from fcpts_ref.engines.numba.jit.threads import using_threads
 from fcpts_ref.engines.numba.plan.image_program import ImageProgram
 from fcpts_ref.engines.numba.plan.program import run_images
 from fcpts_ref.engines.numba.tokens.products import single_blas
-from fcpts_ref.engines.numba.tuning import PREDICTOR_GROUP, PREDICTOR_TRIALS
+from fcpts_ref.engines.numba.tuning import PREDICTOR_GROUPS, PREDICTOR_TRIALS
 from fcpts_ref.engines.predict import batch_of
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import check_batch
@@ -45,7 +46,7 @@ class NumbaPredictor:
         self._largest = 1 << batch_of(network.graph).bit_length() - 1
         self._blocks: dict[int, ImageProgram] = {}
         self._seconds: tuple[float, float] | None = None  # see ``_measure``
-        self._groups: bool | None = None  # whether groups are faster, once it has been measured
+        self._faster: dict[int, bool] = {}  # groups by their size, once they have been measured
         with using_threads(threads) as self.threads, single_blas():
             copies = self.threads + (self.threads > 1)  # one for each thread, one that all share
             self._check_memory(copies, "threads")
@@ -69,10 +70,11 @@ class NumbaPredictor:
         logits = np.empty((len(images), self._network.graph.classes), images.dtype)
         with self._lock, using_threads(self.threads) as threads, single_blas():
             if self.compiled:
-                first = self._in_groups(len(images), threads)
-                for i in range(0, first, PREDICTOR_GROUP):
-                    group = slice(i, i + PREDICTOR_GROUP)
+                first = 0
+                for size in self._group_sizes(len(images), threads):
+                    group = slice(first, first + size)
                     self._run_block(images[group], logits[group], threads)
+                    first += size
                 if first < len(images):
                     shared = self._shared(len(images) - first, threads)
                     self._run_programs(images[first:], logits[first:], threads, shared)
@@ -84,29 +86,46 @@ class NumbaPredictor:
         flat, given = (x.reshape(len(x), -1) for x in (images, self._given))
         run_images(flat, self._tables, given, self._results, logits, threads, shared)
 
-    def _in_groups(self, images: int, threads: int) -> int:
-        """How many of the images should be computed in groups."""
-        if images < PREDICTOR_GROUP:
-            return 0
-        if self._groups is None:
-            self._groups = self._groups_are_faster(threads)
-            if not self._groups:
-                self._blocks.clear()  # their memory
-        return images // PREDICTOR_GROUP * PREDICTOR_GROUP if self._groups else 0
+    def _group_sizes(self, images: int, threads: int) -> list[int]:
+        """The groups of so many images; those that are left over are computed one by one."""
+        sizes = []
+        for size in reversed(PREDICTOR_GROUPS):
+            if images >= size and self._is_faster(size, threads):
+                sizes += [size] * (images // size)
+                images %= size
+        return sizes
 
-    def _groups_are_faster(self, threads: int) -> bool:
+    def _is_faster(self, size: int, threads: int) -> bool:
+        """Whether groups of this size are faster than smaller ones, measured once."""
+        if size not in self._faster:
+            self._faster[size] = self._try_group(size, threads)
+            if not self._faster[size]:
+                self._blocks.pop(size, None)  # its memory
+        return self._faster[size]
+
+    def _try_group(self, size: int, threads: int) -> bool:
+        smaller = [n for n in PREDICTOR_GROUPS if n < size and self._is_faster(n, threads)]
         try:
-            alone, grouped = self._measure_groups(threads)
-        except InputError:  # their plan needs more memory than is free
+            block = self._block(size)
+        except InputError:  # it needs more memory than is free
             return False
-        return grouped < alone
+        if not block.computes_as_one:
+            return False
+        few, many = self._measure_groups(max(smaller, default=1), size, threads)
+        return many < few
 
-    def _measure_groups(self, threads: int) -> tuple[float, float]:
-        """Least seconds an image, of as many images as threads alone and of one in a group."""
-        own, group = self._memory(threads), self._memory(PREDICTOR_GROUP)
-        alone = _least_seconds(lambda: self._run_programs(*own, threads, 0))
-        grouped = _least_seconds(lambda: self._run_block(*group, threads))
-        return alone / threads, grouped / PREDICTOR_GROUP
+    def _measure_groups(self, few: int, many: int, threads: int) -> tuple[float, float]:
+        """Least seconds an image in groups of these sizes; 1: by one thread each."""
+        trials = [self._trial(size, threads) for size in (few, many)]
+        least, most = _least_seconds(*(run for run, _ in trials))
+        return least / trials[0][1], most / trials[1][1]
+
+    def _trial(self, size: int, threads: int) -> tuple[Callable[[], None], int]:
+        """A run on images in groups of this size, and their number."""
+        images, logits = self._memory(threads if size == 1 else size)
+        if size == 1:
+            return partial(self._run_programs, images, logits, threads, 0), len(images)
+        return partial(self._run_block, images, logits, threads), len(images)
 
     def _shared(self, images: int, threads: int) -> int:
         """How many of the images the threads should compute together."""
@@ -121,8 +140,11 @@ class NumbaPredictor:
     def _measure(self, threads: int) -> tuple[float, float]:
         """Least seconds of one image, by one thread and by all of them together."""
         own = self._memory(1)
-        alone = _least_seconds(lambda: self._run_programs(*own, threads, 0))
-        return alone, _least_seconds(lambda: self._run_programs(*own, threads, 1))
+        alone, together = _least_seconds(
+            lambda: self._run_programs(*own, threads, 0),
+            lambda: self._run_programs(*own, threads, 1),
+        )
+        return alone, together
 
     def _run_in_blocks(self, images: Array, logits: Array, threads: int) -> None:
         first = 0
@@ -134,14 +156,17 @@ class NumbaPredictor:
 
     def _run_block(self, images: Array, logits: Array, threads: int) -> None:
         """Compute all images at once, on a plan for their number."""
-        size = len(images)
-        if size not in self._blocks:
-            self._check_memory(size, "images at a time")
-            self._blocks[size] = self._program(*self._memory(size))
-        block = self._blocks[size]
+        block = self._block(len(images))
         block.given[...] = images
         block.run(threads)
         logits[...] = block.logits
+
+    def _block(self, size: int) -> ImageProgram:
+        """The plan for so many images.  Raises InputError if it needs more memory than is free."""
+        if size not in self._blocks:
+            self._check_memory(size, "images at a time")
+            self._blocks[size] = self._program(*self._memory(size))
+        return self._blocks[size]
 
     def _memory(self, images: int) -> tuple[Array, Array]:
         """Arrays for images and their logits."""
@@ -160,10 +185,12 @@ class NumbaPredictor:
         return ImageProgram(self._network, given, logits, self._cache)
 
 
-def _least_seconds(run: Callable[[], None]) -> float:
-    times = []
+def _least_seconds(*works: Callable[[], None]) -> list[float]:
+    """Each work's least time.  They take turns, so that what disturbs one disturbs the others."""
+    least = [float("inf")] * len(works)
     for _ in range(PREDICTOR_TRIALS):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+        for i, work in enumerate(works):
+            start = time.perf_counter()
+            work()
+            least[i] = min(least[i], time.perf_counter() - start)
+    return least

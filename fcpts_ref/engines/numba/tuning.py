@@ -99,6 +99,24 @@ HALF_TILE_VECTORS: Annotated[
         CONVOLUTION,
     ),
 ] = 4
+MASKED_TILE_VECTORS: Annotated[
+    tuple[int, ...],
+    Tuned(
+        "vectors",
+        "widths of a masked kernel's tile, each compiled where it is needed: the one that wastes "
+        "least is taken; with few vectors, reading the list of kept weights takes longer than the "
+        "products",
+        LAYERS,
+    ),
+] = (1, 4, 6, 14, 17) if MANY else (1, 3, 7, 13)
+WIDE_TILE_WEIGHTS: Annotated[
+    int,
+    Tuned(
+        "weights of an output channel",
+        "least number for a masked kernel's tile wider than a dense kernel's",
+        LAYERS,
+    ),
+] = 32
 ROW_TILE_VECTORS: Annotated[
     int,
     Tuned("vectors", "sums of a row-packed kernel; registers hold two such tiles", CONVOLUTION),
@@ -307,15 +325,16 @@ PREDICTOR_TRIALS: Annotated[
         PREDICTOR,
     ),
 ] = 6
-PREDICTOR_GROUP: Annotated[
-    int,
+PREDICTOR_GROUPS: Annotated[
+    tuple[int, ...],
     Tuned(
         "images",
-        "images that the predictor computes at once where a layer has many weights to read; fewer "
-        "than ROW_MIN_IMAGES, so that the kernels, and the bits, are those of one image",
+        "images that the predictor computes at once where a layer has many weights to read; the "
+        "least are fewer than ROW_MIN_IMAGES, so that the kernels, and the bits, are those of one "
+        "image in every network",
         PREDICTOR,
     ),
-] = 4
+] = (4, 16)
 FLOAT_SUM_VECTORS: Annotated[
     int,
     Tuned(

@@ -54,7 +54,7 @@ class Correlation:
         self.winograd: WinogradCorrelation | None = None
         if suits_winograd(scheme, geometry, dtype):
             self.winograd = WinogradCorrelation(taps, geometry, dtype, backward, scratch)
-        self.tiling = make_tiling(geometry, dtype)
+        self.tiling = make_tiling(geometry, dtype, taps.offsets.shape[1])
         self.pixels = geometry.height * geometry.width
         self.scratch, blocks = scratch, -(-taps.rows // TILE_ROWS)
         self.packed = len(taps.offsets), blocks, taps.offsets.shape[1], TILE_ROWS  # shape

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fcpts_ref.engines.numba.convolution.choice import prefer_sparse
 from fcpts_ref.engines.numba.convolution.correlation import Correlation
+from fcpts_ref.engines.numba.convolution.depthwise import StridedDepthwise, suits_depthwise
 from fcpts_ref.engines.numba.convolution.epilogue import make_epilogue
 from fcpts_ref.engines.numba.convolution.gradient import WeightGradient
 from fcpts_ref.engines.numba.convolution.kept_weights import KeptList, KeptWeights
@@ -62,6 +63,7 @@ class ConvolutionPlan:
     key: plans with the same one take the same ``weights``.
     prefer: the rule that chooses the kernel by density.
     scratch: shared by layers that run one after the other; default its own.
+    gradients: whether they are wanted; without them some layers run faster.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class ConvolutionPlan:
         border: int | None = None,
         prefer: Callable[[float, int], bool] = prefer_sparse,
         scratch: Scratch | None = None,
+        gradients: bool = True,
     ) -> None:
         walk = make_walk(stride, padding, dilation, groups)
         border = input_geometry.border if border is None else border
@@ -95,11 +98,16 @@ class ConvolutionPlan:
             scheme, backward_taps(scheme), scheme.source, images, dtype, backward=True,
             scratch=scratch,
         )  # fmt: skip
+        self.strided: StridedDepthwise | None = None
+        if not gradients and suits_depthwise(input_geometry, scheme, dtype):
+            self.strided = StridedDepthwise(input_geometry, scheme, border, dtype)
+            self.output_geometry = self.strided.target
         self.polyphase: Polyphase | None = None
-        if scheme.split:
+        if scheme.split and self.strided is None:
             channels = weight_shape[1] * groups
             self.polyphase = Polyphase(input_geometry, scheme, channels, images, dtype, scratch)
-        self.key = scheme, self.forward_correlation.rows is not None
+        rows = self.forward_correlation.rows is not None
+        self.key = scheme, rows, self.strided is not None
         self.gradient = WeightGradient(scheme, self.forward_correlation, images, dtype, scratch)
 
     def operands(self, x: Array, weight: Array, *, density: float = 1.0) -> Operands:
@@ -117,9 +125,11 @@ class ConvolutionPlan:
         """
         correlation = self.forward_correlation
         masked, includes_zeros = self._choose(correlation, density)
+        if self.strided and not masked:
+            masked, includes_zeros = True, True
         kept = None
         if masked:
-            memory = correlation.kept
+            memory = self.strided.kept if self.strided else correlation.kept
             memory = KeptList(memory.taps, weight.dtype) if lasting else memory
             kept = memory.fill(weight, include_zeros=includes_zeros)
         return Weights(weight, density, kept, includes_zeros)
@@ -142,7 +152,9 @@ class ConvolutionPlan:
         """
         epilogue = make_epilogue(y, bias, residual, bounds)
         (source, weights), correlation = operands, self.forward_correlation
-        if weights.kept is None:
+        if self.strided and weights.kept is not None:
+            self.strided.run(weights.kept, source, y, epilogue, sums)
+        elif weights.kept is None:
             correlation.dense(weights.array, source, y, epilogue, sums, packed)
         else:
             correlation.masked(weights.kept, source, y, epilogue, sums)

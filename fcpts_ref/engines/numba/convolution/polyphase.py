@@ -17,7 +17,7 @@ from fcpts_ref.engines.numba.jit.for_each import for_each
 from fcpts_ref.engines.numba.memory.layout import Geometry, Scratch, allocate
 from fcpts_ref.engines.numba.simd.register_tiles import load_as, load_lanes, load_pairs, zip_lanes
 from fcpts_ref.engines.numba.simd.types import lanes, static_size
-from fcpts_ref.engines.numba.simd.vectors import add, store
+from fcpts_ref.engines.numba.simd.vectors import add, store, store_first
 
 Array = NDArray[Any]
 
@@ -44,6 +44,7 @@ class Polyphase:
         half = even_lanes(size, *self.steps, component_size, dtype)
         every = scheme.components == walk.stride[0] * walk.stride[1]
         self.LANES = None if half is None or not every else static_size(half)
+        self.PAIRS = static_size(lanes(dtype) // 2) if splits_by_pairs(walk.stride, dtype) else None
         count = scheme.components * channels
         self.components = allocate(images, count, source, dtype)
         self.gradient = images, count, source, dtype
@@ -52,7 +53,7 @@ class Polyphase:
     def split(self, x: Array) -> Array:
         """The components of x, valid until the next call."""
         split_components(
-            x, *self.image, *self.steps, *self.phases, self.components, *self.component, self.LANES
+            x, *self.image, *self.steps, *self.phases, self.components, *self.component, self.PAIRS
         )
         return self.components
 
@@ -77,7 +78,7 @@ def split_components(
 
     x: (N, C, PLANE) with images of size (H, W); rows (A,), columns (B,): ``Scheme.phases``;
     components: (N, A B C, PLANE), whose rows and columns outside the padded image are and stay
-    zero.  LANES: static, of the vectors that ``even_lanes`` allows, or None.
+    zero.  LANES: static, of vectors of pairs where ``splits_by_pairs``, or None.
     """
     if LANES is None:
         for_each(
@@ -87,8 +88,9 @@ def split_components(
         )  # fmt: skip
     else:
         for_each(
-            len(x) * x.shape[1], _split_even_channel,
-            x, size, pitch, stride, padding, components, component_pitch, LANES,
+            len(x) * x.shape[1], _split_channel_by_pairs,
+            x, size, pitch, stride, padding, rows, columns,
+            components, component_size, component_pitch, LANES,
         )  # fmt: skip
 
 
@@ -108,6 +110,11 @@ def merge_components(
             len(x), _merge_even_image,
             components, component_pitch, stride, padding, x, size, pitch, accumulate, LANES,
         )  # fmt: skip
+
+
+def splits_by_pairs(stride: tuple[int, int], dtype: DTypeLike) -> bool:
+    """Whether every second pixel of a row is taken, and vectors have halves to put them in."""
+    return stride[1] == 2 and lanes(dtype) > 1
 
 
 def even_lanes(
@@ -151,6 +158,27 @@ def _split_channel(
 
 
 @compiled_part
+def _split_channel_by_pairs(
+    item: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any, rows: Any,
+    columns: Any, every: Any, component_size: Any, component_pitch: int, LANES: Any,
+) -> None:  # fmt: skip
+    """``_split_channel`` for steps of 2 along rows, by vectors."""
+    _, channels, plane = images.shape
+    n, c = item // channels, item % channels
+    for k, a in enumerate(rows):
+        for m, b in enumerate(columns):
+            top, bottom = _inside(a, stride[0], padding[0], size[0], component_size[0])
+            first, last = _inside(b, stride[1], padding[1], size[1], component_size[1])
+            component = n * every.shape[1] + (k * len(columns) + m) * channels + c
+            for i in range(top, bottom):
+                target = component * every.shape[2] + i * component_pitch
+                row = item * plane + (a + i * stride[0] - padding[0]) * pitch + b - padding[1]
+                for j in range(first, last, len(LANES)):
+                    wanted, _ = load_pairs(images, row + 2 * j, LANES)
+                    store_first(every, target + j, wanted, min(len(LANES), last - j))
+
+
+@compiled_part
 def _merge_image(
     n: int, every: Any, component_size: Any, component_pitch: int, stride: Any, padding: Any,
     rows: Any, columns: Any, images: Any, size: Any, pitch: int, accumulate: bool,
@@ -169,24 +197,6 @@ def _merge_image(
                     at = (a + i * stride[0] - padding[0]) * pitch + b - padding[1]
                     for j in range(first, last):
                         x[c, at + j * stride[1]] += components[plane, row + j]
-
-
-@compiled_part
-def _split_even_channel(
-    item: int, images: Any, size: Any, pitch: int, stride: Any, padding: Any,
-    every: Any, component_pitch: int, LANES: Any,
-) -> None:  # fmt: skip
-    """``_split_channel`` for steps of 2 along rows whose halves fill vectors."""
-    channels, left = images.shape[1], padding[1]
-    n, c = item // channels, item % channels
-    x, components = images[n], every[n]
-    for p in range(size[0]):
-        i, a = (p + padding[0]) // stride[0], (p + padding[0]) % stride[0]
-        even, odd = _row_starts(a, i, left, c, channels, component_pitch)
-        for m in range(0, size[1] // 2, len(LANES)):
-            pairs = load_pairs(x[c], p * pitch + 2 * m, LANES)
-            store(components[even[0]], even[1] + m, pairs[0])
-            store(components[odd[0]], odd[1] + m, pairs[1])
 
 
 @compiled_part

@@ -13,15 +13,16 @@ from fcpts_ref.engines.numba.memory.layout import Geometry, pixel_mask
 from fcpts_ref.engines.numba.simd.types import StaticSize, lanes, static_size
 from fcpts_ref.engines.numba.tuning import (
     HALF_TILE_VECTORS,
+    MASKED_TILE_VECTORS,
     PANEL_SHARES,
     PART_BLOCKS,
     TILE_VECTORS,
+    WIDE_TILE_WEIGHTS,
 )
 
 Array = NDArray[Any]
 
-# Vectors in a tile.  Few choices: each is compiled separately.
-WHOLE_WIDTHS = (TILE_VECTORS, 1)
+# Half vectors in a tile.  Few choices: each is compiled separately.
 HALF_WIDTHS = (HALF_TILE_VECTORS, 1)
 
 
@@ -43,14 +44,19 @@ class Tiling(NamedTuple):
         return self.vectors * len(self.LANES) / max(1, geometry.height * geometry.width)
 
 
-def make_tiling(geometry: Geometry, dtype: DTypeLike) -> Tiling:
-    """Whole vectors along the planes, or half a vector for each row where that holds the row."""
+def make_tiling(geometry: Geometry, dtype: DTypeLike, columns: int) -> Tiling:
+    """Whole vectors along the planes, or half a vector for each row where that holds the row.
+
+    columns: weights of an output channel; few do not repay filling a wide tile.
+    """
     flat = flat_tiling(geometry, dtype)
     half = lanes(dtype) // 2
     if geometry.width == half and geometry.height < 2 * flat.vectors:
         width = _best_width(geometry.height, HALF_WIDTHS)
         return Tiling(geometry.height, geometry.pitch, flat.mask, width, static_size(half))
-    return flat._replace(N_VECTORS=_best_width(flat.vectors, WHOLE_WIDTHS))
+    most = max(MASKED_TILE_VECTORS) if columns >= WIDE_TILE_WEIGHTS else TILE_VECTORS
+    widths = tuple(width for width in MASKED_TILE_VECTORS if width <= most)
+    return flat._replace(N_VECTORS=_best_width(flat.vectors, widths))
 
 
 def flat_tiling(geometry: Geometry, dtype: DTypeLike) -> Tiling:

@@ -15,6 +15,7 @@ from fcpts_ref.engines.numba.plan.loops import copy, loops_of
 from fcpts_ref.engines.numba.plan.plan import Plan
 from fcpts_ref.engines.numba.plan.program import Program, run_together
 from fcpts_ref.engines.numba.plan.step import Run
+from fcpts_ref.engines.numba.plan.weighted_steps import Convolution
 from fcpts_ref.graphs.network import Network
 
 Array = NDArray[Any]
@@ -54,6 +55,12 @@ class ImageProgram:
     def compiled(self) -> bool:
         """Whether the whole network is one program of loops."""
         return len(self.parts) == 1
+
+    @property
+    def computes_as_one(self) -> bool:
+        """Whether the kernels are those of a single image, so that the results have its bits."""
+        convolutions = (step for step in self._plan.steps if isinstance(step, Convolution))
+        return all(step.plan.forward_correlation.rows is None for step in convolutions)
 
     @property
     def table(self) -> Array:

@@ -37,7 +37,7 @@ class Convolution(Step):
         shape = (K, C // G, *attributes["kernel"])
         self.plan = ConvolutionPlan(
             source, shape, self.images, self.dtype, border=target.border, scratch=self.scratch,
-            **settings(attributes),
+            gradients=self.keep, **settings(attributes),
         )  # fmt: skip
         self.weight, self.bias = f"{self.name}.weight", f"{self.name}.bias"
         self.biased = attributes["bias"]
