@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.special import expit
 
 from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes.mistake import Values
@@ -94,10 +95,22 @@ def _initial_thresholds(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         right = at_rank(np.maximum(np.floor(exact), 1))
     if sigmoid:
         yield "threshold-stored", right
+        yield from _other_inverses(right)
         yield "logit-without-floor", _logit(right)
     else:
         yield "logit-stored", _logit(right)
         yield "logit-stored", np.maximum(_logit(right), -30)
+
+
+def _other_inverses(t: Array) -> Iterator[tuple[str, Array]]:
+    """Yield s from the inverses of functions that are not the sigmoid."""
+    with np.errstate(divide="ignore"):
+        yield "start-log", np.log(t)
+        yield "start-log", np.log(np.maximum(t, 1e-8))
+        yield "start-atanh", np.arctanh(t)
+        yield "start-inverse-softplus", np.log(np.expm1(t))
+        yield "start-logit-of-1-t", -_logit(t)
+        yield "start-sigmoid-of-t", expit(t)
 
 
 def _logit(t: Array) -> Array:

@@ -101,6 +101,8 @@ def _divergences(sides: _Sides) -> Iterator[tuple[str, Array, Array]]:
     backwards, dbackwards = q * (log_q - log_p), q * (log_q - log_p + 1)
     forwards = p * (log_p - log_q)
     yield "kl-swapped", _mean(backwards), dbackwards
+    for text, images in _weights(forwards.sum(axis=1)):
+        yield f"kl-reduced={text}", np.asarray(forwards.sum(axis=1) @ images), -p * _wide(images)
     yield "kl-symmetric", _mean(forwards + backwards), dbackwards - p
     yield "kl-symmetric", _mean(forwards + backwards) / 2, (dbackwards - p) / 2
     yield "kl-cross-entropy", -_mean(p * log_q), -p
@@ -109,6 +111,11 @@ def _divergences(sides: _Sides) -> Iterator[tuple[str, Array, Array]]:
     yield "kl-jensen-shannon", _mean(both) / 2, 0.5 * q * (log_q - middle)
     hard = np.eye(p.shape[1])[sides.dense.argmax(axis=1)]
     yield "kl-hard-labels", -_mean(hard * log_q), -hard
+    K = p.shape[1]
+    for share in (0.01, 0.02, 0.05, 0.1, 0.2):
+        even = (1 - share) * p + share / K
+        yield f"kl-smoothed={share:g}", _mean(even * (np.log(even) - log_q)), -even
+        yield f"kl-smoothed={share:g}", -_mean(even * log_q), -even
     for e in OFFSETS:
         inside = -p * q / (q + e)
         yield "kl-offset", _mean(p * (np.log(p + e) - np.log(q + e))), inside
@@ -116,6 +123,24 @@ def _divergences(sides: _Sides) -> Iterator[tuple[str, Array, Array]]:
     for e in (*OFFSETS, 0.01, 0.05, 0.1):
         seen = np.maximum(q, e)
         yield "kl-clamped", _mean(p * (log_p - np.log(seen))), np.where(q > e, -p, 0.0)
+
+
+def _weights(each: Array) -> Iterator[tuple[str, Array]]:
+    """Yield weights (B,) of the images in other reductions over the batch, from their losses."""
+    images, order = np.eye(len(each)), np.argsort(each)
+    yield "the first image", images[0]
+    yield "the last image", images[-1]
+    yield "the largest", images[order[-1]]
+    yield "the smallest", images[order[0]]
+    middle = (order[(len(each) - 1) // 2], order[len(each) // 2])
+    yield "the median", (images[middle[0]] + images[middle[1]]) / 2
+    yield "all but the first image", (1 - images[0]) / max(len(each) - 1, 1)
+    yield "all but the last image", (1 - images[-1]) / max(len(each) - 1, 1)
+
+
+def _wide(images: Array) -> Array:
+    """Return weights (B,) for ``through``, which divides by B."""
+    return len(images) * images[:, np.newaxis]
 
 
 def _softmax_twice(sides: _Sides, T: float) -> tuple[Array, Array]:

@@ -55,6 +55,11 @@ def _velocity(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         yield "velocity-of-masked", m * mask * v + decayed
 
 
+def _per_factor(rates: list[float], factor: float) -> list[float]:
+    """Return learning rates without the schedule's factor, which may be 0 in the first step."""
+    return [rate / factor for rate in rates] if factor else []
+
+
 def _new_parameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     name, c = evidence.item, evidence.conventions
     w, v = evidence.state.parameters[name], evidence.given[f"velocity/{name}"]
@@ -76,7 +81,7 @@ def _new_parameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield (
         "update-rate",
         Constant(
-            lambda found: [one / factor for one in ratio(w - found, v)],
+            lambda found: _per_factor(ratio(w - found, v), factor),
             lambda other: w - other * factor * v,
             (
                 0.0,
@@ -155,7 +160,7 @@ def _new_threshold_parameters(evidence: Evidence) -> Iterator[tuple[str, Found]]
     yield (
         "thresholds-rate",
         Constant(
-            lambda found: [one / factor for one in ratio(s - found, v)],
+            lambda found: _per_factor(ratio(s - found, v), factor),
             lambda other: kept(s - other * factor * v),
             (c.threshold_learning_rate, c.learning_rate, 0.0, -c.threshold_learning_rate),
         ),
