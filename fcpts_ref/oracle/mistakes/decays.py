@@ -31,6 +31,12 @@ def _rate_factor(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         yield name, np.asarray(scale * (plain if k < warmup else shape))
     for name, shape in _shapes(k, steps, per_epoch, k // per_epoch).items():
         yield name, np.asarray(scale * shape)
+    for name, other_step in (
+        ("schedule-by-epoch", per_epoch * (k // per_epoch)),
+        ("schedule-a-step-early", k + 1),
+    ):
+        value = rate_factor(evidence.setting, other_step, evidence.batch, 1.0)
+        yield name, np.asarray(value)
     for epochs in (2, 3, 4, 5, 10):
         other = evidence.with_choices({"warmup_epochs": epochs})
         yield (

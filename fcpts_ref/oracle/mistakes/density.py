@@ -154,6 +154,28 @@ def _shapes(layers: list[tuple[Array, Array, Array, float]]) -> Iterator[tuple[s
         yield f"density-at={text}", np.array(rows)
 
 
+def _widths(evidence: Evidence) -> Iterator[tuple[str, list[float]]]:
+    """Yield other deviations that the bandwidths are relative to, one of each layer."""
+    weights = list(evidence.weights.values())
+    together = np.concatenate([w.ravel() for w in weights])
+    own = [w.std(ddof=1) for w in weights]
+    kept = [w[evidence.given[f"mask/{n}"] != 0] for n, w in evidence.weights.items()]
+    quartiles = [np.subtract(*np.quantile(w, (0.75, 0.25))) for w in weights]
+    yield "all layers together", [together.std(ddof=1)] * len(own)
+    yield "the layers' mean deviation", [float(np.mean(own))] * len(own)
+    yield "the layer before", [own[i - 1] for i in range(len(own))]
+    yield "the kept weights", [w.std(ddof=1) if w.size > 1 else 1.0 for w in kept]
+    yield (
+        "the sparse weights",
+        [(evidence.given[f"mask/{n}"] * w).std(ddof=1) for n, w in evidence.weights.items()],
+    )
+    yield "the quartiles", quartiles
+    yield "the quartiles over 1.34", [q / 1.34 for q in quartiles]
+    yield "the mean magnitude", [float(np.abs(w).mean()) for w in weights]
+    yield "the largest magnitude", [float(np.abs(w).max()) for w in weights]
+    yield "the threshold", list(evidence.given["thresholds"])
+
+
 def _kernel_values(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     right, c = evidence.value, evidence.conventions
     weights = list(evidence.weights.values())
@@ -165,6 +187,13 @@ def _kernel_values(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "kernel-bandwidth-squared", right / wide
     yield "kernel-without-n", right * c.density_samples
     yield from _shapes(layers)
+    normal = _kernel(_gauss, _as_given)
+    for text, spreads in _widths(evidence):
+        rows = [
+            normal(x, w, w.ravel()[s], c.bandwidth_factor * spread, 1.0)
+            for (x, w, s, _), spread in zip(layers, spreads, strict=True)
+        ]
+        yield f"bandwidth-of={text}", np.array(rows)
     sizes = evidence.sizes[:, np.newaxis]
     yield "kernel-over-N", right * c.density_samples / sizes
     for name, estimate in KERNELS.items():
@@ -199,6 +228,9 @@ def _histogram_values(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     for how in ("closed-above", "last-closed", "mass", "counts", "symmetric", "interpolated"):
         pairs = zip(points, weights, strict=True)
         yield f"histogram-{how}", np.array([_histogram(x, w, bins, how) for x, w in pairs])
+    for other in (8, 10, 20, 30, 32, 50, 64, 128, 200, 255, 512, 1000, 1024, 2048):
+        pairs = zip(points, weights, strict=True)
+        yield f"histogram-bins={other}", np.array([_histogram(x, w, other, "") for x, w in pairs])
     pairs = zip(points, weights, strict=True)
     magnitudes = [_histogram(x, np.abs(w), bins, "") for x, w in pairs]
     yield "histogram-of-magnitudes", np.array(magnitudes)

@@ -63,6 +63,11 @@ def _known(evidence: Evidence) -> Iterator[tuple[str, Any]]:
             if name in given and name != evidence.quantity:
                 yield text, given[name]
         yield "(1 - r)", 1 - np.asarray(given["rates"])
+        masks = [given[name] for n in evidence.layers if (name := f"mask/{n}") in given]
+        if len(masks) == L:
+            kept = np.array([np.count_nonzero(mask) for mask in masks])
+            yield "kept weights", kept
+            yield "pruned weights", N - kept
     elif evidence.value.ndim == 1:
         yield from _of_channel(evidence)
 
@@ -86,6 +91,7 @@ def _of_layer(evidence: Evidence) -> Iterator[tuple[str, Any]]:
     if M is not None and evidence.quantity != "mask":  # it is the mask found
         yield "M", M
         yield "mean(M)", M.mean()
+        yield "sqrt(mean(M))", np.sqrt(M.mean())
 
 
 def _of_channel(evidence: Evidence) -> Iterator[tuple[str, Any]]:

@@ -109,6 +109,7 @@ def _divergences(sides: _Sides) -> Iterator[tuple[str, Array, Array]]:
     middle = np.log((p + q) / 2)
     both = p * (log_p - middle) + q * (log_q - middle)
     yield "kl-jensen-shannon", _mean(both) / 2, 0.5 * q * (log_q - middle)
+    yield from _misused(sides)
     hard = np.eye(p.shape[1])[sides.dense.argmax(axis=1)]
     yield "kl-hard-labels", -_mean(hard * log_q), -hard
     K = p.shape[1]
@@ -123,6 +124,20 @@ def _divergences(sides: _Sides) -> Iterator[tuple[str, Array, Array]]:
     for e in (*OFFSETS, 0.01, 0.05, 0.1):
         seen = np.maximum(q, e)
         yield "kl-clamped", _mean(p * (log_p - np.log(seen))), np.where(q > e, -p, 0.0)
+
+
+def _misused(sides: _Sides) -> Iterator[tuple[str, Array, Array]]:
+    """Yield kl_div with other arguments than log q and p, and their derivatives by log q."""
+    log_p, log_q = sides.log_p, sides.log_q
+    p, q, direct = np.exp(log_p), np.exp(log_q), np.ones_like(log_q)
+    for first, read, slope in (("log q", log_q, direct), ("q", q, q)):
+        for second, target in (("p", p), ("log p", log_p), ("Y_dense", sides.dense)):
+            yield (
+                f"kl-arguments=kl_div({first}, {second}, log_target=True)",
+                _mean(np.exp(target) * (target - read)),
+                -np.exp(target) * slope,
+            )
+        yield f"kl-arguments=kl_div({first}, p)", _mean(p * (log_p - read)), -p * slope
 
 
 def _weights(each: Array) -> Iterator[tuple[str, Array]]:

@@ -167,6 +167,11 @@ def _other_weights(evidence: Evidence) -> Iterator[tuple[str, dict[str, Array]]]
         "updated weights",
         {n: given.get(f"new_parameter/{n}", w * np.nan) for n, w in weights.items()},
     )
+    ts = zip(weights.items(), given["thresholds"], strict=True)
+    shrunk = {n: np.sign(w) * np.maximum(np.abs(w) - t, 0) for (n, w), t in ts}
+    yield "soft-thresholded weights", shrunk
+    ts = zip(weights.items(), given["thresholds"], strict=True)
+    yield "weights less the threshold", {n: w - t * np.sign(w) for (n, w), t in ts}
     earlier = {n: evidence.earlier.get(f"inputs/parameters/{n}") for n in weights}
     if all(w is not None for w in earlier.values()):
         yield "weights of the step before", {n: w for n, w in earlier.items() if w is not None}
@@ -174,7 +179,16 @@ def _other_weights(evidence: Evidence) -> Iterator[tuple[str, dict[str, Array]]]
         drawn = zip(weights.items(), evidence.samples, strict=True)
         yield "drawn weights", {n: w.ravel()[s] for (n, w), s in drawn}
     if evidence.quantity == "densities":
+        yield "sorted weights", {n: np.sort(w, axis=None) for n, w in weights.items()}
+        yield (
+            "weights sorted by magnitude",
+            {n: w.ravel()[_by_magnitude(w)] for n, w in weights.items()},
+        )
         yield "column-major weights", {n: w.ravel(order="F") for n, w in weights.items()}
+
+
+def _by_magnitude(w: Array) -> Array:
+    return np.argsort(np.abs(w), axis=None)
 
 
 def _other_samples(evidence: Evidence) -> Iterator[tuple[str, tuple[Array, ...]]]:

@@ -40,6 +40,12 @@ def input_variants(evidence: Evidence, node: Node) -> Variants:
                 yield "arrays-of-dense", partial(rerun, evidence, node, {short: array})
         if dense_arrays:
             yield "arrays-of-dense", partial(rerun, evidence, node, dense_arrays)
+    elif stored:
+        now = {**evidence.state.parameters, **evidence.state.buffers}
+        yield (
+            "arrays-of-student",
+            partial(rerun, evidence, node, {n: now[f"{node.name}.{n}"] for n in stored}),
+        )
 
 
 def _other_nodes(evidence: Evidence, node: Node) -> Variants:

@@ -7,16 +7,30 @@ from collections.abc import Iterator
 import numpy as np
 
 from fcpts_ref.oracle.evidence import Evidence
-from fcpts_ref.oracle.mistakes.constant import MARK
+from fcpts_ref.oracle.mistakes.constant import MARK, Constant, ratio
 from fcpts_ref.oracle.mistakes.mistake import CATALOGUE, Found, Values
 
-TAKEN = "taken"
+TAKEN, AVERAGED = "taken", "averaged"
 
 
 def _taken(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     before = evidence.earlier.get(evidence.name)
-    if before is not None:
+    right = evidence.value
+    if before is not None and np.shape(before) == right.shape:
         yield _named("the step before"), before
+        yield _named("the larger of it and the step before"), np.maximum(right, before)
+        yield _named("the smaller of it and the step before"), np.minimum(right, before)
+        yield _named("the sum with the step before"), right + before
+        yield _named("the difference from the step before"), right - before
+        yield _named("the product with the step before"), right * before
+        yield (
+            AVERAGED,
+            Constant(
+                lambda found: ratio(found - right, before - right),
+                lambda share: share * before + (1 - share) * right,
+                (0.0, 1.0),
+            ),
+        )
     if not evidence.item:
         return
     prefix = f"{evidence.quantity}/"

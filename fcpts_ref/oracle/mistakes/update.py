@@ -27,9 +27,11 @@ def _velocity(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "decay-in-momentum", moved + m * decay * w
     yield "velocity-forgotten", decayed
     yield "velocity-with-rate", m * v + rate * decayed
+    yield "velocity-with-rate-twice", m * v + rate * decayed
     yield "velocity-dampened", m * v + (1 - m) * decayed
     yield "velocity-ahead", m * evidence.value + decayed
     yield "velocity-undamped", v + decayed
+    yield "velocity-momentum-on-all", m * (v + decayed)
     yield "velocity-sign", -evidence.value
     yield "velocity-without-gradient", m * v + decay * w
     yield (
@@ -78,6 +80,8 @@ def _new_parameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "update-by-old-velocity", w - rate * old
     yield "update-rate-squared", w - rate * rate * v
     yield "update-doubled", w - 2 * rate * v
+    lengths = [float(np.sqrt((x * x).sum())) for x in (w, v)]
+    yield "update-layerwise", w - rate * v * (lengths[0] / lengths[1] if lengths[1] else 0.0)
     yield (
         "update-rate",
         Constant(
@@ -174,6 +178,8 @@ def _new_threshold_parameters(evidence: Evidence) -> Iterator[tuple[str, Found]]
     yield "thresholds-by-sign", kept(s - rate * np.sign(v))
     yield "thresholds-by-sign", kept(s - rate * v / (np.abs(v) + 1e-8))
     yield "thresholds-frozen", s
+    yield "thresholds-multiplied", s * np.exp(-rate * v)
+    yield "thresholds-multiplied", s * (1 - rate * v)
     yield "thresholds-ascend", kept(s + rate * v)
     yield "thresholds-by-old-velocity", kept(s - rate * old)
     yield "thresholds-without-momentum", kept(s - rate * g)
