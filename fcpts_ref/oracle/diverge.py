@@ -24,6 +24,7 @@ from fcpts_ref.oracle.tolerance import Tolerance
 from fcpts_ref.oracle.trace_file import Setting, Trace
 
 LATER = 2  # steps after the first difference that causes are checked against
+LATER_OF_SCHEDULE = 8  # where it is the learning rate's factor: most schedules begin alike
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +123,11 @@ def diverge(
             agreeing = agreeing[-2:]
         _count(stage, tally)
         if stage.differences:
-            seen = [*agreeing, stage, *_next_steps(stages, stage.step)]
+            if "rate_factor" in stage.differences:
+                before = _only(mine, _last_steps(mine, stage.step))
+                judged = make_stages(before, reference, setting, tolerance)
+                agreeing = [one for one in judged if one.step < stage.step]
+            seen = [*agreeing, stage, *_next_steps(stages, stage)]
             numbers = {s.step for s in seen} | {stage.step - 1}
 
             def restage(
@@ -161,13 +166,19 @@ def _count(stage: Stage, tally: _Tally) -> None:
     tally.decided += stage.judgement.decided
 
 
-def _next_steps(stages: Iterator[Stage], step: int) -> list[Stage]:
+def _last_steps(trace: Trace, step: int) -> set[int]:
+    """Return the steps before this one against which a schedule is checked, and itself."""
+    return {*[n for n in trace.steps if n < step][-LATER_OF_SCHEDULE:], step}
+
+
+def _next_steps(stages: Iterator[Stage], first: Stage) -> list[Stage]:
     """Return the rest of this step and the next ones, as far as they can be computed."""
     found: list[Stage] = []
+    step, count = first.step, LATER_OF_SCHEDULE if "rate_factor" in first.differences else LATER
     try:
         for stage in stages:
             later = {s.step for s in found if s.step > step}
-            if len(later) == LATER and stage.step not in later:
+            if len(later) == count and stage.step not in later:
                 break
             found.append(stage)
     except InputError:  # inputs of a later step are missing or broken

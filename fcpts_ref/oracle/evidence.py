@@ -25,7 +25,7 @@ class Evidence:
     value: what is right.  found: what the trace has.  given: by name, the values found where there
     are any, the reference's otherwise; a mistake is computed from these.  inputs: None before a
     step, where only the state is compared.  earlier: the quantities found in the step before, if
-    it was recorded.
+    it was recorded.  history: those of all steps since the first, if they were recorded.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Evidence:
     inputs: StepInputs | None
     earlier: Arrays
     found: Array
+    history: tuple[Arrays, ...] = ()
 
     @property
     def quantity(self) -> str:
@@ -49,7 +50,7 @@ class Evidence:
     @property
     def dense(self) -> bool:
         """Whether it is about the dense network's forward pass."""
-        return self.quantity == "dense_activation"
+        return self.quantity in ("dense_activation", "dense_logits")
 
     @property
     def conventions(self) -> Conventions:

@@ -20,7 +20,8 @@ from fcpts_ref.oracle.choices import CHOICES, changed
 from fcpts_ref.oracle.evidence import Array, Arrays, Evidence
 from fcpts_ref.oracle.judge import Instead, compare
 from fcpts_ref.oracle.mistakes import Mistake, known, values_of
-from fcpts_ref.oracle.mistakes.constant import MARK
+from fcpts_ref.oracle.mistakes.constant import MARK, base_of
+from fcpts_ref.oracle.mistakes.slips import SLIP
 from fcpts_ref.oracle.quantities import in_order, quantity_of
 from fcpts_ref.oracle.replay import StepInputs
 from fcpts_ref.oracle.stages import Stage
@@ -43,6 +44,13 @@ LEADING = {
     "total_loss",
 }
 """Values whose gradients follow them: a mistake there shows in the value, too."""
+
+BESIDE = {
+    "reconstruction_loss": ("dsparse_logits",),
+    "control_loss": ("dcontrol_drate",),
+    "dense_activation": ("activation",),
+}
+"""Where a general mistake is looked for, too: in a loss's gradient, and in both networks."""
 
 Place = tuple[int, str]
 """The number of a step and a quantity's name."""
@@ -81,7 +89,8 @@ class _Cause:
     """A candidate: the places that it explains, and the items where it does not apply.
 
     rank: 0 for a mistake that all its quantities show, 2 for another constant or a slip in the
-    formula; 1 more for one that shows in gradients alone, though its value is right.
+    formula, more for a general one; 1 more for one that shows in gradients alone, though its value
+    is right.
     """
 
     name: str
@@ -115,7 +124,15 @@ class _Case:
         expected, given = stage.judgement.expected[name], stage.judgement.given
         earlier = self.earlier(step)
         found = np.asarray(stage.found.get(name, expected))
-        return Evidence(name, expected, given, stage.setting, stage.inputs, earlier, found)
+        return Evidence(
+            name, expected, given, stage.setting, stage.inputs, earlier, found, self.history(step)
+        )
+
+    def history(self, step: int) -> tuple[Arrays, ...]:
+        """Return the quantities found in all steps before; none if one was not recorded."""
+        found = {s.step: s.found for s in self.stages if s.inputs is not None}
+        before = range(step)
+        return tuple(found[k] for k in before) if all(k in found for k in before) else ()
 
     def earlier(self, step: int) -> Arrays:
         """Return the quantities found in the step before, if it was recorded."""
@@ -186,10 +203,16 @@ def _explain_all(case: _Case, left: frozenset[Place], depth: int) -> list[Explan
     together = []
     for cause in sorted(causes, key=lambda one: (one.rank, len(left - one.covers))):
         others = _explain_all(case, left - cause.covers, depth - 1)
-        if others:
+        if others and not _alike(cause.name, others[0]):
             names = (others[0].name, *others[0].with_others)
             together.append(replace(_explanation(cause), with_others=names))
     return together
+
+
+def _alike(name: str, other: Explanation) -> bool:
+    """Whether the two are one mistake with two constants, which no program makes."""
+    base = base_of(name)
+    return base != SLIP and base in (base_of(one) for one in (other.name, *other.with_others))
 
 
 def _followed_on(case: _Case, cause: _Cause, left: frozenset[Place]) -> _Cause:
@@ -200,7 +223,7 @@ def _followed_on(case: _Case, cause: _Cause, left: frozenset[Place]) -> _Cause:
         return cause
 
     def instead(inputs: StepInputs, name: str, value: Array, given: Arrays) -> Array | None:
-        if _kind(name) not in mistake.of or _is_dense(name):
+        if _kind(name) not in mistake.of or mistake.general or _is_dense(name):
             return None
         earlier = case.earlier(inputs.state.step)
         evidence = Evidence(name, value, given, setting, inputs, earlier, value)
@@ -245,8 +268,9 @@ def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
     assert mistake is not None, name
     if not any(case.agrees(first, value) for value in case.values(first)[name]):
         return None
+    shows = _shows_in(mistake, _kind(first[1]))
     for place in case.stage_of:
-        if _kind(place[1]) not in mistake.of:
+        if _kind(place[1]) not in shows:
             continue
         values = case.values(place, name).get(name, [])
         if any(case.agrees(place, value) for value in values):
@@ -261,7 +285,8 @@ def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
             denied.add(_kind(place[1]))
     concerned = {item for _, item in covers}
     kinds, right_kinds = {_kind(c) for c in concerned}, {_kind(r) for r in right}
-    if right & concerned or right_kinds & WHOLE & kinds:
+    whole = kinds if mistake.everywhere else WHOLE & kinds
+    if right & concerned or right_kinds & whole:
         return None
     led = mistake.of[0] in LEADING and _recorded(case, LEADING & {*mistake.of})
     if led and not LEADING & kinds:
@@ -271,8 +296,13 @@ def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
     only = tuple(sorted(concerned)) if right_kinds & kinds else ()
     denied_values = {kind for kind in denied - {"dense_activation"} if not _is_gradient(kind)}
     gradients_alone = bool(denied_values) and all(map(_is_gradient, kinds))
-    rank = 2 * (MARK in name) + gradients_alone
+    rank = 2 * max(MARK in name, mistake.general) + gradients_alone
     return _Cause(name, frozenset(covers), only, rank)
+
+
+def _shows_in(mistake: Mistake, kind: str) -> tuple[str, ...]:
+    """Return the quantities in which a mistake that shows in one of them is looked for."""
+    return mistake.of if not mistake.general else (kind, *BESIDE.get(kind, ()))
 
 
 def _recorded(case: _Case, kinds: set[str]) -> bool:

@@ -543,7 +543,7 @@ HELD_OUT = [
 RIGHT: dict[str, tuple[str, ...]] = {
     "thresholds start at an interpolated quantile": ("start-quantile",),
     "thresholds start at the median": ("start-median",),
-    "the schedule steps once an epoch": ("slip=(1) / warmup",),  # all that its warm-up does
+    "the schedule steps once an epoch": ("schedule-by-epoch",),
     "the batch scales by a square root": ("rate-by-batch-root",),
     "the batch scales from 256": ("rate-by-batch-of-256",),
     "a linear decay": ("decay-linear",),

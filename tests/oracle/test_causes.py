@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import kept_apart
 import pytest
 from held_out import HELD_OUT, RIGHT
-from interventions import run_mutant
+from interventions import Mutant, run_mutant
 
 from fcpts_ref.oracle.diverge import diverge
 from fcpts_ref.oracle.mistakes import CATALOGUE, FUNCTIONS
@@ -12,6 +13,7 @@ from fcpts_ref.oracle.quantities import QUANTITIES
 
 BY_NAME = {mutant.name: mutant for mutant in HELD_OUT}
 SOME = list(BY_NAME)[::7]
+LATER = {mutant.name: mutant for mutant in kept_apart.KEPT_APART}
 
 
 def causes_of(mutant):
@@ -35,6 +37,45 @@ def test_no_cause_is_wrong_and_most_are_found(name):
     found = causes_of(BY_NAME[name])
     assert found <= set(RIGHT[name])
     assert found or not RIGHT[name]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if i % 7 else ()) for i, n in enumerate(LATER)]
+)
+def test_no_cause_of_the_later_ones_is_wrong(name):
+    found = causes_of(LATER[name])
+    assert found <= set(kept_apart.RIGHT[name])
+    assert found or not kept_apart.RIGHT[name]
+
+
+def test_most_of_the_later_ones_have_a_cause():
+    assert set(kept_apart.RIGHT) == set(LATER)
+    assert sum(map(bool, kept_apart.RIGHT.values())) >= 0.8 * len(LATER)
+
+
+def test_a_learning_rate_of_0_is_no_obstacle():
+    """In the released profile the factor of the first step is 0."""
+
+    def constant(c):
+        rate = c.c.threshold_learning_rate
+        return c.state.threshold_parameters - rate * c["threshold_velocity"]
+
+    run = {"kind": "residual", "profile": "released"}
+    mutant = Mutant("", {"new_threshold_parameters": constant}, run=run)
+    assert causes_of(mutant) == {"rate-not-scheduled"}
+
+
+def test_rates_that_are_none_are_no_obstacle():
+    def nonsense(before, state):
+        return {**before, "initial_rates": before["initial_rates"] - 2}, state
+
+    assert causes_of(Mutant("", run={"wrong_begin": nonsense, "steps": 1})) == set()
+
+
+def test_a_mask_is_not_explained_by_itself():
+    """The mask found, times the right one, would be the mask found."""
+    mutant = Mutant("", {"mask": lambda c: c.value * (c.w < 0.317)}, run={"steps": 2})
+    assert not causes_of(mutant)
 
 
 def test_most_mutants_have_a_cause():

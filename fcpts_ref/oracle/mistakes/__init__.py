@@ -11,18 +11,28 @@ from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes import (
     backward,
     beginning,
+    decays,
     density,
+    distances,
+    factors,
     forward,
+    gamma,
     losses,
     masks,
+    moved,
     nodes,
     normalisation,
+    operands,
+    optimisers,
     projection,
     rates,
     scaled,
     schedule,
+    scores,
     slips,
+    taken,
     thresholds,
+    through,
     total,
     update,
 )
@@ -32,20 +42,30 @@ from fcpts_ref.oracle.mistakes.mistake import CATALOGUE, Found, Mistake, Values,
 MODULES = (
     beginning,
     schedule,
+    decays,
     masks,
     forward,
     nodes,
     normalisation,
     losses,
+    distances,
     total,
     rates,
     density,
     backward,
+    gamma,
     thresholds,
     update,
+    optimisers,
     projection,
+    scores,
     slips,
     scaled,
+    factors,
+    operands,
+    moved,
+    taken,
+    through,
 )
 
 FUNCTIONS: dict[str, tuple[Values, ...]] = {
@@ -68,7 +88,7 @@ def values_of(evidence: Evidence, only: str | None = None) -> Iterator[tuple[str
             for name, value in function(evidence):
                 if only is None or name in (only, base_of(only)):
                     yield from _resolved(name, value, evidence.found, only)
-        except (InputError, KeyError):  # an array that a mistake needs was not recorded
+        except (InputError, KeyError, ArithmeticError):  # what a mistake needs is missing, or 0
             continue
 
 

@@ -54,6 +54,7 @@ def _through(evidence: Evidence, node: Node) -> Iterator[tuple[str, Array]]:
     dy, x = evidence.given[f"dactivation/{node.name}"], value_of(evidence, node.inputs[0])
     if node.operation in ("relu", "relu6"):
         yield "back-relu-at-0", np.where(x >= 0, dy, 0)
+        yield "back-relu-half", np.where(x > 0, dy, np.where(x == 0, dy / 2, 0))
         yield "back-relu-leaks", np.where(x > 0, dy, 0.01 * dy)
         yield "back-relu-missing", dy
         if node.operation == "relu6":

@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.special import expit, ndtri
 
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.mistake import Values
+from fcpts_ref.oracle.mistakes.constant import Constant
+from fcpts_ref.oracle.mistakes.mistake import Found, Values
 from fcpts_ref.spec.allocation import allocate, erk
 
 
@@ -42,7 +44,7 @@ def _ratios(weights: dict[str, Array], *, kernel: bool) -> tuple[Array, Array]:
     return raw, np.array([w.size for w in weights.values()])
 
 
-def _inputs(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _inputs(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     kind, _, name = evidence.item.partition("/")
     if kind in ("velocities", "threshold_velocities"):
         yield "velocities-reset", np.zeros_like(evidence.value)
@@ -56,10 +58,12 @@ def _inputs(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         yield from _initial_thresholds(evidence)
 
 
-def _initial_thresholds(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _initial_thresholds(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     network = evidence.setting.network
     magnitudes = [np.sort(np.abs(network.parameters[n]), axis=None) for n in network.graph.prunable]
     rates = evidence.given["initial_rates"]
+    if not ((rates >= 0) & (rates <= 1)).all():  # no ranks
+        return
     pairs = list(zip(rates, magnitudes, strict=True))
 
     def at_rank(rank: Array) -> Array:
@@ -80,6 +84,14 @@ def _initial_thresholds(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         "start-mean": np.array([m.mean() for m in magnitudes]),
         "start-zero": np.zeros_like(rates),
     }
+    spreads = np.array([network.parameters[n].std(ddof=1) for n in network.graph.prunable])
+    starts |= {
+        "start-share-of-largest": rates * np.array([m[-1] for m in magnitudes]),
+        "start-deviation": spreads,
+        "start-normal-quantile": spreads * ndtri((1 + rates) / 2),
+        "start-is-rate": rates,
+        "start-half": at_rank(count) / 2,
+    }
     together = np.sort(np.concatenate(magnitudes))
     last = round(evidence.setting.target * together.size) - 1
     starts["start-global"] = np.full(len(rates), together[max(last, 0)])
@@ -89,15 +101,35 @@ def _initial_thresholds(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     sigmoid = evidence.conventions.threshold_parameter == "sigmoid"
     for name, t in starts.items():
         yield name, np.maximum(_logit(t), -30) if sigmoid else t
+    yield (
+        "start-constant",
+        Constant(
+            lambda found: [float(expit(found[0]) if sigmoid else found[0])],
+            lambda t: np.full(len(rates), _logit(np.asarray(t)) if sigmoid else t),
+            (0.0,),
+        ),
+    )
     right = at_rank(count)
     if evidence.conventions.initial_threshold == "rounded down":
         right = at_rank(np.maximum(np.floor(exact), 1))
     if sigmoid:
         yield "threshold-stored", right
+        yield from _other_inverses(right)
         yield "logit-without-floor", _logit(right)
     else:
         yield "logit-stored", _logit(right)
         yield "logit-stored", np.maximum(_logit(right), -30)
+
+
+def _other_inverses(t: Array) -> Iterator[tuple[str, Array]]:
+    """Yield s from the inverses of functions that are not the sigmoid."""
+    with np.errstate(divide="ignore"):
+        yield "start-log", np.log(t)
+        yield "start-log", np.log(np.maximum(t, 1e-8))
+        yield "start-atanh", np.arctanh(t)
+        yield "start-inverse-softplus", np.log(np.expm1(t))
+        yield "start-logit-of-1-t", -_logit(t)
+        yield "start-sigmoid-of-t", expit(t)
 
 
 def _logit(t: Array) -> Array:

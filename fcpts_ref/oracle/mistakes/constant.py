@@ -41,7 +41,7 @@ class Constant:
 def written(number: float) -> str:
     """Return a round number, as "0.05", "256" or "1/3"; "" for any other.
 
-    Round numbers have at most two digits or are powers of two, or they are one over such a number.
+    Round numbers have at most two digits, are powers of two or one less, or one over such numbers.
     """
     if not math.isfinite(number):
         return ""
@@ -51,8 +51,9 @@ def written(number: float) -> str:
         two_digits = float(f"{one:.2g}")
         if math.isclose(one, two_digits, rel_tol=1e-7, abs_tol=1e-13):
             return f"{prefix}{two_digits:g}"
-        if one >= 1 and math.isclose(one, 2.0 ** round(math.log2(one)), rel_tol=1e-7):
-            return f"{prefix}{2 ** round(math.log2(one))}"
+        for whole in (one, one + 1):  # a power of two, or one less, as 255
+            if one >= 1 and math.isclose(whole, 2.0 ** round(math.log2(whole)), rel_tol=1e-7):
+                return f"{prefix}{round(one)}"
     return ""
 
 

@@ -111,6 +111,71 @@ def _densities(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield from _kernel_values(evidence) if kernels else _histogram_values(evidence)
 
 
+def _inside(z: Array, height: Array) -> Array:
+    return np.where(np.abs(z) < 1, height, 0.0)
+
+
+SHAPES: dict[str, Callable[[Array], Array]] = {
+    "triangle": lambda z: np.maximum(1 - np.abs(z), 0),
+    "cosine": lambda z: _inside(z, math.pi / 4 * np.cos(math.pi / 2 * z)),
+    "biweight": lambda z: 15 / 16 * np.maximum(1 - z * z, 0) ** 2,
+    "triweight": lambda z: 35 / 32 * np.maximum(1 - z * z, 0) ** 3,
+    "tricube": lambda z: 70 / 81 * np.maximum(1 - np.abs(z) ** 3, 0) ** 3,
+    "cauchy": lambda z: 1 / (math.pi * (1 + z * z)),
+    "sech": lambda z: 1 / (math.pi * np.cosh(z)),
+    "box of width h": lambda z: np.where(np.abs(z) < 0.5, 1.0, 0.0),
+    "linear": lambda z: _inside(z, 1 - np.abs(z)),
+}
+"""Other kernels, of area 1."""
+
+
+def _points(t: float, h: float) -> dict[str, Array]:
+    """Return other points at which the density is taken."""
+    return {
+        "0": np.zeros(2),
+        "t + h and -t - h": np.array([t + h, -t - h]),
+        "t - h and h - t": np.array([t - h, h - t]),
+        "t / h": np.array([t, -t]) / h,
+        "1 and -1": np.array([1.0, -1.0]),
+    }
+
+
+def _shapes(layers: list[tuple[Array, Array, Array, float]]) -> Iterator[tuple[str, Array]]:
+    for text, K in SHAPES.items():
+        kernel = _kernel(K, _as_given)
+        rows = [kernel(x, w, w.ravel()[s], h, 1.0) for x, w, s, h in layers]
+        yield f"kernel-shape={text}", np.array(rows)
+    gauss = _kernel(_gauss, _as_given)
+    for text in _points(0.0, 1.0):
+        moved = [_points(float(x[0]), h)[text] for x, _, _, h in layers]
+        rows = [
+            gauss(x, w, w.ravel()[s], h, 1.0) for x, (_, w, s, h) in zip(moved, layers, strict=True)
+        ]
+        yield f"density-at={text}", np.array(rows)
+
+
+def _widths(evidence: Evidence) -> Iterator[tuple[str, list[float]]]:
+    """Yield other deviations that the bandwidths are relative to, one of each layer."""
+    weights = list(evidence.weights.values())
+    together = np.concatenate([w.ravel() for w in weights])
+    own = [w.std(ddof=1) for w in weights]
+    kept = [w[evidence.given[f"mask/{n}"] != 0] for n, w in evidence.weights.items()]
+    quartiles = [np.subtract(*np.quantile(w, (0.75, 0.25))) for w in weights]
+    yield "all layers together", [together.std(ddof=1)] * len(own)
+    yield "the layers' mean deviation", [float(np.mean(own))] * len(own)
+    yield "the layer before", [own[i - 1] for i in range(len(own))]
+    yield "the kept weights", [w.std(ddof=1) if w.size > 1 else 1.0 for w in kept]
+    yield (
+        "the sparse weights",
+        [(evidence.given[f"mask/{n}"] * w).std(ddof=1) for n, w in evidence.weights.items()],
+    )
+    yield "the quartiles", quartiles
+    yield "the quartiles over 1.34", [q / 1.34 for q in quartiles]
+    yield "the mean magnitude", [float(np.abs(w).mean()) for w in weights]
+    yield "the largest magnitude", [float(np.abs(w).max()) for w in weights]
+    yield "the threshold", list(evidence.given["thresholds"])
+
+
 def _kernel_values(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     right, c = evidence.value, evidence.conventions
     weights = list(evidence.weights.values())
@@ -121,6 +186,14 @@ def _kernel_values(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "kernel-without-bandwidth", right * wide
     yield "kernel-bandwidth-squared", right / wide
     yield "kernel-without-n", right * c.density_samples
+    yield from _shapes(layers)
+    normal = _kernel(_gauss, _as_given)
+    for text, spreads in _widths(evidence):
+        rows = [
+            normal(x, w, w.ravel()[s], c.bandwidth_factor * spread, 1.0)
+            for (x, w, s, _), spread in zip(layers, spreads, strict=True)
+        ]
+        yield f"bandwidth-of={text}", np.array(rows)
     sizes = evidence.sizes[:, np.newaxis]
     yield "kernel-over-N", right * c.density_samples / sizes
     for name, estimate in KERNELS.items():
@@ -155,6 +228,9 @@ def _histogram_values(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     for how in ("closed-above", "last-closed", "mass", "counts", "symmetric", "interpolated"):
         pairs = zip(points, weights, strict=True)
         yield f"histogram-{how}", np.array([_histogram(x, w, bins, how) for x, w in pairs])
+    for other in (8, 10, 20, 30, 32, 50, 64, 128, 200, 255, 512, 1000, 1024, 2048):
+        pairs = zip(points, weights, strict=True)
+        yield f"histogram-bins={other}", np.array([_histogram(x, w, other, "") for x, w in pairs])
     pairs = zip(points, weights, strict=True)
     magnitudes = [_histogram(x, np.abs(w), bins, "") for x, w in pairs]
     yield "histogram-of-magnitudes", np.array(magnitudes)

@@ -56,6 +56,10 @@ def _terms(*products: dict[str, Any]) -> list[Term]:
     ]
 
 
+def _mask(e: Evidence) -> Formula:
+    return _terms({"0.5": 0.5, "sgn(|W| - t)": 2 * e.value - 1}, {"0.5": 0.5})
+
+
 def _velocity(e: Evidence) -> Formula:
     c, name = e.conventions, e.item
     return _terms(
@@ -68,6 +72,22 @@ def _velocity(e: Evidence) -> Formula:
 def _threshold_velocity(e: Evidence) -> Formula:
     momentum = {"momentum": e.conventions.momentum, "v": e.state.threshold_velocities}
     return _terms(momentum, {"gradient": e.given["dthreshold_parameter"]})
+
+
+def ahead(e: Evidence) -> Formula:
+    """Nesterov's update, of all parameters."""
+    c, name = e.conventions, e.item
+    g, v = e.given[f"dparameter/{name}"], e.given[f"velocity/{name}"]
+    w, rate = (
+        e.state.parameters[name],
+        {"-": 1, "rate": c.learning_rate, "factor": e.given["rate_factor"]},
+    )
+    return _terms(
+        {"w": w},
+        rate | {"gradient": g},
+        rate | {"decay": c.weight_decay, "w": w},
+        rate | {"momentum": c.momentum, "v": v},
+    )
 
 
 def _new_parameter(e: Evidence) -> Formula:
@@ -91,6 +111,15 @@ def _dthreshold_parameter(e: Evidence) -> Formula:
 def multiplied_out(e: Evidence) -> Formula:
     dt, t = e.given["dthreshold"], e.given["thresholds"]
     return _terms({"dL/dt": dt, "t": t}, {"-": 1, "dL/dt": dt, "t^2": t * t})
+
+
+def _dreconstruction_dthreshold(e: Evidence) -> Formula:
+    def total(kept: bool) -> Array:
+        parts = [e.given[f"dmask/{n}"] * e.given[f"dmask_dthreshold/{n}"] for n in e.layers]
+        masks = [(e.given[f"mask/{n}"] != 0) == kept for n in e.layers]
+        return np.array([part[mask].sum() for part, mask in zip(parts, masks, strict=True)])
+
+    return _terms({"sum over kept weights": total(True)}, {"sum over pruned weights": total(False)})
 
 
 def _dthreshold(e: Evidence) -> Formula:
@@ -164,6 +193,7 @@ def _new_buffer(e: Evidence) -> Formula:
 
 FORMULAS: dict[str, Callable[[Evidence], Formula]] = {
     "rate_factor": _rate_factor,
+    "mask": _mask,
     "sparse_weight": sparse_weight,
     "new_buffer": _new_buffer,
     "control_loss": control_loss,
@@ -173,6 +203,7 @@ FORMULAS: dict[str, Callable[[Evidence], Formula]] = {
     "dcontrol_drate": _dcontrol_drate,
     "dcontrol_dthreshold": _dcontrol_dthreshold,
     "dmask": _dmask,
+    "dreconstruction_dthreshold": _dreconstruction_dthreshold,
     "dthreshold": _dthreshold,
     "dweight": _dweight,
     "dthreshold_parameter": _dthreshold_parameter,

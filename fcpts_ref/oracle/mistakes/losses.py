@@ -101,14 +101,22 @@ def _divergences(sides: _Sides) -> Iterator[tuple[str, Array, Array]]:
     backwards, dbackwards = q * (log_q - log_p), q * (log_q - log_p + 1)
     forwards = p * (log_p - log_q)
     yield "kl-swapped", _mean(backwards), dbackwards
+    for text, images in _weights(forwards.sum(axis=1)):
+        yield f"kl-reduced={text}", np.asarray(forwards.sum(axis=1) @ images), -p * _wide(images)
     yield "kl-symmetric", _mean(forwards + backwards), dbackwards - p
     yield "kl-symmetric", _mean(forwards + backwards) / 2, (dbackwards - p) / 2
     yield "kl-cross-entropy", -_mean(p * log_q), -p
     middle = np.log((p + q) / 2)
     both = p * (log_p - middle) + q * (log_q - middle)
     yield "kl-jensen-shannon", _mean(both) / 2, 0.5 * q * (log_q - middle)
+    yield from _misused(sides)
     hard = np.eye(p.shape[1])[sides.dense.argmax(axis=1)]
     yield "kl-hard-labels", -_mean(hard * log_q), -hard
+    K = p.shape[1]
+    for share in (0.01, 0.02, 0.05, 0.1, 0.2):
+        even = (1 - share) * p + share / K
+        yield f"kl-smoothed={share:g}", _mean(even * (np.log(even) - log_q)), -even
+        yield f"kl-smoothed={share:g}", -_mean(even * log_q), -even
     for e in OFFSETS:
         inside = -p * q / (q + e)
         yield "kl-offset", _mean(p * (np.log(p + e) - np.log(q + e))), inside
@@ -116,6 +124,38 @@ def _divergences(sides: _Sides) -> Iterator[tuple[str, Array, Array]]:
     for e in (*OFFSETS, 0.01, 0.05, 0.1):
         seen = np.maximum(q, e)
         yield "kl-clamped", _mean(p * (log_p - np.log(seen))), np.where(q > e, -p, 0.0)
+
+
+def _misused(sides: _Sides) -> Iterator[tuple[str, Array, Array]]:
+    """Yield kl_div with other arguments than log q and p, and their derivatives by log q."""
+    log_p, log_q = sides.log_p, sides.log_q
+    p, q, direct = np.exp(log_p), np.exp(log_q), np.ones_like(log_q)
+    for first, read, slope in (("log q", log_q, direct), ("q", q, q)):
+        for second, target in (("p", p), ("log p", log_p), ("Y_dense", sides.dense)):
+            yield (
+                f"kl-arguments=kl_div({first}, {second}, log_target=True)",
+                _mean(np.exp(target) * (target - read)),
+                -np.exp(target) * slope,
+            )
+        yield f"kl-arguments=kl_div({first}, p)", _mean(p * (log_p - read)), -p * slope
+
+
+def _weights(each: Array) -> Iterator[tuple[str, Array]]:
+    """Yield weights (B,) of the images in other reductions over the batch, from their losses."""
+    images, order = np.eye(len(each)), np.argsort(each)
+    yield "the first image", images[0]
+    yield "the last image", images[-1]
+    yield "the largest", images[order[-1]]
+    yield "the smallest", images[order[0]]
+    middle = (order[(len(each) - 1) // 2], order[len(each) // 2])
+    yield "the median", (images[middle[0]] + images[middle[1]]) / 2
+    yield "all but the first image", (1 - images[0]) / max(len(each) - 1, 1)
+    yield "all but the last image", (1 - images[-1]) / max(len(each) - 1, 1)
+
+
+def _wide(images: Array) -> Array:
+    """Return weights (B,) for ``through``, which divides by B."""
+    return len(images) * images[:, np.newaxis]
 
 
 def _softmax_twice(sides: _Sides, T: float) -> tuple[Array, Array]:

@@ -82,6 +82,7 @@ def _mask(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     )
     yield "mask-soft", expit(size - t)
     yield "mask-minus-1", np.sign(size - t)
+    yield "mask-minus-1", 2 * evidence.value - 1
     if evidence.name in evidence.earlier:
         yield "mask-stale", evidence.earlier[evidence.name]
 

@@ -24,6 +24,9 @@ class Mistake:
     of: the quantities in which it shows.  look: where in a program, or in which call of a library,
     it usually hides.  point: the number of the open point that it is another reading of, if any.
     together: it shows in all of them, so one that is right excludes it.
+    everywhere: it shows in all items of a quantity, so one that is right excludes it.
+    general: how little it says about a program; it is named only where no mistake that says more
+    explains the values.  A general mistake is one of a single quantity.
     """
 
     text: str
@@ -32,6 +35,8 @@ class Mistake:
     look: str = ""
     point: int | None = None
     together: bool = False
+    everywhere: bool = False
+    general: int = 0
 
 
 def read_catalogue() -> dict[str, Mistake]:

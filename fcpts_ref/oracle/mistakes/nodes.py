@@ -14,6 +14,7 @@ from fcpts_ref.oracle.mistakes.computed import Computed, Gradients, Variants
 from fcpts_ref.oracle.mistakes.constant import Constant
 from fcpts_ref.oracle.mistakes.forward import BY_OPERATION
 from fcpts_ref.oracle.mistakes.mistake import Found, Values
+from fcpts_ref.oracle.mistakes.reads import input_variants
 from fcpts_ref.oracle.mistakes.values import input_gradient
 
 Part = Callable[[Computed], Array]
@@ -92,9 +93,19 @@ def _variants(evidence: Evidence, node: Node) -> Variants:
     function = BY_OPERATION.get(node.operation)
     if function is not None:
         yield from function(evidence, node)
+    yield from input_variants(evidence, node)
+
+
+def _logits(evidence: Evidence) -> Iterator[tuple[str, Found]]:
+    """The value of the output's node, computed with each mistake."""
+    graph = evidence.setting.network.graph
+    name = graph.outputs["logits"]
+    yield from _parts(evidence, next(n for n in graph.nodes if n.name == name), _value)
 
 
 VALUES: dict[str, Values] = {
+    "dense_logits": _logits,
+    "sparse_logits": _logits,
     "activation": _activation,
     "dense_activation": _activation,
     "dactivation": _dactivation,

@@ -12,8 +12,9 @@ import numpy as np
 from fcpts_ref.graphs.graph import Node
 from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes.computed import Computed, Gradients, Variants, pointwise
-from fcpts_ref.oracle.mistakes.constant import Constant, ratio
+from fcpts_ref.oracle.mistakes.constant import MARK, Constant, ratio
 from fcpts_ref.oracle.mistakes.mistake import Found, Values
+from fcpts_ref.oracle.mistakes.reads import FED, fed_functions
 from fcpts_ref.oracle.mistakes.values import stored_of, value_of, wide
 
 CHANNELS = (0, 2, 3)
@@ -118,6 +119,13 @@ def batch_norm_variants(evidence: Evidence, node: Node) -> Variants:
     yield "bn-other-statistics", norm(**given)
     if not training:  # the batch's, which gradients go through
         yield "bn-other-statistics", norm(mean=True, variance=None)
+    m = node.attributes["momentum"]
+    spread = x.var(axis=CHANNELS) * M / max(M - 1, 1)
+    moved = [
+        (1 - m) * running[n] + m * batch
+        for n, batch in (("mean", x.mean(axis=CHANNELS)), ("variance", spread))
+    ]
+    yield "bn-updated-statistics", norm(mean=moved[0], variance=moved[1])
     yield "bn-gamma-first", lambda: _scaled_first(norm, x, gamma)
     yield "bn-missing", lambda: pointwise(x, 1.0)
     mean = used.get("mean", x.mean(axis=CHANNELS))
@@ -175,8 +183,19 @@ def input_variants(evidence: Evidence, node: Node) -> Variants:
         ("input-mean-after", x / std - mean, 1 / std),
         ("input-mean-added", (x + mean) / std, 1 / std),
         ("input-channels-reversed", (x - mean[::-1]) / std[::-1], 1 / std[::-1]),
+        ("input-from-minus-1", (2 * x - 1 - mean) / std, 2 / std),
+        ("input-from-minus-1", 2 * x - 1, 2.0),
     ):
         yield name, partial(pointwise, value, slope)
+
+    def read(found: Array) -> list[float]:
+        """Solve (c x - mean) / std = found for c."""
+        return ratio(found * std + mean, x) if found.shape == x.shape else []
+
+    yield (
+        "input-scaled",
+        Constant(read, lambda c: pointwise((c * x - mean) / std, c / std), (0.0, 1.0)),
+    )
 
 
 def _new_buffer(evidence: Evidence) -> Iterator[tuple[str, Found]]:
@@ -215,6 +234,8 @@ def _new_buffer(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "statistics-weighted-equally", moved(batch, 1 / (evidence.state.step + 1))
     scaled = x * wide(stored_of(evidence, node)["weight"])
     yield "bn-gamma-first", moved(statistics(scaled))
+    for text, value, _ in fed_functions(x):
+        yield f"{FED}{MARK}{text}", moved(statistics(value))
     if short == "running_var":
         yield "statistics-biased", moved(batch / unbiased)
         yield "statistics-unbiased-twice", moved(batch * unbiased)

@@ -100,6 +100,12 @@ def _final_rate(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "final-rate-of-step", (rates * N).sum() / N.sum()
     t = evidence.given["new_thresholds"]
     weights = _new_weights(evidence).values()
+    masks = [evidence.given[f"final_mask/{n}"] for n in evidence.layers]
+    yield "final-rate-unweighted", np.asarray(np.mean([1 - mask.mean() for mask in masks]))
+    yield "final-rate-unweighted", np.asarray(np.mean(rates))
+    everything = sum(p.size for p in evidence.state.parameters.values())
+    yield "final-rate-over-all-parameters", evidence.value * N.sum() / everything
+    yield "final-rate-of-kept", 1 - evidence.value
     yield (
         "final-rate-unweighted",
         np.mean([(np.abs(w) <= x).mean() for w, x in zip(weights, t, strict=True)]),

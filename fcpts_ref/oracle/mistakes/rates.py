@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -89,6 +90,17 @@ def _controls(evidence: Evidence) -> Iterator[tuple[str, Array | float, Array]]:
     yield "control-per-layer", (np.abs(r - target) * share).sum(), np.sign(r - target) * share
     yield "control-above-alone", np.maximum(excess, 0), (excess > 0) * share
     yield "control-below-alone", np.maximum(-excess, 0), -(excess < 0) * share
+    everything = sum(p.size for p in evidence.state.parameters.values())
+    for sizes in (evidence.sizes / everything, (evidence.sizes + _others(evidence)) / everything):
+        more = r @ sizes - target
+        yield "control-over-all-parameters", np.abs(more), np.sign(more) * sizes
+    for text, sizes in _other_sizes(evidence):
+        inside = sizes / sizes.sum()
+        yield (
+            f"control-weighted={text}",
+            np.abs(inside @ r - target),
+            np.sign(inside @ r - target) * inside,
+        )
     pruned = (r > 0) * share
     if pruned.any():
         inside = pruned / pruned.sum()
@@ -101,6 +113,35 @@ def _controls(evidence: Evidence) -> Iterator[tuple[str, Array | float, Array]]:
         rest = (np.arange(L) != i % L) * share / np.delete(share, i).sum()
         other = rest @ r - target
         yield f"{side}-layer-left-out", np.abs(other), np.sign(other) * rest
+
+
+def _other_sizes(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+    """Yield other weights of the layers than their numbers of weights."""
+    shapes = [w.shape for w in evidence.weights.values()]
+    yield "outputs", np.array([float(shape[0]) for shape in shapes])
+    yield "inputs", np.array([float(shape[1]) for shape in shapes])
+    yield "fan-in", np.array([math.prod(shape[1:]) for shape in shapes], dtype=np.float64)
+    yield "kernel", np.array([math.prod(shape[2:]) for shape in shapes], dtype=np.float64)
+    yield "outputs inputs", np.array([math.prod(shape[:2]) for shape in shapes], dtype=np.float64)
+    yield "sqrt(N)", np.sqrt(evidence.sizes)
+    yield "N^2", evidence.sizes**2
+    yield "log(N)", np.log(evidence.sizes)
+    kept = [float((evidence.given[f"mask/{n}"] != 0).sum()) for n in evidence.weights]
+    if sum(kept):
+        yield "kept weights", np.array(kept)
+    outputs = [
+        evidence.given.get(f"activation/{n.removesuffix('.weight')}") for n in evidence.layers
+    ]
+    if all(y is not None for y in outputs):
+        pixels = [y[0].size / len(y[0]) for y in outputs if y is not None]
+        yield "multiplications", evidence.sizes * np.array(pixels)
+
+
+def _others(evidence: Evidence) -> Array:
+    """Return the number of parameters that a layer has besides its weight: its bias."""
+    parameters = evidence.state.parameters
+    biases = [n.removesuffix("weight") + "bias" for n in evidence.layers]
+    return np.array([parameters[n].size if n in parameters else 0 for n in biases])
 
 
 def _control_loss(evidence: Evidence) -> Iterator[tuple[str, Found]]:

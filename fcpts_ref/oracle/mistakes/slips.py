@@ -13,11 +13,12 @@ from functools import partial
 import numpy as np
 
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.constant import MARK
+from fcpts_ref.oracle.mistakes.constant import MARK, number_of, ratio, written
 from fcpts_ref.oracle.mistakes.formulas import (
     FORMULAS,
     Formula,
     Term,
+    ahead,
     control_loss,
     multiplied_out,
     sparse_weight,
@@ -25,6 +26,7 @@ from fcpts_ref.oracle.mistakes.formulas import (
 from fcpts_ref.oracle.mistakes.mistake import Found, Values
 
 SLIP = "slip"
+WEIGHTED = "weighted"
 STEP = 1e-30  # of a complex step
 
 
@@ -77,6 +79,11 @@ def _value(evidence: Evidence, formula: Formula) -> Array:
     return np.maximum(value, 0) if quantity == "new_threshold_parameters" and direct else value
 
 
+def right_formula(evidence: Evidence) -> Array:
+    """Return the value of a quantity's formula, from its terms."""
+    return _value(evidence, FORMULAS[evidence.quantity](evidence))
+
+
 def _name(formula: Formula) -> str:
     return f"{SLIP}{MARK}{_written(formula)}"
 
@@ -84,10 +91,32 @@ def _name(formula: Formula) -> str:
 def _slips_of(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     for formula in _all_slips(FORMULAS[evidence.quantity](evidence)):
         yield _name(formula), partial(_value, evidence, formula)
+    yield from _weighted(evidence)
+    if evidence.quantity == "new_parameter":
+        right = list(ahead(evidence))
+        for i, term in enumerate(right):  # a slip in a factor may be too small to be told
+            for other in ([], [replace(term, sign=-term.sign)]):
+                formula = [*right[:i], *other, *right[i + 1 :]]
+                yield _name(formula), partial(_value, evidence, formula)
     sigmoid = evidence.conventions.threshold_parameter == "sigmoid"
     if evidence.quantity == "dthreshold_parameter" and sigmoid:
         for formula in _all_slips(multiplied_out(evidence)):
             yield _name(formula), partial(_value, evidence, formula)
+
+
+def _weighted(evidence: Evidence) -> Iterator[tuple[str, Found]]:
+    """Every term times a constant, which is read from the value found."""
+    formula = FORMULAS[evidence.quantity](evidence)
+    for i, term in enumerate(formula if len(formula) > 1 else ()):
+        rest = _total([*formula[:i], *formula[i + 1 :]])
+        for sign in (1, -1) if evidence.quantity == "control_loss" else (1,):
+            for number in ratio(sign * evidence.found - rest, np.asarray(term.value)):
+                text = written(number)
+                if text not in ("", "0", "1", "-1"):
+                    times = replace(term, factors={text: number_of(text)} | term.factors)
+                    changed = [*formula[:i], times, *formula[i + 1 :]]
+                    text = f"{WEIGHTED}{MARK}{_written(changed)}"
+                    yield text, partial(_value, evidence, changed)
 
 
 def _by_rates(evidence: Evidence) -> Iterator[tuple[str, Found]]:

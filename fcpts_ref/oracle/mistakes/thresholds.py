@@ -27,6 +27,14 @@ def _dmask_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "surrogate-gauss", -np.exp(-0.5 * u * u) / np.sqrt(2 * np.pi)
     yield "surrogate-triangle", -0.5 * np.maximum(1 - np.abs(u), 0)
     yield "surrogate-approximate-sign", -np.maximum(1 - np.abs(u), 0)
+    yield "surrogate-arctan", -1 / (1 + (np.pi * u) ** 2)
+    yield "surrogate-arctan", -1 / (np.pi * (1 + u * u))
+    inside = np.maximum(1 - u * u, 0)
+    yield "surrogate-parabola", -0.5 * inside
+    yield "surrogate-parabola", -0.75 * inside
+    yield "surrogate-exponential", -0.5 * np.exp(-np.abs(u))
+    signed = evidence.weights[evidence.item] - evidence.given["thresholds"][evidence.layer]
+    yield "surrogate-signed", np.where(np.abs(signed) < 1, -0.5, 0.0)
     yield "surrogate-of-magnitude", np.where(W < 1, -0.5, 0.0)
     t = evidence.given["thresholds"][evidence.layer]
     if t > 0:

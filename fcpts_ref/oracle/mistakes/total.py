@@ -56,6 +56,9 @@ def _total_loss(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     for name, (a, b) in WEIGHTS.items():
         yield name, np.asarray(a * loss + b * control)
     yield "total-squared", np.asarray(loss + control**2)
+    yield "total-larger", np.asarray(max(loss, control))
+    yield "total-smaller", np.asarray(min(loss, control))
+    yield "total-root", np.asarray(np.hypot(loss, control))
     yield "total-product", np.asarray(loss * control)
     reads = {
         "total-weight": (loss, control),

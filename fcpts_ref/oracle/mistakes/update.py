@@ -27,9 +27,11 @@ def _velocity(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "decay-in-momentum", moved + m * decay * w
     yield "velocity-forgotten", decayed
     yield "velocity-with-rate", m * v + rate * decayed
+    yield "velocity-with-rate-twice", m * v + rate * decayed
     yield "velocity-dampened", m * v + (1 - m) * decayed
     yield "velocity-ahead", m * evidence.value + decayed
     yield "velocity-undamped", v + decayed
+    yield "velocity-momentum-on-all", m * (v + decayed)
     yield "velocity-sign", -evidence.value
     yield "velocity-without-gradient", m * v + decay * w
     yield (
@@ -55,6 +57,11 @@ def _velocity(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         yield "velocity-of-masked", m * mask * v + decayed
 
 
+def _per_factor(rates: list[float], factor: float) -> list[float]:
+    """Return learning rates without the schedule's factor, which may be 0 in the first step."""
+    return [rate / factor for rate in rates] if factor else []
+
+
 def _new_parameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     name, c = evidence.item, evidence.conventions
     w, v = evidence.state.parameters[name], evidence.given[f"velocity/{name}"]
@@ -73,10 +80,12 @@ def _new_parameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "update-by-old-velocity", w - rate * old
     yield "update-rate-squared", w - rate * rate * v
     yield "update-doubled", w - 2 * rate * v
+    lengths = [float(np.sqrt((x * x).sum())) for x in (w, v)]
+    yield "update-layerwise", w - rate * v * (lengths[0] / lengths[1] if lengths[1] else 0.0)
     yield (
         "update-rate",
         Constant(
-            lambda found: [one / factor for one in ratio(w - found, v)],
+            lambda found: _per_factor(ratio(w - found, v), factor),
             lambda other: w - other * factor * v,
             (
                 0.0,
@@ -155,7 +164,7 @@ def _new_threshold_parameters(evidence: Evidence) -> Iterator[tuple[str, Found]]
     yield (
         "thresholds-rate",
         Constant(
-            lambda found: [one / factor for one in ratio(s - found, v)],
+            lambda found: _per_factor(ratio(s - found, v), factor),
             lambda other: kept(s - other * factor * v),
             (c.threshold_learning_rate, c.learning_rate, 0.0, -c.threshold_learning_rate),
         ),
@@ -169,6 +178,8 @@ def _new_threshold_parameters(evidence: Evidence) -> Iterator[tuple[str, Found]]
     yield "thresholds-by-sign", kept(s - rate * np.sign(v))
     yield "thresholds-by-sign", kept(s - rate * v / (np.abs(v) + 1e-8))
     yield "thresholds-frozen", s
+    yield "thresholds-multiplied", s * np.exp(-rate * v)
+    yield "thresholds-multiplied", s * (1 - rate * v)
     yield "thresholds-ascend", kept(s + rate * v)
     yield "thresholds-by-old-velocity", kept(s - rate * old)
     yield "thresholds-without-momentum", kept(s - rate * g)
