@@ -32,6 +32,14 @@ def keep_ratio_gradient(
     return channel_pruning.keep_ratio_gradient(importance, at, steepness, dmask)
 
 
+def score_gradient(
+    importance: Any, ratio: float, steepness: float, floor: float, masks: Any, losses: Any
+) -> float:
+    """The estimate of a keep ratio's gradient from two draws, masks (2, C) and losses (2,)."""
+    at = solve_log_threshold(importance, ratio, steepness, floor)
+    return channel_pruning.score_gradient(importance, at, steepness, tuple(masks), losses, floor)
+
+
 def channel_cost(alpha: Any, pairs: Any, single: Any, fixed: float) -> tuple[float, Any]:
     """F(alpha) and its gradient."""
     costs = channel_budget.ChannelCosts(pairs, single, fixed)

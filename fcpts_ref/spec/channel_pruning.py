@@ -111,6 +111,35 @@ def keep_ratio_gradient(
     return float(len(x) * (dmask @ softmax(log_h)))
 
 
+def score_gradient(
+    importance: Array,
+    log_threshold: float,
+    steepness: float,
+    masks: tuple[Array, Array],
+    losses: tuple[float, float],
+    floor: float = FLOOR,
+) -> float:
+    """Return an estimate of dE[L(m)]/dalpha from the losses of two draws of masks (C,).
+
+    No derivative by m is needed, so it sees what removing a channel does, not only what moving it
+    a little does.  With s_i = d log P(m_i)/dp_i = m_i / p_i - (1 - m_i) / (1 - p_i) and dp/dalpha
+    as in ``keep_ratio_gradient``,
+
+        S(m) = sum_i s_i dp_i/dalpha,    (L(m) - L(m')) (S(m) - S(m')) / 2
+
+    has the mean E[L S] = dE[L]/dalpha, for S has the mean 0: each draw is the other one's baseline
+    (R. J. Williams, Simple statistical gradient-following algorithms, Machine Learning 8, 1992).
+    Our addition: DSA itself passes gradients straight through.
+    """
+    p = keep_probabilities(importance, log_threshold, steepness, floor)
+    sums = []
+    for mask in masks:
+        with np.errstate(divide="ignore"):  # a channel that is always kept is never out
+            score = np.where(mask != 0, 1 / p, -1 / (1 - p))
+        sums.append(keep_ratio_gradient(importance, log_threshold, steepness, score))
+    return float((losses[0] - losses[1]) * (sums[0] - sums[1]) / 2)
+
+
 def _logits(importance: Array, log_threshold: float, steepness: float) -> Array:
     logs = np.log(importance.astype(np.float64) + LEAST_IMPORTANCE)
     return np.asarray(steepness * (logs - log_threshold))

@@ -95,6 +95,13 @@ def _rounded(a: Any, scores: Any, costs: Any, budget: float, least: Any = None) 
     return [s >= np.sort(s)[len(s) - n] for s, n in zip(scores, counts, strict=True)]
 
 
+def _one_score(b: Any, at: Any, steepness: Any, masks: Any, losses: Any, floor: Any) -> Any:
+    p = channel_pruning.keep_probabilities(b, at, steepness, floor)
+    score = np.where(masks[0] == 1, 1 / p, -1 / (1 - p))
+    total = channel_pruning.keep_ratio_gradient(b, at, steepness, score)
+    return (losses[0] - losses[1]) * total / 2
+
+
 MUTANTS = [
     Mutant("the floor is added", channel_pruning.keep_probabilities, _floor_added,
            "keep_probabilities"),
@@ -109,6 +116,12 @@ MUTANTS = [
            lambda right: lambda b, t, s, dm: float(dm.sum()), "keep_ratio_gradient"),
     Mutant("steepness forgotten in the gradient", channel_pruning.keep_ratio_gradient,
            lambda right: lambda b, t, s, dm: right(b, t, 1.0, dm), "keep_ratio_gradient"),
+    Mutant("without the half", channel_pruning.score_gradient,
+           lambda right: lambda *given: 2 * right(*given), "score_gradient"),
+    Mutant("without the score of the other draw", channel_pruning.score_gradient,
+           lambda right: _one_score, "score_gradient"),
+    Mutant("the floor forgotten", channel_pruning.score_gradient,
+           lambda right: lambda *given: right(*given[:5], 0.0), "score_gradient"),
     Mutant("equality keeps", channel_pruning.draw_mask,
            lambda right: lambda p, u: u <= p, "draw_mask"),
     Mutant("A taken as symmetric", channel_budget.channel_cost_gradient,

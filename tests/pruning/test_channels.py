@@ -137,7 +137,7 @@ def test_a_stopped_run_ends_with_the_same_bits(method: str, tmp_path: Path) -> N
         assert names[0].read_bytes() == names[1].read_bytes()
 
 
-@pytest.mark.parametrize("gradient", ["signed", "magnitude"])
+@pytest.mark.parametrize("gradient", ["signed", "magnitude", "score"])
 def test_keep_ratios_learn_that_a_group_matters(gradient: str) -> None:
     """The loss only depends on one of two branches: the other one is pruned away."""
     net = GraphBuilder("branches", (2, 6, 6))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from fcpts_ref.spec.channel_pruning import (
     keep_probabilities,
     keep_ratio_gradient,
     scale_importance,
+    score_gradient,
     solve_log_threshold,
 )
 
@@ -112,3 +114,34 @@ def test_bad_importances(bad: float) -> None:
 def test_bad_steepness(steepness: float) -> None:
     with pytest.raises(InputError, match="finite steepness above 0"):
         solve_log_threshold(np.ones(4), 0.5, steepness)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 0.9), st.floats(0.5, 8))
+def test_the_score_has_the_mean_of_the_exact_gradient(
+    seed: int, ratio: float, steepness: float
+) -> None:
+    """Over all pairs of masks of four channels, for a loss that is any function of the mask."""
+    b, masks = importances(seed, 4), [np.array(bits, float) for bits in product((0, 1), repeat=4)]
+    losses = np.random.default_rng(seed + 1).standard_normal(len(masks))
+
+    def shares(at: float) -> Any:
+        p = keep_probabilities(b, solve_log_threshold(b, at, steepness), steepness)
+        return np.array([np.where(mask == 1, p, 1 - p).prod() for mask in masks])
+
+    h = 1e-5
+    expected = losses @ (shares(ratio + h) - shares(ratio - h)) / (2 * h)
+    threshold, share = solve_log_threshold(b, ratio, steepness), shares(ratio)
+    got = sum(
+        share[i] * share[j]
+        * score_gradient(b, threshold, steepness, (masks[i], masks[j]), (losses[i], losses[j]))
+        for i in range(len(masks)) for j in range(len(masks))
+    )  # fmt: skip
+    assert got == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_the_score_of_channels_that_are_always_kept_is_finite() -> None:
+    b = np.array([1e6, 1e6, 1e-6, 1e-6])
+    masks = (np.array([1.0, 1, 0, 0]), np.array([1.0, 1, 1, 0]))
+    got = score_gradient(b, solve_log_threshold(b, 0.6, 40), 40, masks, (1.0, 2.0))
+    assert np.isfinite(got)
+    assert score_gradient(b, solve_log_threshold(b, 0.6, 40), 40, masks, (2.0, 2.0)) == 0

@@ -21,6 +21,7 @@ def make_groups() -> list[Group]:
         keep_probabilities="transcendental",
         solve_log_threshold="root",
         keep_ratio_gradient="root",
+        score_gradient="root",
         draw_mask="exact",
         channel_cost="sum",
         group_shrinkage="rounded",
@@ -108,6 +109,22 @@ def _add_process(group: Group) -> None:
     group.add(24, name, "equal importances: the mean of the gradients, times C",
               {"importance": np.full(3, 0.75), "ratio": 0.5, "steepness": 4.0, "floor": FLOOR,
                "dmask": np.array([1.0, -2.0, 0.5])}, flags=("EDGE",))  # fmt: skip
+    name = "score_gradient"
+
+    def score(first: Any, second: Any, **settings: Any) -> Any:
+        make, masks = _process(**settings), np.array([first, second], float)
+        return lambda d: make(d) | {"masks": masks, "losses": d.uniform(2)}
+
+    group.add(111, name, "six channels",
+              score((1, 1, 0, 1, 0, 0), (0, 1, 1, 1, 0, 1), ratio=0.5))  # fmt: skip
+    group.add(112, name, "most of them",
+              score((1, 1, 1, 1, 1, 0), (1, 0, 1, 1, 1, 1), ratio=0.9375))  # fmt: skip
+    group.add(113, name, "steep",
+              score((0, 1, 0, 1, 1, 0), (1, 0, 0, 1, 0, 1), ratio=0.25, steepness=16.0),
+              flags=("EDGE",))  # fmt: skip
+    same = (1, 0, 1, 0, 1, 0)
+    group.add(114, name, "one mask twice: 0 whatever the losses",
+              score(same, same, ratio=0.5), flags=("EDGE",))  # fmt: skip
     name = "draw_mask"
     group.add(31, name, "eight channels",
               lambda d: {"probabilities": d.uniform(8, low=0.0625, high=1.0),

@@ -69,6 +69,29 @@ def keep_ratio_gradient(
     return {"dratio": np.array((ends[0] - ends[1]) / (2 * STEP), dtype=object)}
 
 
+def score_gradient(
+    decide: Decisions,
+    importance: Any,
+    ratio: float,
+    steepness: float,
+    floor: float,
+    masks: Any,
+    losses: Any,
+) -> Outputs:
+    """S = (log P(m; alpha + h) - log P(m; alpha - h)) / 2h, solved anew at both ends."""
+    b, found = exact(importance), []
+    for mask in masks:
+        ends = []
+        for side in (1, -1):
+            at = _solve(b, mpf(ratio) + side * STEP, mpf(steepness), mpf(floor))
+            p = _probabilities(b, at, mpf(steepness), mpf(floor))
+            ends.append(mp.fsum(log(q if m else 1 - q) for m, q in zip(mask, p, strict=True)))
+        found.append((ends[0] - ends[1]) / (2 * STEP))
+    one, other = exact(losses)
+    estimate = (one - other) * (found[0] - found[1]) / 2
+    return {"dratio": np.array(estimate, dtype=object)}
+
+
 def draw_mask(decide: Decisions, probabilities: Any, uniform: Any) -> Outputs:
     kept = [
         mpf(decide.compare(u, p) < 0)

@@ -19,7 +19,7 @@ from fcpts_ref.errors import InputError, counted
 from fcpts_ref.pruning.channels.gates import gated, mask_gradients, with_masks
 from fcpts_ref.pruning.channels.method import ChannelMethod, State
 from fcpts_ref.pruning.channels.space import Mask, Space, importances
-from fcpts_ref.pruning.channels.training import Batch, compute
+from fcpts_ref.pruning.channels.training import Batch, compute, loss_of
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.spec.channel_budget import channel_cost, check_budget, project_keep_ratios
@@ -28,6 +28,7 @@ from fcpts_ref.spec.channel_pruning import (
     draw_mask,
     keep_probabilities,
     keep_ratio_gradient,
+    score_gradient,
     solve_log_threshold,
 )
 from fcpts_ref.spec.channel_regularisers import expand_ratios
@@ -36,6 +37,7 @@ from fcpts_ref.spec.channel_selection import select_by_ratios
 Array = NDArray[Any]
 MOST = 0.999
 """The greatest keep ratio that masks are drawn with."""
+GRADIENTS = ("signed", "magnitude", "score")
 LEAST_BATCH = 2
 """Images that batch norm needs for statistics of its own."""
 
@@ -51,6 +53,7 @@ class DSA(ChannelMethod):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "dsa": {},
         "dsa-magnitude": {"gradient": "magnitude"},
+        "dsa-score": {"gradient": "score"},
         "dsa-no-labels": {"objective": "outputs"},
     }
     symbol: ClassVar[str] = "DSA"
@@ -74,15 +77,15 @@ class DSA(ChannelMethod):
 
     gradient: str = setting(
         "signed",
-        "gradient of the masks: signed, as published, or minus its magnitude, which never counts "
-        "a channel as harmful",
-        choices=("signed", "magnitude"),
+        "gradient of the masks: signed, as published; minus its magnitude, which never counts "
+        "a channel as harmful; or score, from the losses of two draws of masks",
+        choices=GRADIENTS,
     )
 
     @property
     def label(self) -> str:
         """The name in tables, such as "DSA (magnitude)"."""
-        return super().label + ("" if self.gradient == "signed" else " (magnitude)")
+        return super().label + ("" if self.gradient == "signed" else f" ({self.gradient})")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -99,8 +102,10 @@ class DSA(ChannelMethod):
             )
         if self.importance not in ("scale", "filter"):
             raise InputError(f"importance is {self.importance!r}; expected 'scale' or 'filter'")
-        if self.gradient not in ("signed", "magnitude"):
-            raise InputError(f"gradient is {self.gradient!r}; expected 'signed' or 'magnitude'")
+        if self.gradient not in GRADIENTS:
+            raise InputError(
+                f"gradient is {self.gradient!r}; expected one of {', '.join(GRADIENTS)}"
+            )
 
     def start(self, problem: Problem, space: Space) -> dict[str, Array]:
         """Return ratios 1, the copy on the budget, the dual, and the mean gradient, (G,) each."""
@@ -164,17 +169,8 @@ class DSA(ChannelMethod):
         generator: np.random.Generator,
     ) -> State:
         """One step of the ratios on held-out images, of their copy and of the dual."""
-        masks, solved = self._draw(space, state, progress, generator)
-        masked = with_masks(state.parameters, gates, masks)
-        found = compute(problem.student, space.graph, masked, state.buffers, batch)
-        dmasks = mask_gradients(state.parameters, gates, found.gradients)
-        if self.gradient == "magnitude":
-            dmasks = [-np.abs(dmask) for dmask in dmasks]
-        steepness = self._steepness(progress)
-        dratios = np.array(
-            [keep_ratio_gradient(b, t, steepness, dm)
-             for (b, t), dm in zip(solved, dmasks, strict=True)]
-        )  # fmt: skip
+        estimate = self._scores if self.gradient == "score" else self._straight_through
+        dratios = estimate(problem, space, state, gates, batch, progress, generator)
         mean = 0.9 * state.learned["mean_gradient"] + 0.1 * dratios
         size = float(np.sqrt((mean * mean).mean()))
         direction = mean / size if size > 0 else mean
@@ -189,6 +185,54 @@ class DSA(ChannelMethod):
             "ratios": ratios, "copy": copy, "dual": dual + ratios - copy, "mean_gradient": mean,
         }  # fmt: skip
         return replace(state, learned=learned)
+
+    def _straight_through(
+        self,
+        problem: Problem,
+        space: Space,
+        state: State,
+        gates: list[dict[str, Array]],
+        batch: Batch,
+        progress: float,
+        generator: np.random.Generator,
+    ) -> Array:
+        """The gradient of the ratios (G,) from that of one draw of masks."""
+        masks, solved = self._draw(space, state, progress, generator)
+        masked = with_masks(state.parameters, gates, masks)
+        found = compute(problem.student, space.graph, masked, state.buffers, batch)
+        dmasks = mask_gradients(state.parameters, gates, found.gradients)
+        if self.gradient == "magnitude":
+            dmasks = [-np.abs(dmask) for dmask in dmasks]
+        steepness = self._steepness(progress)
+        return np.array(
+            [keep_ratio_gradient(b, t, steepness, dm)
+             for (b, t), dm in zip(solved, dmasks, strict=True)]
+        )  # fmt: skip
+
+    def _scores(
+        self,
+        problem: Problem,
+        space: Space,
+        state: State,
+        gates: list[dict[str, Array]],
+        batch: Batch,
+        progress: float,
+        generator: np.random.Generator,
+    ) -> Array:
+        """Its estimate (G,) from the losses of two draws, without a backward pass."""
+        draws = [self._draw(space, state, progress, generator) for _ in range(2)]
+        one, other = (
+            loss_of(
+                problem.student, space.graph, with_masks(state.parameters, gates, masks),
+                state.buffers, batch,
+            )
+            for masks, _ in draws
+        )  # fmt: skip
+        steepness = self._steepness(progress)
+        return np.array(
+            [score_gradient(b, t, steepness, (mask, second), (one, other))
+             for (b, t), mask, second in zip(draws[0][1], draws[0][0], draws[1][0], strict=True)]
+        )  # fmt: skip
 
     def _draw(
         self, space: Space, state: State, progress: float, generator: np.random.Generator

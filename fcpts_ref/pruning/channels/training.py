@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fcpts_ref.data.augmentation import draw_views
 from fcpts_ref.data.prepared import batches_of, seen_images
-from fcpts_ref.engines.base import Engine
+from fcpts_ref.engines.base import Engine, Passed
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import Graph
 from fcpts_ref.layers import cross_entropy_backward, cross_entropy_forward
@@ -74,11 +74,31 @@ def compute(
 
     Raises InputError for a loss that is no longer finite.
     """
+    passed = _forward(engine, graph, parameters, buffers, batch, keep=True)
+    loss, dlogits = _loss(graph, passed.outputs[graph.output], batch)
+    gradients = engine.backward(passed, {graph.output: dlogits})
+    return Computed(loss, gradients, dict(passed.buffers))
+
+
+def loss_of(
+    engine: Engine, graph: Graph, parameters: Arrays, buffers: Arrays, batch: Batch
+) -> float:
+    """Return the loss of a batch alone; otherwise as ``compute``."""
+    passed = _forward(engine, graph, parameters, buffers, batch, keep=False)
+    return _loss(graph, passed.outputs[graph.output], batch)[0]
+
+
+def _forward(
+    engine: Engine, graph: Graph, parameters: Arrays, buffers: Arrays, batch: Batch, *, keep: bool
+) -> Passed:
     with np.errstate(over="ignore", invalid="ignore"):  # the loss reports it
-        passed = engine.forward(
-            parameters, buffers, {graph.input: batch.images}, training=True, keep=True
+        return engine.forward(
+            parameters, buffers, {graph.input: batch.images}, training=True, keep=keep
         )
-    logits = passed.outputs[graph.output]
+
+
+def _loss(graph: Graph, logits: Array, batch: Batch) -> tuple[float, Array]:
+    """The loss and its gradient.  Raises InputError for one that is not finite."""
     if batch.dense is None:
         assert batch.labels is not None
         loss, cache = cross_entropy_forward(logits, batch.labels)
@@ -89,5 +109,4 @@ def compute(
         dlogits = found[graph.output]
     if not np.isfinite(loss):
         raise InputError(f"the loss is {loss}; use a lower learning rate")
-    gradients = engine.backward(passed, {graph.output: dlogits})
-    return Computed(float(loss), gradients, dict(passed.buffers))
+    return float(loss), dlogits
