@@ -79,6 +79,13 @@ def bn(change):
     return patch
 
 
+def _rate_factor(step, annealed):
+    """Batches of 8, three steps of warm-up, then a cosine over ``annealed`` steps."""
+    if step < 3:
+        return 8 / 64 * (step + 1) / 3
+    return 8 / 64 * 0.5 * (1 + math.cos(math.pi * (step - 3) / annealed))
+
+
 def _start(of):
     def wrong_begin(before, state):
         t = [
@@ -293,32 +300,12 @@ KEPT_APART = [
     ),
     Mutant(
         "the scheduler steps first",
-        {
-            "rate_factor": lambda c: (
-                8
-                / 64
-                * (
-                    (c.state.step + 2) / 3
-                    if c.state.step < 2
-                    else 0.5 * (1 + math.cos(math.pi * (c.state.step - 2) / 9))
-                )
-            )
-        },
+        {"rate_factor": lambda c: _rate_factor(c.state.step + 1, 9)},
         run={"steps": 6},
     ),
     Mutant(
         "T_max is all steps",
-        {
-            "rate_factor": lambda c: (
-                8
-                / 64
-                * (
-                    (c.state.step + 1) / 3
-                    if c.state.step < 3
-                    else 0.5 * (1 + math.cos(math.pi * (c.state.step - 3) / 12))
-                )
-            )
-        },
+        {"rate_factor": lambda c: _rate_factor(c.state.step, 12)},
         run={"steps": 6},
     ),
     Mutant("thresholds start at 0.01", run=_start(lambda a, r: 0.01)),

@@ -16,27 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcpts_ref.errors import InputError, counted
-from fcpts_ref.pruning.channels.gates import gated, mask_gradients, with_masks
+from fcpts_ref.pruning.channels.draws import Draw, Gated, by_scores, draw, straight_through
+from fcpts_ref.pruning.channels.gates import gated, with_masks
 from fcpts_ref.pruning.channels.method import ChannelMethod, State
 from fcpts_ref.pruning.channels.space import Mask, Space, importances
-from fcpts_ref.pruning.channels.training import Batch, compute, loss_of
+from fcpts_ref.pruning.channels.training import Batch
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
 from fcpts_ref.spec.channel_budget import channel_cost, check_budget, project_keep_ratios
-from fcpts_ref.spec.channel_pruning import (
-    FLOOR,
-    draw_mask,
-    keep_probabilities,
-    keep_ratio_gradient,
-    score_gradient,
-    solve_log_threshold,
-)
+from fcpts_ref.spec.channel_pruning import FLOOR
 from fcpts_ref.spec.channel_regularisers import expand_ratios
 from fcpts_ref.spec.channel_selection import select_by_ratios
 
 Array = NDArray[Any]
-MOST = 0.999
-"""The greatest keep ratio that masks are drawn with."""
 GRADIENTS = ("signed", "magnitude", "score")
 LEAST_BATCH = 2
 """Images that batch norm needs for statistics of its own."""
@@ -125,6 +117,7 @@ class DSA(ChannelMethod):
     ) -> Iterator[tuple[State, dict[str, Any]]]:
         """Yield the states of an epoch: steps of the weights, and of the ratios in between."""
         gates = [gated(space, group) for group in space.groups.groups]
+        network = Gated(problem, space, gates)
         rows = np.arange(len(problem.images))
         train, held_out = np.split(rows, [self.search_images(len(rows))])
         validation = self._forever(problem, held_out, generator)
@@ -133,13 +126,10 @@ class DSA(ChannelMethod):
             step = state.epoch * per_epoch + number
             progress = step / (self.search * per_epoch)
             if number % self.interval == 0:
-                state = self._ratio_step(
-                    problem, space, state, gates, next(validation), progress, generator
-                )
-            masks, _ = self._draw(space, state, progress, generator)
+                state = self._ratio_step(network, state, next(validation), progress, generator)
+            masks = self._draw(space, state, progress, generator).masks
             rate = self.rate_at(step, self.search * per_epoch)
-            masked = with_masks(state.parameters, gates, masks)
-            found = compute(problem.student, space.graph, masked, state.buffers, batch)
+            found = network.compute(state, masks, batch)
             gradients = with_masks(found.gradients, gates, masks)  # d(m P) = m dP
             state = self.descended(problem, state, gradients, found.buffers, rate)
             yield state, {"reconstruction_loss": found.loss}
@@ -160,17 +150,21 @@ class DSA(ChannelMethod):
 
     def _ratio_step(
         self,
-        problem: Problem,
-        space: Space,
+        network: Gated,
         state: State,
-        gates: list[dict[str, Array]],
         batch: Batch,
         progress: float,
         generator: np.random.Generator,
     ) -> State:
         """One step of the ratios on held-out images, of their copy and of the dual."""
-        estimate = self._scores if self.gradient == "score" else self._straight_through
-        dratios = estimate(problem, space, state, gates, batch, progress, generator)
+        space = network.space
+        drawn = self._draw(space, state, progress, generator)
+        if self.gradient == "score":
+            other = self._draw(space, state, progress, generator)
+            dratios = by_scores(network, state, (drawn, other), batch)
+        else:
+            magnitude = self.gradient == "magnitude"
+            dratios = straight_through(network, state, drawn, batch, magnitude=magnitude)
         mean = 0.9 * state.learned["mean_gradient"] + 0.1 * dratios
         size = float(np.sqrt((mean * mean).mean()))
         direction = mean / size if size > 0 else mean
@@ -186,69 +180,10 @@ class DSA(ChannelMethod):
         }  # fmt: skip
         return replace(state, learned=learned)
 
-    def _straight_through(
-        self,
-        problem: Problem,
-        space: Space,
-        state: State,
-        gates: list[dict[str, Array]],
-        batch: Batch,
-        progress: float,
-        generator: np.random.Generator,
-    ) -> Array:
-        """The gradient of the ratios (G,) from that of one draw of masks."""
-        masks, solved = self._draw(space, state, progress, generator)
-        masked = with_masks(state.parameters, gates, masks)
-        found = compute(problem.student, space.graph, masked, state.buffers, batch)
-        dmasks = mask_gradients(state.parameters, gates, found.gradients)
-        if self.gradient == "magnitude":
-            dmasks = [-np.abs(dmask) for dmask in dmasks]
-        steepness = self._steepness(progress)
-        return np.array(
-            [keep_ratio_gradient(b, t, steepness, dm)
-             for (b, t), dm in zip(solved, dmasks, strict=True)]
-        )  # fmt: skip
-
-    def _scores(
-        self,
-        problem: Problem,
-        space: Space,
-        state: State,
-        gates: list[dict[str, Array]],
-        batch: Batch,
-        progress: float,
-        generator: np.random.Generator,
-    ) -> Array:
-        """Its estimate (G,) from the losses of two draws, without a backward pass."""
-        draws = [self._draw(space, state, progress, generator) for _ in range(2)]
-        one, other = (
-            loss_of(
-                problem.student, space.graph, with_masks(state.parameters, gates, masks),
-                state.buffers, batch,
-            )
-            for masks, _ in draws
-        )  # fmt: skip
-        steepness = self._steepness(progress)
-        return np.array(
-            [score_gradient(b, t, steepness, (mask, second), (one, other))
-             for (b, t), mask, second in zip(draws[0][1], draws[0][0], draws[1][0], strict=True)]
-        )  # fmt: skip
-
     def _draw(
         self, space: Space, state: State, progress: float, generator: np.random.Generator
-    ) -> tuple[list[Array], list[tuple[Array, float]]]:
-        """Draw a mask for every group; return also importances and log thresholds."""
-        steepness = self._steepness(progress)
-        masks, solved = [], []
-        for group, ratio in zip(space.groups.groups, state.learned["ratios"], strict=True):
-            b = importances(space.graph, state.parameters, group, self.importance)[0]
-            threshold = solve_log_threshold(b, min(float(ratio), MOST), steepness)
-            p = keep_probabilities(b, threshold, steepness)
-            mask = draw_mask(p, generator.random(group.units))
-            mask[p.argmax()] |= not mask.any()  # never a whole layer
-            masks.append(mask)
-            solved.append((b, threshold))
-        return masks, solved
+    ) -> Draw:
+        return draw(space, state, self.importance, self._steepness(progress), generator)
 
     def _steepness(self, progress: float) -> float:
         return float(self.steepness * (self.last_steepness / self.steepness) ** progress)
