@@ -159,6 +159,10 @@ MUTANTS = [
            "select_by_ratios"),
     Mutant("groups gain nothing", channel_selection._filled,
            lambda right: lambda counts, *rest: counts, "select_by_ratios"),
+    Mutant("no units are exchanged", channel_selection._close,
+           lambda right: channel_selection._filled, "select_by_scores"),
+    Mutant("groups gain no unit for which others lose some", channel_selection._close,
+           lambda right: channel_selection._filled, "select_by_ratios"),
     Mutant("the penalty of the square", channel_regularisers.scale_penalty_gradient,
            lambda right: lambda g, weight: 2 * weight * g, "scale_penalty_gradient"),
 ]  # fmt: skip

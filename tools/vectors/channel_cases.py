@@ -239,6 +239,14 @@ def _add_choices(group: Group) -> None:
               {"scores": [np.array([0.5, 1.5]), np.array([0.125, 2.0, 0.25, 0.375])],
                "pairs": np.zeros((2, 2)), "single": np.array([8.0, 1.0]), "fixed": 0.0,
                "budget": 4.875})  # fmt: skip
+    dear = {"pairs": np.zeros((2, 2)), "single": np.array([8.0, 1.0]), "fixed": 0.0}
+    group.add(97, "select_by_scores", "a dear unit returns, for which a cheap one falls",
+              {"scores": [np.array([0.5, 1.5]), np.array([0.75, 2.0, 1.75, 0.625])],
+               "budget": 8.8125} | dear)  # fmt: skip
+    group.add(106, "select_by_ratios", "a dear unit returns, for which two cheap ones go",
+              {"alpha": np.array([0.6875, 0.90625]), "budget": 8.5625,
+               "scores": [np.array([0.5, 1.5]), np.array([0.75, 2.0, 1.75, 0.625])]}
+              | dear)  # fmt: skip
     group.reject(220, "select_by_scores", "a budget below one unit of each group",
                  equal | {"budget": 0.125})  # fmt: skip
     group.reject(221, "select_by_scores", "a score is NaN",

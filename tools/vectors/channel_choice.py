@@ -16,6 +16,9 @@ from tools.vectors.channels import channel_cost
 from tools.vectors.exact import Decisions, exact
 
 Outputs = dict[str, Any]
+Cost = Callable[[list[int]], mpf]
+Wish = Callable[[int, int], Any]
+"""Of a group and its count; the least is the first to gain a unit."""
 HALVINGS = 260
 SWEEPS = 400
 SETTLED = mpf(10) ** -60
@@ -92,10 +95,10 @@ def select_by_scores(
         lost = [len(own) - n for own, n in zip(ranked, counts, strict=True)]
         counts[_least(decide, {k: ranked[k][lost[k]] for k, n in enumerate(counts) if n > 1})] -= 1
 
-    def wish(k: int) -> float:
-        return -float(ranked[k][len(ranked[k]) - counts[k] - 1])  # the highest that fell
+    def wish(k: int, n: int) -> float:
+        return -float(ranked[k][len(ranked[k]) - n - 1])  # the highest that fell
 
-    return _filled(decide, scores, counts, wish, cost, budget)
+    return _chosen(decide, scores, counts, wish, cost, budget)
 
 
 def select_by_ratios(
@@ -110,10 +113,10 @@ def select_by_ratios(
     while decide.compare(cost(counts), budget) > 0:
         surplus = {k: a[k] - mpf(n) / sizes[k] for k, n in enumerate(counts) if n > 1}
         counts[_least(decide, surplus)] -= 1
-    return _filled(decide, scores, counts, lambda k: mpf(counts[k]) / sizes[k] - a[k], cost, budget)
+    return _chosen(decide, scores, counts, lambda k, n: mpf(n) / sizes[k] - a[k], cost, budget)
 
 
-def _counted(sizes: list[int], pairs: Any, single: Any, fixed: float) -> Callable[[Any], mpf]:
+def _counted(sizes: list[int], pairs: Any, single: Any, fixed: float) -> Cost:
     sides = list(sizes)
 
     def cost(counts: list[int]) -> mpf:
@@ -131,27 +134,55 @@ def _least(decide: Decisions, values: dict[int, Any]) -> int:
     return best
 
 
-def _filled(
-    decide: Decisions,
-    scores: Any,
-    counts: list[int],
-    wish: Callable[[int], Any],
-    cost: Callable[[Any], mpf],
-    budget: float,
+def _chosen(
+    decide: Decisions, scores: Any, counts: list[int], wish: Wish, cost: Cost, budget: float
 ) -> Outputs:
-    """Add units, of the least wish first, while they fit; then keep the highest scores."""
-    while True:
-        fits = {}
-        for k, own in enumerate(scores):
-            if counts[k] < len(own):
-                more = [n + (i == k) for i, n in enumerate(counts)]
-                if decide.compare(cost(more), budget) <= 0:
-                    fits[k] = wish(k)
-        if not fits:
+    """Add units while they fit, exchange some if 1 % of the budget is left, keep the highest."""
+    sizes = [len(own) for own in scores]
+    counts = _filled(decide, sizes, counts, wish, cost, budget)
+    while decide.compare(cost(counts), mpf(99) / 100 * mpf(budget)) < 0:
+        tried = [counts]  # so that a cost as low as this one does not win
+        for k in (k for k, n in enumerate(counts) if n < sizes[k]):
+            fewer = _with_room_for(decide, k, counts, wish, cost, budget)
+            if fewer is not None:
+                tried.append(_filled(decide, sizes, fewer, wish, cost, budget))
+        left = {i: -cost(now) for i, now in enumerate(tried) if now not in tried[:i]}
+        found = tried[_least(decide, left)]
+        if found == counts:
             break
-        counts[_least(decide, fits)] += 1
+        counts = found
     masks = []
     for own, n in zip(scores, counts, strict=True):
         order = sorted(range(len(own)), key=lambda i, own=own: (-own[i], i))  # type: ignore[misc]
         masks += [mpf(i in order[:n]) for i in range(len(own))]
     return {"masks": np.array(masks, dtype=object)}
+
+
+def _with_room_for(
+    decide: Decisions, k: int, counts: list[int], wish: Wish, cost: Cost, budget: float
+) -> list[int] | None:
+    """Give group k a unit and take those of the greatest wish from others until it fits."""
+    counts = [n + (i == k) for i, n in enumerate(counts)]
+    while decide.compare(cost(counts), budget) > 0:
+        others = {i: -wish(i, n - 1) for i, n in enumerate(counts) if i != k and n > 1}
+        if not others:
+            return None
+        counts[_least(decide, others)] -= 1
+    return counts
+
+
+def _filled(
+    decide: Decisions, sizes: list[int], counts: list[int], wish: Wish, cost: Cost, budget: float
+) -> list[int]:
+    """Add units, of the least wish first, while they fit."""
+    counts = list(counts)
+    while True:
+        fits = {}
+        for k, size in enumerate(sizes):
+            if counts[k] < size:
+                more = [n + (i == k) for i, n in enumerate(counts)]
+                if decide.compare(cost(more), budget) <= 0:
+                    fits[k] = wish(k, counts[k])
+        if not fits:
+            return counts
+        counts[_least(decide, fits)] += 1

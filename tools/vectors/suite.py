@@ -17,7 +17,7 @@ from tools.vectors.draw import Draw
 from tools.vectors.exact import MARGIN, Decisions, rounded
 
 FORMAT = "fcpts-vectors/1"
-VERSION = "1.4.0"
+VERSION = "2.0.0"
 """Of the suite, apart from the package's: major where a frozen case changed or was retired, minor
 for new cases, patch for texts.  docs/vectors-changes.md has a line for each."""
 
