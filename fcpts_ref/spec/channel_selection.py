@@ -95,7 +95,7 @@ def _close(counts: Array, room: _Room, wish: Wish) -> Array:
     """Return filled counts, after exchanges that bring the cost closer if too much is left."""
     best = _filled(counts, room, wish)
     while (reached := room.cost(best)) < (1 - CLOSE) * room.budget:
-        tried = [_exchanged(best, k, room, wish) for k in np.flatnonzero(best < room.sizes)]
+        tried = [_exchanged(best, int(k), room, wish) for k in np.flatnonzero(best < room.sizes)]
         closest = max(tried, key=room.cost, default=best)
         if room.cost(closest) <= reached:
             break
