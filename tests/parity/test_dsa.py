@@ -14,7 +14,7 @@ import pytest
 from comparing import assert_close
 from small_networks import make_images, make_network, small_resnet
 
-from fcpts_ref.pruning.channels.dsa import followed_ratios, lowest_ratios, on_budget
+from fcpts_ref.pruning.channels.ratios import followed_ratios, lowest_ratios, on_budget
 from fcpts_ref.pruning.channels.space import following_norm, space_of
 from fcpts_ref.pruning.problem import make_problem
 from fcpts_ref.pruning.registry import make_method

@@ -19,13 +19,12 @@ from fcpts_ref.errors import InputError, counted
 from fcpts_ref.pruning.channels.draws import Draw, Gated, by_scores, draw, straight_through
 from fcpts_ref.pruning.channels.gates import gated, with_masks
 from fcpts_ref.pruning.channels.method import ChannelMethod, State
+from fcpts_ref.pruning.channels.ratios import followed_ratios, lowest_ratios, on_budget
 from fcpts_ref.pruning.channels.space import Mask, Space, importances
 from fcpts_ref.pruning.channels.training import Batch
 from fcpts_ref.pruning.problem import Problem
 from fcpts_ref.pruning.settings import setting
-from fcpts_ref.spec.channel_budget import channel_cost, check_budget, project_keep_ratios
-from fcpts_ref.spec.channel_pruning import FLOOR
-from fcpts_ref.spec.channel_regularisers import expand_ratios
+from fcpts_ref.spec.channel_budget import check_budget
 from fcpts_ref.spec.channel_selection import select_by_ratios
 
 Array = NDArray[Any]
@@ -201,28 +200,3 @@ class DSA(ChannelMethod):
     ) -> Iterator[Batch]:
         while True:
             yield from self.batches(problem, rows, generator)
-
-
-def followed_ratios(ratios: Array, space: Space, budget: float) -> Array:
-    """Return ratios (G,) that follow a falling budget by one common factor."""
-    if channel_cost(ratios, space.costs) <= budget:
-        return ratios
-    return _scaled(ratios, space, budget)
-
-
-def on_budget(ratios: Array, space: Space, budget: float) -> Array:
-    """Return the projection P of ratios (G,) onto the budget.
-
-    Below the budget they are raised by one common factor: what is not spent helps nothing.
-    """
-    nearest = project_keep_ratios(ratios, space.costs, budget, lowest_ratios(space))
-    return _scaled(nearest, space, budget)
-
-
-def _scaled(ratios: Array, space: Space, budget: float) -> Array:
-    return expand_ratios(ratios, space.costs, budget, 1 / lowest_ratios(space))
-
-
-def lowest_ratios(space: Space) -> Array:
-    """Return the least keep ratio of each group, (G,): ``space.lowest``, and above p's floor."""
-    return np.minimum(np.maximum(space.lowest, 2 * FLOOR), 1.0)
