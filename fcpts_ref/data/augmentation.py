@@ -101,6 +101,17 @@ def view(images: Array, views: Array) -> Array:
     )
 
 
+def mixed(images: Array, share: float) -> Array:
+    """Return a batch (B, ...) of which each image is mixed with the one in its place from the end.
+
+    share: of its own image, in [0, 1]; 1 - share of the other's (mixup; Zhang et al., 2018).  For a
+    network that is compared with another on the same images, no labels have to be mixed (Beyer et
+    al., 2022, section 3: function matching).
+    """
+    own = images.dtype.type(share)
+    return np.asarray(own * images + (1 - own) * images[::-1])
+
+
 def resized_view(
     picture: Array, seed: int, size: tuple[int, int], filter: str = "bilinear"
 ) -> Array:

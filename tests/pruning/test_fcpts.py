@@ -458,6 +458,8 @@ PRUNED = run(epochs=0).network
         ({"epochs": -1}, "epochs is -1; expected 0 or more"),
         ({"views": -1}, "views is -1; expected 0 or more"),
         ({"views": 2}, "all views would be the same"),
+        ({"mixup": 1.5}, "mixup is 1.5; expected a share of the batches, 0 to 1"),
+        ({"mixup": float("nan")}, "mixup is nan; expected a share"),
         ({"ramp": 0.5}, "with control 'loss'; expected 0, or"),
         ({"ramp": 1.5, "control": "projection"}, "a share of the steps up to 1"),
         ({"ramp": float("nan"), "control": "projection"}, "a share of the steps up to 1"),
@@ -558,6 +560,62 @@ def test_views_take_turns():
         seen = view(IMAGES, drawn)
         assert_same_bits(logits, predict(NETWORK, seen, engine=problem.teacher))
     assert not np.array_equal(state.views["drawn0"], state.views["drawn1"])
+
+
+class Recording:
+    """An engine that keeps the images of every forward pass."""
+
+    def __init__(self, engine):
+        self.engine, self.seen = engine, []
+
+    def forward(self, parameters, buffers, inputs, **options):
+        self.seen.append(*inputs.values())
+        return self.engine.forward(parameters, buffers, inputs, **options)
+
+    def __getattr__(self, name):
+        return getattr(self.engine, name)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_both_networks_see_the_mixed_batches(share):
+    method = FCPTS(profile="paper", mixup=share, epochs=4, batch_size=2)
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    teacher, student = Recording(problem.teacher), Recording(problem.student)
+    problem = replace(problem, teacher=teacher, student=student)
+    method.advance(problem, method.begin(problem), np.random.default_rng(3), lambda report: None)
+    generator = np.random.default_rng(3)
+    order = generator.permutation(len(IMAGES))
+    expected = []
+    for start in range(0, len(IMAGES), 2):
+        batch = IMAGES[order[start : start + 2]]
+        if share and generator.random() < share:
+            own = generator.random()
+            batch = own * batch + (1 - own) * batch[::-1]
+        expected.append(batch)
+        draw_samples(list(problem.sizes.values()), method.conventions, generator)
+    assert len(student.seen) == len(expected) > 1
+    for batch, seen in zip(expected, student.seen, strict=True):
+        np.testing.assert_allclose(seen, batch, rtol=0, atol=1e-15)
+    if share == 1:  # otherwise the dense network has seen all images before
+        assert all(
+            np.array_equal(mine, its)
+            for mine, its in zip(student.seen, teacher.seen[-len(expected) :], strict=True)
+        )
+
+
+def test_runs_with_mixed_batches_continue_to_the_same_bits():
+    method = FCPTS(mixup=0.5, augmentation="crop-flip", epochs=3, batch_size=2)
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine="numpy")
+    state, generator = method.begin(problem), np.random.default_rng(0)
+    for _ in range(3):
+        arrays, notes = method.pack(state)
+        left = generator.bit_generator.state
+        state = method.advance(problem, state, generator, lambda report: None)
+        again = np.random.default_rng()
+        again.bit_generator.state = left
+        other = method.advance(problem, method.unpack(arrays, notes), again, lambda report: None)
+        for name, array in state.parameters.items():
+            assert_same_bits(array, other.parameters[name])
 
 
 def test_as_many_views_as_epochs_is_a_new_view_each():

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fcpts_ref.data.augmentation import AUGMENTATIONS
+from fcpts_ref.data.augmentation import AUGMENTATIONS, mixed
 from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.network import Network
 from fcpts_ref.objectives.make import make_objective
@@ -44,7 +44,14 @@ from fcpts_ref.spec.budget import OutOfReach
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH, PROFILES, Conventions, profile
 from fcpts_ref.spec.optim import warmup_cosine
 
-PLAIN = {"control": "loss", "epochs": 10, "augmentation": "none", "views": 0, "ramp": 0.0}
+PLAIN: dict[str, Any] = {
+    "control": "loss",
+    "epochs": 10,
+    "augmentation": "none",
+    "views": 0,
+    "mixup": 0.0,
+    "ramp": 0.0,
+}
 
 PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
     "paper": PLAIN,
@@ -54,6 +61,7 @@ PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
         "epochs": 12,
         "augmentation": "crop",
         "views": 5,
+        "mixup": 0.0,
         "ramp": 0.5,
     },
 }
@@ -91,6 +99,8 @@ class FCPTS(MethodBase):
         "resized-crop-flip" (``data.augmentation``).
     views: if not 0, the number of augmented views of each image, used in turn, so that the dense
         network (if its batch norm evaluates) runs on each of them only once.
+    mixup: the share of batches, drawn one by one, whose images are mixed with each other by a share
+        uniform in [0, 1] (``data.augmentation.mixed``); the dense network runs on each of them.
     ramp: the share of the steps over which the target grows from RAMP_START to its value, with
         control "projection"; 0 for the target itself from the first step on.
     """
@@ -154,6 +164,11 @@ class FCPTS(MethodBase):
         "augmented views of each image, used in turn; 0: new ones in every epoch (default: 0; "
         "extended: 5)",
     )
+    mixup: float = setting(
+        FROM_PROFILE,
+        "share of batches whose images are mixed with each other, in random shares (default: 0)",
+        metavar="SHARE",
+    )
     ramp: float = setting(
         FROM_PROFILE,
         "share of the steps in which the rate rises from 50 % to the target (default: 0; "
@@ -194,6 +209,8 @@ class FCPTS(MethodBase):
                 f"views is {self.views} without augmentation: all views would be the same; choose "
                 "an augmentation, or views=0"
             )
+        if not 0 <= self.mixup <= 1:
+            raise InputError(f"mixup is {self.mixup}; expected a share of the batches, 0 to 1")
         if not 0 <= self.ramp <= 1 or (self.ramp > 0 and self.control != "projection"):
             raise InputError(
                 f"ramp is {self.ramp} with control {self.control!r}; expected 0, or a share of the "
@@ -267,6 +284,8 @@ class FCPTS(MethodBase):
         records = []
         chosen = [order[start : start + batch] for start in range(0, n - batch + 1, batch)]
         for images, dense in seen.batches(problem.images, chosen):
+            if self.mixup and generator.random() < self.mixup:
+                images, dense = mixed(images, generator.random()), None
             state, record = self._step(problem, state, images, dense, generator)
             records.append(record)
             on_step(StepReport(state.step, self.steps(problem), batch, record))
