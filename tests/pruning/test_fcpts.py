@@ -460,6 +460,12 @@ PRUNED = run(epochs=0).network
         ({"views": 2}, "all views would be the same"),
         ({"mixup": 1.5}, "mixup is 1.5; expected a share of the batches, 0 to 1"),
         ({"mixup": float("nan")}, "mixup is nan; expected a share"),
+        ({"freeze_batch_norm": -0.5}, "freeze_batch_norm is -0.5; expected a share of the steps"),
+        ({"freeze_batch_norm": float("nan")}, "freeze_batch_norm is nan; expected a share"),
+        (
+            {"freeze_batch_norm": 0.5, "choices": {"student_batch_norm": "evaluation"}},
+            "which freezes the statistics in all steps; leave one of them out",
+        ),
         ({"ramp": 0.5}, "with control 'loss'; expected 0, or"),
         ({"ramp": 1.5, "control": "projection"}, "a share of the steps up to 1"),
         ({"ramp": float("nan"), "control": "projection"}, "a share of the steps up to 1"),
@@ -601,6 +607,42 @@ def test_both_networks_see_the_mixed_batches(share):
             np.array_equal(mine, its)
             for mine, its in zip(student.seen, teacher.seen[-len(expected) :], strict=True)
         )
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_statistics_of_batch_norm_are_frozen_in_the_last_steps(engine, micro_batch):
+    settings = {"profile": "paper", "epochs": 4, "batch_size": 5, "micro_batch": micro_batch}
+    method = FCPTS(freeze_batch_norm=0.5, **settings)  # 8 steps, two an epoch
+    free = FCPTS(**settings)
+    problem = make_problem(NETWORK, IMAGES, 0.8, engine=engine)
+    states = []
+    state, generator = method.begin(problem), np.random.default_rng(0)
+    for _ in range(4):
+        state = method.advance(problem, state, generator, lambda report: None)
+        states.append(state)
+    usual, generator = free.begin(problem), np.random.default_rng(0)
+    for _ in range(2):
+        usual = free.advance(problem, usual, generator, lambda report: None)
+    for name, array in usual.parameters.items():
+        assert_same_bits(array, states[1].parameters[name])
+    for name, array in states[1].buffers.items():
+        assert_same_bits(array, usual.buffers[name])
+        assert_same_bits(array, states[3].buffers[name])
+        if name.endswith(("running_mean", "running_var")):
+            assert not np.array_equal(array, states[0].buffers[name])
+    assert any(
+        not np.array_equal(array, states[3].parameters[name])
+        for name, array in states[1].parameters.items()
+    )
+
+
+def test_all_steps_frozen_are_those_of_the_convention():
+    settings = {"epochs": 2, "batch_size": 5}
+    frozen = run(freeze_batch_norm=1.0, **settings)
+    evaluating = run(choices={"student_batch_norm": "evaluation"}, **settings)
+    for name, array in frozen.network.parameters.items():
+        assert_same_bits(array, evaluating.network.parameters[name])
 
 
 def test_runs_with_mixed_batches_continue_to_the_same_bits():

@@ -51,6 +51,7 @@ PLAIN: dict[str, Any] = {
     "views": 0,
     "mixup": 0.0,
     "ramp": 0.0,
+    "freeze_batch_norm": 0.0,
 }
 
 PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
@@ -63,6 +64,7 @@ PROFILE_SETTINGS: dict[str, dict[str, Any]] = {
         "views": 5,
         "mixup": 0.0,
         "ramp": 0.5,
+        "freeze_batch_norm": 0.0,
     },
 }
 """The settings that a profile fixes in addition to its conventions: fields of ``FCPTS``."""
@@ -103,6 +105,9 @@ class FCPTS(MethodBase):
         uniform in [0, 1] (``data.augmentation.mixed``); the dense network runs on each of them.
     ramp: the share of the steps over which the target grows from RAMP_START to its value, with
         control "projection"; 0 for the target itself from the first step on.
+    freeze_batch_norm: the share of the steps, the last ones, in which the sparse network's batch
+        norm evaluates with the running statistics that it has by then (Krishnamoorthi, 2018,
+        arXiv:1806.08342), so that the loss is that of the network as it will be used.
     """
 
     description: ClassVar[str] = (
@@ -175,6 +180,12 @@ class FCPTS(MethodBase):
         "extended: 0.5)",
         metavar="SHARE",
     )
+    freeze_batch_norm: float = setting(
+        FROM_PROFILE,
+        "share of the steps, the last ones, in which the statistics of batch norm stay as they are "
+        "(default: 0)",
+        metavar="SHARE",
+    )
 
     @property
     def label(self) -> str:
@@ -211,10 +222,21 @@ class FCPTS(MethodBase):
             )
         if not 0 <= self.mixup <= 1:
             raise InputError(f"mixup is {self.mixup}; expected a share of the batches, 0 to 1")
+        self._check_freezing()
         if not 0 <= self.ramp <= 1 or (self.ramp > 0 and self.control != "projection"):
             raise InputError(
                 f"ramp is {self.ramp} with control {self.control!r}; expected 0, or a share of the "
                 "steps up to 1 with control='projection'"
+            )
+
+    def _check_freezing(self) -> None:
+        share = self.freeze_batch_norm
+        if not 0 <= share <= 1:
+            raise InputError(f"freeze_batch_norm is {share}; expected a share of the steps, 0 to 1")
+        if share and self.conventions.student_batch_norm != "training":
+            raise InputError(
+                f"freeze_batch_norm is {share} with student_batch_norm 'evaluation', which freezes "
+                "the statistics in all steps; leave one of them out"
             )
 
     def _fill_in(self, defaults: Mapping[str, Any]) -> None:
@@ -376,6 +398,12 @@ class FCPTS(MethodBase):
         target = self.target_at(step, self.steps(problem), problem.target)
         return problem.aiming(target)
 
+    def _conventions_at(self, step: int, steps: int) -> Conventions:
+        """Return the conventions of a step: batch norm evaluates in the last ones, if frozen."""
+        if self.freeze_batch_norm and step >= (1 - self.freeze_batch_norm) * steps:
+            return replace(self.conventions, student_batch_norm="evaluation")
+        return self.conventions
+
     def _step(
         self,
         problem: Problem,
@@ -384,8 +412,8 @@ class FCPTS(MethodBase):
         dense: Arrays | None,
         generator: np.random.Generator,
     ) -> tuple[State, dict[str, Any]]:
-        conventions = self.conventions
         steps = self.steps(problem)
+        conventions = self._conventions_at(state.step, steps)
         warmup = min(conventions.warmup_epochs * (steps // max(self.epochs, 1)), steps)
         factor = warmup_cosine(
             state.step, steps, warmup, conventions.cosine, conventions.rate_update
