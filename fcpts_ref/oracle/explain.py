@@ -200,13 +200,22 @@ def _explain_all(case: _Case, left: frozenset[Place], depth: int) -> list[Explan
     whole = _best([cause for cause in causes if left <= cause.covers])
     if whole or depth <= 1:
         return [_explanation(cause) for cause in whole]
-    together = []
+    together: list[Explanation] = []
+    best = 0
     for cause in sorted(causes, key=lambda one: (one.rank, len(left - one.covers))):
+        if together and cause.rank > best:
+            break  # a mistake that says more is known
         others = _explain_all(case, left - cause.covers, depth - 1)
         if others and not _alike(cause.name, others[0]):
             names = (others[0].name, *others[0].with_others)
             together.append(replace(_explanation(cause), with_others=names))
-    return together
+            best = cause.rank
+    return [one for one in together if not any(_within(other, one) for other in together)]
+
+
+def _within(one: Explanation, other: Explanation) -> bool:
+    """Whether the other needs all mistakes of this one, and more."""
+    return {one.name, *one.with_others} < {other.name, *other.with_others}
 
 
 def _alike(name: str, other: Explanation) -> bool:

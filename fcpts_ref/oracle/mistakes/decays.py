@@ -13,6 +13,7 @@ from fcpts_ref.oracle.mistakes.constant import MARK, Constant
 from fcpts_ref.oracle.mistakes.mistake import Found, Values
 from fcpts_ref.oracle.replay import rate_factor
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH
+from fcpts_ref.spec.optim import warmup_cosine
 
 
 def _rate_factor(evidence: Evidence) -> Iterator[tuple[str, Found]]:
@@ -37,6 +38,11 @@ def _rate_factor(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     ):
         value = rate_factor(evidence.setting, other_step, evidence.batch, 1.0)
         yield name, np.asarray(value)
+    conventions = evidence.setting.conventions
+    in_epochs = warmup_cosine(
+        k // per_epoch, schedule.epochs, conventions.warmup_epochs, conventions.cosine
+    )
+    yield "schedule-by-epoch", np.asarray(scale * in_epochs)
     for epochs in (2, 3, 4, 5, 10):
         other = evidence.with_choices({"warmup_epochs": epochs})
         yield (

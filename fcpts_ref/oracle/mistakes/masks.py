@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes.constant import Constant, ratio
@@ -69,6 +69,9 @@ def _mask(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     }
     for name, mask in kept.items():
         yield name, mask * 1.0
+    for half in (_float16, _bfloat16):
+        yield "mask-in-half-precision", (half(size) > half(t)) * 1.0
+        yield "mask-in-half-precision", (half(size) > t) * 1.0
     order, exact = np.argsort(size, axis=None, kind="stable"), np.ones(W.size)
     exact[order[: round(evidence.setting.target * W.size)]] = 0
     yield "mask-to-target-per-layer", exact.reshape(W.shape)
@@ -81,10 +84,44 @@ def _mask(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         ),
     )
     yield "mask-soft", expit(size - t)
+    yield from _soft(size - t)
     yield "mask-minus-1", np.sign(size - t)
     yield "mask-minus-1", 2 * evidence.value - 1
-    if evidence.name in evidence.earlier:
-        yield "mask-stale", evidence.earlier[evidence.name]
+    before = evidence.earlier.get(evidence.name)
+    if before is not None:
+        yield "mask-stale", before
+        yield "mask-for-good", before * evidence.value
+        yield "mask-kept-for-good", np.maximum(before, evidence.value)
+
+
+def _float16(x: Array) -> Array:
+    return np.asarray(x, np.float16).astype(np.float64)
+
+
+def _bfloat16(x: Array) -> Array:
+    """Round to the nearest bfloat16, ties to even."""
+    bits = np.asarray(x, np.float32).view(np.uint32)
+    kept = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+    return np.asarray(kept.view(np.float32), np.float64)
+
+
+def _soft(u: Array) -> Iterator[tuple[str, Constant]]:
+    """Yield soft masks of |w| - t; the slope is read where the mask is nearest to a quarter."""
+
+    def slopes(read: Callable[[float], float]) -> Callable[[Array], list[float]]:
+        def of(found: Array) -> list[float]:
+            if found.shape != u.shape:
+                return []
+            place = np.unravel_index(np.abs(found - 0.25).argmin(), u.shape)
+            return [read(float(found[place])) / u[place]]
+
+        return of
+
+    yield "mask-sigmoid", Constant(slopes(lambda m: logit(m)), lambda k: expit(k * u), (0.0, 1.0))
+    yield (
+        "mask-ramp",
+        Constant(slopes(lambda m: m - 0.5), lambda k: np.clip(0.5 + k * u, 0, 1), (0.0,)),
+    )
 
 
 def _per_filter(size: Array, of: Any) -> Array:

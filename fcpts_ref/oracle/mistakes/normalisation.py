@@ -242,6 +242,12 @@ def _new_buffer(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         yield "statistics-second-moment", moved((x * x).mean(axis=(0, 2, 3)))
         yield "statistics-second-moment", moved((x * x).mean(axis=(0, 2, 3)) * unbiased)
         yield "statistics-deviation", moved(np.sqrt(batch))
+        for text, count in (("images", len(x)), ("pixels", M // len(x)), ("channels", x.shape[1])):
+            if count > 1:
+                variance = batch / unbiased * count / (count - 1)
+                yield f"statistics-unbiased-over{MARK}{text}", moved(variance)
+        within = x.var(axis=(2, 3)).mean(axis=0)
+        yield "statistics-within-images", moved(within)
     source = node.inputs[0]
     dense = evidence.given.get(f"dense_activation/{source}")
     if dense is not None:

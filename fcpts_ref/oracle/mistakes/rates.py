@@ -167,6 +167,7 @@ def _drate_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     yield "drate-mean", p.mean(axis=1)
     yield "drate-sign", -evidence.value
     yield "drate-product", p[:, 0] * p[:, 1]
+    yield "rate-without-derivative", np.zeros_like(evidence.value)
 
 
 def _dcontrol_drate(evidence: Evidence) -> Iterator[tuple[str, Found]]:
@@ -185,6 +186,7 @@ def _dcontrol_drate(evidence: Evidence) -> Iterator[tuple[str, Found]]:
             "control-target",
             Constant(_nothing, lambda other: np.sign(R - other) * share, (target,)),
         )
+    yield "rate-without-derivative", np.zeros_like(right)
     sign = np.sign(right)
     yield "dcontrol-unweighted", sign / len(r)
     yield "dcontrol-sign-alone", sign
@@ -194,6 +196,7 @@ def _dcontrol_drate(evidence: Evidence) -> Iterator[tuple[str, Found]]:
 
 def _dcontrol_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
     by_rate, bridge = evidence.given["dcontrol_drate"], evidence.given["drate_dthreshold"]
+    yield "rate-without-derivative", np.zeros_like(by_rate)
     yield "dcontrol-without-drate", by_rate
     yield "dcontrol-divided", by_rate / bridge
     yield "dcontrol-without-weight", np.sign(by_rate) * bridge

@@ -25,7 +25,10 @@ def _velocity(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "decay-halved", moved + decay * w / 2
     yield "decay-of-magnitude", moved + decay * np.sign(w)
     yield "decay-in-momentum", moved + m * decay * w
+    yield "parameter-not-learned", v
     yield "velocity-forgotten", decayed
+    if (begins := _epoch_begins(evidence)) is not None:
+        yield "velocity-forgotten-each-epoch", decayed if begins else evidence.value
     yield "velocity-with-rate", m * v + rate * decayed
     yield "velocity-with-rate-twice", m * v + rate * decayed
     yield "velocity-dampened", m * v + (1 - m) * decayed
@@ -57,6 +60,14 @@ def _velocity(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         yield "velocity-of-masked", m * mask * v + decayed
 
 
+def _epoch_begins(evidence: Evidence) -> bool | None:
+    """Whether the step is the first of an epoch; None without a schedule."""
+    schedule = evidence.setting.schedule
+    if schedule is None:
+        return None
+    return bool(evidence.state.step % (schedule.calibration_images // schedule.batch_size) == 0)
+
+
 def _per_factor(rates: list[float], factor: float) -> list[float]:
     """Return learning rates without the schedule's factor, which may be 0 in the first step."""
     return [rate / factor for rate in rates] if factor else []
@@ -74,6 +85,7 @@ def _new_parameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "decay-unscaled", w * (1 - c.weight_decay) - rate * v
     yield "update-added", w + rate * v
     yield "update-by-threshold-rate", w - c.threshold_learning_rate * factor * v
+    yield "parameter-not-learned", w
     yield "update-missing", w
     yield "update-without-rate", w - v
     yield "update-without-momentum", w - rate * g
@@ -123,6 +135,8 @@ def _threshold_velocity(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "threshold-velocity-with-rate", m * v + rate * g
     yield "threshold-velocity-dampened", m * v + (1 - m) * g
     yield "threshold-velocity-missing", g
+    if (begins := _epoch_begins(evidence)) is not None:
+        yield "velocity-forgotten-each-epoch", g if begins else evidence.value
     yield "threshold-velocity-ahead", m * (m * v + g) + g
     yield "threshold-velocity-by-sign", m * v + np.sign(g)
     yield "threshold-velocity-sign", -evidence.value
