@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +23,7 @@ from fcpts_ref.oracle.judge import Instead, compare
 from fcpts_ref.oracle.mistakes import Mistake, known, values_of
 from fcpts_ref.oracle.mistakes.constant import MARK, base_of
 from fcpts_ref.oracle.mistakes.slips import SLIP
+from fcpts_ref.oracle.passed_on import passed_on, through_nodes
 from fcpts_ref.oracle.quantities import in_order, quantity_of
 from fcpts_ref.oracle.replay import StepInputs
 from fcpts_ref.oracle.stages import Stage
@@ -146,8 +148,20 @@ class _Case:
             found: dict[str, list[Array]] = {}
             for name, value in values_of(evidence, only) if evidence is not None else ():
                 found.setdefault(name, []).append(value)
+            for name, value in self._passed_on(place, evidence, only):
+                found.setdefault(name, []).append(value)
             self._values[place, only] = found
         return self._values[place, only]
+
+    def _passed_on(
+        self, place: Place, evidence: Evidence | None, only: str | None
+    ) -> Iterator[tuple[str, Array]]:
+        """Yield what follows at a place from mistakes in its operands that were not recorded."""
+        if evidence is not None and evidence.inputs is not None:
+            step = place[0]
+            recorded = {name for stage in self.stages if stage.step == step for name in stage.found}
+            yield from passed_on(evidence, lambda name: self.values((step, name), only), recorded)
+            yield from through_nodes(evidence, recorded, only)
 
     def agrees(self, place: Place, value: Array) -> bool:
         """Whether the value found at a place is this one."""
@@ -225,23 +239,37 @@ def _alike(name: str, other: Explanation) -> bool:
 
 
 def _followed_on(case: _Case, cause: _Cause, left: frozenset[Place]) -> _Cause:
-    """Return the cause with what it explains through quantities that were not recorded."""
+    """Return the cause with what it explains through quantities that were not recorded.
+
+    Gradients follow a mistake in a value by automatic differentiation, or do not.
+    """
     setting = case.stages[0].setting
     mistake = known(cause.name)
-    if mistake is None or setting is None or cause.only or left <= cause.covers:
+    if mistake is None or setting is None or cause.only or mistake.general or left <= cause.covers:
         return cause
+    for gradients in (True, False):
+        kinds = {kind for kind in mistake.of if gradients or not _is_gradient(kind)}
+        instead = _instead(case, setting, cause.name, kinds)
+        differences = _differences(case, setting, instead)
+        if differences is not None and not differences - set(case.wrong):
+            covers = cause.covers | (set(case.wrong) - differences)
+            cause = replace(cause, covers=covers) if len(covers) > len(cause.covers) else cause
+        if left <= cause.covers:
+            break
+    return cause
+
+
+def _instead(case: _Case, setting: Setting, cause: str, kinds: set[str]) -> Instead:
+    """Return what gives the values of these kinds with the cause, where they are not recorded."""
 
     def instead(inputs: StepInputs, name: str, value: Array, given: Arrays) -> Array | None:
-        if _kind(name) not in mistake.of or mistake.general or _is_dense(name):
+        if _kind(name) not in kinds or _is_dense(name):
             return None
         earlier = case.earlier(inputs.state.step)
         evidence = Evidence(name, value, given, setting, inputs, earlier, value)
-        return next((found for _, found in values_of(evidence, cause.name)), None)
+        return next((found for _, found in values_of(evidence, cause)), None)
 
-    differences = _differences(case, setting, instead)
-    if differences is None or differences - set(case.wrong):
-        return cause
-    return replace(cause, covers=cause.covers | (set(case.wrong) - differences))
+    return instead
 
 
 def _is_dense(name: str) -> bool:
@@ -278,6 +306,7 @@ def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
     if not any(case.agrees(first, value) for value in case.values(first)[name]):
         return None
     shows = _shows_in(mistake, _kind(first[1]))
+    shows = (*shows, _kind(first[1]))  # perhaps from an operand that was not recorded
     for place in case.stage_of:
         if _kind(place[1]) not in shows:
             continue
@@ -297,7 +326,9 @@ def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
     whole = kinds if mistake.everywhere else WHOLE & kinds
     if right & concerned or right_kinds & whole:
         return None
-    led = mistake.of[0] in LEADING and _recorded(case, LEADING & {*mistake.of})
+    dense = {_is_dense(kind) for kind in kinds}
+    leading = {kind for kind in LEADING & {*mistake.of} if _is_dense(kind) in dense}
+    led = mistake.of[0] in LEADING and _recorded(case, leading)
     if led and not LEADING & kinds:
         return None
     if mistake.together and right_kinds - kinds - {"dense_activation"}:
@@ -326,8 +357,9 @@ def _choices(case: _Case, first: Place) -> Iterator[_Cause]:
     """Yield the other choices of open points with which fewer values differ, and no others."""
     quantity, setting = quantity_of(first[1]), case.stage_of[first].setting
     assert setting is not None
+    points = _points(case, first)
     for point, text, change in CHOICES:
-        if quantity is None or point not in quantity.points:
+        if quantity is None or point not in points:
             continue
         other = changed(setting, change)
         differences = None if other is None else _differences(case, other)
@@ -335,6 +367,19 @@ def _choices(case: _Case, first: Place) -> Iterator[_Cause]:
             continue
         if not any(_kind(name) == _kind(first[1]) for _, name in differences):
             yield _Cause(text, frozenset(case.wrong) - differences)
+
+
+def _points(case: _Case, place: Place) -> set[int]:
+    """Return the open points of a quantity, and of those before it that are not recorded."""
+    step, name = place
+    stage = case.stage_of[place]
+    unrecorded = {
+        _kind(other)
+        for other in takewhile(lambda other: other != name, stage.judgement.expected)
+        if (step, other) not in case.stage_of
+    }
+    rows = [quantity_of(kind) for kind in (_kind(name), *unrecorded)]
+    return {point for row in rows if row is not None for point in row.points}
 
 
 def _differences(

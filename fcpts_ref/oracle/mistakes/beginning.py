@@ -125,6 +125,7 @@ def _initial_thresholds(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         "start-deviation": spreads,
         "start-normal-quantile": spreads * ndtri((1 + rates) / 2),
         "start-is-rate": rates,
+        "start-relative": at_rank(count) / np.array([m[-1] for m in magnitudes]),
         "start-half": at_rank(count) / 2,
     }
     together = np.sort(np.concatenate(magnitudes))

@@ -123,9 +123,13 @@ def _dreconstruction_dthreshold(e: Evidence) -> Formula:
 
 
 def _dthreshold(e: Evidence) -> Formula:
-    weight, control = e.conventions.control_weight, e.given["dcontrol_dthreshold"]
-    loss = e.given["dreconstruction_dthreshold"]
-    return _terms({"dL_rec/dt": loss}, {"lambda": weight, "dL_c/dt": control})
+    parts: list[dict[str, Any]] = []  # of those that the conventions have
+    if "dreconstruction_dthreshold" in e.given:
+        parts.append({"dL_rec/dt": e.given["dreconstruction_dthreshold"]})
+    if "dcontrol_dthreshold" in e.given:
+        weight = e.conventions.control_weight
+        parts.append({"lambda": weight, "dL_c/dt": e.given["dcontrol_dthreshold"]})
+    return _terms(*parts)
 
 
 def _dweight(e: Evidence) -> Formula:

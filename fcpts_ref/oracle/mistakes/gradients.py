@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.constant import Constant, ratio
+from fcpts_ref.oracle.mistakes.constant import Constant, limits, ratio
 from fcpts_ref.oracle.mistakes.mistake import Found, Values
 
 
@@ -32,6 +32,8 @@ def _dweight(evidence: Evidence) -> Iterator[tuple[str, Found]]:
             (0.0, 1.0),
         ),
     )
+    surrogate = evidence.given[f"dmask_dthreshold/{evidence.item}"]  # the one found
+    yield "dweight-through-surrogate", M * dsparse - dsparse * W * np.sign(W) * surrogate
     yield "dweight-mask-squared", M * M * dsparse
     yield "dweight-through-mask-sign", M * dsparse + through * np.sign(W)
     yield "dweight-through-mask-unsigned", M * dsparse - through
@@ -79,7 +81,7 @@ def _dparameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield (
         "dparameter-clipped",
         Constant(
-            lambda found: [float(np.abs(found).max())],
+            lambda found: limits(found, lambda x: float(np.abs(x).max())),
             lambda top: np.clip(right, -top, top),
             (0.0,),
         ),

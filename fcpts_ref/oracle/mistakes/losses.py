@@ -71,6 +71,7 @@ def _losses(evidence: Evidence) -> Iterator[tuple[str, Array, Array]]:
         ):
             loss, dlogits = sides.divergence()
             yield name, factor * loss, factor * dlogits
+        yield from _temperature_late(evidence, T)
     for name, loss, dlog_q in _divergences(right):
         yield name, T * T * loss, T * T * right.through(dlog_q)
     loss, dlogits = right.divergence()
@@ -80,6 +81,15 @@ def _losses(evidence: Evidence) -> Iterator[tuple[str, Array, Array]]:
     for axes in ((0, 0), (1, 0), (0, 1)):
         yield "kl-over-batch", *_over_batch(right, T, *axes)
     yield from _errors(right)
+
+
+def _temperature_late(evidence: Evidence, T: float) -> Iterator[tuple[str, Array, Array]]:
+    """Yield the divergence with log-probabilities that are divided by T, of one side or both."""
+    plain, right = _sides(evidence, False, False), _sides(evidence)
+    log_q, through = plain.log_q / T, plain.through
+    for log_p in (right.log_p, plain.log_p / T):
+        p = np.exp(log_p)
+        yield "kl-temperature-after-softmax", T * T * _mean(p * (log_p - log_q)), T * through(-p)
 
 
 def _factors(evidence: Evidence, B: int, K: int) -> Iterator[tuple[str, float]]:
@@ -188,6 +198,9 @@ def _errors(sides: _Sides) -> Iterator[tuple[str, Array, Array]]:
     yield "mse-logits", (difference**2).mean(), 2 * difference / size
     yield "mse-logits-summed", _mean(difference**2), 2 * difference / B
     yield "mse-logits-halved", (difference**2).mean() / 2, difference / size
+    size_of = np.abs(difference)
+    smooth = np.where(size_of < 1, difference**2 / 2, size_of - 0.5).mean()
+    yield "smooth-l1-logits", smooth, np.clip(difference, -1, 1) / size
     yield "mae-logits", np.abs(difference).mean(), np.sign(difference) / size
     apart = sides.log_q - sides.log_p
     yield "mse-log-probabilities", (apart**2).mean(), sides.through(2 * apart) / p.shape[1]

@@ -106,6 +106,10 @@ def batch_norm_variants(evidence: Evidence, node: Node) -> Variants:
         yield "bn-second-moment", norm(central=False)
         yield "bn-per-image", norm(axes=(2, 3))
         yield "bn-per-pixel", norm(axes=(0,))
+        for parts in (2, 4, 8):
+            if x.shape[0] % parts == 0 and x.shape[0] >= 2 * parts:
+                pieces = partial(_in_pieces, np.split(x, parts), norm)
+                yield f"bn-in-parts{MARK}{parts}", pieces
         yield "bn-layer-norm", norm(axes=(1, 2, 3))
         yield "bn-without-variance", norm(divisor=_nothing)
     yield "bn-epsilon-outside", norm(divisor=_outside(epsilon))
@@ -143,6 +147,19 @@ def batch_norm_variants(evidence: Evidence, node: Node) -> Variants:
         "bn-epsilon",
         Constant(read, lambda e: norm(divisor=_root(e))(), (epsilon,)),
     )
+
+
+def _in_pieces(pieces: list[Array], norm: Callable[..., Callable[[], Computed]]) -> Computed:
+    """Batch norm of each piece of the batch by itself, as on several devices."""
+    computed = [norm(x=piece)() for piece in pieces]
+
+    def backward(dy: Array) -> Gradients:
+        shares = np.split(dy, len(computed))
+        sent = [one.backward(share) for one, share in zip(computed, shares, strict=True)]
+        stored = {n: np.sum([d[n] for _, d in sent], axis=0) for n in sent[0][1]}
+        return [np.concatenate([dx[0] for dx, _ in sent])], stored
+
+    return Computed(np.concatenate([one.value for one in computed]), backward)
 
 
 def _nothing(variance: Array) -> tuple[Array, Array]:
@@ -232,6 +249,14 @@ def _new_buffer(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         moved(batch, running=evidence.setting.network.buffers[evidence.item]),
     )
     yield "statistics-weighted-equally", moved(batch, 1 / (evidence.state.step + 1))
+    for parts in (2, 4, 8):
+        if len(x) % parts == 0 and len(x) >= 2 * parts:
+            piece = np.split(x, parts)[0]
+            n = piece.size // piece.shape[1]
+            own = statistics(piece)
+            if short == "running_var":
+                own = own / unbiased * (n / (n - 1))
+            yield f"bn-in-parts{MARK}{parts}", moved(own)
     scaled = x * wide(stored_of(evidence, node)["weight"])
     yield "bn-gamma-first", moved(statistics(scaled))
     for text, value, _ in fed_functions(x):

@@ -15,12 +15,13 @@ import numpy as np
 from fcpts_ref.errors import InputError
 from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes.constant import MARK
-from fcpts_ref.oracle.mistakes.mistake import Found, Values
+from fcpts_ref.oracle.mistakes.mistake import CATALOGUE, Found, Values
 from fcpts_ref.oracle.mistakes.slips import right_formula
 from fcpts_ref.pruning.fcpts.step import bandwidth_of
 from fcpts_ref.spec import equations
 
 OPERAND = "operand"
+PRUNED = "pruned-in-place"
 W = "W"  # the layers' weights, among the operands
 
 Formula = Callable[[Evidence], Any]
@@ -101,6 +102,9 @@ NUMBERS = (0.1, 0.5, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.25, 1.5, 2.0, 10.0)
 
 def _operands(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     formula, operands = FORMULAS[evidence.quantity]
+    if evidence.quantity in CATALOGUE[PRUNED].of:
+        weights = {n: evidence.given[f"sparse_weight/{n}"] for n in evidence.layers}
+        yield PRUNED, partial(_value, formula, _with_weights(evidence, weights))
     for operand in operands:
         for text, changed in _with_other(evidence, operand):
             yield f"{OPERAND}{MARK}{text}", partial(_value, formula, changed)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.special import expit
 
 from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes.constant import Constant
@@ -18,7 +19,11 @@ SIGNED = {"control-signed", "control-above-alone", "control-below-alone", "contr
 """Mistakes whose derivative at the target is another choice of convention 12, or none."""
 
 
-def _rates(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+SLOPES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+"""Of a sigmoid that counts softly."""
+
+
+def _rates(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     right, thresholds = evidence.value, evidence.given["thresholds"]
     weights = list(zip(evidence.weights.values(), thresholds, strict=True))
     masks = [evidence.given[f"mask/{name}"] for name in evidence.weights]
@@ -49,6 +54,21 @@ def _rates(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         for (w, t), s in zip(weights, evidence.samples, strict=True)
     ]
     yield "rate-integral", np.array(smooth)
+    yield "rate-is-0", np.zeros_like(right)
+    yield from _soft_rates(evidence)
+
+
+def _soft_rates(evidence: Evidence) -> Iterator[tuple[str, Found]]:
+    """Yield the share of the weights by a sigmoid, or its derivative by the threshold."""
+    weights, thresholds = evidence.weights.values(), evidence.given["thresholds"]
+    excess = [t - np.abs(w) for w, t in zip(weights, thresholds, strict=True)]
+
+    def counted(k: float) -> Array:
+        if evidence.quantity == "rates":
+            return np.array([expit(k * u).mean() for u in excess])
+        return np.array([(k * expit(k * u) * expit(-k * u)).mean() for u in excess])
+
+    yield "rate-soft", Constant(lambda found: SLOPES, counted)
 
 
 def _share_of_magnitude(w: Array, t: float) -> float:
@@ -80,6 +100,8 @@ def _controls(evidence: Evidence) -> Iterator[tuple[str, Array | float, Array]]:
         np.abs(r.mean() - target),
         np.full(L, np.sign(r.mean() - target) / L),
     )
+    for ramp in _ramps(evidence):
+        yield "control-ramp", np.abs(R - target * ramp), np.sign(R - target * ramp) * share
     if target:
         yield "control-relative", np.abs(R / target - 1), sign * share / target
     yield "control-mean-per-layer", np.abs(r - target).mean(), np.sign(r - target) / L
@@ -113,6 +135,17 @@ def _controls(evidence: Evidence) -> Iterator[tuple[str, Array | float, Array]]:
         rest = (np.arange(L) != i % L) * share / np.delete(share, i).sum()
         other = rest @ r - target
         yield f"{side}-layer-left-out", np.abs(other), np.sign(other) * rest
+
+
+def _ramps(evidence: Evidence) -> Iterator[float]:
+    """Yield the shares of the target that ramps from 0 have reached."""
+    schedule, k = evidence.setting.schedule, evidence.state.step
+    if schedule is not None:
+        steps = schedule.epochs * (schedule.calibration_images // schedule.batch_size)
+        for done in (k / steps, (k + 1) / steps):
+            yield done
+            yield 1 - (1 - done) ** 3
+            yield 0.5 * (1 - math.cos(math.pi * done))
 
 
 def _other_sizes(evidence: Evidence) -> Iterator[tuple[str, Array]]:
@@ -158,8 +191,12 @@ def _control_loss(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     )
 
 
-def _drate_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _drate_dthreshold(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     p = evidence.given["densities"]
+    yield from _soft_rates(evidence)
+    names = [f"dmask_dthreshold/{n}" for n in evidence.layers]
+    if all(name in evidence.given for name in names):
+        yield "drate-by-surrogate", np.array([-evidence.given[n].mean() for n in names])
     yield "drate-one-side", p[:, 0]
     yield "drate-other-side", p[:, 1]
     yield "drate-twice-one-side", 2 * p[:, 0]

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit
 
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.constant import MARK, Constant
+from fcpts_ref.oracle.mistakes.constant import MARK, Constant, limits, ratio
 from fcpts_ref.oracle.mistakes.mistake import CATALOGUE, Found, Values
 from fcpts_ref.oracle.mistakes.moved import axes_of
 from fcpts_ref.spec import equations
@@ -20,6 +20,7 @@ from fcpts_ref.spec import equations
 THROUGH = "through"
 SHIFTED = "shifted"
 CLIPPED = "clipped"
+DROPPED = "dropped"
 
 Function = Callable[[Array], Array]
 
@@ -95,11 +96,15 @@ def _through(evidence: Evidence) -> Iterator[tuple[str, Found]]:
             if 1 < right.shape[axis] < right.size:
                 for text, part in EACH.items():
                     yield _named(f"{text} of each of the {name}"), partial(_each, part, right, axis)
+        yield (
+            DROPPED,
+            Constant(partial(_share_dropped, right), partial(_dropped, right, evidence.found)),
+        )
         yield SHIFTED, Constant(partial(_difference, right), partial(np.add, right), (0.0,))
         yield (
             CLIPPED,
             Constant(
-                lambda found: [float(np.abs(found).max())],
+                lambda found: limits(found, lambda x: float(np.abs(x).max())),
                 lambda top: np.clip(right, -top, top),
                 (0.0,),
             ),
@@ -141,6 +146,17 @@ def _right_loss(evidence: Evidence) -> Array | None:
 
 def _named(text: str) -> str:
     return f"{THROUGH}{MARK}{text}"
+
+
+def _share_dropped(right: Array, found: Array) -> list[float]:
+    """Return the p of a dropout that divides by 1 - p, from what it keeps; none if it is none."""
+    zeros = np.mean((found == 0) & (right != 0)) if found.shape == right.shape else 0.0
+    kept = ratio(found, right * (found != 0)) if 0 < zeros < 1 else []
+    return [1 - 1 / factor for factor in kept if factor > 1]
+
+
+def _dropped(right: Array, found: Array, p: float) -> Array:
+    return np.where(found == 0, 0.0, right / (1 - p))
 
 
 def _difference(right: Array, found: Array) -> list[float]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fcpts_ref.oracle.evidence import Array, Evidence
-from fcpts_ref.oracle.mistakes.constant import Constant, ratio
+from fcpts_ref.oracle.mistakes.constant import Constant, limits, ratio
 from fcpts_ref.oracle.mistakes.mistake import Found, Values
 
 
@@ -23,6 +23,8 @@ def _velocity(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "decay-sign", moved - decay * w
     yield "decay-doubled", moved + 2 * decay * w
     yield "decay-halved", moved + decay * w / 2
+    dense = evidence.setting.network.parameters[name]
+    yield "decay-towards-dense", moved + decay * (w - dense)
     yield "decay-of-magnitude", moved + decay * np.sign(w)
     yield "decay-in-momentum", moved + m * decay * w
     yield "parameter-not-learned", v
@@ -68,6 +70,13 @@ def _epoch_begins(evidence: Evidence) -> bool | None:
     return bool(evidence.state.step % (schedule.calibration_images // schedule.batch_size) == 0)
 
 
+def _in_part(evidence: Evidence, before: Array) -> Array:
+    """Return the right value where the one found has moved, and the one before elsewhere."""
+    if evidence.found.shape != before.shape:
+        return before
+    return np.where(evidence.found == before, before, evidence.value)
+
+
 def _per_factor(rates: list[float], factor: float) -> list[float]:
     """Return learning rates without the schedule's factor, which may be 0 in the first step."""
     return [rate / factor for rate in rates] if factor else []
@@ -90,6 +99,7 @@ def _new_parameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "update-without-rate", w - v
     yield "update-without-momentum", w - rate * g
     yield "update-by-old-velocity", w - rate * old
+    yield "update-in-part", _in_part(evidence, w)
     yield "update-rate-squared", w - rate * rate * v
     yield "update-doubled", w - 2 * rate * v
     lengths = [float(np.sqrt((x * x).sum())) for x in (w, v)]
@@ -165,7 +175,7 @@ def _new_threshold_parameters(evidence: Evidence) -> Iterator[tuple[str, Found]]
         yield (
             "thresholds-floor",
             Constant(
-                lambda found: [float(found.min())],
+                lambda found: limits(found, lambda x: float(x.min())),
                 lambda floor: np.maximum(s - rate * v, floor),
                 (0.0,),
             ),
@@ -186,12 +196,14 @@ def _new_threshold_parameters(evidence: Evidence) -> Iterator[tuple[str, Found]]
     yield (
         "thresholds-ceiling",
         Constant(
-            lambda found: [float(found.max())], lambda top: np.minimum(kept(s - rate * v), top)
+            lambda found: limits(found, lambda x: float(x.max())),
+            lambda top: np.minimum(kept(s - rate * v), top),
         ),
     )
     yield "thresholds-by-sign", kept(s - rate * np.sign(v))
     yield "thresholds-by-sign", kept(s - rate * v / (np.abs(v) + 1e-8))
     yield "thresholds-frozen", s
+    yield "update-in-part", _in_part(evidence, s)
     yield "thresholds-multiplied", s * np.exp(-rate * v)
     yield "thresholds-multiplied", s * (1 - rate * v)
     yield "thresholds-ascend", kept(s + rate * v)
