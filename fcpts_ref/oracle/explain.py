@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import filterfalse, takewhile
 from typing import Any, Protocol
 
 import numpy as np
@@ -112,6 +112,7 @@ class _Case:
         stages = self.stages
         self.stage_of = {(stage.step, name): stage for stage in stages for name in stage.names}
         self.wrong = [(stage.step, name) for stage in stages for name in stage.differences]
+        self.with_choice: dict[str, set[Place] | None] = {}  # what differs with another choice
         self._values: dict[tuple[Place, str | None], dict[str, list[Array]]] = {}
 
     def evidence(self, place: Place) -> Evidence | None:
@@ -247,8 +248,12 @@ def _followed_on(case: _Case, cause: _Cause, left: frozenset[Place]) -> _Cause:
     mistake = known(cause.name)
     if mistake is None or setting is None or cause.only or mistake.general or left <= cause.covers:
         return cause
-    for gradients in (True, False):
-        kinds = {kind for kind in mistake.of if gradients or not _is_gradient(kind)}
+    tried = set()
+    unrecorded = _unrecorded(case) & {*mistake.of}
+    for kinds in (unrecorded, frozenset(filterfalse(_is_gradient, unrecorded))):
+        if not kinds or kinds in tried:
+            continue
+        tried.add(kinds)
         instead = _instead(case, setting, cause.name, kinds)
         differences = _differences(case, setting, instead)
         if differences is not None and not differences - set(case.wrong):
@@ -259,7 +264,17 @@ def _followed_on(case: _Case, cause: _Cause, left: frozenset[Place]) -> _Cause:
     return cause
 
 
-def _instead(case: _Case, setting: Setting, cause: str, kinds: set[str]) -> Instead:
+def _unrecorded(case: _Case) -> frozenset[str]:
+    """Return the kinds of which not all arrays are recorded."""
+    return frozenset(
+        _kind(name)
+        for stage in case.stages
+        for name in stage.judgement.expected
+        if name not in stage.found
+    )
+
+
+def _instead(case: _Case, setting: Setting, cause: str, kinds: frozenset[str]) -> Instead:
     """Return what gives the values of these kinds with the cause, where they are not recorded."""
 
     def instead(inputs: StepInputs, name: str, value: Array, given: Arrays) -> Array | None:
@@ -361,8 +376,10 @@ def _choices(case: _Case, first: Place) -> Iterator[_Cause]:
     for point, text, change in CHOICES:
         if quantity is None or point not in points:
             continue
-        other = changed(setting, change)
-        differences = None if other is None else _differences(case, other)
+        if text not in case.with_choice:
+            other = changed(setting, change)
+            case.with_choice[text] = None if other is None else _differences(case, other)
+        differences = case.with_choice[text]
         if differences is None or not differences < set(case.wrong):
             continue
         if not any(_kind(name) == _kind(first[1]) for _, name in differences):

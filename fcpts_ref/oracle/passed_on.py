@@ -12,9 +12,10 @@ from fcpts_ref.errors import InputError
 from fcpts_ref.graphs.graph import LOGITS, Node
 from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes import known
+from fcpts_ref.oracle.mistakes.computed import Computed
 from fcpts_ref.oracle.mistakes.constant import MARK
+from fcpts_ref.oracle.mistakes.forward import BY_OPERATION
 from fcpts_ref.oracle.mistakes.networks import run_network
-from fcpts_ref.oracle.mistakes.nodes import node_variants
 from fcpts_ref.oracle.mistakes.operands import FORMULAS, Formula, W
 from fcpts_ref.oracle.mistakes.slips import right_formula
 from fcpts_ref.oracle.mistakes.values import run_forward, stored_of, value_of
@@ -124,8 +125,19 @@ def _prefix(evidence: Evidence) -> str:
 
 
 def _mistakes_in(evidence: Evidence, nodes: Iterable[Node]) -> list[str]:
-    """Return the names of the mistakes that the nodes can have."""
-    return list(dict.fromkeys(name for n in nodes for name, _ in node_variants(evidence, n)))
+    """Return the names of the mistakes that the nodes can have, those of an operation together."""
+    first = {node.operation: node for node in reversed(list(nodes))}
+    return list(dict.fromkeys(n for node in first.values() for n in _variants(evidence, node)))
+
+
+def _variants(evidence: Evidence, node: Node) -> dict[str, list[Callable[[], Computed]]]:
+    """Return the node with each mistake in all its forms, on demand."""
+    found: dict[str, list[Callable[[], Computed]]] = {}
+    function = BY_OPERATION.get(node.operation)
+    for name, variant in function(evidence, node) if function is not None else ():
+        if callable(variant):
+            found.setdefault(name, []).append(variant)
+    return found
 
 
 def _run_with(evidence: Evidence, mistake: str, form: int) -> Array | None:
@@ -134,11 +146,10 @@ def _run_with(evidence: Evidence, mistake: str, form: int) -> Array | None:
     given, made = dict(evidence.given), False
     for node in graph.nodes:
         now = replace(evidence, given=given)
-        forms = [v for name, v in node_variants(now, node) if name == mistake and callable(v)]
+        forms = _variants(now, node).get(mistake, [])
         if form < len(forms):
-            given[f"{prefix}/{node.name}"] = forms[form]().value
-            made = True
-        else:
+            given[f"{prefix}/{node.name}"], made = forms[form]().value, True
+        elif made:  # before it, all is as it was
             given[f"{prefix}/{node.name}"] = run_forward(now, node, {})[0]
     if not made:
         return None
