@@ -9,21 +9,21 @@ explain what one does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import filterfalse, takewhile
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.oracle.case import Case, Place, Restage, kind_of
 from fcpts_ref.oracle.choices import CHOICES, changed
 from fcpts_ref.oracle.evidence import Array, Arrays, Evidence
-from fcpts_ref.oracle.judge import Instead, compare
+from fcpts_ref.oracle.judge import Instead
 from fcpts_ref.oracle.mistakes import Mistake, known, values_of
 from fcpts_ref.oracle.mistakes.constant import MARK, base_of
 from fcpts_ref.oracle.mistakes.slips import SLIP
-from fcpts_ref.oracle.passed_on import passed_on, through_nodes
 from fcpts_ref.oracle.quantities import in_order, quantity_of
 from fcpts_ref.oracle.replay import StepInputs
 from fcpts_ref.oracle.stages import Stage
@@ -53,15 +53,6 @@ BESIDE = {
     "dense_activation": ("activation",),
 }
 """Where a general mistake is looked for, too: in a loss's gradient, and in both networks."""
-
-Place = tuple[int, str]
-"""The number of a step and a quantity's name."""
-
-
-class Restage(Protocol):
-    """Judges the same steps with another setting, or with a mistake where nothing is recorded."""
-
-    def __call__(self, other: Setting, instead: Instead | None = None) -> Iterable[Stage]: ...
 
 
 @dataclass(frozen=True)
@@ -101,78 +92,6 @@ class _Cause:
     rank: int = 0
 
 
-class _Case:
-    """All stages seen, their differences, and the values that mistakes give in them."""
-
-    def __init__(
-        self, stages: Iterable[Stage], restage: Restage, tolerance: Tolerance, followed: bool
-    ) -> None:
-        self.stages = [stage.judged(followed=followed) for stage in stages]
-        self.restage, self.tolerance, self.followed = restage, tolerance, followed
-        stages = self.stages
-        self.stage_of = {(stage.step, name): stage for stage in stages for name in stage.names}
-        self.wrong = [(stage.step, name) for stage in stages for name in stage.differences]
-        self.with_choice: dict[str, set[Place] | None] = {}  # what differs with another choice
-        self._values: dict[tuple[Place, str | None], dict[str, list[Array]]] = {}
-
-    def evidence(self, place: Place) -> Evidence | None:
-        step, name = place
-        for stage in self.stages:
-            if stage.step == step and name in stage.judgement.expected:
-                break
-        else:
-            return None
-        if stage.setting is None:
-            return None
-        expected, given = stage.judgement.expected[name], stage.judgement.given
-        earlier = self.earlier(step)
-        found = np.asarray(stage.found.get(name, expected))
-        return Evidence(
-            name, expected, given, stage.setting, stage.inputs, earlier, found, self.history(step)
-        )
-
-    def history(self, step: int) -> tuple[Arrays, ...]:
-        """Return the quantities found in all steps before; none if one was not recorded."""
-        found = {s.step: s.found for s in self.stages if s.inputs is not None}
-        before = range(step)
-        return tuple(found[k] for k in before) if all(k in found for k in before) else ()
-
-    def earlier(self, step: int) -> Arrays:
-        """Return the quantities found in the step before, if it was recorded."""
-        before = [s.found for s in self.stages if s.step == step - 1 and s.inputs is not None]
-        return before[-1] if before else {}
-
-    def values(self, place: Place, only: str | None = None) -> dict[str, list[Array]]:
-        """Return the values that known mistakes give at a place, by name; of all, or only one."""
-        if (place, only) not in self._values:
-            evidence = self.evidence(place)
-            found: dict[str, list[Array]] = {}
-            for name, value in values_of(evidence, only) if evidence is not None else ():
-                found.setdefault(name, []).append(value)
-            for name, value in self._passed_on(place, evidence, only):
-                found.setdefault(name, []).append(value)
-            self._values[place, only] = found
-        return self._values[place, only]
-
-    def _passed_on(
-        self, place: Place, evidence: Evidence | None, only: str | None
-    ) -> Iterator[tuple[str, Array]]:
-        """Yield what follows at a place from mistakes in its operands that were not recorded."""
-        if evidence is not None and evidence.inputs is not None:
-            step = place[0]
-            recorded = {name for stage in self.stages if stage.step == step for name in stage.found}
-            yield from passed_on(evidence, lambda name: self.values((step, name), only), recorded)
-            yield from through_nodes(evidence, recorded, only)
-
-    def agrees(self, place: Place, value: Array) -> bool:
-        """Whether the value found at a place is this one."""
-        name, stage = place[1], self.stage_of[place]
-        if np.shape(value) != stage.found[name].shape or not np.isfinite(value).all():
-            return False
-        given = stage.judgement.given
-        return compare(name, value, stage.found[name], given, stage.setting, self.tolerance) is None
-
-
 def explain(
     name: str,
     stage: Stage,
@@ -190,7 +109,7 @@ def explain(
     """
     if stage.setting is None or (stage.inputs is None and name not in stage.judgement.expected):
         return ()
-    case = _Case(stages, restage, tolerance, followed)
+    case = Case(stages, restage, tolerance, followed)
     if (stage.step, name) not in case.wrong:
         return ()
     with np.errstate(all="ignore"):  # a mistake may overflow or divide by 0
@@ -198,15 +117,15 @@ def explain(
         return tuple(_told_apart(case, found[:SHOWN]))
 
 
-def _to_explain(case: _Case, name: str, stage: Stage) -> frozenset[Place]:
+def _to_explain(case: Case, name: str, stage: Stage) -> frozenset[Place]:
     """Return what is wrong; the first quantity alone if no step can be taken with its values."""
     follows = stage.judgement.followed or stage.judgement.other is not None
     if follows or case.followed:
         return frozenset(case.wrong)
-    return frozenset(place for place in case.wrong if _kind(place[1]) == _kind(name))
+    return frozenset(place for place in case.wrong if kind_of(place[1]) == kind_of(name))
 
 
-def _explain_all(case: _Case, left: frozenset[Place], depth: int) -> list[Explanation]:
+def _explain_all(case: Case, left: frozenset[Place], depth: int) -> list[Explanation]:
     """Return the explanations of the first place that is left which, with others, explain all."""
     first = min(left, key=case.wrong.index)
     causes = list(_causes(case, first))
@@ -239,7 +158,7 @@ def _alike(name: str, other: Explanation) -> bool:
     return base != SLIP and base in (base_of(one) for one in (other.name, *other.with_others))
 
 
-def _followed_on(case: _Case, cause: _Cause, left: frozenset[Place]) -> _Cause:
+def _followed_on(case: Case, cause: _Cause, left: frozenset[Place]) -> _Cause:
     """Return the cause with what it explains through quantities that were not recorded.
 
     Gradients follow a mistake in a value by automatic differentiation, or do not.
@@ -264,21 +183,21 @@ def _followed_on(case: _Case, cause: _Cause, left: frozenset[Place]) -> _Cause:
     return cause
 
 
-def _unrecorded(case: _Case) -> frozenset[str]:
+def _unrecorded(case: Case) -> frozenset[str]:
     """Return the kinds of which not all arrays are recorded."""
     return frozenset(
-        _kind(name)
+        kind_of(name)
         for stage in case.stages
         for name in stage.judgement.expected
         if name not in stage.found
     )
 
 
-def _instead(case: _Case, setting: Setting, cause: str, kinds: frozenset[str]) -> Instead:
+def _instead(case: Case, setting: Setting, cause: str, kinds: frozenset[str]) -> Instead:
     """Return what gives the values of these kinds with the cause, where they are not recorded."""
 
     def instead(inputs: StepInputs, name: str, value: Array, given: Arrays) -> Array | None:
-        if _kind(name) not in kinds or _is_dense(name):
+        if kind_of(name) not in kinds or _is_dense(name):
             return None
         earlier = case.earlier(inputs.state.step)
         evidence = Evidence(name, value, given, setting, inputs, earlier, value)
@@ -298,7 +217,7 @@ def _best(causes: list[_Cause]) -> list[_Cause]:
     return [cause for cause in causes if cause.rank == best]
 
 
-def _causes(case: _Case, first: Place) -> Iterator[_Cause]:
+def _causes(case: Case, first: Place) -> Iterator[_Cause]:
     """Yield the choices and mistakes that explain a place, without contradiction elsewhere."""
     yield from _choices(case, first)
     for name in case.values(first):
@@ -307,7 +226,7 @@ def _causes(case: _Case, first: Place) -> Iterator[_Cause]:
             yield cause
 
 
-def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
+def _mistake(case: Case, name: str, first: Place) -> _Cause | None:
     """Return the mistake as a cause; None if any array of its quantities contradicts it.
 
     An array contradicts it that is wrong in another way, or that is right in one step and has the
@@ -320,10 +239,10 @@ def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
     assert mistake is not None, name
     if not any(case.agrees(first, value) for value in case.values(first)[name]):
         return None
-    shows = _shows_in(mistake, _kind(first[1]))
-    shows = (*shows, _kind(first[1]))  # perhaps from an operand that was not recorded
+    shows = _shows_in(mistake, kind_of(first[1]))
+    shows = (*shows, kind_of(first[1]))  # perhaps from an operand that was not recorded
     for place in case.stage_of:
-        if _kind(place[1]) not in shows:
+        if kind_of(place[1]) not in shows:
             continue
         values = case.values(place, name).get(name, [])
         if any(case.agrees(place, value) for value in values):
@@ -331,13 +250,13 @@ def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
                 covers.add(place)
         elif values and place not in case.wrong:
             right.add(place[1])
-            denied.add(_kind(place[1]))
-        elif values and _kind(place[1]) == _kind(first[1]):
+            denied.add(kind_of(place[1]))
+        elif values and kind_of(place[1]) == kind_of(first[1]):
             return None
         elif values:
-            denied.add(_kind(place[1]))
+            denied.add(kind_of(place[1]))
     concerned = {item for _, item in covers}
-    kinds, right_kinds = {_kind(c) for c in concerned}, {_kind(r) for r in right}
+    kinds, right_kinds = {kind_of(c) for c in concerned}, {kind_of(r) for r in right}
     whole = kinds if mistake.everywhere else WHOLE & kinds
     if right & concerned or right_kinds & whole:
         return None
@@ -360,15 +279,15 @@ def _shows_in(mistake: Mistake, kind: str) -> tuple[str, ...]:
     return mistake.of if not mistake.general else (kind, *BESIDE.get(kind, ()))
 
 
-def _recorded(case: _Case, kinds: set[str]) -> bool:
-    return any(_kind(name) in kinds for _, name in case.stage_of)
+def _recorded(case: Case, kinds: set[str]) -> bool:
+    return any(kind_of(name) in kinds for _, name in case.stage_of)
 
 
 def _is_gradient(kind: str) -> bool:
     return kind.startswith("d") and kind not in ("dense_activation", "dense_logits", "densities")
 
 
-def _choices(case: _Case, first: Place) -> Iterator[_Cause]:
+def _choices(case: Case, first: Place) -> Iterator[_Cause]:
     """Yield the other choices of open points with which fewer values differ, and no others."""
     quantity, setting = quantity_of(first[1]), case.stage_of[first].setting
     assert setting is not None
@@ -382,26 +301,24 @@ def _choices(case: _Case, first: Place) -> Iterator[_Cause]:
         differences = case.with_choice[text]
         if differences is None or not differences < set(case.wrong):
             continue
-        if not any(_kind(name) == _kind(first[1]) for _, name in differences):
+        if not any(kind_of(name) == kind_of(first[1]) for _, name in differences):
             yield _Cause(text, frozenset(case.wrong) - differences)
 
 
-def _points(case: _Case, place: Place) -> set[int]:
+def _points(case: Case, place: Place) -> set[int]:
     """Return the open points of a quantity, and of those before it that are not recorded."""
     step, name = place
     stage = case.stage_of[place]
     unrecorded = {
-        _kind(other)
+        kind_of(other)
         for other in takewhile(lambda other: other != name, stage.judgement.expected)
         if (step, other) not in case.stage_of
     }
-    rows = [quantity_of(kind) for kind in (_kind(name), *unrecorded)]
+    rows = [quantity_of(kind) for kind in (kind_of(name), *unrecorded)]
     return {point for row in rows if row is not None for point in row.points}
 
 
-def _differences(
-    case: _Case, setting: Setting, instead: Instead | None = None
-) -> set[Place] | None:
+def _differences(case: Case, setting: Setting, instead: Instead | None = None) -> set[Place] | None:
     """Return what differs with another setting; None if the steps cannot be taken with it."""
     try:
         stages = [stage.judged(followed=case.followed) for stage in case.restage(setting, instead)]
@@ -425,14 +342,14 @@ def _text(name: str, mistake: Mistake) -> str:
     return f"{mistake.text}: {constant}" if mark else mistake.text
 
 
-def _told_apart(case: _Case, found: list[Explanation]) -> Iterator[Explanation]:
+def _told_apart(case: Case, found: list[Explanation]) -> Iterator[Explanation]:
     """Add what would tell the explanations apart, if there are several."""
     for i, one in enumerate(found):
         others = [other for j, other in enumerate(found) if j != i]
         yield replace(one, apart=_apart(case, one, others[0])) if others else one
 
 
-def _apart(case: _Case, one: Explanation, other: Explanation) -> str:
+def _apart(case: Case, one: Explanation, other: Explanation) -> str:
     """Name a quantity that is not recorded and differs between the two, or a step to record."""
     for stage in case.stages:
         graph = stage.setting.network.graph if stage.setting is not None else None
@@ -447,7 +364,7 @@ def _apart(case: _Case, one: Explanation, other: Explanation) -> str:
     return f"nothing in these steps tells it from {other.name}; a later one may"
 
 
-def _predicted(case: _Case, stage: Stage, name: str, cause: str) -> Array:
+def _predicted(case: Case, stage: Stage, name: str, cause: str) -> Array:
     """Return the value of a quantity with a mistake: its own where the mistake says nothing."""
     values = case.values((stage.step, name), cause).get(cause)
     return values[0] if values else stage.judgement.expected[name]
@@ -455,7 +372,3 @@ def _predicted(case: _Case, stage: Stage, name: str, cause: str) -> Array:
 
 def _equal(a: Any, b: Any) -> bool:
     return np.shape(a) == np.shape(b) and bool(np.allclose(a, b, rtol=1e-9, atol=0))
-
-
-def _kind(name: str) -> str:
-    return name.partition("/")[0]
