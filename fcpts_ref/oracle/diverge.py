@@ -14,8 +14,9 @@ from itertools import takewhile
 import numpy as np
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.oracle.case import Restage
 from fcpts_ref.oracle.compare import Difference
-from fcpts_ref.oracle.explain import Explanation, Restage, explain
+from fcpts_ref.oracle.explain import Explanation, explain
 from fcpts_ref.oracle.judge import Instead
 from fcpts_ref.oracle.patterns import describe_pattern
 from fcpts_ref.oracle.quantities import Quantity, quantity_of

@@ -9,16 +9,18 @@ explain what one does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from itertools import filterfalse, takewhile
+from typing import Any
 
 import numpy as np
 
 from fcpts_ref.errors import InputError
+from fcpts_ref.oracle.case import Case, Place, Restage, kind_of
 from fcpts_ref.oracle.choices import CHOICES, changed
 from fcpts_ref.oracle.evidence import Array, Arrays, Evidence
-from fcpts_ref.oracle.judge import Instead, compare
+from fcpts_ref.oracle.judge import Instead
 from fcpts_ref.oracle.mistakes import Mistake, known, values_of
 from fcpts_ref.oracle.mistakes.constant import MARK, base_of
 from fcpts_ref.oracle.mistakes.slips import SLIP
@@ -51,15 +53,6 @@ BESIDE = {
     "dense_activation": ("activation",),
 }
 """Where a general mistake is looked for, too: in a loss's gradient, and in both networks."""
-
-Place = tuple[int, str]
-"""The number of a step and a quantity's name."""
-
-
-class Restage(Protocol):
-    """Judges the same steps with another setting, or with a mistake where nothing is recorded."""
-
-    def __call__(self, other: Setting, instead: Instead | None = None) -> Iterable[Stage]: ...
 
 
 @dataclass(frozen=True)
@@ -99,65 +92,6 @@ class _Cause:
     rank: int = 0
 
 
-class _Case:
-    """All stages seen, their differences, and the values that mistakes give in them."""
-
-    def __init__(
-        self, stages: Iterable[Stage], restage: Restage, tolerance: Tolerance, followed: bool
-    ) -> None:
-        self.stages = [stage.judged(followed=followed) for stage in stages]
-        self.restage, self.tolerance, self.followed = restage, tolerance, followed
-        stages = self.stages
-        self.stage_of = {(stage.step, name): stage for stage in stages for name in stage.names}
-        self.wrong = [(stage.step, name) for stage in stages for name in stage.differences]
-        self._values: dict[tuple[Place, str | None], dict[str, list[Array]]] = {}
-
-    def evidence(self, place: Place) -> Evidence | None:
-        step, name = place
-        for stage in self.stages:
-            if stage.step == step and name in stage.judgement.expected:
-                break
-        else:
-            return None
-        if stage.setting is None:
-            return None
-        expected, given = stage.judgement.expected[name], stage.judgement.given
-        earlier = self.earlier(step)
-        found = np.asarray(stage.found.get(name, expected))
-        return Evidence(
-            name, expected, given, stage.setting, stage.inputs, earlier, found, self.history(step)
-        )
-
-    def history(self, step: int) -> tuple[Arrays, ...]:
-        """Return the quantities found in all steps before; none if one was not recorded."""
-        found = {s.step: s.found for s in self.stages if s.inputs is not None}
-        before = range(step)
-        return tuple(found[k] for k in before) if all(k in found for k in before) else ()
-
-    def earlier(self, step: int) -> Arrays:
-        """Return the quantities found in the step before, if it was recorded."""
-        before = [s.found for s in self.stages if s.step == step - 1 and s.inputs is not None]
-        return before[-1] if before else {}
-
-    def values(self, place: Place, only: str | None = None) -> dict[str, list[Array]]:
-        """Return the values that known mistakes give at a place, by name; of all, or only one."""
-        if (place, only) not in self._values:
-            evidence = self.evidence(place)
-            found: dict[str, list[Array]] = {}
-            for name, value in values_of(evidence, only) if evidence is not None else ():
-                found.setdefault(name, []).append(value)
-            self._values[place, only] = found
-        return self._values[place, only]
-
-    def agrees(self, place: Place, value: Array) -> bool:
-        """Whether the value found at a place is this one."""
-        name, stage = place[1], self.stage_of[place]
-        if np.shape(value) != stage.found[name].shape or not np.isfinite(value).all():
-            return False
-        given = stage.judgement.given
-        return compare(name, value, stage.found[name], given, stage.setting, self.tolerance) is None
-
-
 def explain(
     name: str,
     stage: Stage,
@@ -175,7 +109,7 @@ def explain(
     """
     if stage.setting is None or (stage.inputs is None and name not in stage.judgement.expected):
         return ()
-    case = _Case(stages, restage, tolerance, followed)
+    case = Case(stages, restage, tolerance, followed)
     if (stage.step, name) not in case.wrong:
         return ()
     with np.errstate(all="ignore"):  # a mistake may overflow or divide by 0
@@ -183,15 +117,15 @@ def explain(
         return tuple(_told_apart(case, found[:SHOWN]))
 
 
-def _to_explain(case: _Case, name: str, stage: Stage) -> frozenset[Place]:
+def _to_explain(case: Case, name: str, stage: Stage) -> frozenset[Place]:
     """Return what is wrong; the first quantity alone if no step can be taken with its values."""
     follows = stage.judgement.followed or stage.judgement.other is not None
     if follows or case.followed:
         return frozenset(case.wrong)
-    return frozenset(place for place in case.wrong if _kind(place[1]) == _kind(name))
+    return frozenset(place for place in case.wrong if kind_of(place[1]) == kind_of(name))
 
 
-def _explain_all(case: _Case, left: frozenset[Place], depth: int) -> list[Explanation]:
+def _explain_all(case: Case, left: frozenset[Place], depth: int) -> list[Explanation]:
     """Return the explanations of the first place that is left which, with others, explain all."""
     first = min(left, key=case.wrong.index)
     causes = list(_causes(case, first))
@@ -200,13 +134,22 @@ def _explain_all(case: _Case, left: frozenset[Place], depth: int) -> list[Explan
     whole = _best([cause for cause in causes if left <= cause.covers])
     if whole or depth <= 1:
         return [_explanation(cause) for cause in whole]
-    together = []
+    together: list[Explanation] = []
+    best = 0
     for cause in sorted(causes, key=lambda one: (one.rank, len(left - one.covers))):
+        if together and cause.rank > best:
+            break  # a mistake that says more is known
         others = _explain_all(case, left - cause.covers, depth - 1)
         if others and not _alike(cause.name, others[0]):
             names = (others[0].name, *others[0].with_others)
             together.append(replace(_explanation(cause), with_others=names))
-    return together
+            best = cause.rank
+    return [one for one in together if not any(_within(other, one) for other in together)]
+
+
+def _within(one: Explanation, other: Explanation) -> bool:
+    """Whether the other needs all mistakes of this one, and more."""
+    return {one.name, *one.with_others} < {other.name, *other.with_others}
 
 
 def _alike(name: str, other: Explanation) -> bool:
@@ -215,24 +158,52 @@ def _alike(name: str, other: Explanation) -> bool:
     return base != SLIP and base in (base_of(one) for one in (other.name, *other.with_others))
 
 
-def _followed_on(case: _Case, cause: _Cause, left: frozenset[Place]) -> _Cause:
-    """Return the cause with what it explains through quantities that were not recorded."""
+def _followed_on(case: Case, cause: _Cause, left: frozenset[Place]) -> _Cause:
+    """Return the cause with what it explains through quantities that were not recorded.
+
+    Gradients follow a mistake in a value by automatic differentiation, or do not.
+    """
     setting = case.stages[0].setting
     mistake = known(cause.name)
-    if mistake is None or setting is None or cause.only or left <= cause.covers:
+    if mistake is None or setting is None or cause.only or mistake.general or left <= cause.covers:
         return cause
+    tried = set()
+    unrecorded = _unrecorded(case) & {*mistake.of}
+    for kinds in (unrecorded, frozenset(filterfalse(_is_gradient, unrecorded))):
+        if not kinds or kinds in tried:
+            continue
+        tried.add(kinds)
+        instead = _instead(case, setting, cause.name, kinds)
+        differences = _differences(case, setting, instead)
+        if differences is not None and not differences - set(case.wrong):
+            covers = cause.covers | (set(case.wrong) - differences)
+            cause = replace(cause, covers=covers) if len(covers) > len(cause.covers) else cause
+        if left <= cause.covers:
+            break
+    return cause
+
+
+def _unrecorded(case: Case) -> frozenset[str]:
+    """Return the kinds of which not all arrays are recorded."""
+    return frozenset(
+        kind_of(name)
+        for stage in case.stages
+        for name in stage.judgement.expected
+        if name not in stage.found
+    )
+
+
+def _instead(case: Case, setting: Setting, cause: str, kinds: frozenset[str]) -> Instead:
+    """Return what gives the values of these kinds with the cause, where they are not recorded."""
 
     def instead(inputs: StepInputs, name: str, value: Array, given: Arrays) -> Array | None:
-        if _kind(name) not in mistake.of or mistake.general or _is_dense(name):
+        if kind_of(name) not in kinds or _is_dense(name):
             return None
         earlier = case.earlier(inputs.state.step)
         evidence = Evidence(name, value, given, setting, inputs, earlier, value)
-        return next((found for _, found in values_of(evidence, cause.name)), None)
+        return next((found for _, found in values_of(evidence, cause)), None)
 
-    differences = _differences(case, setting, instead)
-    if differences is None or differences - set(case.wrong):
-        return cause
-    return replace(cause, covers=cause.covers | (set(case.wrong) - differences))
+    return instead
 
 
 def _is_dense(name: str) -> bool:
@@ -246,7 +217,7 @@ def _best(causes: list[_Cause]) -> list[_Cause]:
     return [cause for cause in causes if cause.rank == best]
 
 
-def _causes(case: _Case, first: Place) -> Iterator[_Cause]:
+def _causes(case: Case, first: Place) -> Iterator[_Cause]:
     """Yield the choices and mistakes that explain a place, without contradiction elsewhere."""
     yield from _choices(case, first)
     for name in case.values(first):
@@ -255,7 +226,7 @@ def _causes(case: _Case, first: Place) -> Iterator[_Cause]:
             yield cause
 
 
-def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
+def _mistake(case: Case, name: str, first: Place) -> _Cause | None:
     """Return the mistake as a cause; None if any array of its quantities contradicts it.
 
     An array contradicts it that is wrong in another way, or that is right in one step and has the
@@ -268,9 +239,10 @@ def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
     assert mistake is not None, name
     if not any(case.agrees(first, value) for value in case.values(first)[name]):
         return None
-    shows = _shows_in(mistake, _kind(first[1]))
+    shows = _shows_in(mistake, kind_of(first[1]))
+    shows = (*shows, kind_of(first[1]))  # perhaps from an operand that was not recorded
     for place in case.stage_of:
-        if _kind(place[1]) not in shows:
+        if kind_of(place[1]) not in shows:
             continue
         values = case.values(place, name).get(name, [])
         if any(case.agrees(place, value) for value in values):
@@ -278,17 +250,19 @@ def _mistake(case: _Case, name: str, first: Place) -> _Cause | None:
                 covers.add(place)
         elif values and place not in case.wrong:
             right.add(place[1])
-            denied.add(_kind(place[1]))
-        elif values and _kind(place[1]) == _kind(first[1]):
+            denied.add(kind_of(place[1]))
+        elif values and kind_of(place[1]) == kind_of(first[1]):
             return None
         elif values:
-            denied.add(_kind(place[1]))
+            denied.add(kind_of(place[1]))
     concerned = {item for _, item in covers}
-    kinds, right_kinds = {_kind(c) for c in concerned}, {_kind(r) for r in right}
+    kinds, right_kinds = {kind_of(c) for c in concerned}, {kind_of(r) for r in right}
     whole = kinds if mistake.everywhere else WHOLE & kinds
     if right & concerned or right_kinds & whole:
         return None
-    led = mistake.of[0] in LEADING and _recorded(case, LEADING & {*mistake.of})
+    dense = {_is_dense(kind) for kind in kinds}
+    leading = {kind for kind in LEADING & {*mistake.of} if _is_dense(kind) in dense}
+    led = mistake.of[0] in LEADING and _recorded(case, leading)
     if led and not LEADING & kinds:
         return None
     if mistake.together and right_kinds - kinds - {"dense_activation"}:
@@ -305,32 +279,46 @@ def _shows_in(mistake: Mistake, kind: str) -> tuple[str, ...]:
     return mistake.of if not mistake.general else (kind, *BESIDE.get(kind, ()))
 
 
-def _recorded(case: _Case, kinds: set[str]) -> bool:
-    return any(_kind(name) in kinds for _, name in case.stage_of)
+def _recorded(case: Case, kinds: set[str]) -> bool:
+    return any(kind_of(name) in kinds for _, name in case.stage_of)
 
 
 def _is_gradient(kind: str) -> bool:
     return kind.startswith("d") and kind not in ("dense_activation", "dense_logits", "densities")
 
 
-def _choices(case: _Case, first: Place) -> Iterator[_Cause]:
+def _choices(case: Case, first: Place) -> Iterator[_Cause]:
     """Yield the other choices of open points with which fewer values differ, and no others."""
     quantity, setting = quantity_of(first[1]), case.stage_of[first].setting
     assert setting is not None
+    points = _points(case, first)
     for point, text, change in CHOICES:
-        if quantity is None or point not in quantity.points:
+        if quantity is None or point not in points:
             continue
-        other = changed(setting, change)
-        differences = None if other is None else _differences(case, other)
+        if text not in case.with_choice:
+            other = changed(setting, change)
+            case.with_choice[text] = None if other is None else _differences(case, other)
+        differences = case.with_choice[text]
         if differences is None or not differences < set(case.wrong):
             continue
-        if not any(_kind(name) == _kind(first[1]) for _, name in differences):
+        if not any(kind_of(name) == kind_of(first[1]) for _, name in differences):
             yield _Cause(text, frozenset(case.wrong) - differences)
 
 
-def _differences(
-    case: _Case, setting: Setting, instead: Instead | None = None
-) -> set[Place] | None:
+def _points(case: Case, place: Place) -> set[int]:
+    """Return the open points of a quantity, and of those before it that are not recorded."""
+    step, name = place
+    stage = case.stage_of[place]
+    unrecorded = {
+        kind_of(other)
+        for other in takewhile(lambda other: other != name, stage.judgement.expected)
+        if (step, other) not in case.stage_of
+    }
+    rows = [quantity_of(kind) for kind in (kind_of(name), *unrecorded)]
+    return {point for row in rows if row is not None for point in row.points}
+
+
+def _differences(case: Case, setting: Setting, instead: Instead | None = None) -> set[Place] | None:
     """Return what differs with another setting; None if the steps cannot be taken with it."""
     try:
         stages = [stage.judged(followed=case.followed) for stage in case.restage(setting, instead)]
@@ -354,14 +342,14 @@ def _text(name: str, mistake: Mistake) -> str:
     return f"{mistake.text}: {constant}" if mark else mistake.text
 
 
-def _told_apart(case: _Case, found: list[Explanation]) -> Iterator[Explanation]:
+def _told_apart(case: Case, found: list[Explanation]) -> Iterator[Explanation]:
     """Add what would tell the explanations apart, if there are several."""
     for i, one in enumerate(found):
         others = [other for j, other in enumerate(found) if j != i]
         yield replace(one, apart=_apart(case, one, others[0])) if others else one
 
 
-def _apart(case: _Case, one: Explanation, other: Explanation) -> str:
+def _apart(case: Case, one: Explanation, other: Explanation) -> str:
     """Name a quantity that is not recorded and differs between the two, or a step to record."""
     for stage in case.stages:
         graph = stage.setting.network.graph if stage.setting is not None else None
@@ -376,7 +364,7 @@ def _apart(case: _Case, one: Explanation, other: Explanation) -> str:
     return f"nothing in these steps tells it from {other.name}; a later one may"
 
 
-def _predicted(case: _Case, stage: Stage, name: str, cause: str) -> Array:
+def _predicted(case: Case, stage: Stage, name: str, cause: str) -> Array:
     """Return the value of a quantity with a mistake: its own where the mistake says nothing."""
     values = case.values((stage.step, name), cause).get(cause)
     return values[0] if values else stage.judgement.expected[name]
@@ -384,7 +372,3 @@ def _predicted(case: _Case, stage: Stage, name: str, cause: str) -> Array:
 
 def _equal(a: Any, b: Any) -> bool:
     return np.shape(a) == np.shape(b) and bool(np.allclose(a, b, rtol=1e-9, atol=0))
-
-
-def _kind(name: str) -> str:
-    return name.partition("/")[0]

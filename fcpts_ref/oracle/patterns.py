@@ -45,7 +45,15 @@ def _relations(
 ) -> Iterator[str]:
     yield from relations(want, got, 1e3 * tolerance.rounding)
     yield from _elsewhere(name, got, stage, tolerance)
+    yield from _near(want, got)
     yield from _where(name, want, got, _same(want, tolerance), stage)
+
+
+def _near(want: Array, got: Array) -> Iterator[str]:
+    """How near the values are everywhere, as a share of the largest."""
+    for share, digits in ((1e-6, "float32"), (1e-3, "TF32 or float16"), (1e-2, "bfloat16")):
+        if Same(want, share)(got, want):
+            yield f"within {share:g} of the largest value, as numbers of {digits}, or a small term"
 
 
 def _same(like: Array, tolerance: Tolerance) -> Same:

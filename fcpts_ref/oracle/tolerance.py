@@ -17,6 +17,10 @@ UNIT = {"initial_rates", "rates", "control_loss", "final_rate", "reconstruction_
 """Differences of numbers near 1, which may cancel to 0: their tolerance is relative to 1."""
 
 
+DECISIONS = (0.0, 0.5, 1.0)
+"""The values of a mask, which nothing rounds."""
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """scale: a factor on all tolerances.  single: those of float32."""
@@ -46,9 +50,12 @@ def compare_quantity(
     """Return None if ``got`` is within the tolerance, else the difference.
 
     The tolerance is the quantity's share of the largest magnitude in ``want``, or of ``least`` if
-    that is larger.  NaN never passes for a number.
+    that is larger.  Masks are compared exactly, unless they are soft, as a mistake may make them.
+    NaN never passes for a number.
     """
     share = tolerance.of(quantity)
+    if share == 0 and not np.isin(want, DECISIONS).all():  # a soft mask
+        share = tolerance.rounding
     if share == 0:
         rule = Rule("exact", "a decision")
     else:

@@ -104,6 +104,7 @@ def _run(
     steps: int = 3,
     target: float = 0.5,
     wrong_begin: Callable[[Any, Any], Any] | None = None,
+    without: tuple[str, ...] = (),
     **settings: Any,
 ) -> Trace:
     method = FCPTS(**({"profile": "paper", "epochs": 4, "batch_size": BATCH} | settings))
@@ -121,7 +122,8 @@ def _run(
         if number == 0:
             quantities = {"initial_rates": before["initial_rates"]} | quantities
         last = number == steps - 1
-        kept = {n: v for n, v in quantities.items() if last or not n.startswith("final_")}
+        out = without if last else (*without, "final_")
+        kept = {n: v for n, v in quantities.items() if not n.startswith(out)}
         recorded[number] = StepTrace(recording._input_arrays(net.graph.prunable, inputs), kept)
         state, earlier = after, quantities
         if last:

@@ -12,7 +12,7 @@ from traced_networks import BATCH, IMAGE_COUNT, network
 from fcpts_ref.graphs.graph import Node
 from fcpts_ref.oracle import trace as recording
 from fcpts_ref.oracle.evidence import Evidence
-from fcpts_ref.oracle.mistakes import known, losses, masks, rates
+from fcpts_ref.oracle.mistakes import control, known, losses, masks, sparse_weights
 from fcpts_ref.oracle.mistakes.constant import Constant
 from fcpts_ref.oracle.mistakes.forward import BY_OPERATION
 from fcpts_ref.oracle.replay import replay
@@ -135,7 +135,7 @@ def test_the_derivative_of_every_control_loss():
 
     def at(size):
         given = {**evidence.given, "rates": r + size * direction}
-        return list(rates._controls(replace(evidence, given=given)))
+        return list(control._controls(replace(evidence, given=given)))
 
     for (name, _, derivative), low, high in zip(at(0.0), at(-STEP), at(STEP), strict=True):
         numeric = (high[1] - low[1]) / (2 * STEP)
@@ -163,7 +163,9 @@ def test_the_derivatives_of_every_masked_weight():
         t = here.given["thresholds"] + 1e-3  # off the weights
         given = {**here.given, f"mask/{item}": 0.7 + size_m * dM, "thresholds": t}
         return list(
-            masks._weights(replace(here, inputs=replace(here.inputs, state=state), given=given))
+            sparse_weights._weights(
+                replace(here, inputs=replace(here.inputs, state=state), given=given)
+            )
         )
 
     constant = {"weight-rescaled", "weight-norm-kept"}  # their scale is taken for a constant

@@ -1,8 +1,7 @@
-"""Mistakes before a step computes anything: the allocation, the first thresholds, the state."""
+"""Mistakes in the state that a step begins with, and in the first thresholds."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,37 +10,6 @@ from scipy.special import expit, ndtri
 from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes.constant import Constant
 from fcpts_ref.oracle.mistakes.mistake import Found, Values
-from fcpts_ref.spec.allocation import allocate, erk
-
-
-def _initial_rates(evidence: Evidence) -> Iterator[tuple[str, Array]]:
-    network, target, rates = evidence.setting.network, evidence.setting.target, evidence.value
-    weights = {name: network.parameters[name] for name in network.sizes}
-    for power in (0.5, 2.0):
-        yield f"erk-power-{power:g}", np.array([*erk(weights, target, power=power).rates.values()])
-    raw, sizes = _ratios(weights, kernel=False)
-    yield "erk-without-kernel", 1 - (1 - target) * sizes.sum() * raw / (sizes @ raw)
-    fans = np.array([(len(w) + w[0].size) / w.size for w in weights.values()])
-    scaled = 1 - (1 - target) * sizes.sum() * fans / (sizes @ fans)
-    yield "erk-of-fans", scaled
-    yield "erk-of-fans", np.maximum(scaled, 0)
-    raw, sizes = _ratios(weights, kernel=True)
-    uncapped = 1 - (1 - target) * sizes.sum() * raw / (sizes @ raw)
-    yield "erk-not-shared-out", np.maximum(uncapped, 0)
-    yield "rates-are-densities", 1 - rates
-    yield "rates-whole-weights-floor", np.floor(rates * sizes) / sizes
-    yield "rates-whole-weights-up", np.ceil(rates * sizes) / sizes
-    for i, side in ((0, "first"), (-1, "last")):
-        rest = {n: w for j, (n, w) in enumerate(weights.items()) if j != i % len(weights)}
-        others = allocate(evidence.conventions.initial_allocation, rest, target).rates
-        yield f"{side}-layer-left-out", np.array([*others.values()])
-        yield f"{side}-layer-left-out", np.array([others.get(name, 0.0) for name in weights])
-
-
-def _ratios(weights: dict[str, Array], *, kernel: bool) -> tuple[Array, Array]:
-    shapes = [w.shape if kernel else w.shape[:2] for w in weights.values()]
-    raw = np.array([sum(shape) / math.prod(shape) for shape in shapes])
-    return raw, np.array([w.size for w in weights.values()])
 
 
 def _inputs(evidence: Evidence) -> Iterator[tuple[str, Found]]:
@@ -90,6 +58,7 @@ def _initial_thresholds(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         "start-deviation": spreads,
         "start-normal-quantile": spreads * ndtri((1 + rates) / 2),
         "start-is-rate": rates,
+        "start-relative": at_rank(count) / np.array([m[-1] for m in magnitudes]),
         "start-half": at_rank(count) / 2,
     }
     together = np.sort(np.concatenate(magnitudes))
@@ -137,4 +106,4 @@ def _logit(t: Array) -> Array:
         return np.asarray(np.log(t) - np.log1p(-t))
 
 
-VALUES: dict[str, Values] = {"initial_rates": _initial_rates, "inputs": _inputs}
+VALUES: dict[str, Values] = {"inputs": _inputs}

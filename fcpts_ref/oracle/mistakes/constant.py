@@ -74,6 +74,13 @@ def constant_in(name: str) -> dict[str, float]:
     return {text: number_of(text)} if mark else {}
 
 
+def limits(found: Array, of: Callable[[Array], float]) -> list[float]:
+    """Return the limit that some elements are at, such as their largest magnitude; none if all
+    are, as then nothing tells a limit from a constant."""
+    size = np.abs(found)
+    return [of(found)] if found.size > 1 and not np.isclose(size, size.flat[0]).all() else []
+
+
 def ratio(found: Array, right: Array) -> list[float]:
     """Return by what ``right`` is multiplied in its largest element, if in any."""
     if np.shape(found) != np.shape(right) or not np.any(right):

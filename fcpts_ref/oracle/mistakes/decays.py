@@ -13,6 +13,7 @@ from fcpts_ref.oracle.mistakes.constant import MARK, Constant
 from fcpts_ref.oracle.mistakes.mistake import Found, Values
 from fcpts_ref.oracle.replay import rate_factor
 from fcpts_ref.spec.conventions import LEARNING_RATE_BATCH
+from fcpts_ref.spec.optim import warmup_cosine
 
 
 def _rate_factor(evidence: Evidence) -> Iterator[tuple[str, Found]]:
@@ -37,12 +38,22 @@ def _rate_factor(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     ):
         value = rate_factor(evidence.setting, other_step, evidence.batch, 1.0)
         yield name, np.asarray(value)
+    conventions = evidence.setting.conventions
+    in_epochs = warmup_cosine(
+        k // per_epoch, schedule.epochs, conventions.warmup_epochs, conventions.cosine
+    )
+    yield "schedule-by-epoch", np.asarray(scale * in_epochs)
     for epochs in (2, 3, 4, 5, 10):
         other = evidence.with_choices({"warmup_epochs": epochs})
         yield (
             f"warmup-epochs{MARK}{epochs}",
             np.asarray(rate_factor(other, k, evidence.batch, 1.0)),
         )
+    if k < warmup:  # which may be there beside the decay
+        yield "decay-polynomial", Constant(lambda found: (), lambda c: evidence.value)
+    for start in (0, warmup):
+        if k >= start:
+            yield "decay-polynomial", _polynomial(1 - (k - start) / (steps - start), scale)
     for name, times in (("decay-by-step", k), ("decay-by-epoch", k // per_epoch)):
         for start in (0, warmup):
             yield name, _exponential(times - (start if name.endswith("step") else 0), scale)
@@ -83,6 +94,16 @@ def _shapes(k: int, steps: int, per_epoch: int, epoch: int) -> dict[str, float]:
         "decay-inverse-root": 1 / math.sqrt(1 + k),
         "decay-inverse-epoch": 1 / (1 + epoch),
     }
+
+
+def _polynomial(left: float, scale: float) -> Constant:
+    """The share of the steps that is left to the power of the constant."""
+
+    def read(found: Array) -> list[float]:
+        share = float(found) / scale
+        return [math.log(share) / math.log(left)] if 0 < left < 1 and share > 0 else []
+
+    return Constant(read, lambda c: np.asarray(scale * left**c), (0.0, 0.5, 1.0, 2.0))
 
 
 def _exponential(times: int, scale: float) -> Constant:

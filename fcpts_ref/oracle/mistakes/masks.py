@@ -1,12 +1,12 @@
-"""Mistakes in the thresholds, masks and sparse weights of Equations 1 and 2."""
+"""Mistakes in the thresholds and masks of Equation 1."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes.constant import Constant, ratio
@@ -69,6 +69,9 @@ def _mask(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     }
     for name, mask in kept.items():
         yield name, mask * 1.0
+    for half in (_float16, _bfloat16):
+        yield "mask-in-half-precision", (half(size) > half(t)) * 1.0
+        yield "mask-in-half-precision", (half(size) > t) * 1.0
     order, exact = np.argsort(size, axis=None, kind="stable"), np.ones(W.size)
     exact[order[: round(evidence.setting.target * W.size)]] = 0
     yield "mask-to-target-per-layer", exact.reshape(W.shape)
@@ -81,10 +84,44 @@ def _mask(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         ),
     )
     yield "mask-soft", expit(size - t)
+    yield from _soft(size - t)
     yield "mask-minus-1", np.sign(size - t)
     yield "mask-minus-1", 2 * evidence.value - 1
-    if evidence.name in evidence.earlier:
-        yield "mask-stale", evidence.earlier[evidence.name]
+    before = evidence.earlier.get(evidence.name)
+    if before is not None:
+        yield "mask-stale", before
+        yield "mask-for-good", before * evidence.value
+        yield "mask-kept-for-good", np.maximum(before, evidence.value)
+
+
+def _float16(x: Array) -> Array:
+    return np.asarray(x, np.float16).astype(np.float64)
+
+
+def _bfloat16(x: Array) -> Array:
+    """Round to the nearest bfloat16, ties to even."""
+    bits = np.asarray(x, np.float32).view(np.uint32)
+    kept = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+    return np.asarray(kept.view(np.float32), np.float64)
+
+
+def _soft(u: Array) -> Iterator[tuple[str, Constant]]:
+    """Yield soft masks of |w| - t; the slope is read where the mask is nearest to a quarter."""
+
+    def slopes(read: Callable[[float], float]) -> Callable[[Array], list[float]]:
+        def of(found: Array) -> list[float]:
+            if found.shape != u.shape:
+                return []
+            place = np.unravel_index(np.abs(found - 0.25).argmin(), u.shape)
+            return [read(float(found[place])) / u[place]]
+
+        return of
+
+    yield "mask-sigmoid", Constant(slopes(lambda m: logit(m)), lambda k: expit(k * u), (0.0, 1.0))
+    yield (
+        "mask-ramp",
+        Constant(slopes(lambda m: m - 0.5), lambda k: np.clip(0.5 + k * u, 0, 1), (0.0,)),
+    )
 
 
 def _per_filter(size: Array, of: Any) -> Array:
@@ -104,68 +141,10 @@ def _rates(evidence: Evidence) -> Iterator[tuple[str, Array]]:
         yield name, rates
 
 
-def _weights(evidence: Evidence) -> Iterator[tuple[str, Array, Array, Array]]:
-    """Yield the sparse weights with each mistake, and their derivatives by W and by M."""
-    W, M = evidence.weights[evidence.item], evidence.given[f"mask/{evidence.item}"]
-    t, one, zero = evidence.given["thresholds"][evidence.layer], np.ones_like(W), np.zeros_like(W)
-    above = np.abs(W) > t
-    yield "soft-threshold", np.sign(W) * np.maximum(np.abs(W) - t, 0), above * one, zero
-    largest = np.abs(W[M == 0]).max(initial=0.0)
-    shrunk = np.sign(W) * (np.abs(W) - largest)
-    yield "soft-threshold", M * shrunk, M, shrunk
-    yield "weight-not-masked", W, one, zero
-    if M.any():
-        yield "weight-rescaled", M * W / M.mean(), M / M.mean(), W / M.mean()
-        norms = np.sqrt((W * W).sum() / ((M * W) ** 2).sum())
-        yield "weight-norm-kept", M * W * norms, M * norms, W * norms
-    dense = evidence.setting.network.parameters[evidence.item]
-    yield "dense-weight-masked", M * dense, M, dense  # the dense weights' gradient is used
-    yield "dense-weight-masked", M * dense, zero, dense
-    yield "mask-alone", M, zero, one
-    yield "magnitude-masked", M * np.abs(W), M * np.sign(W), np.abs(W)
-    yield "mask-twice", M * M * W, M * M, 2 * M * W
-    yield "mask-binary", (M > 0) * W, (M > 0) * one, zero
-    yield "weight-sign", M * np.sign(W), zero, np.sign(W)
-    yield "weight-squared", M * W * W, 2 * M * W, W * W
-
-
-def _sparse_weight(evidence: Evidence) -> Iterator[tuple[str, Found]]:
-    for name, value, _, _ in _weights(evidence):
-        yield name, value
-    W, M = evidence.weights[evidence.item], evidence.given[f"mask/{evidence.item}"]
-    yield (
-        "weight-pruned-share",
-        Constant(
-            lambda found: ratio(found - M * W, (1 - M) * W),
-            lambda share: M * W + share * (1 - M) * W,
-            (0.0, 1.0),
-        ),
-    )
-
-
-def _dweight(evidence: Evidence) -> Iterator[tuple[str, Found]]:
-    gradient = evidence.given[f"dsparse_weight/{evidence.item}"]
-    for name, _, by_weight, _ in _weights(evidence):
-        yield name, gradient * by_weight
-    M = evidence.given[f"mask/{evidence.item}"]
-    yield (
-        "weight-pruned-share",
-        Constant(lambda found: (), lambda share: (M + share * (1 - M)) * gradient),
-    )
-
-
-def _dmask(evidence: Evidence) -> Iterator[tuple[str, Array]]:
-    for name, _, _, by_mask in _weights(evidence):
-        yield name, evidence.given[f"dsparse_weight/{evidence.item}"] * by_mask
-
-
 VALUES: dict[str, Values] = {
     "thresholds": _thresholds,
     "new_thresholds": _thresholds,
     "mask": _mask,
-    "sparse_weight": _sparse_weight,
     "rates": _rates,
-    "dweight": _dweight,
-    "dmask": _dmask,
     "dthreshold_parameter": _dthreshold_parameter,
 }

@@ -72,7 +72,7 @@ def _gradients(evidence: Evidence, node: Node, computed: Computed) -> Gradients:
 
 def _parts(evidence: Evidence, node: Node, part: Part) -> Iterator[tuple[str, Found]]:
     """Yield one part of the node computed with each mistake, on demand."""
-    for name, variant in _variants(evidence, node):
+    for name, variant in node_variants(evidence, node):
         if isinstance(variant, Constant):
             read = variant.read if part is _value else _nothing
             yield name, Constant(read, partial(_of, part, variant.formula), variant.usual)
@@ -89,7 +89,8 @@ def _nothing(found: Array) -> list[float]:
     return []
 
 
-def _variants(evidence: Evidence, node: Node) -> Variants:
+def node_variants(evidence: Evidence, node: Node) -> Variants:
+    """Yield the node with each mistake, and with other inputs."""
     function = BY_OPERATION.get(node.operation)
     if function is not None:
         yield from function(evidence, node)

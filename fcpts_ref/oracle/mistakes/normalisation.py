@@ -1,4 +1,4 @@
-"""Mistakes in batch norm, its running statistics, and the normalised input."""
+"""Mistakes in batch norm."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import numpy as np
 from fcpts_ref.graphs.graph import Node
 from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes.computed import Computed, Gradients, Variants, pointwise
-from fcpts_ref.oracle.mistakes.constant import MARK, Constant, ratio
-from fcpts_ref.oracle.mistakes.mistake import Found, Values
-from fcpts_ref.oracle.mistakes.reads import FED, fed_functions
+from fcpts_ref.oracle.mistakes.constant import MARK, Constant
 from fcpts_ref.oracle.mistakes.values import stored_of, value_of, wide
 
 CHANNELS = (0, 2, 3)
@@ -106,6 +104,10 @@ def batch_norm_variants(evidence: Evidence, node: Node) -> Variants:
         yield "bn-second-moment", norm(central=False)
         yield "bn-per-image", norm(axes=(2, 3))
         yield "bn-per-pixel", norm(axes=(0,))
+        for parts in (2, 4, 8):
+            if x.shape[0] % parts == 0 and x.shape[0] >= 2 * parts:
+                pieces = partial(_in_pieces, np.split(x, parts), norm)
+                yield f"bn-in-parts{MARK}{parts}", pieces
         yield "bn-layer-norm", norm(axes=(1, 2, 3))
         yield "bn-without-variance", norm(divisor=_nothing)
     yield "bn-epsilon-outside", norm(divisor=_outside(epsilon))
@@ -145,6 +147,19 @@ def batch_norm_variants(evidence: Evidence, node: Node) -> Variants:
     )
 
 
+def _in_pieces(pieces: list[Array], norm: Callable[..., Callable[[], Computed]]) -> Computed:
+    """Batch norm of each piece of the batch by itself, as on several devices."""
+    computed = [norm(x=piece)() for piece in pieces]
+
+    def backward(dy: Array) -> Gradients:
+        shares = np.split(dy, len(computed))
+        sent = [one.backward(share) for one, share in zip(computed, shares, strict=True)]
+        stored = {n: np.sum([d[n] for _, d in sent], axis=0) for n in sent[0][1]}
+        return [np.concatenate([dx[0] for dx, _ in sent])], stored
+
+    return Computed(np.concatenate([one.value for one in computed]), backward)
+
+
 def _nothing(variance: Array) -> tuple[Array, Array]:
     return np.ones_like(variance), np.zeros_like(variance)
 
@@ -167,86 +182,3 @@ def _scaled_first(norm: Callable[..., Callable[[], Computed]], x: Array, gamma: 
         return [scale * dscaled], {**dstored, "weight": (dscaled * x).sum(axis=CHANNELS)}
 
     return Computed(inner.value, backward)
-
-
-def input_variants(evidence: Evidence, node: Node) -> Variants:
-    """Yield the normalised input with each mistake."""
-    x, stored = value_of(evidence, node.inputs[0]), stored_of(evidence, node)
-    mean, std = wide(stored["mean"]), wide(stored["std"])
-    for name, value, slope in (
-        ("input-not-normalised", x, 1.0),
-        ("input-mean-not-subtracted", x / std, 1 / std),
-        ("input-not-divided", x - mean, 1.0),
-        ("input-multiplied", (x - mean) * std, std),
-        ("input-by-variance", (x - mean) / (std * std), std**-2),
-        ("input-twice", ((x - mean) / std - mean) / std, std**-2),
-        ("input-mean-after", x / std - mean, 1 / std),
-        ("input-mean-added", (x + mean) / std, 1 / std),
-        ("input-channels-reversed", (x - mean[::-1]) / std[::-1], 1 / std[::-1]),
-        ("input-from-minus-1", (2 * x - 1 - mean) / std, 2 / std),
-        ("input-from-minus-1", 2 * x - 1, 2.0),
-    ):
-        yield name, partial(pointwise, value, slope)
-
-    def read(found: Array) -> list[float]:
-        """Solve (c x - mean) / std = found for c."""
-        return ratio(found * std + mean, x) if found.shape == x.shape else []
-
-    yield (
-        "input-scaled",
-        Constant(read, lambda c: pointwise((c * x - mean) / std, c / std), (0.0, 1.0)),
-    )
-
-
-def _new_buffer(evidence: Evidence) -> Iterator[tuple[str, Found]]:
-    node_name, _, short = evidence.item.rpartition(".")
-    node = next(n for n in evidence.setting.network.graph.nodes if n.name == node_name)
-    x, old = value_of(evidence, node.inputs[0]), evidence.state.buffers[evidence.item]
-    m, M = node.attributes["momentum"], x.size // x.shape[1]
-    unbiased = M / max(M - 1, 1)
-
-    def statistics(x: Array) -> Array:
-        axes = (0, 2, 3)
-        return np.asarray(
-            x.mean(axis=axes) if short == "running_mean" else x.var(axis=axes) * unbiased
-        )
-
-    def moved(batch: Array, rate: float = m, running: Array = old) -> Array:
-        return np.asarray((1 - rate) * running + rate * batch)
-
-    batch = statistics(x)
-    yield "statistics-frozen", old
-    yield "statistics-momentum-swapped", moved(batch, 1 - m)
-    yield "statistics-of-batch", batch
-    yield "statistics-moved-twice", moved(batch, running=moved(batch))
-    yield (
-        "statistics-momentum",
-        Constant(
-            lambda found: ratio(found - old, batch - old),
-            lambda rate: moved(batch, rate),
-            (0.0, m, 1 - m, 1.0),
-        ),
-    )
-    yield (
-        "statistics-from-dense",
-        moved(batch, running=evidence.setting.network.buffers[evidence.item]),
-    )
-    yield "statistics-weighted-equally", moved(batch, 1 / (evidence.state.step + 1))
-    scaled = x * wide(stored_of(evidence, node)["weight"])
-    yield "bn-gamma-first", moved(statistics(scaled))
-    for text, value, _ in fed_functions(x):
-        yield f"{FED}{MARK}{text}", moved(statistics(value))
-    if short == "running_var":
-        yield "statistics-biased", moved(batch / unbiased)
-        yield "statistics-unbiased-twice", moved(batch * unbiased)
-        yield "statistics-second-moment", moved((x * x).mean(axis=(0, 2, 3)))
-        yield "statistics-second-moment", moved((x * x).mean(axis=(0, 2, 3)) * unbiased)
-        yield "statistics-deviation", moved(np.sqrt(batch))
-    source = node.inputs[0]
-    dense = evidence.given.get(f"dense_activation/{source}")
-    if dense is not None:
-        yield "statistics-of-dense", moved(statistics(dense))
-        yield "statistics-moved-twice", moved(batch, running=moved(statistics(dense)))
-
-
-VALUES: dict[str, Values] = {"new_buffer": _new_buffer}

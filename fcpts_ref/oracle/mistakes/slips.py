@@ -14,16 +14,10 @@ import numpy as np
 
 from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes.constant import MARK, number_of, ratio, written
-from fcpts_ref.oracle.mistakes.formulas import (
-    FORMULAS,
-    Formula,
-    Term,
-    ahead,
-    control_loss,
-    multiplied_out,
-    sparse_weight,
-)
+from fcpts_ref.oracle.mistakes.formulas import FORMULAS, control_loss, sparse_weight
 from fcpts_ref.oracle.mistakes.mistake import Found, Values
+from fcpts_ref.oracle.mistakes.terms import Formula, Term
+from fcpts_ref.oracle.mistakes.update_formulas import ahead, multiplied_out
 
 SLIP = "slip"
 WEIGHTED = "weighted"

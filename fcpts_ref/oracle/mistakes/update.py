@@ -1,4 +1,4 @@
-"""Mistakes in the update of weights and thresholds by SGD."""
+"""Mistakes in the update of weights and other parameters by SGD."""
 
 from __future__ import annotations
 
@@ -23,9 +23,14 @@ def _velocity(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "decay-sign", moved - decay * w
     yield "decay-doubled", moved + 2 * decay * w
     yield "decay-halved", moved + decay * w / 2
+    dense = evidence.setting.network.parameters[name]
+    yield "decay-towards-dense", moved + decay * (w - dense)
     yield "decay-of-magnitude", moved + decay * np.sign(w)
     yield "decay-in-momentum", moved + m * decay * w
+    yield "parameter-not-learned", v
     yield "velocity-forgotten", decayed
+    if (begins := epoch_begins(evidence)) is not None:
+        yield "velocity-forgotten-each-epoch", decayed if begins else evidence.value
     yield "velocity-with-rate", m * v + rate * decayed
     yield "velocity-with-rate-twice", m * v + rate * decayed
     yield "velocity-dampened", m * v + (1 - m) * decayed
@@ -57,7 +62,22 @@ def _velocity(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         yield "velocity-of-masked", m * mask * v + decayed
 
 
-def _per_factor(rates: list[float], factor: float) -> list[float]:
+def epoch_begins(evidence: Evidence) -> bool | None:
+    """Whether the step is the first of an epoch; None without a schedule."""
+    schedule = evidence.setting.schedule
+    if schedule is None:
+        return None
+    return bool(evidence.state.step % (schedule.calibration_images // schedule.batch_size) == 0)
+
+
+def in_part(evidence: Evidence, before: Array) -> Array:
+    """Return the right value where the one found has moved, and the one before elsewhere."""
+    if evidence.found.shape != before.shape:
+        return before
+    return np.where(evidence.found == before, before, evidence.value)
+
+
+def per_factor(rates: list[float], factor: float) -> list[float]:
     """Return learning rates without the schedule's factor, which may be 0 in the first step."""
     return [rate / factor for rate in rates] if factor else []
 
@@ -74,10 +94,12 @@ def _new_parameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield "decay-unscaled", w * (1 - c.weight_decay) - rate * v
     yield "update-added", w + rate * v
     yield "update-by-threshold-rate", w - c.threshold_learning_rate * factor * v
+    yield "parameter-not-learned", w
     yield "update-missing", w
     yield "update-without-rate", w - v
     yield "update-without-momentum", w - rate * g
     yield "update-by-old-velocity", w - rate * old
+    yield "update-in-part", in_part(evidence, w)
     yield "update-rate-squared", w - rate * rate * v
     yield "update-doubled", w - 2 * rate * v
     lengths = [float(np.sqrt((x * x).sum())) for x in (w, v)]
@@ -85,7 +107,7 @@ def _new_parameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
     yield (
         "update-rate",
         Constant(
-            lambda found: _per_factor(ratio(w - found, v), factor),
+            lambda found: per_factor(ratio(w - found, v), factor),
             lambda other: w - other * factor * v,
             (
                 0.0,
@@ -115,79 +137,7 @@ def _new_parameter(evidence: Evidence) -> Iterator[tuple[str, Found]]:
         yield "update-of-sparse-weight", mask * w - rate * v
 
 
-def _threshold_velocity(evidence: Evidence) -> Iterator[tuple[str, Found]]:
-    c, g = evidence.conventions, evidence.given["dthreshold_parameter"]
-    s, v, m = evidence.state.threshold_parameters, evidence.state.threshold_velocities, c.momentum
-    rate = c.threshold_learning_rate * evidence.given["rate_factor"]
-    yield "threshold-decay", m * v + g + c.weight_decay * s
-    yield "threshold-velocity-with-rate", m * v + rate * g
-    yield "threshold-velocity-dampened", m * v + (1 - m) * g
-    yield "threshold-velocity-missing", g
-    yield "threshold-velocity-ahead", m * (m * v + g) + g
-    yield "threshold-velocity-by-sign", m * v + np.sign(g)
-    yield "threshold-velocity-sign", -evidence.value
-    yield "threshold-velocity-undamped", v + g
-    yield (
-        "threshold-momentum",
-        Constant(lambda found: ratio(found - g, v), lambda other: other * v + g, (m, 0.0, 1.0)),
-    )
-    if c.threshold_parameter == "sigmoid":
-        yield "threshold-velocity-of-t", m * v + evidence.given["dthreshold"]
-
-
-def _new_threshold_parameters(evidence: Evidence) -> Iterator[tuple[str, Found]]:
-    c, v = evidence.conventions, evidence.given["threshold_velocity"]
-    s, factor = evidence.state.threshold_parameters, float(evidence.given["rate_factor"])
-    old, g = evidence.state.threshold_velocities, evidence.given["dthreshold_parameter"]
-    rate = c.threshold_learning_rate * factor
-    direct = c.threshold_parameter == "threshold"
-
-    def kept(raw: Array) -> Array:
-        return np.maximum(raw, 0) if direct else raw
-
-    if direct:
-        yield "thresholds-negative", s - rate * v
-        yield "thresholds-reflected", np.abs(s - rate * v)
-        yield (
-            "thresholds-floor",
-            Constant(
-                lambda found: [float(found.min())],
-                lambda floor: np.maximum(s - rate * v, floor),
-                (0.0,),
-            ),
-        )
-    else:
-        yield "thresholds-clamped-to-1", np.clip(s - rate * v, 0, 1)
-    yield "thresholds-by-weight-rate", kept(s - c.learning_rate * factor * v)
-    yield "rate-not-scheduled", kept(s - c.threshold_learning_rate * v)
-    yield "threshold-velocity-with-rate", kept(s - v)
-    yield (
-        "thresholds-rate",
-        Constant(
-            lambda found: _per_factor(ratio(s - found, v), factor),
-            lambda other: kept(s - other * factor * v),
-            (c.threshold_learning_rate, c.learning_rate, 0.0, -c.threshold_learning_rate),
-        ),
-    )
-    yield (
-        "thresholds-ceiling",
-        Constant(
-            lambda found: [float(found.max())], lambda top: np.minimum(kept(s - rate * v), top)
-        ),
-    )
-    yield "thresholds-by-sign", kept(s - rate * np.sign(v))
-    yield "thresholds-by-sign", kept(s - rate * v / (np.abs(v) + 1e-8))
-    yield "thresholds-frozen", s
-    yield "thresholds-multiplied", s * np.exp(-rate * v)
-    yield "thresholds-multiplied", s * (1 - rate * v)
-    yield "thresholds-ascend", kept(s + rate * v)
-    yield "thresholds-by-old-velocity", kept(s - rate * old)
-    yield "thresholds-without-momentum", kept(s - rate * g)
-
-
 VALUES: dict[str, Values] = {
     "velocity": _velocity,
     "new_parameter": _new_parameter,
-    "threshold_velocity": _threshold_velocity,
-    "new_threshold_parameters": _new_threshold_parameters,
 }
