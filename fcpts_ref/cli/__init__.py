@@ -102,6 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:  # standard output, or a file that no command expected to fail
         _discard_output()
+        if error.errno is None:  # a library that cannot be loaded, for instance
+            return _fail(f"fcpts-ref: {' '.join(str(error).split())}", 2)
         name = error.filename
         what = "cannot write standard output" if name is None else f"cannot use {str(name)[:200]}"
         return _fail(f"fcpts-ref: {describe_failure(what, error)}", 2)
