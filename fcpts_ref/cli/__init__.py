@@ -28,6 +28,8 @@ minutes, from unlabelled images, to an exact global rate; and check another
 implementation against this one.
 """
 
+MAX_MESSAGE = 2000  # characters; names in files and on the command line may be longer
+
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, without the usage, and whose options are whole words."""
@@ -36,7 +38,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(_fail(f"{self.prog}: {message[: MAX_MESSAGE // 2]}; see {self.prog} --help", 2))
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Write the message; a failure to do so raises, which argparse would ignore."""
@@ -100,8 +102,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:  # standard output, or a file that no command expected to fail
         _discard_output()
+        if error.errno is None:  # a library that cannot be loaded, for instance
+            return _fail(f"fcpts-ref: {' '.join(str(error).split())}", 2)
         name = error.filename
-        what = "cannot write standard output" if name is None else f"cannot use {name}"
+        what = "cannot write standard output" if name is None else f"cannot use {str(name)[:200]}"
         return _fail(f"fcpts-ref: {describe_failure(what, error)}", 2)
 
 
@@ -144,7 +148,7 @@ def _prepare_streams() -> None:
 
 def _fail(message: str, code: int) -> int:
     with contextlib.suppress(OSError):  # standard error may be full as well
-        print(printable(message), file=sys.stderr, flush=True)
+        print(printable(message[:MAX_MESSAGE]), file=sys.stderr, flush=True)
     return code
 
 

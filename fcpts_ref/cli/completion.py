@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
 
+from fcpts_ref.cli.common import leaves
 from fcpts_ref.errors import InputError, install
 
+PATHS = r"\b(FILE|PATH|OUT|RUN|MODULE|PROGRAM)\b|\.h5$"
+"""In metavars: arguments that are completed with files."""
 SHELLS = ("bash", "zsh", "tcsh")
 
 EPILOG = """\
@@ -39,5 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
         import shtab
     except ImportError as error:
         raise InputError(f"completion needs shtab; {install('completion')}") from error
-    print(shtab.complete(build_parser(), shell=arguments.shell))
+    parser = build_parser()
+    for action in (action for leaf in leaves(parser) for action in leaf._actions):
+        metavar = str(action.metavar)
+        if re.search(r"\bFOLDER\b", metavar):
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+        elif re.search(PATHS, metavar):
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(parser, shell=arguments.shell))
     return 0

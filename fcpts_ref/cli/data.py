@@ -59,7 +59,7 @@ def add_parser(subparsers: Any) -> None:
     )
     group.add_argument("--sha256", metavar="DIGITS", help="the SHA-256 that the archive must have")
     add_packing_options(prepare)
-    add_list(actions, "data sets", "data", _described)
+    add_list(actions, "data set", "data", _described)
     download = _add_action(actions, "download", "fetch the official archive and prepare it", _fetch)
     download.add_argument("--quiet", action="store_true", help="no progress bar")
 

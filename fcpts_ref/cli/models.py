@@ -115,7 +115,7 @@ def add_parser(subparsers: Any) -> None:
     exporting.set_defaults(run=_export)
     add_removal_parser(actions)
     add_architectures_parser(actions)
-    add_list(actions, "networks", "models", _described)
+    add_list(actions, "network", "models", _described)
 
 
 def _described(path: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from fcpts_ref.cli.sources import add_home_option
 from fcpts_ref.cli.tables import table
 from fcpts_ref.data.locations import HOME_VARIABLE, NoHomeError, home_folder
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, counted
 from fcpts_ref.resources import FOLDERS
 
 Describe = Callable[[Path], dict[str, str]]
@@ -19,7 +19,7 @@ Describe = Callable[[Path], dict[str, str]]
 
 def add_list(actions: Any, kind: str, folder: str, describe: Describe) -> None:
     """Add the action ``list`` of files in the package and in ``folder`` of --home."""
-    text = f"list the {kind} that commands find by name"
+    text = f"list the {kind}s that commands find by name"
     parser = actions.add_parser("list", help=text, description=f"{text[0].upper()}{text[1:]}.")
     add_home_option(parser)
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
@@ -39,7 +39,7 @@ def _list(arguments: argparse.Namespace, kind: str, folder: str, describe: Descr
     if rows:
         print(table(list(rows[0]), [list(row.values()) for row in rows], left=len(rows[0])))
     where = home or f"a folder that {HOME_VARIABLE} names: this user has no home directory"
-    print(f"{len(rows)} {kind}; imported and prepared ones lie in {where}")
+    print(f"{counted(len(rows), kind)}; imported and prepared ones lie in {where}")
     return 0
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from fcpts_ref.errors import InputError, counted
+from fcpts_ref.errors import InputError, counted, shown
 from fcpts_ref.graphs.operations import OPERATIONS, Operation
 from fcpts_ref.graphs.operations.operation import Stored
 from fcpts_ref.memory import check_memory
@@ -40,7 +40,7 @@ class Node:
     def __post_init__(self) -> None:
         if self.operation not in OPERATIONS:
             raise InputError(
-                f"node {self.name!r} has the unknown operation {self.operation!r}; "
+                f"node {self.name!r} has the unknown operation {shown(self.operation)}; "
                 f"expected one of {', '.join(OPERATIONS)}"
             )
         try:
@@ -261,8 +261,8 @@ def _check_names(node: Node, known: set[str]) -> None:
     if not fits or node.name in known or not known.issuperset(node.inputs):
         number = "at least 1" if arity is None else arity
         raise InputError(
-            f"node {node.name!r} ({node.operation}) reads {node.inputs}; expected the names of "
-            f"{number} earlier nodes or inputs, and a name of its own"
+            f"node {node.name!r} ({node.operation}) reads {str(node.inputs)[:80]}; expected the "
+            f"names of {number} earlier nodes or inputs, and a name of its own"
         )
 
 

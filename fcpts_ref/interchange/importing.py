@@ -230,10 +230,12 @@ def strip_endings(name: str) -> str:
 def check_ending(path: Path | str) -> str:
     """Return the ending of a checkpoint that is to be written, in lower case.
 
-    Raises InputError for an ending of another format (.onnx, .npz, ...), and for none.
+    Raises InputError for an ending of another format (.onnx, .npz, ...), and for none.  A name that
+    ends in .tar is an archive's, unless it is one such as model.pth.tar.
     """
     ending = Path(path).suffix.lower()
-    if ending not in ENDINGS:
+    before = Path(Path(path).stem).suffix.lower()
+    if ending not in ENDINGS or (ending == ".tar" and before not in ENDINGS):
         raise InputError(
             f"{path}: expected the ending {SAFETENSORS}, or .pt, .pth or .th for PyTorch's format"
             + (

@@ -27,12 +27,14 @@ import numpy as np
 
 from fcpts_ref.errors import InputError, counted
 from fcpts_ref.oracle.contained import contained
-from fcpts_ref.oracle.program import MAXIMUM_OUTPUT, Conversation, run_program
+from fcpts_ref.oracle.program import MAXIMUM_OUTPUT, Conversation, UnaskedError, run_program
 from fcpts_ref.oracle.vectors import Case, Expected, decode_array, export_case
 from fcpts_ref.storage.files import describe_failure
+from fcpts_ref.storage.json_files import parse_json
 
 REJECTIONS: tuple[type[BaseException], ...] = (ValueError, TypeError, AssertionError)
 NUMBERS = "biufcUS"  # kinds of dtypes that outputs may have; objects may run code
+FLOAT_DIGITS = 310  # of the largest float and its sign, written without an exponent
 EXCERPT = 300  # characters of the implementation's output shown in a message
 LONGEST = 86_400.0  # seconds; the largest time limit accepted
 
@@ -299,13 +301,22 @@ class CommandAdapter:
 class PersistentAdapter(CommandAdapter):
     """A program that is started once: it reads a case a line, and writes each answer as a line.
 
-    It ends when its standard input does.  After a crash or a timeout it is started again.
+    It ends when its standard input does.  After a crash, a timeout or an answer that is none it is
+    started again.
     """
 
     def __init__(self, command: str, *, timeout: float = 10.0) -> None:
         super().__init__(command, timeout=timeout)
         self.argument += " --persistent"
         self._conversation: Conversation | None = None
+
+    def run(self, case: Case) -> Mapping[str, Any]:
+        """Hand the program the case, read its answer; start it again after a wrong one."""
+        try:
+            return super().run(case)
+        except AdapterError:  # it may write more, which would be taken for later answers
+            self.close()
+            raise
 
     def _ask(self, question: str) -> dict[str, Any]:
         program = self._arguments[0]
@@ -318,8 +329,9 @@ class PersistentAdapter(CommandAdapter):
         except PermissionError:
             raise InputError(f"no permission to execute {program!r}") from None
         except subprocess.TimeoutExpired:
-            self.close()
             raise AdapterError(f"no answer within {self._timeout:g} s") from None
+        except UnaskedError:
+            raise AdapterError("wrote a line before it was asked; expected one a case") from None
         except OSError as error:
             raise InputError(_describe_start(program, error)) from None
         except ValueError as error:  # a zero byte in an argument
@@ -351,8 +363,8 @@ def _decode_answer(output: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise AdapterError(f"answered with bytes that are not UTF-8: {error}") from None
     try:
-        answer = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        answer = parse_json(text, digits=FLOAT_DIGITS)
+    except ValueError as error:
         raise AdapterError(f"did not answer with JSON ({error}): {text[:EXCERPT]!r}") from None
     if not isinstance(answer, dict):
         raise AdapterError(f"answered with a JSON {type(answer).__name__}; expected an object")

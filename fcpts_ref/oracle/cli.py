@@ -216,7 +216,10 @@ def run_explain(arguments: argparse.Namespace) -> int:
 
     cases = {case.id: case for case in load_cases(arguments.vectors)}
     if arguments.id not in cases:
-        raise InputError(f"no case {arguments.id!r}; fcpts-ref conform list shows the ids")
+        raise InputError(
+            f"no case {arguments.id[:80]!r}; fcpts-ref conform list shows the ids, and fcpts-ref "
+            "explain NAME an equation or an operation"
+        )
     case = cases[arguments.id]
     print(json.dumps(export_case(case)) if arguments.json else format_case(case))
     return OK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import os
@@ -14,10 +15,31 @@ from typing import Any, NoReturn, TextIO
 def contained() -> Iterator[None]:
     """Send standard output to standard error in a block, in which the process cannot be left.
 
-    os._exit raises SystemExit there, and os.execv and os.execve PermissionError.
+    os._exit raises SystemExit there, and os.execv and os.execve PermissionError; what is registered
+    there to run when Python ends does so in such a block, too.
     """
-    with _standard_error() as aside, contextlib.redirect_stdout(aside), _no_exit():
+    with _standard_error() as aside, contextlib.redirect_stdout(aside), _no_exit(), _at_exit():
         yield
+
+
+@contextlib.contextmanager
+def _at_exit() -> Iterator[None]:
+    """Contain what atexit runs later: os._exit(0) would turn a failed check into a success."""
+    before = atexit.register
+
+    def register(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        def run() -> None:
+            with contained(), contextlib.suppress(SystemExit):
+                function(*arguments, **named)
+
+        before(run)
+        return function
+
+    atexit.register = register  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        atexit.register = before
 
 
 def _standard_error() -> TextIO:

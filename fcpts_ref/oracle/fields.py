@@ -12,6 +12,7 @@ from fcpts_ref.errors import InputError
 NAME = r"[a-z0-9_]+"
 CASE_ID = r"[a-z0-9_]+\.[0-9]{4}"
 FLAG = r"[A-Z-]+"
+LONGEST_TEXT = 1000  # characters
 
 
 def take_object(entry: Any, key: str, *, default: Any = ...) -> dict[str, Any]:
@@ -34,10 +35,12 @@ def take_list(entry: Any, key: str, *, default: Any = ...) -> list[Any]:
 
 
 def take_text(entry: Any, key: str, *, default: Any = ...) -> str:
-    """Return the text at ``key``: not empty, and safe to print on a terminal."""
+    """Return the text at ``key``: not empty, of a few lines, and safe to print on a terminal."""
     found = _take(entry, key, default)
     if not isinstance(found, str) or not found or not found.isprintable():
         raise InputError(f"{key} is not a text of printable characters")
+    if len(found) > LONGEST_TEXT:
+        raise InputError(f"{key} has {len(found)} characters; expected at most {LONGEST_TEXT}")
     return found
 
 

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 MAXIMUM_OUTPUT = 1 << 26  # bytes on standard output, and as many on standard error
 BLOCK = 1 << 16
+AHEAD = 1  # lines that may wait unread; a program that writes more is cut off
 GRACE = 1.0  # seconds that a program which stays may take to end by itself
 CLOSING = 5.0  # seconds that a process outside the group may keep the output open
 
@@ -92,6 +93,10 @@ def _kill(process: subprocess.Popen[Any]) -> None:
             process.kill()
 
 
+class UnaskedError(Exception):
+    """A program wrote a line that no question asked for."""
+
+
 class Conversation:
     """A program that stays: it reads a question a line and answers each with a line."""
 
@@ -108,8 +113,13 @@ class Conversation:
     def ask(self, question: bytes, *, timeout: float) -> bytes | None:
         """Return the next line that it writes; None if it ends or writes too much.
 
-        Raises subprocess.TimeoutExpired if there is no line within ``timeout`` seconds.
+        Raises subprocess.TimeoutExpired if there is no line within ``timeout`` seconds, and
+        UnaskedError if there is one already: it would be taken for the answer to this question.
         """
+        with contextlib.suppress(queue.Empty):
+            if self._answers.get_nowait() is not None:
+                raise UnaskedError
+            return None
         threading.Thread(target=self._write, args=(question,), daemon=True).start()
         try:
             return self._answers.get(timeout=timeout)
@@ -136,7 +146,7 @@ class Conversation:
                 *lines, line = (line + block).split(b"\n")
                 for one in lines:
                     self._answers.put(one)
-                if len(line) > MAXIMUM_OUTPUT:
+                if len(line) > MAXIMUM_OUTPUT or self._answers.qsize() > AHEAD:
                     break
         self._answers.put(None)
 

@@ -7,12 +7,13 @@ import textwrap
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
-from fcpts_ref.errors import counted
+from fcpts_ref.errors import counted, shown
 from fcpts_ref.oracle.check import Report, Result
 from fcpts_ref.oracle.compare import Difference
 from fcpts_ref.oracle.operation_pages import read_operations
 from fcpts_ref.oracle.vectors import Case
 
+MOST_ITEMS = 40  # of a list in a text
 XML_FORBIDDEN = dict.fromkeys(i for i in range(32) if i not in (9, 10, 13))
 
 
@@ -228,6 +229,10 @@ def _format_value(value: Any) -> str:
 
     if isinstance(value, list) and value and isinstance(value[0], np.ndarray):
         return "[" + ", ".join(_format_value(item) for item in value) + "]"
+    if isinstance(value, list) and len(value) > MOST_ITEMS:
+        return f"{value[:MOST_ITEMS]} and {len(value) - MOST_ITEMS} more"
+    if isinstance(value, str):
+        return shown(value)
     if not isinstance(value, np.ndarray):
         return repr(value)
     if value.ndim == 0:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, printable, shown
 from fcpts_ref.oracle.fields import (
     CASE_ID,
     FLAG,
@@ -29,13 +29,12 @@ from fcpts_ref.oracle.fields import (
     take_whole,
 )
 from fcpts_ref.resources import resource_path
-from fcpts_ref.storage.files import describe_failure
+from fcpts_ref.storage.json_files import read_json
 
 FORMAT = "fcpts-vectors/1"
 NON_FINITE = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 DTYPES = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
 COMPARISONS = "exact|ulp|close"
-MAXIMUM_FILE = 1 << 26  # bytes of one JSON file
 MAXIMUM_ELEMENTS = 1 << 24  # of one array; checked before memory is taken
 
 Array = NDArray[Any]
@@ -93,24 +92,43 @@ def decode_array(entry: Mapping[str, Any], folder: Path | None = None) -> Array:
     try:
         if entry.get("dtype", "float64") not in DTYPES:
             raise InputError(f"the dtype of an array is not one of {', '.join(DTYPES)}")
-        dtype, shape = np.dtype(entry.get("dtype", "float64")), tuple(entry["shape"])
-        if not all(type(size) is int and size >= 0 for size in shape) or len(shape) > 32:
-            raise InputError("the shape of an array is not a list of at most 32 sizes of 0 or more")
-        if int(np.prod(shape, dtype=object)) > MAXIMUM_ELEMENTS:
-            raise InputError(f"array of shape {shape} has more than {MAXIMUM_ELEMENTS} elements")
+        dtype, shape = np.dtype(entry.get("dtype", "float64")), _read_shape(entry["shape"])
         if "file" in entry:
             return _read_dataset(entry, dtype, shape, folder)
-        numbers = [NON_FINITE[v] if isinstance(v, str) else v for v in entry["data"]]
-        if not all(type(v) in (int, float, bool) for v in numbers):
-            raise InputError("the data of an array are not all numbers")
-        return np.array(numbers, dtype=dtype).reshape(shape)
+        numbers = [_read_number(value) for value in entry["data"]]
+        with np.errstate(over="ignore"):  # a number beyond the dtype is infinite in it
+            array = np.array(numbers, dtype=dtype)
+        if dtype.kind in "biu" and array.tolist() != numbers:
+            raise InputError(f"the data of an array are not all of its dtype, {dtype}")
+        return array.reshape(shape)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
-            f"not an array in JSON form ({type(error).__name__}: {error}); "
+            f"not an array in JSON form ({type(error).__name__}: {printable(str(error)[:80])}); "
             'expected {"dtype", "shape", "data"} with row-major data'
         ) from None
+
+
+def _read_shape(sizes: Any) -> tuple[int, ...]:
+    """Return a shape of at most ``MAXIMUM_ELEMENTS`` elements: checked before memory is taken."""
+    shape = tuple(sizes)
+    if not all(type(size) is int and size >= 0 for size in shape) or len(shape) > 32:
+        raise InputError("the shape of an array is not a list of at most 32 sizes of 0 or more")
+    if math.prod(shape) > MAXIMUM_ELEMENTS:
+        raise InputError(
+            f"array of shape {str(shape)[:80]} has more than {MAXIMUM_ELEMENTS} elements"
+        )
+    return shape
+
+
+def _read_number(value: Any) -> Any:
+    number = NON_FINITE.get(value) if isinstance(value, str) else value
+    if type(number) not in (int, float, bool):
+        raise InputError(
+            f'the data of an array hold {shown(value)}; expected numbers, or "nan", "inf" or "-inf"'
+        )
+    return number
 
 
 def _read_dataset(
@@ -207,16 +225,7 @@ def load_cases(folder: Path | None = None) -> list[Case]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        if path.is_file() and path.stat().st_size > MAXIMUM_FILE:
-            raise InputError(f"the vectors {path} have more than {MAXIMUM_FILE >> 20} MiB")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(describe_failure(f"cannot read the vectors {path}", error)) from None
-    except InputError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the vectors {path} are not JSON: {error}") from None
+    content = read_json(path, remedy="restore it from its release")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path} is not of the format {FORMAT!r}, which this version reads")
     return content
@@ -300,7 +309,7 @@ def _read_output(entry: Any, rules: dict[str, Rule], folder: Path) -> Expected:
 
 def _known(entries: Mapping[str, Any], name: str, kind: str) -> Any:
     if name not in entries:
-        raise InputError(f"the file has no {kind} {name!r}")
+        raise InputError(f"the file has no {kind} {shown(name)}")
     return entries[name]
 
 

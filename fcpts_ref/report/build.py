@@ -245,7 +245,8 @@ def _introduction(summaries: Sequence[Summary]) -> str:
     runs = "1 run" if len(summaries) == 1 else f"{len(summaries)} runs"
     text = f"{runs} of fcpts-ref {_versions(summaries, 'fcpts-ref')}."
     if incomplete:
-        text += f" {incomplete} of them were stopped early and are marked as unfinished."
+        verbs = "was stopped early and is" if incomplete == 1 else "were stopped early and are"
+        text += f" {incomplete} of them {verbs} marked as unfinished."
     return text
 
 

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import logging
 import os
+import re
 import secrets
 import stat
 import sys
@@ -55,7 +56,7 @@ def write_atomically(path: Path | str, write: Callable[[Path], None]) -> None:
         LOG.info("wrote %s, %d bytes", path, path.stat().st_size)
         _flush_to_disk(path.parent)
     except (OSError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not _is_file_system_failure(error):
+        if isinstance(error, RuntimeError) and _error_number(error) is None:
             raise
         raise InputError(describe_failure(f"cannot write {path}", error)) from error
     finally:
@@ -103,19 +104,23 @@ def check_regular_file(path: Path | str) -> None:
 
 def describe_failure(what: str, error: Exception) -> str:
     """Return the one-line message "what: reason: remedy" for a file-system error."""
-    number = getattr(error, "errno", None)
+    number = _error_number(error)
     if number == errno.ENOENT and what.startswith("cannot read"):
         return f"{what}: there is no such file or folder: correct the path"
-    if number is None:  # HDF5 gives the number only in its text
-        number = next((n for n in _REMEDIES if os.strerror(n) in str(error)), None)
     if number in _REMEDIES:
         return f"{what}: {_REMEDIES[number]}"
     reason = os.strerror(number) if number else " ".join(str(error).split())
     return f"{what}: {reason}"
 
 
-def _is_file_system_failure(error: RuntimeError) -> bool:
-    return any(os.strerror(number) in str(error) for number in _REMEDIES)
+def _error_number(error: Exception) -> int | None:
+    """Return the number of a failure of the file system, which HDF5 gives only in its text."""
+    number: int | None = getattr(error, "errno", None)
+    if number is not None:
+        return number
+    found = re.search(r"errno = (\d+)", str(error))
+    named = (n for n in _REMEDIES if os.strerror(n) in str(error))
+    return int(found[1]) if found else next(named, None)
 
 
 def _flush_to_disk(path: Path) -> None:

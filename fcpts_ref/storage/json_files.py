@@ -15,6 +15,7 @@ from fcpts_ref.storage.files import check_regular_file, describe_failure, write_
 
 CHECKSUM = "sha256"  # the field with an object's checksum
 MAX_BYTES = 64 << 20
+MAX_VALUES = 1 << 22  # values take up to 70 bytes each
 MAX_DIGITS = 40  # of an integer; a generator's state has 39
 
 
@@ -39,23 +40,24 @@ def write_text_file(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: _write_bytes(temporary, content))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, remedy: str = "recreate it") -> Any:
     """Read JSON, without its checksum.
 
+    remedy: what to do about a file that is not JSON.
     Raises InputError if the file is absent, no regular file, over 64 MiB, not JSON, or does not
     match its checksum; files of other programs need none.
     """
     check_regular_file(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is over {MAX_BYTES >> 20} MiB; recreate it")
+            raise InputError(f"{path} is over {MAX_BYTES >> 20} MiB; {remedy}")
         return _checked(path, parse_json(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(describe_failure(f"cannot read {path}", error)) from error
     except InputError:
         raise
     except ValueError as error:  # not UTF-8, not JSON
-        raise InputError(f"{path} is not JSON ({str(error)[:80]}); recreate it") from error
+        raise InputError(f"{path} is not JSON ({str(error)[:80]}); {remedy}") from error
 
 
 def _checked(path: Path, data: Any) -> Any:
@@ -75,22 +77,24 @@ def _checksum(data: Any) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, *, digits: int = MAX_DIGITS) -> Any:
     """Return the data of a JSON text.
 
-    Raises ValueError for anything else, for an integer of over ``MAX_DIGITS`` digits, and for lists
-    nested so deeply that reading them would end the program.
+    Raises ValueError for anything else, for over ``MAX_VALUES`` values, for an integer of over
+    ``digits`` digits, and for lists nested so deeply that reading them would end the program.
     """
+    if sum(map(text.count, ",[{")) > MAX_VALUES:
+        raise ValueError(f"it may hold over {MAX_VALUES} values")
     try:
-        return json.loads(text, parse_int=_parse_integer)
+        return json.loads(text, parse_int=lambda number: _parse_integer(number, digits))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
 
-def _parse_integer(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError(f"an integer of {len(digits)} digits")
-    return int(digits)
+def _parse_integer(text: str, digits: int) -> int:
+    if len(text) > digits:
+        raise ValueError(f"an integer of {len(text)} digits")
+    return int(text)
 
 
 def _write_bytes(path: Path, content: bytes) -> None:

@@ -213,22 +213,22 @@ def graph_from_json(data: Any) -> Graph:
     try:
         nodes = tuple(
             Node(
-                str(node["name"]),
-                str(node["operation"]),
-                tuple(str(name) for name in node["inputs"]),
-                {str(key): _attribute(value) for key, value in node["attributes"].items()},
+                _name(node["name"]),
+                _name(node["operation"]),
+                tuple(map(_name, node["inputs"])),
+                {_name(key): _attribute(value) for key, value in node["attributes"].items()},
             )
             for node in data["nodes"]
         )
-        if any(len(node.name) > MAX_NAME for node in nodes):
-            raise InputError(f"graph: a node's name has over {MAX_NAME} letters; rename it")
-        inputs = {str(n): tuple(map(_integer, s)) for n, s in data["inputs"].items()}
-        outputs = {str(n): str(value) for n, value in data["outputs"].items()}
-        return Graph(str(data["name"]), inputs, nodes, outputs)
+        inputs = {_name(n): tuple(map(_integer, s)) for n, s in data["inputs"].items()}
+        outputs = {_name(n): _name(value) for n, value in data["outputs"].items()}
+        return Graph(_name(data["name"]), inputs, nodes, outputs)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"graph: expected nodes with name, operation, inputs ({error})") from error
+        raise InputError(
+            f"graph: expected nodes with name, operation, inputs ({str(error)[:80]})"
+        ) from error
 
 
 def _attribute_to_json(name: str, value: Any) -> Any:
@@ -241,11 +241,20 @@ def _attribute_to_json(name: str, value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _name(value: Any) -> str:
+    name = str(value)
+    if len(name) > MAX_NAME:
+        raise InputError(f"graph: a name has over {MAX_NAME} letters; rename it")
+    return name
+
+
 def _attribute(value: Any) -> Any:
     """Check a node's attribute: a finite number, a boolean, a text, or a list of numbers."""
     if isinstance(value, list):
         return tuple(_number(number) for number in value)
-    return value if isinstance(value, bool | str) else _number(value)
+    if isinstance(value, str):
+        return _name(value)
+    return value if isinstance(value, bool) else _number(value)
 
 
 def _number(value: Any) -> int | float:

@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from fcpts_ref.errors import InputError
+from fcpts_ref.errors import InputError, shown
 
 T = TypeVar("T")
 
@@ -43,13 +43,13 @@ def check_names(given: Iterable[str], known: Iterable[str], what: str, kind: str
     known = list(known)
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
+            near = difflib.get_close_matches(str(name)[:80], known, 1)
             hint = (
                 f"did you mean {near[0]!r}?"
                 if near
                 else f"it has {', '.join(sorted(known)) or 'none'}"
             )
-            raise InputError(f"{what} has no {kind} {name!r}; {hint}")
+            raise InputError(f"{what} has no {kind} {shown(name)}; {hint}")
 
 
 def check_value(value: Any, hint: Any, what: str) -> Any:
@@ -75,7 +75,7 @@ def check_value(value: Any, hint: Any, what: str) -> Any:
     if origin is Mapping and isinstance(value, Mapping):
         named = all(isinstance(key, str) for key in value)
         _checked(value, named, what, "an object with named fields")
-        return {key: check_value(v, arguments[1], f"{what}.{key}") for key, v in value.items()}
+        return {key: check_value(v, arguments[1], f"{what}.{key[:80]}") for key, v in value.items()}
     return _checked(value, _is_plain(value, origin), what, _NAMES.get(origin, str(hint)))
 
 

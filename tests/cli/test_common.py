@@ -52,6 +52,16 @@ def test_completion(run: Run, shell: str) -> None:
     assert "keep" in result.out
 
 
+def test_completion_finds_files_and_folders(run: Run) -> None:
+    pytest.importorskip("shtab")
+    lines = run("completion", "zsh").out.splitlines()
+    ends = {"weights": "|FILE:_files", "home": "FOLDER:_files -/", "epochs": ":N:"}
+    for option, end in ends.items():
+        found = [line for line in lines if f'"--{option}[' in line]
+        assert found
+        assert all(line.endswith(f'{end}"') for line in found)
+
+
 def test_completion_without_its_package(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "shtab", None)
     result = run("completion", "bash")

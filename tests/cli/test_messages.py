@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import one_line
 
-from fcpts_ref.cli import build_parser
+from fcpts_ref.cli import MAX_MESSAGE, build_parser, main
 from fcpts_ref.cli.common import leaves
 
 PACKAGE = Path(__file__).resolve().parents[2] / "fcpts_ref"
@@ -17,6 +19,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]")
 NAMED = re.compile(r"fcpts-ref ((?:[a-z]+ ?)+)")
 """A command that a message names: its options are those of that command."""
 
+LONG = "x" * 50_000
 PRUNING = ("sparsify", "compare")
 RUNNING = (*PRUNING, "evaluate", "predict", "trace")
 EVERYWHERE_HOME = (*RUNNING, "train", "inspect", "data prepare", "data download", "models import",
@@ -48,6 +51,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
 """Which commands show the messages of a module outside cli/."""
 
 
+@functools.cache
 def options() -> dict[str, set[str]]:
     """The options of every command, by its words."""
     found = {leaf.prog.removeprefix("fcpts-ref "): set(leaf._option_string_actions)
@@ -132,3 +136,17 @@ def test_a_wrong_option_is_found() -> None:
         ("models import", "--no-such-thing"),
     ]
     assert "--no-such-thing" not in set().union(*options().values())
+
+
+@pytest.mark.parametrize("words", [["inspect", LONG], ["sparsify", "--epochs", LONG], [LONG]])
+def test_messages_are_short_and_end_with_what_to_do(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code: object = main(words)
+    except SystemExit as ended:
+        code = ended.code
+    message = capsys.readouterr().err
+    assert code == 2
+    assert len(message) <= MAX_MESSAGE + 1
+    assert one_line(message)

@@ -32,6 +32,7 @@ def test_a_user_without_a_home_directory_sees_the_package_s(
     for folder, name in (("models", "resnet8-digits"), ("data", "digits")):
         assert name in {row["name"] for row in run(folder, "list", "--json").json}
         assert "FCPTS_REF_HOME names" in run(folder, "list").out
+    assert "1 data set; " in run("data", "list").out
 
 
 def test_an_export_says_that_it_replaces_a_file(run: Run, place: Place, tmp_path: Path) -> None:

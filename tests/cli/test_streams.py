@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from commands import one_line
 
+from fcpts_ref.cli import main
+
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="devices and redirections are POSIX"
 )
@@ -71,3 +73,16 @@ def test_a_terminal_that_knows_ascii_only() -> None:
     assert done.returncode == 2
     assert "gr\\xf6\\xdfe" in done.stderr
     assert one_line(done.stderr)
+
+
+def test_a_failure_without_a_number_is_not_taken_for_that_of_the_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where a shared library cannot be loaded for want of memory."""
+
+    def fail(*arguments: object) -> None:
+        raise OSError("Could not load 'libllvmlite.so'\nfrom here")
+
+    monkeypatch.setattr("fcpts_ref.oracle.vectors.load_cases", fail)
+    assert main(["conform", "list"]) == 2
+    assert capsys.readouterr().err == "fcpts-ref: Could not load 'libllvmlite.so' from here\n"

@@ -213,7 +213,8 @@ def test_the_ending_may_be_in_capitals(tmp_path, ending):
 
 
 @pytest.mark.parametrize(
-    "name", ["a.onnx", "a.npz", "a.npy", "a.h5", "a.keras", "a.gguf", "a.zip", "a", "a.pt.gz"]
+    "name",
+    ["a.onnx", "a.npz", "a.npy", "a.h5", "a.keras", "a.gguf", "a.zip", "a", "a.pt.gz", "a.tar"],
 )
 def test_endings_of_other_formats_are_refused(tmp_path, name):
     with pytest.raises(InputError, match=r"expected the ending \.safetensors, or \.pt"):

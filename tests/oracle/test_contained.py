@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +47,21 @@ def test_a_child_ends_where_it_leaves() -> None:
             finally:  # reached only if the child goes on
                 os.kill(os.getpid(), 9)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_what_an_adapter_registers_for_the_end_does_not_change_the_exit_code(
+    tmp_path: Path,
+) -> None:
+    adapter = tmp_path / "leaves_late.py"
+    adapter.write_text(
+        "import atexit, os\natexit.register(lambda: os._exit(0))\n"
+        "def total_loss(**inputs):\n    atexit.register(print, 'the end')\n    return 0.0\n"
+    )
+    words = ["conform", "check", "--adapter", str(adapter), "--only", "eq05.0001"]
+    done = subprocess.run(
+        [sys.executable, "-m", "fcpts_ref", *words], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert "does not conform" in done.stdout
+    assert "the end" not in done.stdout
+    assert "the end" in done.stderr

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import sys
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -187,7 +189,27 @@ def broken(value, generator):
     if isinstance(value, list) and value and generator.random() < 0.9:
         i = int(generator.integers(len(value)))
         return [*value[:i], broken(value[i], generator), *value[i + 1 :]]
-    others = [None, True, -1, 10**30, 1e308, "", "x\x1b[31m", [], [[1]], {}, {"shape": [2]}, "nan"]
+    others: list[object] = [
+        None,
+        True,
+        -1,
+        10**30,
+        1e308,
+        "",
+        "x\x1b[31m",
+        [],
+        [[1]],
+        {},
+        {"shape": [2]},
+        "nan",
+    ]
+    others += [
+        10**4000,
+        [10**39],
+        "a" * 100_000,
+        [1] * 100_000,
+        {"shape": [], "data": ["z" * 5000]},
+    ]
     return others[generator.integers(len(others))]
 
 
@@ -216,10 +238,15 @@ def test_broken_files_are_refused_or_read_whatever_is_wrong(tmp_path, seed):
         report = check(load_python_adapter("reference"), cases)
         make_json(report), make_junit(report), format_report(report)
         for case in cases:
-            assert format_case(case).replace("\n", "").isprintable()
+            text = format_case(case)
+            assert text.replace("\n", "").isprintable()
+            assert len(text) < 10_000
             json.dumps(vectors.export_case(case), allow_nan=False)
     assert len(refused) > 10
-    assert all("eq08.json" in message and message.isprintable() for message in refused)
+    for message in refused:
+        assert "eq08.json" in message
+        assert message.isprintable()
+        assert len(message) < 500
 
 
 @pytest.mark.parametrize(
@@ -240,6 +267,46 @@ def test_a_suite_without_its_parts_is_refused(tmp_path, suite):
 def test_deep_nesting_is_refused(tmp_path):
     (tmp_path / "suite.json").write_text("[" * 100_000)
     with pytest.raises(InputError, match="not JSON"):
+        vectors.load_cases(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            {"shape": [1], "data": ["z" * 5000]},
+            "the data of an array hold 'zzz.*; expected numbers",
+        ),
+        ({"shape": [10**30], "data": []}, "has more than 16777216 elements"),
+        ({"shape": [0, 2**62], "data": []}, "too big"),
+        ({"dtype": "int8", "shape": [1], "data": [300]}, "out of bounds for int8"),
+        ({"dtype": "int64", "shape": [1], "data": [1e300]}, "too large"),
+        ({"dtype": "int64", "shape": [1], "data": [1.5]}, "not all of its dtype, int64"),
+        ({"dtype": "bool", "shape": [1], "data": [0.5]}, "not all of its dtype, bool"),
+    ],
+)
+def test_arrays_are_refused_in_few_words(entry, message):
+    with pytest.raises(InputError, match=message) as refused:
+        vectors.decode_array(entry)
+    assert len(str(refused.value)) < 300
+
+
+def test_a_number_beyond_a_dtype_is_infinite_in_it_without_a_warning():
+    entry = {"dtype": "float16", "shape": [2], "data": [1e300, -1e300]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert vectors.decode_array(entry).tolist() == [np.inf, -np.inf]
+
+
+def test_a_pipe_in_place_of_a_suite_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "suite.json")  # reading it would wait forever
+    with pytest.raises(InputError, match="pipe"):
+        vectors.load_cases(tmp_path)
+
+
+def test_a_file_of_millions_of_values_is_refused_before_memory_is_taken(tmp_path):
+    (tmp_path / "suite.json").write_text("[" + "[]," * (1 << 21) + "0]")
+    with pytest.raises(InputError, match="values"):
         vectors.load_cases(tmp_path)
 
 

@@ -59,6 +59,19 @@ def test_a_file_system_failure_told_by_hdf5_is_understood(tmp_path):
         write_atomically(tmp_path / "a.h5", fail)
 
 
+def test_any_failure_that_hdf5_numbers_is_understood(tmp_path):
+    """As h5py says it where closing a file fails."""
+
+    def fail(temporary: Path) -> None:
+        raise RuntimeError(
+            "Can't decrement id ref count (unable to extend file properly, errno = 5, error "
+            "message = 'Input/output error')"
+        )
+
+    with pytest.raises(InputError, match=r"^cannot write \S*a.h5: Input/output error$"):
+        write_atomically(tmp_path / "a.h5", fail)
+
+
 def test_another_runtime_error_is_not_hidden(tmp_path):
     def fail(temporary: Path) -> None:
         raise RuntimeError("a bug")

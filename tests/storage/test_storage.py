@@ -234,34 +234,50 @@ def node(**change: Any) -> dict[str, Any]:
     return {**base, **change}
 
 
-BAD_GRAPHS: list[Any] = [
-    None,
-    3,
-    [],
-    {},
-    {"name": "x", "input_shape": [1, 2], "nodes": []},
-    {"name": "x", "input_shape": [1, 2, 2], "nodes": []},
-    {"name": "x", "input_shape": [1, 2, 2], "nodes": 3},
-    {"name": "x", "input_shape": ["a", 2, 2], "nodes": [node()]},
-    {"name": "x", "input_shape": [1, 2, float("inf")], "nodes": [node()]},
-    {"name": "x", "input_shape": [1, 2, 1e30], "nodes": [node()]},
-    {"name": "x", "input_shape": [1, 2, 10**30], "nodes": [node()]},
-    {"name": "x", "input_shape": [1, 2, True], "nodes": [node()]},
-    {"name": "x", "input_shape": "222", "nodes": [node()]},
-    {"name": "x", "input_shape": [1, 2, 2], "nodes": [node(operation="magic")]},
-    {"name": "x", "input_shape": [1, 2, 2], "nodes": [node(inputs=["b"])]},
-    {"name": "x", "input_shape": [1, 2, 2], "nodes": [node(inputs=3)]},
-    {"name": "x", "input_shape": [1, 2, 2], "nodes": [node(attributes=[])]},
-    {"name": "x", "input_shape": [1, 2, 2], "nodes": [node(attributes={"a": "text"})]},
-    {"name": "x", "input_shape": [1, 2, 2], "nodes": [node(attributes={"a": [1, 2, 3]})]},
-    {"name": "x", "input_shape": [1, 2, 2], "nodes": [node(attributes={"a": float("nan")})]},
-    {"name": "x", "input_shape": [1, 2, 2], "nodes": [node(attributes={"a": 10**30})]},
-    {"name": "x", "input_shape": [1, 2, 2], "nodes": [node(attributes={"a": [1, 10**30]})]},
-    {"name": "x", "input_shape": [1, 2, 2], "nodes": [node(), node()]},
-]
+def graph_data(shape: Any, nodes: Any, **change: Any) -> dict[str, Any]:
+    base = {"name": "x", "inputs": {"images": shape}, "nodes": nodes, "outputs": {"logits": "a"}}
+    return {**base, **change}
 
 
-@pytest.mark.parametrize("data", BAD_GRAPHS)
-def test_bad_graphs(data: Any) -> None:
-    with pytest.raises(InputError):
+BAD_GRAPHS: dict[str, tuple[Any, str]] = {
+    "null": (None, "expected nodes"),
+    "number": (3, "expected nodes"),
+    "list": ([], "expected nodes"),
+    "empty": ({}, "expected nodes"),
+    "no nodes": (graph_data([2, 2], []), "no nodes"),
+    "nodes are no list": (graph_data([2, 2], 3), "expected nodes"),
+    "size is a text": (graph_data(["a", 2], [node()]), "a should be a number"),
+    "size is infinite": (graph_data([2, float("inf")], [node()]), "inf should be a number"),
+    "size is a fraction": (graph_data([2, 1e30], [node()]), "1e\\+30 should be"),
+    "size is too large": (graph_data([2, 10**30], [node()]), "should be a number"),
+    "size is a truth value": (graph_data([2, True], [node()]), "True should be a number"),
+    "shape is a text": (graph_data("22", [node()]), "2 should be a number"),
+    "unknown operation": (graph_data([2, 2], [node(operation="magic")]), "'magic'"),
+    "unknown input": (graph_data([2, 2], [node(inputs=["b"])]), "expected the names of"),
+    "inputs are no list": (graph_data([2, 2], [node(inputs=3)]), "expected nodes"),
+    "attributes are a list": (graph_data([2, 2], [node(attributes=[])]), "expected nodes"),
+    "unknown attribute": (graph_data([2, 2], [node(attributes={"a": "text"})]), "attribute 'a'"),
+    "NaN": (graph_data([2, 2], [node(attributes={"a": float("nan")})]), "nan should be a number"),
+    "large": (graph_data([2, 2], [node(attributes={"a": 10**30})]), "should be a number"),
+    "large in a list": (graph_data([2, 2], [node(attributes={"a": [10**30]})]), "should be a"),
+    "same name twice": (graph_data([2, 2], [node(), node()]), "a name of its own"),
+    "unknown output": (graph_data([2, 2], [node()], outputs={"logits": "b"}), "has outputs"),
+    "long name": (graph_data([2, 2], [node(name="a" * 5000)]), "over 1000 letters"),
+    "long operation": (graph_data([2, 2], [node(operation="a" * 5000)]), "over 1000 letters"),
+    "long input": (graph_data([2, 2], [node(inputs=["a" * 5000])]), "over 1000 letters"),
+    "long attribute": (graph_data([2, 2], [node(attributes={"a": "a" * 5000})]), "over 1000"),
+    "long graph": (graph_data([2, 2], [node()], name="a" * 5000), "over 1000 letters"),
+    "many inputs": (graph_data([2, 2], [node(inputs=["b"] * 5000)]), "expected the names of"),
+}
+
+
+def test_the_base_of_the_bad_graphs_is_good() -> None:
+    assert graph_from_json(graph_data([2, 2], [node()])).output_shapes == {"logits": (2, 2)}
+
+
+@pytest.mark.parametrize("case", BAD_GRAPHS)
+def test_bad_graphs(case: str) -> None:
+    data, message = BAD_GRAPHS[case]
+    with pytest.raises(InputError, match=message) as refused:
         graph_from_json(data)
+    assert len(str(refused.value)) < 1000

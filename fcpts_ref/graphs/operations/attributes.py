@@ -121,7 +121,7 @@ def complete(declared: Mapping[str, Attribute], given: Mapping[str, Any]) -> dic
     unknown = sorted(set(given) - set(declared))
     if unknown:
         raise InputError(
-            f"has no attribute {unknown[0]!r}; expected "
+            f"has no attribute {unknown[0][:80]!r}; expected "
             + (f"one of {', '.join(declared)}" if declared else "none")
         )
     result: dict[str, Any] = {}
