@@ -119,8 +119,8 @@ def test_another_ending(run: Run, masked: Path, tmp_path: Path) -> None:
 def test_a_run_that_removes_channels_says_what_it_did(
     run: Run, place: Place, tmp_path: Path
 ) -> None:
-    """Widths of 3, 4 and 6 cannot meet a third of the multiplications closely."""
-    words = ("--method=channels", "--cost=macs", "--sparsity=0.33", "--epochs=1", "--batch-size=8")
+    """With widths of 3, 4 and 6 a tenth of the multiplications cannot be removed alone."""
+    words = ("--method=channels", "--cost=macs", "--sparsity=0.1", "--epochs=1", "--batch-size=8")
     result = run("sparsify", *place.options, *words, "--out", tmp_path / "run")
     assert result.code == 0, result.err
     assert "of the training images, with labels" in result.out
