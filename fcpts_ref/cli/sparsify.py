@@ -138,10 +138,24 @@ def _show(arguments: argparse.Namespace, folder: Path, summary: Summary) -> None
         print(f"written to {folder} in {summary.seconds} s")
     target = summary.pinned.job.target
     missed = summary.rate_before_projection - target
-    if abs(missed) > FAR_OFF and summary.complete and not arguments.json:
-        _say(_missed(summary, missed))
+    if summary.complete and not arguments.json:
+        if _had_more_zeros(summary):
+            _say(
+                f"{percent(summary.achieved(all_layers=False))} of the weights were 0 before, more "
+                f"than the target of {percent(target)}; no weight comes back"
+            )
+        elif abs(missed) > FAR_OFF:
+            _say(_missed(summary, missed))
     if budget(target, summary.weights) == 0:
         _say(f"NOTHING WAS PRUNED: at a target of {target} no weight is set to zero")
+
+
+def _had_more_zeros(summary: Summary) -> bool:
+    """Return whether more weights are 0 than the target asks for, which only the input explains."""
+    job = summary.pinned.job
+    if job.cost != "weights" or job.granularity != "weight" or not job.make_method().projects:
+        return False
+    return summary.achieved(all_layers=False) - job.target > FAR_OFF
 
 
 def _missed(summary: Summary, missed: float) -> str:

@@ -26,6 +26,8 @@ from fcpts_ref.storage.npz_file import read_npz_arrays
 
 Array = NDArray[Any]
 
+BRIGHTEST = 2.0
+"""Above every mean and deviation of images in [0, 1], and below those of images in [0, 255]."""
 MAX_CLASSES = 100_000
 
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -189,6 +191,11 @@ def _constants(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> dic
             f"normalisation by mean {tuple(mean)} and std {tuple(std)}; expected "
             f"{counted(C, 'finite number')} each (or one for all channels), std above 0: give the "
             "normalisation that the network was trained with"
+        )
+    if np.abs(numbers).max() > BRIGHTEST:
+        raise InputError(
+            f"normalisation by mean {tuple(mean)} and std {tuple(std)} is for images of 0 to 255; "
+            "here they are of 0 to 1: divide these numbers by 255"
         )
     values = {"mean": np.array(mean, np.float64), "std": np.array(std, np.float64)}
     return {

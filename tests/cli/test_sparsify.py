@@ -284,6 +284,24 @@ def test_a_miss_names_only_options_that_the_method_has(
     assert "--control projection" in result.err
 
 
+@pytest.mark.parametrize("method", ["one-shot", "fcpts"])
+def test_a_target_below_what_is_zero_already(
+    run: Run, place: Place, tmp_path: Path, method: str
+) -> None:
+    network, provenance = read_network(place.network)
+    for name in network.graph.prunable:
+        weight = network.parameters[name]
+        weight[np.abs(weight) <= np.quantile(np.abs(weight), 0.6)] = 0
+    half = tmp_path / "zeros.h5"
+    write_network(half, network, provenance)
+    words = (f"--weights={half}", f"--method={method}", "--sparsity=0.5")
+    short = SHORT if method == "fcpts" else ("--quiet",)
+    result = run("sparsify", *place.options, *words, *short, "--out", tmp_path / "run")
+    assert result.code == 0, result.err
+    assert "of the weights were 0 before, more than the target of 50.00 %" in result.err
+    assert "MISSED" not in result.err
+
+
 def test_weights_that_are_not_numbers(run: Run, place: Place, tmp_path: Path) -> None:
     network, _ = read_network(place.network)
     name = network.graph.prunable[2]

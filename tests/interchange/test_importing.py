@@ -296,6 +296,15 @@ def test_constants_that_do_not_fit(tmp_path, mean, std):
         import_network(tmp_path / "a.pth", make_network().graph, mean=mean, std=std)
 
 
+@pytest.mark.parametrize(
+    ("mean", "std"), [((125, 123, 114), (63, 62, 67)), ((0,), (255,)), ((-104.0,), (1,))]
+)
+def test_constants_of_images_of_bytes(tmp_path, mean, std):
+    write_torch_file(tmp_path / "a.pth", foreign_arrays(make_network()))
+    with pytest.raises(InputError, match=r"of 0 to 255.*divide these numbers by 255"):
+        import_network(tmp_path / "a.pth", make_network().graph, mean=mean, std=std)
+
+
 WEIGHTS = os.environ.get("FCPTS_REF_TEST_WEIGHTS")
 SETTINGS = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
