@@ -29,12 +29,12 @@ def formatted(tree: ast.AST) -> Iterator[tuple[ast.JoinedStr, str]]:
 
 
 def plurals(trees: dict[str, ast.AST]) -> set[str]:
-    """The plurals of every noun that ``counted`` is called with somewhere."""
+    """The plurals of every noun that is written in a call of ``counted`` somewhere."""
     found = set()
     for tree in trees.values():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "counted":
-                words = [ast.literal_eval(a) for a in node.args[1:]]
+                words = [str(a.value) for a in node.args[1:] if isinstance(a, ast.Constant)]
                 if words:
                     found.add(words[1] if len(words) > 1 else words[0] + "s")
     return found
