@@ -18,6 +18,7 @@ from fcpts_ref.oracle.case import Restage
 from fcpts_ref.oracle.compare import Difference
 from fcpts_ref.oracle.explain import Explanation, explain
 from fcpts_ref.oracle.judge import Instead
+from fcpts_ref.oracle.passed_on import hides_nodes, too_large
 from fcpts_ref.oracle.patterns import describe_pattern
 from fcpts_ref.oracle.quantities import Quantity, quantity_of
 from fcpts_ref.oracle.stages import Stage, make_stages
@@ -35,6 +36,8 @@ class Finding:
     Later ones are judged from the values found: those that differ are wrong in their own right.
     used: whether the step goes on with the wrong value; if not, it is only recorded.
     pattern: how the values found are related to the expected ones, if no cause is known.
+    unsought: whether mistakes in single nodes of the network were not sought, for want of recorded
+        activations and of time.
     """
 
     step: int
@@ -47,6 +50,7 @@ class Finding:
     also: tuple[str, ...] = ()
     pattern: str = ""
     used: bool = True
+    unsought: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +217,16 @@ def _find(stage: Stage, seen: list[Stage], restage: Restage, tolerance: Toleranc
         tuple(wrong),
         "" if explanations else describe_pattern(name, stage, seen, tolerance),
         stage.judgement.followed,
+        not explanations and _is_unsought(stage, name),
     )
+
+
+def _is_unsought(stage: Stage, name: str) -> bool:
+    if stage.setting is None or stage.inputs is None:
+        return False
+    graph = stage.setting.network.graph
+    hidden = hides_nodes(_kind(name), graph, stage.found)
+    return hidden and too_large(graph, len(stage.inputs.images))
 
 
 def _kind(name: str) -> str:

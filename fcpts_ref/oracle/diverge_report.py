@@ -68,6 +68,11 @@ def _format_explanations(finding: Finding) -> list[str]:
         lines = ["  no known mistake and no other choice of an open point gives these values"]
         if finding.pattern:
             lines.append(f"  pattern: {finding.pattern}")
+        if finding.unsought:
+            lines.append(
+                "  not sought: mistakes in single layers, for so many images of this size;"
+            )
+            lines.append("  record activations, or a step of fewer images")
         return lines
     lines = []
     for i, one in enumerate(finding.explanations):
@@ -147,6 +152,7 @@ def _finding_entry(finding: Finding) -> dict[str, Any]:
         "used": finding.used,
         "also_different": list(finding.also),
         "pattern": finding.pattern,
+        "unsought": finding.unsought,
         "explanations": [
             {
                 "name": one.name,

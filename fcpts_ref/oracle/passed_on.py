@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fcpts_ref.errors import InputError
-from fcpts_ref.graphs.graph import LOGITS, Node
+from fcpts_ref.graphs.graph import LOGITS, Graph, Node, macs
 from fcpts_ref.oracle.evidence import Array, Evidence
 from fcpts_ref.oracle.mistakes import known
 from fcpts_ref.oracle.mistakes.computed import Computed
@@ -44,6 +44,12 @@ CHAIN: dict[str, tuple[Formula, tuple[str, ...]]] = FORMULAS | {
     "new_thresholds": (_new_thresholds, ("new_threshold_parameters",)),
 }
 """By quantity: its formula, and the quantities in it."""
+
+OF_NETWORKS = ("dense_logits", "sparse_logits", "new_buffer")
+"""Quantities that a whole network gives."""
+
+MOST = 10**8
+"""Multiplications of a pass for which mistakes in single nodes are sought; each takes a pass."""
 
 Wrong = Mapping[str, list[Array]]
 """By mistake: the values that it gives."""
@@ -99,12 +105,10 @@ def through_nodes(
     """Yield mistakes in the nodes of a network whose values were not recorded, with what follows.
 
     Each mistake is made in all nodes that can have it.  The value is that of the logits, or of a
-    running statistic.  Mistakes with a constant are left out.
+    running statistic.  Mistakes with a constant are left out, and all of a network ``too_large``.
     """
-    if evidence.quantity not in ("dense_logits", "sparse_logits", "new_buffer"):
-        return
-    prefix, graph = _prefix(evidence), evidence.setting.network.graph
-    if any(f"{prefix}/{node.name}" in recorded for node in graph.nodes):
+    graph = evidence.setting.network.graph
+    if not hides_nodes(evidence.quantity, graph, recorded) or too_large(graph, evidence.batch):
         return
     for mistake in [only] if only is not None else _mistakes_in(evidence, graph.nodes):
         kind = known(mistake)
@@ -117,11 +121,23 @@ def through_nodes(
             yield mistake, value
 
 
+def hides_nodes(quantity: str, graph: Graph, recorded: Container[str]) -> bool:
+    """Return whether a quantity is a network's, of whose nodes no value was recorded."""
+    prefix = _prefix(quantity == "dense_logits")
+    nodes = (f"{prefix}/{node.name}" for node in graph.nodes)
+    return quantity in OF_NETWORKS and not any(name in recorded for name in nodes)
+
+
+def too_large(graph: Graph, images: int) -> bool:
+    """Return whether a pass takes so long that mistakes in single nodes are not sought."""
+    return images * sum(macs(graph).values()) > MOST
+
+
 FORMS = 4  # of a mistake, at most
 
 
-def _prefix(evidence: Evidence) -> str:
-    return "dense_activation" if evidence.dense else "activation"
+def _prefix(dense: bool) -> str:
+    return "dense_activation" if dense else "activation"
 
 
 def _mistakes_in(evidence: Evidence, nodes: Iterable[Node]) -> list[str]:
@@ -142,7 +158,7 @@ def _variants(evidence: Evidence, node: Node) -> dict[str, list[Callable[[], Com
 
 def _run_with(evidence: Evidence, mistake: str, form: int) -> Array | None:
     """Run the network with a mistake in one of its forms; None if no node has it so."""
-    prefix, graph = _prefix(evidence), evidence.setting.network.graph
+    prefix, graph = _prefix(evidence.dense), evidence.setting.network.graph
     given, made = dict(evidence.given), False
     for node in graph.nodes:
         now = replace(evidence, given=given)

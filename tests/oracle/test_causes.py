@@ -10,7 +10,9 @@ import written_blind
 from held_out import HELD_OUT, RIGHT
 from interventions import Mutant, run_mutant
 
+from fcpts_ref.oracle import passed_on
 from fcpts_ref.oracle.diverge import diverge
+from fcpts_ref.oracle.diverge_report import format_divergence, make_json
 from fcpts_ref.oracle.mistakes import CATALOGUE, FUNCTIONS
 from fcpts_ref.oracle.quantities import QUANTITIES
 
@@ -106,17 +108,37 @@ def test_most_of_the_later_ones_have_a_cause():
     assert sum(map(bool, RIGHT_LATER.values())) >= 0.8 * len(LATER)
 
 
+def with_few(name):
+    """Return a mutant of which only some quantities are recorded."""
+    mutant = (BY_NAME | LATER)[name]
+    others = tuple(quantity for quantity in QUANTITIES if quantity not in FEW)
+    return replace(mutant, run={**mutant.run, "without": others})
+
+
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=pytest.mark.slow if i % 9 else ()) for i, n in enumerate(FROM_FEW)],
 )
 def test_causes_are_found_where_few_quantities_are_recorded(name):
     """A mistake in what is not recorded is found by what follows from it."""
-    mutant = (BY_NAME | LATER)[name]
-    others = tuple(quantity for quantity in QUANTITIES if quantity not in FEW)
-    found = causes_of(replace(mutant, run={**mutant.run, "without": others}))
+    found = causes_of(with_few(name))
     right = (RIGHT | RIGHT_LATER)[name]
     assert found & (IN_OTHER_WORDS.get(name) or set(right)) or (name in NAMELESS and not found)
+
+
+def test_what_takes_too_long_to_seek_is_said(monkeypatch):
+    mutant = with_few("batch norm divides by the variance")
+    result = diverge(run_mutant(mutant))
+    assert result.finding.explanations
+    assert not result.finding.unsought
+    monkeypatch.setattr(passed_on, "MOST", 0)
+    result = diverge(run_mutant(mutant))
+    assert not result.finding.explanations
+    assert result.finding.unsought
+    assert "not sought: mistakes in single layers" in format_divergence(
+        result, "mine", "the reference"
+    )
+    assert '"unsought": true' in make_json(result, "mine", "the reference")
 
 
 def test_a_learning_rate_of_0_is_no_obstacle():

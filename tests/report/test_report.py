@@ -177,7 +177,7 @@ def test_stopped_runs_are_marked(tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
     write_report(tmp_path / "report", [folder], [one], KNOWN)
     text = check_page((tmp_path / "report" / PAGE).read_text(encoding="utf-8")).text
-    assert "1 of them were stopped early" in text
+    assert "1 of them was stopped early and is marked as unfinished" in text
     assert "FCPTS, resnet32, cifar10 (unfinished: stage 1 of 2)" in text
 
 
