@@ -29,6 +29,7 @@ from fcpts_ref.engines.numba.memory.layout import allocate, interior, make_geome
 SHAPES = ((16, 16, 32, 1), (32, 32, 16, 1), (64, 64, 8, 1), (16, 32, 32, 2), (32, 64, 16, 2))
 SPARSITIES = (0.0, 0.5, 0.7, 0.9)
 KERNELS = ("forward", "dx", "dweight")
+CALLS = 10  # in a turn: some milliseconds, after which PyTorch's threads no longer wait actively
 
 
 def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -69,7 +70,7 @@ def _measure_shape(
         for layout in ("contiguous_format", "channels_last"):
             calls = torch_calls(torch, layout, dense, H, N, settings)
             functions.update({f"{name} {layout}": call for name, call in calls.items()})
-    times = alternate(functions, arguments.rounds, arguments.best)
+    times = alternate(functions, arguments.rounds, arguments.best, calls=CALLS)
     operations = 2 * N * dense.size * (H // stride) ** 2
     values = N * (C * H**2 + K * (H // stride) ** 2) + dense.size
     return [

@@ -34,16 +34,21 @@ def alternate(
     rounds: int,
     best: bool = False,
     clock: Callable[[], float] = time.perf_counter,
+    calls: int = 1,
 ) -> dict[str, float]:
     """Median milliseconds of each function (best: the least, for a machine that is shared).
 
     They take turns, so that whatever else the machine does meets all of them alike; two rounds
     before the measured ones warm up caches and compile.
     clock: ``time.process_time`` for functions of one thread, so that other programs do not count.
+    calls: in a turn, of which the last is measured.  Threads of another library wait for work in a
+    loop for some milliseconds after its turn and keep a core from functions as short as that.
     """
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds + 2):
         for name, function in functions.items():
+            for _ in range(calls - 1):
+                function()
             start = clock()
             function()
             times[name].append(1e3 * (clock() - start))
