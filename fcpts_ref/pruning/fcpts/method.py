@@ -400,7 +400,7 @@ class FCPTS(MethodBase):
 
     def _conventions_at(self, step: int, steps: int) -> Conventions:
         """Return the conventions of a step: batch norm evaluates in the last ones, if frozen."""
-        if self.freeze_batch_norm and step >= (1 - self.freeze_batch_norm) * steps:
+        if step >= (1 - self.freeze_batch_norm) * steps:
             return replace(self.conventions, student_batch_norm="evaluation")
         return self.conventions
 
